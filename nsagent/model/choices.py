@@ -1,0 +1,30 @@
+"""Names that users type and that config, query and cli share."""
+
+from enum import StrEnum
+
+
+class OutputFormat(StrEnum):
+    """The values of `-o`."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    NAME = "name"
+
+
+class EngineName(StrEnum):
+    """How the tables are read; `auto` takes the best that works, per netns."""
+
+    AUTO = "auto"
+    SOCK_DIAG = "sock_diag"
+    PROC = "proc"
+
+
+class ColourWhen(StrEnum):
+    """The values of `--color`."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"

@@ -1,0 +1,67 @@
+"""Containers and pods."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nsagent.model.ids import ContainerId, PodUid
+
+
+class Runtime(StrEnum):
+    """Which engine runs a container, as far as its cgroup path or the engine itself tells."""
+
+    DOCKER = "docker"
+    CONTAINERD = "containerd"
+    CRIO = "cri-o"
+    PODMAN = "podman"
+    LXC = "lxc"
+    NSPAWN = "nspawn"
+    ECS = "ecs"
+    GARDEN = "garden"
+    BUILDKIT = "buildkit"
+
+
+class NameState(StrEnum):
+    """Whether a container's name is known; there are no placeholder names.
+
+    `pending`: an engine that knows this id answered, but not yet with a name. `unknown`: nobody
+    that was asked knows it.
+    """
+
+    KNOWN = "known"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Kubernetes pod; `name` and `kube_namespace` are None where only the cgroup path names it."""
+
+    uid: PodUid | None
+    name: str | None = None
+    kube_namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What is known of one container.
+
+    `container_name` is the name inside its pod (Kubernetes), else None; `name` is the engine's.
+    `verified`: an engine knows this id; an id that only a cgroup path shows may be forged.
+    `source` says who told: `docker`, `cgroup` ... `chain` holds the ids of the containers around
+    it, outermost first, itself not included. `sandboxed` names a runtime with a network stack of
+    its own (gVisor, Kata), whose sockets this kernel does not see.
+    """
+
+    id: ContainerId
+    name: str | None
+    name_state: NameState
+    runtime: Runtime | None
+    image: str | None
+    verified: bool
+    source: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    chain: tuple[ContainerId, ...] = ()
+    sandboxed: str | None = None
+    pod: Pod | None = None
+    container_name: str | None = None

@@ -1,0 +1,43 @@
+"""Identifiers: what makes a process, a socket, a netns and a container the same one."""
+
+from typing import NamedTuple, NewType
+
+Pid = NewType("Pid", int)
+"""A process id (thread group id) as seen from the PID namespace of the procfs that was read."""
+
+Fd = NewType("Fd", int)
+"""A file descriptor number of some process."""
+
+SocketInode = NewType("SocketInode", int)
+"""The N of `socket:[N]`: identifies a socket within one pass. 0 in a table means that no fd can hold it."""
+
+SocketCookie = NewType("SocketCookie", int)
+"""sock_diag's 64-bit socket cookie: identifies a socket across passes and states."""
+
+ContainerId = NewType("ContainerId", str)
+"""The engine's full id, lowercase hex for OCI engines; the name for LXC and nspawn."""
+
+PodUid = NewType("PodUid", str)
+"""A pod's uid with `-`; a static pod's is its config hash (32 hex digits)."""
+
+
+class NetnsId(NamedTuple):
+    """Identity of a netns while an fd on it is held: nsfs gives a freed inode out again at once.
+
+    `dev` is the st_dev of nsfs, 0 in a fixture tree; `inode` is the N of `net:[N]`.
+    """
+
+    dev: int
+    inode: int
+
+
+class ProcessKey(NamedTuple):
+    """Identity of a process within one boot, for comparing two readings.
+
+    `start_ticks` is field 22 of /proc/PID/stat, in clock ticks since boot. A PID that is reused
+    within one tick repeats the key: a reading therefore keeps its own facts and is never merged
+    with another by key alone.
+    """
+
+    pid: Pid
+    start_ticks: int
