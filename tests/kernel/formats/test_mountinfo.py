@@ -1,0 +1,86 @@
+"""Lines of /proc/PID/mountinfo."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.errors import FormatError
+from nsagent.kernel.formats.mountinfo import Mount, parse_mount, parse_nsfs_mounts
+
+ROOT = b"23 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n"
+NETNS = b"412 30 0:4 net:[4026532500] /run/netns/web rw shared:205 - nsfs nsfs rw\n"
+WEB = Mount(0, 4, "net:[4026532500]", "/run/netns/web", "nsfs")
+
+
+def test_a_line_gives_device_root_mount_point_and_type() -> None:
+    assert parse_mount(NETNS.rstrip()) == WEB
+
+
+def test_a_line_without_optional_fields_is_read() -> None:
+    assert parse_mount(b"1 0 8:2 / /mnt rw - ext4 /dev/sda2 rw") == Mount(8, 2, "/", "/mnt", "ext4")
+
+
+def test_a_line_with_several_optional_fields_is_read() -> None:
+    line = b"1 0 8:2 /a /mnt rw shared:1 master:2 unbindable - ext4 /dev/sda2 rw"
+    assert parse_mount(line) == Mount(8, 2, "/a", "/mnt", "ext4")
+
+
+@pytest.mark.parametrize(
+    ("escaped", "path"),
+    [
+        (rb"/a\040b", "/a b"),
+        (rb"/a\011b", "/a\tb"),
+        (rb"/a\012b", "/a\nb"),
+        (rb"/a\134b", "/a\\b"),
+        (rb"/a\043b", "/a#b"),
+        (rb"/a\134040b", r"/a\040b"),
+        (b"/a\xffb", "/a\udcffb"),
+        (b"/r\xc3\xa9seau", "/r\u00e9seau"),
+        (rb"/a\08b", r"/a\08b"),
+    ],
+)
+def test_octal_escapes_of_a_mount_point_are_undone_once(escaped: bytes, path: str) -> None:
+    line = b"1 0 0:4 net:[4026532500] " + escaped + b" rw - nsfs nsfs rw"
+    assert parse_mount(line).mount_point == path
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda path: b"\0" not in path))
+def test_any_path_as_the_kernel_escapes_it_comes_back(path: bytes) -> None:
+    escaped = b"".join(b"\\%03o" % byte if byte in b" \t\n\\#" else bytes((byte,)) for byte in path)
+    mount = parse_mount(b"1 0 0:4 net:[1] /" + escaped + b" rw - nsfs nsfs rw")
+    assert mount.mount_point.encode("utf-8", "surrogateescape") == b"/" + path
+
+
+def test_only_mounts_of_namespaces_are_listed() -> None:
+    uts = b"413 30 0:4 uts:[4026532501] /run/utsns/web rw - nsfs nsfs rw\n"
+    expected = [WEB, Mount(0, 4, "uts:[4026532501]", "/run/utsns/web", "nsfs")]
+    assert parse_nsfs_mounts(ROOT + NETNS + uts) == expected
+
+
+def test_a_mount_point_with_a_carriage_return_is_one_mount() -> None:
+    text = b"412 30 0:4 net:[4026532500] /run/a\rb rw shared:205 - nsfs nsfs rw\n"
+    assert parse_nsfs_mounts(text) == [WEB._replace(mount_point="/run/a\rb")]
+
+
+def test_a_mount_point_that_says_nsfs_is_no_mount_of_a_namespace() -> None:
+    assert parse_nsfs_mounts(rb"1 0 8:2 / /a\040-\040nsfs\040 rw - ext4 /dev/sda2 rw") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"412 30 0:4 net:[4026532500] /run/netns/web rw shared:205",
+        b"412 30 0:4 net:[4026532500] - nsfs nsfs rw",
+        b"412 30 04 net:[4026532500] /run/netns/web rw - nsfs nsfs rw",
+        b"412 30 0:x net:[4026532500] /run/netns/web rw - nsfs nsfs rw",
+        b"412 30 -1:4 net:[4026532500] /run/netns/web rw - nsfs nsfs rw",
+        b"412 30 0:4_0 net:[4026532500] /run/netns/web rw - nsfs nsfs rw",
+        b"412 30 0:" + b"1" * 5000 + b" net:[4026532500] /run/netns/web rw - nsfs nsfs rw",
+        b"412 30 0:4 net:[4026532500] /run/netns/web rw - ",
+    ],
+)
+def test_a_damaged_line_is_a_format_error_that_holds_it(line: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_mount(line)
+    assert caught.value.text == line

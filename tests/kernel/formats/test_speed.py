@@ -1,0 +1,66 @@
+"""The cost of a row does not depend on the rows around it."""
+
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+
+from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.model.net import Protocol
+from tests.kernel.diag_message import make_message
+from tests.kernel.proc_tree import text_row
+
+ROWS = 20_000
+CGROUP_ID = (21, struct.pack("<Q", 44))
+MARK = (15, struct.pack("<I", 7))
+
+
+def dump_of(*attributes: list[tuple[int, bytes]]) -> bytes:
+    """A dump whose rows have these attributes in turn."""
+    kinds = [make_message(attributes=one) for one in attributes]
+    rows = []
+    for number in range(ROWS):
+        row = bytearray(kinds[number % len(kinds)])
+        row[60:64] = row[84:88] = struct.pack("<I", number + 1)
+        rows.append(bytes(row))
+    return b"".join(rows)
+
+
+def fastest(decode: Callable[[bytes], object], data: bytes) -> float:
+    """The seconds of the fastest of three runs."""
+    taken = []
+    for _ in range(3):
+        started = time.thread_time()
+        decode(data)
+        taken.append(time.thread_time() - started)
+    return min(taken)
+
+
+DECODERS: dict[str, Callable[[bytes], object]] = {
+    "rows": lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"),
+    "unheld": lambda data: inet_diag.list_unheld(data, (), set(), "little"),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_rows_of_two_lengths_in_turn_cost_little_more_than_rows_of_one(name: str) -> None:
+    alike, in_turn = dump_of([CGROUP_ID]), dump_of([CGROUP_ID], [CGROUP_ID, MARK])
+    assert fastest(DECODERS[name], in_turn) < 8 * fastest(DECODERS[name], alike)
+
+
+def test_rows_of_one_length_with_two_sets_of_attributes_take_no_time_that_grows_with_the_table() -> None:
+    decode = DECODERS["rows"]
+    data = dump_of([MARK, (200, bytes(8))], [(200, bytes(8)), MARK])
+    length = len(data) // ROWS
+    short = data[: length * ROWS // 8]
+    assert fastest(decode, data) < 16 * fastest(decode, short)
+
+
+def test_text_rows_take_time_that_grows_with_their_number_only() -> None:
+    def decode(data: bytes) -> object:
+        return net_inet.parse_table(data, Protocol.TCP, byteorder="little")
+
+    rows = [text_row(f"0100007F:{i % 65536:04X}", "0100007F:0050", 1, 1000 + i) for i in range(ROWS // 2)]
+    whole, short = "".join(rows).encode(), "".join(rows[: ROWS // 16]).encode()
+    assert fastest(decode, whole) < 16 * fastest(decode, short)

@@ -1,0 +1,236 @@
+"""sock_diag on the live kernel, in netns made for it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from nsagent.errors import DumpUnavailable
+from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.model.ids import SocketInode
+from nsagent.model.net import InetRow, Protocol, SocketState
+from tests.kernel.children import IN_NEW_NETNS, start_child
+from tests.kernel.inside import make_inside
+from tests.kernel.rows import as_text_shows
+from tests.live.capabilities import Capability, require
+
+SO_COOKIE = 57
+SOCKETS = """
+os.system("ip link set lo up")
+made = []
+for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::")):
+    made.append(socket.create_server((address, 0), family=family, dualstack_ipv6=address == "::"))
+    made.append(socket.socket(family, socket.SOCK_DGRAM))
+    made[-1].bind((address, 0))
+    peer = "127.0.0.1" if address == "::" else address
+    made.append(socket.create_connection((peer, made[-2].getsockname()[1])))
+    made.append(made[-3].accept()[0])
+gone = socket.create_connection(made[0].getsockname())
+server, _ = made[0].accept()
+gone.close(); time.sleep(0.05); server.close()
+ready(); wait()
+"""
+
+
+def make_tcp_listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def make_reuseport_listener(like: socket.socket | None = None) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(like.getsockname() if like else ("127.0.0.1", 0))
+    made.listen()
+    return made
+
+
+def make_udp() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def inode_of(made: socket.socket) -> SocketInode:
+    return SocketInode(os.fstat(made.fileno()).st_ino)
+
+
+def place_of(table: bytes, inode: SocketInode) -> RowPlace:
+    """Where the row of a socket stands, found without the reader under test: by decoding from each message on."""
+    offset = 0
+    while offset < len(table):
+        length = int.from_bytes(table[offset : offset + 4], "little")
+        rows, _ = inet_diag.decode_table(table[offset : offset + length], Protocol.TCP, "little")
+        if rows[0].inode == inode:
+            return RowPlace(offset, inode, rows[0].uid or 0, rows[0].state is SocketState.LISTEN)
+        offset += (length + 3) & ~3
+    raise AssertionError(f"no row has inode {inode}")
+
+
+@pytest.fixture
+def diag() -> Iterator[SockDiag]:
+    """A sock_diag socket in the netns of this process."""
+    with SockDiag() as made:
+        yield made
+
+
+@pytest.fixture(params=[0, 800], ids=["few rows", "many rows"])
+def crowd(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In a table of few rows these are dumped again, in one of many looked up: the answer is the same."""
+    with ExitStack() as sockets:
+        for _ in range(request.param):
+            sockets.enter_context(make_tcp_listener())
+        yield
+
+
+def find_closed(diag: SockDiag, protocol: int, close: list[socket.socket], keep: list[socket.socket]) -> set[int]:
+    """Dump, close the first, and ask which of all are gone."""
+    inodes = [inode_of(made) for made in (*close, *keep)]
+    table = diag.dump(protocol, make_buffer())
+    places = [place_of(table, inode) for inode in inodes]
+    for made in close:
+        made.close()
+    return set(diag.find_closed(protocol, table, places, make_buffer()))
+
+
+def test_the_rows_of_a_netns_are_those_of_its_text_tables() -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
+    with start_child(SOCKETS, *IN_NEW_NETNS) as child, make_inside(child.pid, SockDiag) as diag:
+        for protocol, names in ((socket.IPPROTO_TCP, ("tcp", "tcp6")), (socket.IPPROTO_UDP, ("udp", "udp6"))):
+            kind = inet_diag.PROTOCOLS[protocol]
+            rows, errors = inet_diag.decode_table(diag.dump(protocol, make_buffer()), kind, "little")
+            texts: list[InetRow] = []
+            for name in names:
+                data = Path(f"/proc/{child.pid}/net/{name}").read_bytes().partition(b"\n")[2]
+                texts += net_inet.parse_table(data, kind, byteorder="little")[0]
+            assert errors == []
+            assert len(rows) == (10 if protocol == socket.IPPROTO_TCP else 3)
+            assert sorted(map(as_text_shows, rows), key=repr) == sorted(texts, key=repr)
+
+
+def test_a_listener_is_one_row_with_its_inode_cookie_and_backlog(diag: SockDiag) -> None:
+    with make_tcp_listener() as made:
+        made.listen(7)
+        table = diag.dump(socket.IPPROTO_TCP, make_buffer())
+        rows, _ = inet_diag.decode_table(table, Protocol.TCP, "little")
+        (row,) = [row for row in rows if row.inode == inode_of(made)]
+        cookie = int.from_bytes(made.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), "little")
+        assert (row.local[:2], row.cookie, row.tx_queue) == (made.getsockname(), cookie, 7)
+
+
+def test_the_same_socket_dumps_again_and_again(diag: SockDiag) -> None:
+    buffer = make_buffer()
+    with make_tcp_listener() as made, make_udp() as udp:
+        for protocol, one in ((socket.IPPROTO_TCP, made), (socket.IPPROTO_UDP, udp)) * 3:
+            place_of(diag.dump(protocol, buffer), inode_of(one))
+
+
+def test_listeners_alone_are_dumped_by_state(diag: SockDiag) -> None:
+    with make_tcp_listener() as made, socket.create_connection(made.getsockname()):
+        table = diag.dump(socket.IPPROTO_TCP, make_buffer(), inet_diag.LISTEN_ONLY)
+        rows, _ = inet_diag.decode_table(table, Protocol.TCP, "little")
+        assert {row.state for row in rows} == {SocketState.LISTEN}
+
+
+def test_a_protocol_that_the_kernel_has_no_table_of_is_unavailable(diag: SockDiag) -> None:
+    with pytest.raises(DumpUnavailable, match="ENOENT"):
+        diag.dump(254, make_buffer())
+
+
+def test_a_dump_works_after_one_that_was_unavailable(diag: SockDiag) -> None:
+    with pytest.raises(DumpUnavailable):
+        diag.dump(254, make_buffer())
+    with make_tcp_listener() as made:
+        place_of(diag.dump(socket.IPPROTO_TCP, make_buffer()), inode_of(made))
+
+
+def test_a_dump_of_more_than_one_chunk_is_whole(diag: SockDiag) -> None:
+    many = [make_udp() for _ in range(600)]
+    try:
+        table = diag.dump(socket.IPPROTO_UDP, make_buffer())
+        rows, errors = inet_diag.decode_table(table, Protocol.UDP, "little")
+        assert len(table) > 2 * 32_364
+        assert (errors, {inode_of(one) for one in many} - {row.inode for row in rows}) == ([], set())
+    finally:
+        for one in many:
+            one.close()
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_closed_connection_is_told_from_one_that_is_there(diag: SockDiag) -> None:
+    with make_tcp_listener() as listener:
+        there, gone = (socket.create_connection(listener.getsockname()) for _ in range(2))
+        expected = inode_of(gone)
+        with there:
+            assert find_closed(diag, socket.IPPROTO_TCP, [gone], [there]) == {expected}
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_closed_listener_is_told_from_one_that_is_there(diag: SockDiag) -> None:
+    gone = make_tcp_listener()
+    expected = inode_of(gone)
+    with make_tcp_listener() as there:
+        assert find_closed(diag, socket.IPPROTO_TCP, [gone], [there]) == {expected}
+
+
+@pytest.mark.usefixtures("crowd")
+def test_listeners_that_share_a_port_are_told_apart(diag: SockDiag) -> None:
+    with make_reuseport_listener() as first, make_reuseport_listener(first) as second:
+        gone = make_reuseport_listener(first)
+        expected = inode_of(gone)
+        assert find_closed(diag, socket.IPPROTO_TCP, [gone], [first, second]) == {expected}
+
+
+def test_a_closed_udp_socket_is_told_from_one_that_is_there(diag: SockDiag) -> None:
+    gone = make_udp()
+    expected = inode_of(gone)
+    with make_udp() as there:
+        assert find_closed(diag, socket.IPPROTO_UDP, [gone], [there]) == {expected}
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_connection_whose_process_closed_it_has_no_inode_any_more(diag: SockDiag) -> None:
+    with make_tcp_listener() as listener:
+        gone = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        expected = inode_of(gone)
+        with server:
+            assert find_closed(diag, socket.IPPROTO_TCP, [gone], [server]) == {expected}
+
+
+def test_nothing_is_closed_where_nothing_was_asked(diag: SockDiag) -> None:
+    assert diag.find_closed(socket.IPPROTO_TCP, b"", [], make_buffer()) == frozenset()
+
+
+def test_the_cookie_of_a_netns_is_the_same_twice(diag: SockDiag) -> None:
+    with SockDiag() as other:
+        assert diag.read_netns_cookie() == other.read_netns_cookie() is not None
+
+
+def test_the_name_of_an_interface_is_found_by_its_index(diag: SockDiag) -> None:
+    for index, name in socket.if_nameindex():
+        assert diag.read_interface_name(index) == name
+
+
+def test_an_interface_that_is_not_there_has_no_name(diag: SockDiag) -> None:
+    assert diag.read_interface_name(1 << 30) is None
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_no_fd_is_left_after_a_dump() -> None:
+    with SockDiag() as made:
+        made.dump(socket.IPPROTO_TCP, make_buffer())
+
+
+def test_the_socket_is_not_inherited() -> None:
+    def list_inheritable() -> set[str]:
+        fds = [fd for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}")]
+        return {fd for fd in fds if os.get_inheritable(int(fd))}
+
+    before = list_inheritable()
+    with SockDiag():
+        assert list_inheritable() == before
