@@ -1,0 +1,248 @@
+"""The text of /proc/PID/cgroup -> container, pod and systemd unit.
+
+Source: cgroups(7); kernel/cgroup/cgroup.c, proc_cgroup_show(); the path forms are those that the
+engines make (runc's two cgroup drivers, conmon, LXC, nspawn, ECS, Garden, BuildKit), one row each
+in fixtures/cgroups. A path proves nothing: whoever may mkdir in a delegated cgroup can make a
+directory that looks like a container's. Whether an engine knows the id is join's business.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nsagent.model.container import Runtime
+from nsagent.model.ids import ContainerId, PodUid
+
+_PATH_MAX = 4096
+_DELETED = " (deleted)"
+
+_HEX_ID = re.compile(r"[0-9a-f]{64}")
+_PREFIXED_ID = re.compile(r"(docker|cri-containerd|crio|libpod|libpod-payload|nerdctl|runc)-([0-9a-f]{64})(?:\.scope)?")
+_SLICE_PREFIX_ID = re.compile(r"[^:]*:(docker|cri-containerd|crio|libpod|nerdctl):([0-9a-f]{64})")
+_BUILD_ID = re.compile(r"[0-9a-z]{25}")
+_BUILD_SCOPE = re.compile(r"(?:docker-([0-9a-z]{25})\.scope|[^:]*:docker:([0-9a-z]{25}))")
+_ECS_ID = re.compile(r"([0-9a-f]{32})-[0-9]{1,20}")
+_GARDEN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){4}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_POD = re.compile(r"(?:pod|.*kubepods(?:-[a-z]+)?-pod)([0-9a-f_-]{32,36})(?:\.slice(?::.*)?)?", re.DOTALL)
+_POD_UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
+_MACHINE = re.compile(r"machine-(.+)\.scope|systemd-nspawn@(.+)\.service", re.DOTALL)
+_VIRTUAL_MACHINE = re.compile(r"(?:qemu|ch|xen|bhyve)-[0-9]+-.*")
+_LIBVIRT_LXC = re.compile(r"lxc-[0-9]+-.*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}")
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+_RUNTIME_OF_PREFIX = {
+    "docker": Runtime.DOCKER,
+    "cri-containerd": Runtime.CONTAINERD,
+    "nerdctl": Runtime.CONTAINERD,
+    "crio": Runtime.CRIO,
+    "libpod": Runtime.PODMAN,
+    "libpod-payload": Runtime.PODMAN,
+    "runc": None,
+}
+# A bare id below one of these; elsewhere (a pod, a custom cgroup parent) several engines write the same.
+_RUNTIME_OF_PARENT = {
+    "docker": Runtime.DOCKER,
+    "buildx": Runtime.DOCKER,
+    "moby": Runtime.DOCKER,
+    "default": Runtime.CONTAINERD,
+    "k8s.io": Runtime.CONTAINERD,
+}
+# What they hold is named by 64 hex digits and is no container: podman's pods, Kata's VM monitors.
+_PARENTS_OF_OTHERS = frozenset({"libpod_parent", "kata_overhead"})
+# Directories that nspawn, podman and LXC put between a container and the systemd in it.
+_PASSAGES = frozenset({"payload", "container", "ns"})
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupIdentity:
+    """What the cgroup paths of one process say.
+
+    `container_id` is the innermost container, `chain` the ones around it, outermost first.
+    `runtime` is None where several engines write the same path. `pod_uid` is the pod that
+    container_id is in (a static pod's is its config hash); without a container, the pod whose
+    cgroup holds the process. `unit` is the innermost systemd service or scope that is no
+    container, also one inside a container: `nginx.service`, `session-3.scope`, `init.scope`;
+    `user@1000.service` for what is the user's and in no unit of theirs, never for a container there.
+    `path` is the one that told all this, the v2 one where several tell the same, None if the text
+    holds no path.
+    """
+
+    container_id: ContainerId | None
+    runtime: Runtime | None
+    pod_uid: PodUid | None
+    chain: tuple[ContainerId, ...]
+    unit: str | None
+    path: str | None
+
+
+class _Found(NamedTuple):
+    """One container on a path, and the pod around it."""
+
+    id: ContainerId
+    runtime: Runtime | None
+    pod_uid: PodUid | None
+
+
+class _Reading(NamedTuple):
+    """One path: its containers from outer to inner, the last pod and the innermost unit."""
+
+    path: str
+    containers: tuple[_Found, ...]
+    pod_uid: PodUid | None
+    unit: str | None
+
+
+def parse_cgroup(text: str) -> CgroupIdentity:
+    """Who a process is by the text of its cgroup file.
+
+    Every line counts, v1 or v2, and the deepest nesting wins: in hybrid mode the id may stand on
+    a v1 line only, or on `0::` only. Paths relative to another cgroup namespace (`/../..`) and of
+    removed cgroups (` (deleted)`) are read too. Any text has an answer; nothing is raised.
+    """
+    readings = [_read_path(path) for path in _list_paths(text)]
+    if not readings:
+        return CgroupIdentity(None, None, None, (), None, None)
+    best = max(readings, key=lambda told: (len(told.containers), told.pod_uid is not None, told.unit is not None))
+    if not best.containers:
+        return CgroupIdentity(None, None, best.pod_uid, (), best.unit, best.path)
+    *outer, inner = best.containers
+    chain = tuple(found.id for found in outer)
+    return CgroupIdentity(inner.id, inner.runtime, inner.pod_uid, chain, best.unit, best.path)
+
+
+def _list_paths(text: str) -> list[str]:
+    """The distinct paths: that of v2, then systemd's own hierarchy, then the others."""
+    unified: list[str] = []
+    systemd: list[str] = []
+    others: list[str] = []
+    # Not splitlines(): a cgroup's name may hold any of its separators but the newline.
+    for line in text.split("\n"):
+        fields = line.split(":", 2)
+        if len(fields) != 3 or not fields[2].startswith("/") or len(fields[2]) > _PATH_MAX:
+            continue
+        path = fields[2].removesuffix(_DELETED)
+        if fields[0] == "0" and not fields[1]:
+            unified.append(path)
+        elif fields[1] == "name=systemd":
+            systemd.append(path)
+        else:
+            others.append(path)
+    return list(dict.fromkeys(unified + systemd + others))
+
+
+def _read_path(path: str) -> _Reading:
+    """What one path says, segment by segment from the root."""
+    containers: list[_Found] = []
+    pod_uid: PodUid | None = None
+    unit: str | None = None
+    # systemd's units hang below slices only; what a service makes below itself is no unit.
+    below_slices = True
+    parent = grandparent = ""
+    for segment in path.split("/"):
+        if not segment or segment == "..":
+            continue
+        pod_uid = _find_pod(segment) or pod_uid
+        found = _find_container(segment, parent, grandparent)
+        if found is not None:
+            if found[1] is Runtime.PODMAN and containers and _is_podman_pod(containers[-1], parent):
+                containers.pop()
+            if all(outer.id != found[0] for outer in containers):
+                containers.append(_Found(found[0], found[1], pod_uid))
+            below_slices = True
+            unit = None if unit is not None and unit.startswith("user@") else unit
+        elif segment == "supervisor" and containers and _MACHINE.fullmatch(parent):
+            # systemd-nspawn itself, which runs outside of the machine that it watches.
+            containers.pop()
+            unit = parent
+        elif segment.endswith((".service", ".scope")):
+            if below_slices and not (segment == "init.scope" and parent.startswith("user@")):
+                unit = segment.removeprefix("_")
+            below_slices = below_slices and segment.startswith("user@")
+        else:
+            below_slices = below_slices and (segment.endswith(".slice") or segment in _PASSAGES)
+        grandparent, parent = parent, segment
+    if containers:
+        pod_uid = containers[-1].pod_uid
+    return _Reading(path, tuple(containers), pod_uid, unit)
+
+
+def _find_pod(segment: str) -> PodUid | None:
+    """The uid in `pod<uid>` or `kubepods-burstable-pod<uid with _>.slice`, else None."""
+    if "pod" not in segment:
+        return None
+    match = _POD.fullmatch(segment)
+    if match is None:
+        return None
+    uid = match[1].replace("_", "-")
+    return PodUid(uid) if _POD_UID.fullmatch(uid) else None
+
+
+def _find_container(segment: str, parent: str, grandparent: str) -> tuple[ContainerId, Runtime | None] | None:
+    """The container whose cgroup is called `segment`, else None.
+
+    Only whole segments count, and only known prefixes: conmon's `crio-conmon-<id>` holds the id of
+    a container and is none.
+    """
+    if parent in ("lxc", "lxc.payload") or segment.startswith("lxc.payload."):
+        return _named(segment.removeprefix("lxc.payload."), Runtime.LXC)
+    if segment.startswith(("machine-", "systemd-nspawn@")):
+        return _find_machine(segment, parent)
+    if len(segment) >= 64:
+        return _find_hex_id(segment, parent, grandparent)
+    if len(segment) >= 25:
+        return _find_short_id(segment, parent, grandparent)
+    return None
+
+
+def _find_hex_id(segment: str, parent: str, grandparent: str) -> tuple[ContainerId, Runtime | None] | None:
+    """An OCI engine's id: bare, as `<prefix>-<id>[.scope]`, or as `<slice>:<prefix>:<id>`.
+
+    The last is what runc's cgroupfs driver makes of a path meant for its systemd driver.
+    """
+    if _HEX_ID.fullmatch(segment):
+        if parent in _PARENTS_OF_OTHERS:
+            return None
+        # Below /ecs/<task id> it is Docker's: ECS on its own engine has ids of another form.
+        runtime = Runtime.DOCKER if grandparent == "ecs" else _RUNTIME_OF_PARENT.get(parent)
+        return ContainerId(segment), runtime
+    match = _PREFIXED_ID.fullmatch(segment) or _SLICE_PREFIX_ID.fullmatch(segment)
+    return (ContainerId(match[2]), _RUNTIME_OF_PREFIX[match[1]]) if match else None
+
+
+def _find_short_id(segment: str, parent: str, grandparent: str) -> tuple[ContainerId, Runtime | None] | None:
+    """An id of ECS, Garden or BuildKit: these are short, so where they stand counts too."""
+    ecs = _ECS_ID.fullmatch(segment)
+    if ecs is not None:
+        return (ContainerId(segment), Runtime.ECS) if parent in (ecs[1], "ecs", "") else None
+    if _GARDEN_ID.fullmatch(segment):
+        return ContainerId(segment), Runtime.GARDEN
+    if _UUID.fullmatch(segment):
+        in_garden = parent == "garden" or (grandparent == "garden" and parent in ("good", "bad"))
+        return (ContainerId(segment), Runtime.GARDEN) if in_garden else None
+    if parent == "buildkit" and _BUILD_ID.fullmatch(segment):
+        return ContainerId(segment), Runtime.BUILDKIT
+    build = _BUILD_SCOPE.fullmatch(segment)
+    return (ContainerId(build[1] or build[2]), Runtime.BUILDKIT) if build else None
+
+
+def _find_machine(segment: str, parent: str) -> tuple[ContainerId, Runtime | None] | None:
+    """A machine of systemd-machined that is a container; libvirt registers its VMs there too."""
+    match = _MACHINE.fullmatch(segment)
+    if match is None or (match[1] and parent not in ("machine.slice", "")):
+        return None
+    name = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), match[1] or match[2])
+    if _VIRTUAL_MACHINE.fullmatch(name):
+        return None
+    return _named(name, Runtime.LXC if _LIBVIRT_LXC.fullmatch(name) else Runtime.NSPAWN)
+
+
+def _named(name: str, runtime: Runtime) -> tuple[ContainerId, Runtime] | None:
+    """A container that is identified by its name."""
+    return (ContainerId(name), runtime) if _NAME.fullmatch(name) else None
+
+
+def _is_podman_pod(outer: _Found, parent: str) -> bool:
+    """Whether the bare id directly around a podman container is its pod's and no container's."""
+    return outer.id == parent and outer.runtime is None and outer.pod_uid is None

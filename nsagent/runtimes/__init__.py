@@ -1,0 +1,1 @@
+"""Names of containers from the engines that run them. An engine that fails costs names, never sockets."""

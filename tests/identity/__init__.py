@@ -1,0 +1,1 @@
+"""Tests of identity: text and records in, records out."""

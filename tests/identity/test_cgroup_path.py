@@ -1,0 +1,137 @@
+"""The forms of cgroup paths: fixtures/cgroups/corpus.json has one row for each, the rest is made from them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
+from nsagent.model.container import Runtime
+from nsagent.model.ids import ContainerId, PodUid
+
+CORPUS = Path(__file__).parents[2] / "fixtures" / "cgroups" / "corpus.json"
+ROWS: tuple[dict[str, Any], ...] = tuple(json.loads(CORPUS.read_text("utf-8")))
+OUTER = ContainerId("0123456789abcdef" * 4)
+NOBODY = CgroupIdentity(None, None, None, (), None, None)
+
+
+def told(identity: CgroupIdentity) -> tuple[object, ...]:
+    """Everything but the path that told it."""
+    return identity.container_id, identity.runtime, identity.pod_uid, identity.chain, identity.unit
+
+
+def expected(row: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        row["container_id"],
+        Runtime(row["runtime"]) if row["runtime"] else None,
+        row["pod_uid"],
+        tuple(row["chain"]),
+        row["unit"],
+    )
+
+
+def single_paths() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of one v2 line, as (path, row)."""
+    for row in ROWS:
+        lines = row["text"].splitlines()
+        if len(lines) == 1 and lines[0].startswith("0::/") and not lines[0].endswith(" (deleted)"):
+            yield lines[0].removeprefix("0::"), row
+
+
+def variants() -> Iterator[Any]:
+    """Every path as other kernels, engines and observers would show it."""
+    for path, row in single_paths():
+        form, same = row["form"], expected(row)
+        yield pytest.param(f"12:cpu,cpuacct:{path}\n1:name=systemd:{path}\n", same, id=f"v1: {form}")
+        yield pytest.param(f"4:memory:{path}\n0::/\n", same, id=f"hybrid, v1 only: {form}")
+        yield pytest.param(f"0::/../..{path}\n", same, id=f"another cgroup namespace: {form}")
+        yield pytest.param(f"0::{path}/leaf (deleted)\n", same, id=f"below it, removed: {form}")
+        container_id, runtime, pod_uid, _, unit = same
+        nested = (
+            (container_id, runtime, pod_uid, (OUTER, *row["chain"]), unit)
+            if container_id
+            else (OUTER, Runtime.DOCKER, None, (), unit)
+        )
+        yield pytest.param(f"0::/docker/{OUTER}{path}\n", nested, id=f"in docker: {form}")
+
+
+VARIANTS = tuple(variants())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["form"]))
+def test_each_form_of_the_corpus(row: dict[str, Any]) -> None:
+    assert told(parse_cgroup(row["text"])) == expected(row)
+
+
+@pytest.mark.parametrize(("text", "same"), VARIANTS)
+def test_each_form_seen_differently(text: str, same: tuple[object, ...]) -> None:
+    assert told(parse_cgroup(text)) == same
+
+
+def test_the_corpus_is_not_cut() -> None:
+    assert len(ROWS) >= 120
+    assert len(VARIANTS) >= 400
+
+
+def test_the_path_is_the_one_that_told() -> None:
+    text = f"4:memory:/docker/{OUTER}\n1:name=systemd:/\n0::/system.slice/containerd.service\n"
+    assert parse_cgroup(text).path == f"/docker/{OUTER}"
+
+
+def test_the_path_of_v2_is_preferred_where_several_tell_the_same() -> None:
+    text = f"4:memory:/docker/{OUTER}\n0::/system.slice/docker-{OUTER}.scope\n"
+    assert parse_cgroup(text).path == f"/system.slice/docker-{OUTER}.scope"
+
+
+def test_text_without_a_path_is_nobody() -> None:
+    assert parse_cgroup("") == NOBODY
+    assert parse_cgroup("0::\n0:\n\n:::\n4:memory") == NOBODY
+
+
+def test_a_separator_of_lines_in_a_name_does_not_end_the_line() -> None:
+    """cgroup names may hold all of them but the newline, and so could forge a line of their own."""
+    text = f"0::/user.slice/x\x0b0::/docker/{OUTER}\u20280::/y\n"
+    assert parse_cgroup(text).path == text.removeprefix("0::").rstrip("\n")
+
+
+def test_a_name_with_hostile_characters_is_no_lxc_container() -> None:
+    assert parse_cgroup("0::/lxc/\x1b[31mweb\n").container_id is None
+
+
+def test_a_path_longer_than_the_kernel_prints_is_not_read() -> None:
+    assert parse_cgroup("0::" + "/a" * 3000 + f"/docker/{OUTER}\n") == NOBODY
+
+
+def test_a_record_is_hashable_so_that_callers_may_cache_it() -> None:
+    record = parse_cgroup(f"0::/docker/{OUTER}\n")
+    assert {record: 1}[CgroupIdentity(OUTER, Runtime.DOCKER, None, (), None, f"/docker/{OUTER}")] == 1
+
+
+ODD_SEGMENTS = ("", "..", ".", "docker-", ".scope", ":", "::", "pod", "user@", "supervisor", "lxc", "x" * 64, "\\xff")
+SEGMENTS = st.sampled_from(
+    [*ODD_SEGMENTS, *sorted({segment for path, _ in single_paths() for segment in path.split("/") if segment})]
+)
+
+
+@given(st.text() | st.lists(SEGMENTS).map("/".join) | st.lists(SEGMENTS).map(lambda parts: "0::/" + "/".join(parts)))
+def test_any_text_has_an_answer(text: str) -> None:
+    identity = parse_cgroup(text)
+    assert identity.container_id not in identity.chain
+    assert identity.container_id is not None or (not identity.chain and identity.runtime is None)
+
+
+@given(st.sampled_from(ROWS), st.data())
+def test_a_damaged_row_never_makes_up_an_id(row: dict[str, Any], data: st.DataObject) -> None:
+    """What is read out of a damaged text stands in it, as a whole or unescaped."""
+    text: str = row["text"]
+    at = data.draw(st.integers(0, len(text)))
+    damaged = text[:at] + data.draw(st.text(max_size=3)) + text[at + data.draw(st.integers(0, 3)) :]
+    identity = parse_cgroup(damaged)
+    for id_ in (*identity.chain, *([identity.container_id] if identity.container_id else [])):
+        assert id_ in damaged or id_ in damaged.replace("\\x2d", "-")
+    if identity.pod_uid is not None:
+        assert PodUid(identity.pod_uid) in damaged.replace("_", "-")

@@ -1,0 +1,134 @@
+"""Joining what paths show with what engines know."""
+
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
+from nsagent.identity.join import join_containers
+from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.ids import ContainerId, PodUid
+
+A, B, C = (ContainerId(digit * 64) for digit in "abc")
+UID = PodUid("3d6beaa3-0049-13ef-b68c-e073d73494b0")
+CONFIG_HASH = PodUid("7260904bbd08e72e4dff95d9fccd2ee8")
+
+
+def answer(id_: ContainerId, name: str | None = "web", labels: Mapping[str, str] | None = None) -> Container:
+    """A record as an engine gives it."""
+    state = NameState.PENDING if name is None else NameState.KNOWN
+    return Container(id_, name, state, Runtime.DOCKER, "shop/web:1", True, "docker", labels or {})
+
+
+def unknown(
+    id_: ContainerId,
+    runtime: Runtime | None = None,
+    chain: tuple[ContainerId, ...] = (),
+    pod: Pod | None = None,
+) -> Container:
+    """A record of what only a path shows."""
+    return Container(id_, None, NameState.UNKNOWN, runtime, None, False, "cgroup", chain=chain, pod=pod)
+
+
+def test_an_id_that_no_engine_knows_is_unknown_and_not_verified() -> None:
+    identity = parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")
+    assert join_containers([identity], ()) == (unknown(A, pod=Pod(UID)),)
+
+
+def test_an_id_that_an_engine_knows_has_its_name_and_is_verified() -> None:
+    identity = parse_cgroup(f"0::/docker/{A}\n")
+    assert join_containers([identity], (answer(A),)) == (answer(A),)
+
+
+def test_a_container_without_processes_stays() -> None:
+    assert join_containers([], (answer(B), answer(A))) == (answer(A), answer(B))
+
+
+def test_a_process_outside_of_containers_makes_none() -> None:
+    assert join_containers([parse_cgroup("0::/system.slice/nginx.service\n")], ()) == ()
+
+
+def test_many_processes_make_one_container() -> None:
+    paths = [f"0::/docker/{A}\n", f"0::/docker/{A}/init.scope\n", f"0::/docker/{A}\n"]
+    assert join_containers(map(parse_cgroup, paths), ()) == (unknown(A, Runtime.DOCKER),)
+
+
+def test_the_containers_around_are_there_too_with_their_own_chains() -> None:
+    identity = parse_cgroup(f"0::/docker/{A}/docker/{B}/docker/{C}\n")
+    assert join_containers([identity], (answer(A),)) == (
+        answer(A),
+        unknown(B, chain=(A,)),
+        unknown(C, Runtime.DOCKER, chain=(A, B)),
+    )
+
+
+def test_a_container_around_others_keeps_what_its_own_processes_tell() -> None:
+    texts = [f"0::/docker/{A}/docker/{B}\n", f"0::/docker/{A}\n"]
+    assert join_containers(map(parse_cgroup, texts), ())[0] == unknown(A, Runtime.DOCKER)
+
+
+def test_where_paths_disagree_the_shallowest_wins() -> None:
+    """Whoever may mkdir deep in a delegated cgroup must not move somebody else's container there."""
+    texts = [f"0::/docker/{B}/docker/{A}\n", f"0::/docker/{A}\n"]
+    assert [c.chain for c in join_containers(map(parse_cgroup, texts), (answer(A),)) if c.id == A] == [()]
+
+
+def test_the_runtime_of_the_path_counts_more_than_whose_api_the_socket_speaks() -> None:
+    identity = parse_cgroup(f"0::/machine.slice/libpod-{A}.scope\n")
+    assert join_containers([identity], (answer(A),))[0].runtime is Runtime.PODMAN
+
+
+def test_labels_of_a_kubelet_make_the_pod() -> None:
+    labels = {
+        "io.kubernetes.pod.name": "web-7d9c",
+        "io.kubernetes.pod.namespace": "shop",
+        "io.kubernetes.pod.uid": UID,
+        "io.kubernetes.container.name": "app",
+    }
+    (container,) = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")], (answer(A, labels=labels),))
+    assert (container.pod, container.container_name) == (Pod(UID, "web-7d9c", "shop"), "app")
+
+
+def test_the_uid_of_a_static_pod_is_the_one_of_the_api_where_it_is_known() -> None:
+    identity = parse_cgroup(f"0::/kubepods/pod{CONFIG_HASH}/{A}\n")
+    labels = {"io.kubernetes.pod.name": "etcd", "io.kubernetes.pod.uid": UID}
+    assert join_containers([identity], (answer(A, labels=labels),))[0].pod == Pod(UID, "etcd")
+    assert join_containers([identity], (answer(A),))[0].pod == Pod(CONFIG_HASH)
+
+
+def test_of_two_records_of_one_id_the_first_with_a_name_wins() -> None:
+    answers = (answer(A, None), answer(A, "first"), answer(A, "second"))
+    assert [container.name for container in join_containers([], answers)] == ["first"]
+
+
+def test_a_name_that_is_still_to_come_is_pending() -> None:
+    (container,) = join_containers([parse_cgroup(f"0::/docker/{A}\n")], (answer(A, None),))
+    assert (container.name, container.name_state, container.verified) == (None, NameState.PENDING, True)
+
+
+def test_the_id_of_lxc_and_nspawn_is_the_name() -> None:
+    texts = ["0::/lxc/101/ns\n", "0::/machine.slice/machine-web.scope/payload\n"]
+    named = [(c.id, c.name, c.name_state, c.verified) for c in join_containers(map(parse_cgroup, texts), ())]
+    assert named == [("101", "101", NameState.KNOWN, False), ("web", "web", NameState.KNOWN, False)]
+
+
+IDS = st.sampled_from([A, B, C])
+IDENTITIES = st.builds(
+    CgroupIdentity,
+    st.none() | IDS,
+    st.none() | st.sampled_from(Runtime),
+    st.none() | st.just(UID),
+    st.lists(IDS, max_size=2).map(tuple),
+    st.none(),
+    st.none() | st.text(max_size=2),
+)
+
+
+@given(st.lists(IDENTITIES), st.randoms(use_true_random=False))
+def test_the_order_of_the_processes_does_not_matter(identities: list[CgroupIdentity], random: object) -> None:
+    shuffled = list(identities)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    joined = join_containers(identities, ())
+    assert joined == join_containers(shuffled, ())
+    assert [container.id for container in joined] == sorted({container.id for container in joined})

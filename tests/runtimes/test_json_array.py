@@ -1,0 +1,64 @@
+"""An array in pieces is what it is as a whole."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsagent.errors import FormatError
+from nsagent.runtimes.json_array import decode_array
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=10,
+)
+# A number alone may be cut in two that are numbers as well; engines list objects.
+ELEMENTS = st.lists(st.dictionaries(st.text(), JSON, max_size=3) | st.lists(JSON, max_size=3) | st.text())
+
+
+def decode(data: bytes, size: int, element_limit: int = 1000_000) -> list[object]:
+    """What `data` holds, arriving `size` bytes at a time."""
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    return list(decode_array(pieces, element_limit=element_limit))
+
+
+@given(ELEMENTS, st.integers(1, 50), st.sampled_from([None, 1]), st.booleans())
+def test_any_array_in_any_pieces(elements: list[object], size: int, indent: int | None, ascii_only: bool) -> None:
+    text = json.dumps(elements, indent=indent, ensure_ascii=ascii_only)
+    assert decode(text.encode("utf-8", "surrogatepass"), size) == json.loads(text)
+
+
+@given(st.binary(), st.integers(1, 9))
+def test_any_bytes_have_an_answer_or_are_no_array(data: bytes, size: int) -> None:
+    try:
+        decode(data, size)
+    except FormatError:
+        return
+    assert data.lstrip().startswith(b"[")
+
+
+def test_what_follows_the_end_is_not_looked_at() -> None:
+    assert decode(b' [ {} , "a" ] nonsense', 3) == [{}, "a"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b" ", b"{}", b"null", b"[", b"[{}", b"[{},", b"[{},]", b"[,{}]", b"[{} {}]", b'["a', b"[nan]", b"[}"],
+)
+def test_damage_is_told(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode(data, 2)
+
+
+def test_an_element_may_not_be_endless() -> None:
+    assert decode(b'["%s"]' % (b"x" * 90), 10, element_limit=100) == ["x" * 90]
+    with pytest.raises(FormatError, match="at most 100 characters"):
+        decode(b'["%s"]' % (b"x" * 900), 10, element_limit=100)
+
+
+@pytest.mark.parametrize("element", [b"9" * 5000, b"[" * 100_000])
+def test_an_element_beyond_the_limits_of_python_is_damage(element: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode(b"[" + element + b"]", 1 << 20)
