@@ -1,0 +1,89 @@
+"""What rows are asked for: the filter options of `scan` as values. Pure."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from nsagent.errors import UsageError
+from nsagent.model.ids import Pid
+from nsagent.model.net import Protocol, SocketState
+
+E = TypeVar("E", bound=StrEnum)
+
+_STATE_ALIASES: Final = {
+    "listening": "listen",
+    "estab": "established",
+    "closed": "close",
+    "unconn": "close",
+}
+"""Names that ss prints or takes, beside the kernel's."""
+
+MAX_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Values of one field are alternatives, different fields must all match; an empty field matches all.
+
+    `containers` and `netns` are names as typed, resolved against a snapshot. `ports` match local
+    or remote. `listening`: TCP in listen, and UDP without a remote.
+    """
+
+    containers: tuple[str, ...] = ()
+    netns: tuple[str, ...] = ()
+    pids: tuple[Pid, ...] = ()
+    ports: frozenset[int] = frozenset()
+    protocols: frozenset[Protocol] = frozenset()
+    states: frozenset[SocketState] = frozenset()
+    listening: bool = False
+
+
+def split_values(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:
+    """The values of an option that may be repeated and hold commas, each once, in order.
+
+    None of them if the option was not given; given without a value it raises UsageError, which names it.
+    """
+    values = dict.fromkeys(value.strip() for text in texts or () for value in text.split(","))
+    values.pop("", None)
+    if texts and not values:
+        raise UsageError(f"{option}: expected a value, got {texts[0]!r}")
+    return tuple(values)
+
+
+def parse_ports(texts: Sequence[str] | None) -> frozenset[int]:
+    """Port numbers; raises UsageError."""
+    return frozenset(parse_number(value, "--port", MAX_PORT) for value in split_values(texts, "--port"))
+
+
+def parse_pids(texts: Sequence[str] | None) -> tuple[Pid, ...]:
+    """Process ids; raises UsageError."""
+    return tuple(Pid(parse_number(value, "--pid", 1 << 31)) for value in split_values(texts, "--pid"))
+
+
+def parse_protocols(texts: Sequence[str] | None) -> frozenset[Protocol]:
+    """Protocol names; raises UsageError with those that there are."""
+    return frozenset(_parse_name(value.lower(), "--protocol", Protocol) for value in split_values(texts, "--protocol"))
+
+
+def parse_states(texts: Sequence[str] | None) -> frozenset[SocketState]:
+    """State names, in any case, with `-` or `_`; raises UsageError with those that there are."""
+    names = (value.lower().replace("-", "_") for value in split_values(texts, "--state"))
+    return frozenset(_parse_name(_STATE_ALIASES.get(name, name), "--state", SocketState) for name in names)
+
+
+def parse_number(text: str, option: str, most: int) -> int:
+    """A number from 0 to `most`; raises UsageError, which names the option."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > most:
+        raise UsageError(f"{option}: expected a number from 0 to {most}, got {text!r}")
+    return int(text)
+
+
+def _parse_name(text: str, option: str, names: type[E]) -> E:
+    known = [str(name) for name in names]
+    if text not in known:
+        near = difflib.get_close_matches(text, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{option}: expected one of {', '.join(known)}, got {text!r}{hint}")
+    return names(text)

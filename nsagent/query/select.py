@@ -1,0 +1,122 @@
+"""The part of a Snapshot that a Filter selects. Pure."""
+
+import difflib
+import posixpath
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from nsagent.errors import NotFound
+from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.net import Protocol, SocketState
+from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
+from nsagent.query.containers import match_containers
+from nsagent.query.filter import Filter
+
+Test = Callable[[OwnedSocket], bool]
+
+
+def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
+    """The rows that match, with the netns and containers that they name; coverage is that of the whole pass.
+
+    Raises NotFound or Ambiguous for a container, netns or process that the snapshot does not know.
+    """
+    tests = _list_tests(snapshot, wanted)
+    if not tests:
+        return snapshot
+    sockets = tuple(socket for socket in snapshot.sockets if all(test(socket) for test in tests))
+    netns = {socket.netns for socket in sockets}
+    containers = {id_ for socket in sockets for id_ in list_container_ids(socket)}
+    return replace(
+        snapshot,
+        sockets=sockets,
+        netns=tuple(one for one in snapshot.netns if one.number in netns),
+        containers=tuple(one for one in snapshot.containers if one.id in containers),
+    )
+
+
+def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
+    """One netns (or those that share a name) with its rows and containers; raises NotFound."""
+    netns = find_netns(snapshot, name)
+    numbers = {one.number for one in netns}
+    ids = {id_ for one in netns for id_ in one.containers}
+    return replace(
+        snapshot,
+        netns=netns,
+        sockets=tuple(socket for socket in snapshot.sockets if socket.netns in numbers),
+        containers=tuple(one for one in snapshot.containers if one.id in ids),
+    )
+
+
+def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
+    """The containers that a row names: its own and those of its owners."""
+    if socket.container_id is not None:
+        yield socket.container_id
+    for owner in socket.owners:
+        if owner.process.container_id is not None:
+            yield owner.process.container_id
+
+
+def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
+    """The netns called `host`, or by inode, name, path of a mount or /proc/PID/ns/net; raises NotFound."""
+    if text == "host":
+        found = [one for one in snapshot.netns if one.is_host]
+    elif text.isascii() and text.isdigit():
+        found = [one for one in snapshot.netns if str(one.number) == text]
+    elif match := re.fullmatch(r"/proc/(\d+)/(?:task/\d+/)?ns/net", text):
+        numbers = {one.netns for one in snapshot.processes if one.pid == int(match[1])}
+        found = [one for one in snapshot.netns if one.number in numbers]
+    elif text.startswith("/"):
+        path = _resolve_var_run(text)
+        found = [one for one in snapshot.netns if path in map(_resolve_var_run, one.mounts)]
+    else:
+        found = [one for one in snapshot.netns if text in one.names]
+    if not found:
+        names = [name for one in snapshot.netns for name in (*one.names, *one.mounts, str(one.number))]
+        raise NotFound("netns", text, near=difflib.get_close_matches(text, [*names, "host"], n=3))
+    return tuple(found)
+
+
+def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
+    """One test for each field of the filter that is not empty."""
+    tests: list[Test] = []
+    if wanted.containers:
+        ids = {
+            container.id
+            for name in wanted.containers
+            for container in match_containers(name, snapshot.containers, snapshot.sources)
+        }
+        tests.append(lambda socket: any(id_ in ids for id_ in list_container_ids(socket)))
+    if wanted.netns:
+        numbers = {one.number for text in wanted.netns for one in find_netns(snapshot, text)}
+        tests.append(lambda socket: socket.netns in numbers)
+    if wanted.pids:
+        pids = {_check_pid(snapshot, pid) for pid in wanted.pids}
+        tests.append(lambda socket: any(owner.process.pid in pids for owner in socket.owners))
+    if wanted.ports:
+        tests.append(lambda socket: socket.row.local.port in wanted.ports or socket.row.remote.port in wanted.ports)
+    if wanted.protocols:
+        tests.append(lambda socket: socket.row.protocol in wanted.protocols)
+    if wanted.states:
+        tests.append(lambda socket: socket.row.state in wanted.states)
+    if wanted.listening:
+        tests.append(_is_listening)
+    return tests
+
+
+def _check_pid(snapshot: Snapshot, pid: Pid) -> Pid:
+    if not any(process.pid == pid for process in snapshot.processes):
+        raise NotFound("process", str(pid))
+    return pid
+
+
+def _is_listening(socket: OwnedSocket) -> bool:
+    """What `ss -l` shows: TCP in listen, and UDP that is not connected."""
+    row = socket.row
+    return row.state is (SocketState.LISTEN if row.protocol is Protocol.TCP else SocketState.CLOSE)
+
+
+def _resolve_var_run(path: str) -> str:
+    """A normal path; /var/run is a link to /run."""
+    path = posixpath.normpath(path)
+    return path.removeprefix("/var") if path.startswith("/var/run/") else path

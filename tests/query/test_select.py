@@ -1,0 +1,190 @@
+"""The rows of a snapshot that a filter selects."""
+
+import pytest
+
+from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound
+from nsagent.model.facts import RawTable
+from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.net import Protocol, SocketState
+from nsagent.model.snapshot import Snapshot
+from nsagent.query.filter import Filter
+from nsagent.query.select import find_netns, list_container_ids, select_netns, select_snapshot
+from nsagent.scan.attribute import attribute
+from tests.kernel.proc_tree import HOST_NETNS, text_row
+from tests.scan.facts import (
+    ANY,
+    LOOPBACK,
+    WEB_CGROUP,
+    WEB_ID,
+    WEB_NETNS,
+    facts,
+    listen_row,
+    netns,
+    reading,
+    tcp_text,
+    udp6_text,
+)
+
+OTHER_ID = "c0ffff" + "0" * 58
+KEY = 900
+ANY6 = "0" * 32 + ":0000"
+
+
+def connection(local: int, remote: int, inode: int) -> str:
+    return text_row(f"{LOOPBACK}:{local:04X}", f"{LOOPBACK}:{remote:04X}", 1, inode)
+
+
+def host_tables() -> tuple[RawTable, RawTable]:
+    tcp = tcp_text(listen_row(22, 1), connection(22, 50000, 2), connection(50000, 22, 3))
+    udp = udp6_text(
+        text_row("0" * 32 + ":0035", ANY6, 7, 4),
+        text_row("0" * 24 + "01000000:1000", "0" * 24 + "01000000:0035", 1, 5),
+    )
+    return tcp, udp
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    """A host with ssh and DNS, a web container with a worker in another container, a netns by key alone."""
+    readings = [
+        reading(10, {3: 1, 4: 2}, comm="sshd"),
+        reading(11, {3: 3}, comm="ssh"),
+        reading(12, {3: 4, 4: 5}, comm="dns"),
+        reading(20, {3: 6}, netns=WEB_NETNS, cgroup=WEB_CGROUP, start_ticks=1),
+        reading(21, {3: 6}, netns=WEB_NETNS, cgroup=f"0::/docker/{OTHER_ID}\n", start_ticks=2),
+        reading(30, {3: 8}, netns=None, key=KEY),
+    ]
+    waiting = text_row(f"{LOOPBACK}:0050", f"{LOOPBACK}:C351", 6, 0)
+    return attribute(
+        facts(
+            readings,
+            [
+                netns(*host_tables(), is_host=True),
+                netns(tcp_text(listen_row(80, 6), waiting), inode=WEB_NETNS, mounts=("/run/netns/web", "/run/x/web")),
+                netns(tcp_text(listen_row(80, 8)), inode=None, key=KEY),
+                netns(tcp_text(text_row(f"{LOOPBACK}:0051", ANY, 10, 9)), inode=77, mounts=("/var/run/netns/blue",)),
+            ],
+        )
+    )
+
+
+def inodes(snapshot: Snapshot) -> list[int]:
+    return [socket.row.inode for socket in snapshot.sockets]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(), [1, 2, 3, 4, 5, 6, 0, 8, 9]),
+        (Filter(ports=frozenset({22})), [1, 2, 3]),
+        (Filter(ports=frozenset({50000, 53})), [2, 3, 4, 5]),
+        (Filter(ports=frozenset({80})), [6, 0, 8]),
+        (Filter(protocols=frozenset({Protocol.UDP})), [4, 5]),
+        (Filter(states=frozenset({SocketState.LISTEN})), [1, 6, 8, 9]),
+        (Filter(states=frozenset({SocketState.TIME_WAIT, SocketState.CLOSE})), [4, 0]),
+        (Filter(listening=True), [1, 4, 6, 8, 9]),
+        (Filter(listening=True, protocols=frozenset({Protocol.UDP})), [4]),
+        (Filter(pids=(Pid(10),)), [1, 2]),
+        (Filter(pids=(Pid(10), Pid(21))), [1, 2, 6]),
+        (Filter(pids=(Pid(10),), states=frozenset({SocketState.LISTEN})), [1]),
+        (Filter(netns=("host",)), [1, 2, 3, 4, 5]),
+        (Filter(netns=("web", "blue")), [6, 0, 9]),
+        (Filter(netns=("host",), ports=frozenset({80})), []),
+        (Filter(containers=(WEB_ID,)), [6]),
+        (Filter(containers=("c0ffff",)), [6]),
+        (Filter(containers=(WEB_ID,), pids=(Pid(10),)), []),
+    ],
+)
+def test_values_of_a_field_are_alternatives_and_fields_must_all_match(
+    snapshot: Snapshot, wanted: Filter, expected: list[int]
+) -> None:
+    assert inodes(select_snapshot(snapshot, wanted)) == expected
+
+
+def test_an_empty_filter_selects_the_whole_snapshot(snapshot: Snapshot) -> None:
+    assert select_snapshot(snapshot, Filter()) is snapshot
+
+
+def test_only_the_netns_and_containers_of_the_rows_are_kept(snapshot: Snapshot) -> None:
+    selected = select_snapshot(snapshot, Filter(pids=(Pid(21),)))
+    assert [one.inode for one in selected.netns] == [WEB_NETNS]
+    assert {one.id for one in selected.containers} == {WEB_ID, OTHER_ID}
+
+
+def test_coverage_and_processes_are_those_of_the_whole_pass(snapshot: Snapshot) -> None:
+    selected = select_snapshot(snapshot, Filter(ports=frozenset({1})))
+    assert (selected.coverage, selected.processes) == (snapshot.coverage, snapshot.processes)
+    assert (selected.sockets, selected.netns, selected.containers) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("host", [HOST_NETNS]),
+        (str(WEB_NETNS), [WEB_NETNS]),
+        (str(KEY), [KEY]),
+        ("web", [WEB_NETNS]),
+        ("blue", [77]),
+        ("/run/netns/web", [WEB_NETNS]),
+        ("/var/run/netns/web", [WEB_NETNS]),
+        ("/run/netns/../netns//web", [WEB_NETNS]),
+        ("/run/x/web", [WEB_NETNS]),
+        ("/run/netns/blue", [77]),
+        ("/proc/20/ns/net", [WEB_NETNS]),
+        ("/proc/20/task/25/ns/net", [WEB_NETNS]),
+        ("/proc/30/ns/net", [KEY]),
+    ],
+)
+def test_a_netns_goes_by_inode_name_path_or_process(snapshot: Snapshot, text: str, numbers: list[int]) -> None:
+    assert [one.number for one in find_netns(snapshot, text)] == numbers
+
+
+@pytest.mark.parametrize(
+    "text", ["wep", "", "/run/netns/wep", "12345", "/proc/99/ns/net", "/proc/x/ns/net", "HOST", "9" * 5000, "\u0667"]
+)
+def test_a_netns_that_nobody_knows_is_not_found(snapshot: Snapshot, text: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_netns(snapshot, text)
+    assert caught.value.exit_status == EXIT_NOT_FOUND
+    assert f"no netns {text!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("wep", "web"), ("hots", "host"), ("/run/netns/wep", "/run/netns/web"), ("bleu", "blue")]
+)
+def test_a_netns_that_is_not_found_is_told_with_near_names(snapshot: Snapshot, text: str, near: str) -> None:
+    with pytest.raises(NotFound, match="near names: ") as caught:
+        find_netns(snapshot, text)
+    assert near in str(caught.value).partition("near names: ")[2].split(", ")
+
+
+def test_a_process_that_nobody_knows_is_not_found(snapshot: Snapshot) -> None:
+    with pytest.raises(NotFound, match="no process '99'"):
+        select_snapshot(snapshot, Filter(pids=(Pid(99),)))
+
+
+def test_a_process_without_sockets_selects_nothing() -> None:
+    snapshot = attribute(facts([reading(10)], [netns(tcp_text(listen_row(80, 7)))]))
+    assert inodes(select_snapshot(snapshot, Filter(pids=(Pid(10),)))) == []
+
+
+def test_a_container_that_nobody_knows_is_not_found(snapshot: Snapshot) -> None:
+    with pytest.raises(NotFound, match="no container 'wep'"):
+        select_snapshot(snapshot, Filter(containers=("wep",)))
+
+
+def test_a_prefix_of_two_containers_is_ambiguous(snapshot: Snapshot) -> None:
+    with pytest.raises(Ambiguous, match="'c0ff' is ambiguous"):
+        select_snapshot(snapshot, Filter(containers=("c0ff",)))
+
+
+def test_one_netns_is_selected_with_all_its_rows_and_containers(snapshot: Snapshot) -> None:
+    selected = select_netns(snapshot, "web")
+    assert [one.number for one in selected.netns] == [WEB_NETNS]
+    assert inodes(selected) == [6, 0]
+    assert {one.id for one in selected.containers} == {WEB_ID, OTHER_ID}
+
+
+def test_a_row_names_its_own_container_and_those_of_all_owners(snapshot: Snapshot) -> None:
+    shared = next(socket for socket in snapshot.sockets if socket.row.inode == 6)
+    assert set(list_container_ids(shared)) == {ContainerId(WEB_ID), ContainerId(OTHER_ID)}
