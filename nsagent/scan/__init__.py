@@ -1,0 +1,1 @@
+"""One pass: collect facts, decide what they mean. All but `collect` is pure."""

@@ -1,0 +1,79 @@
+"""The interfaces of every netns, and in which netns the other end of each veth is."""
+
+import socket
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from errno import errorcode
+from functools import partial
+from typing import Final
+
+from nsagent.errors import AccessDenied, ReadFailed
+from nsagent.kernel.links import Link, Links, open_route_socket
+from nsagent.kernel.netns import Entering
+from nsagent.kernel.threads import run_in_threads
+from nsagent.model.facts import Gap, Interface, Stage
+from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.tables import NetnsTables
+
+BATCH: Final = 256
+"""How many netns are entered before their links are read: bounds the fds in use."""
+
+
+def read_interfaces(
+    netns: Sequence[NetnsTables], host_inode: int | None, proc_root: str, stop: threading.Event
+) -> list[Gap]:
+    """Fill in the interfaces of each netns that can be entered; gaps say which could not."""
+    gaps: list[Gap] = []
+    held = [one for one in netns if one.met.fd is not None]
+    # A container's peers are nearly always in the host's netns: it is asked about first.
+    others = sorted((one.met for one in held), key=lambda met: met.id is None or met.id.inode != host_inode)
+    for start in range(0, len(held), BATCH):
+        batch = held[start : start + BATCH]
+        with ExitStack() as sockets:
+            (routes,) = run_in_threads([partial(_open_routes, batch, proc_root, sockets, gaps)], stop)
+            for one, route in routes:
+                try:
+                    with Links(route) as links:
+                        one.interfaces = _join_peers(links, links.list_links(), one.met, others)
+                except ReadFailed as err:
+                    gaps.append(Gap(Stage.LINKS, one.met.subject, err.reason))
+    return gaps
+
+
+def _open_routes(
+    batch: Iterable[NetnsTables], proc_root: str, sockets: ExitStack, gaps: list[Gap]
+) -> list[tuple[NetnsTables, socket.socket]]:
+    """A route socket in each netns, to be closed by `sockets`; moves the calling thread (kernel.netns)."""
+    entering = Entering(proc_root)
+    routes = []
+    for one in batch:
+        try:
+            entering.enter(one.met.fd if one.met.fd is not None else -1)
+            routes.append((one, sockets.enter_context(open_route_socket())))
+        except (AccessDenied, ReadFailed) as err:
+            gaps.append(Gap(Stage.LINKS, one.met.subject, err.reason))
+        except OSError as err:
+            gaps.append(Gap(Stage.LINKS, one.met.subject, errorcode.get(err.errno or 0, str(err))))
+    return routes
+
+
+def _join_peers(
+    links: Links, found: Sequence[Link], here: MetNetns, others: Iterable[MetNetns]
+) -> tuple[Interface, ...]:
+    """The interfaces with the netns of their peers; the kernel tells ids that only this netns has for them."""
+    wanted = {link.peer_nsid for link in found if link.peer_nsid is not None}
+    inodes: dict[int, int] = {}
+    for other in others:
+        if not wanted - inodes.keys():
+            break
+        if other.fd is not None and other.id is not None:
+            nsid = links.read_nsid(other.fd)
+            if nsid is not None:
+                inodes[nsid] = other.id.inode
+    interfaces = []
+    for interface, nsid in found:
+        peer = inodes.get(nsid) if nsid is not None else here.id.inode if here.id else None
+        interfaces.append(replace(interface, peer_netns=peer) if interface.peer_index is not None else interface)
+    return tuple(interfaces)

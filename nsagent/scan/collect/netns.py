@@ -1,0 +1,170 @@
+"""The netns that a pass has met: each is held open from first sight, so that its inode stays its own."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.kernel.formats.fd_link import parse_inode_link
+from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.kernel.netns import read_netns_id, read_own_netns
+from nsagent.kernel.procfs import ProcessDir
+from nsagent.model.facts import FoundBy, Gap, Stage
+from nsagent.model.ids import Fd, NetnsId, Pid
+
+
+@dataclass(slots=True)
+class MetNetns:
+    """One netns while the pass goes on.
+
+    `id` is None where only `key` (the st_ino of its net/dev) is readable; `fd` is None where it
+    cannot be held: then id.dev is 0. `members` are processes in it, through which its /proc files
+    are read.
+    """
+
+    id: NetnsId | None
+    key: int | None
+    fd: int | None
+    found_by: set[FoundBy] = field(default_factory=set)
+    mounts: set[str] = field(default_factory=set)
+    members: list[Pid] = field(default_factory=list)
+
+    @property
+    def subject(self) -> str:
+        """What a gap calls it."""
+        return f"netns {self.id.inode if self.id else self.key}"
+
+
+class NetnsRegistry:
+    """All netns met so far; a context manager that lets go of them. One thread at a time adds to it.
+
+    `met` is told each netns that can be told from others by its inode, when it is first seen.
+    """
+
+    def __init__(self, met: Callable[[MetNetns], object] = lambda _: None) -> None:
+        self._tell = met
+        self._by_inode: dict[int, MetNetns] = {}
+        self._by_key: dict[int, MetNetns] = {}
+        self._mount_namespaces: set[int] = set()
+        self._nsfs = read_own_netns().dev
+        self.gaps: list[Gap] = []
+
+    def __enter__(self) -> "NetnsRegistry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for met in self._by_inode.values():
+            if met.fd is not None:
+                os.close(met.fd)
+
+    def list_met(self) -> list[MetNetns]:
+        """Each netns once, by inode; then, by key, those of which nobody's ns/net may be read."""
+        met = [self._by_inode[inode] for inode in sorted(self._by_inode)]
+        known = {one.key for one in met}
+        return met + [self._by_key[key] for key in sorted(self._by_key) if key not in known]
+
+    def see_process(self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS) -> int:
+        """The inode of the netns of a process, or of a thread that may be the only one in it; held from now on.
+
+        Raises ProcessGone, and AccessDenied where ns/net may not be read.
+        """
+        inode = process.read_netns_inode()
+        met = self._by_inode.get(inode) or self._hold_netns_of(process, inode)
+        if found_by is FoundBy.PROCESS:
+            met.members.append(pid)
+            met.found_by.add(found_by)
+        elif not met.found_by:
+            met.found_by.add(found_by)
+        return met.id.inode if met.id else inode
+
+    def see_key(self, process: ProcessDir, pid: Pid) -> int:
+        """The key of the netns of a process whose ns/net may not be read. Raises as any read does."""
+        key = process.read_netns_key()
+        met = self._by_key.setdefault(key, MetNetns(None, key, None))
+        met.found_by.add(FoundBy.PROCESS)
+        met.members.append(pid)
+        return key
+
+    def see_fd(self, process: ProcessDir, fd: Fd, inode: int) -> None:
+        """A netns that a process holds open by an fd, unless it is closed by now."""
+        try:
+            met = self._by_inode.get(inode) or self._hold(lambda: process.open_fd_target(fd))
+        except ProcessGone:
+            return
+        except (AccessDenied, ReadFailed) as err:
+            self.gaps.append(Gap(Stage.NETNS, f"netns {inode}", err.reason))
+            return
+        if met is not None:
+            met.found_by.add(FoundBy.FD)
+
+    def see_mounts(self, process: ProcessDir) -> None:
+        """The netns bind-mounted where a process lives, unless its mount namespace was read before.
+
+        Where the mounts may not be read, the next process of the mount namespace is asked.
+        """
+        try:
+            mount_namespace = process.read_mount_namespace()
+            if mount_namespace in self._mount_namespaces:
+                return
+            mounts = process.read_nsfs_mounts()
+        except (AccessDenied, ReadFailed):
+            return
+        except FormatError as err:
+            self.gaps.append(Gap(Stage.NETNS, f"mountinfo of {process.subject}", str(err)))
+            return
+        self._mount_namespaces.add(mount_namespace)
+        missed = [mount for mount in mounts if not self._see_mount(process, mount)]
+        # What was unmounted meanwhile is no gap; what lies under another mount is.
+        still = process.read_nsfs_mounts() if missed else ()
+        self.gaps += [
+            Gap(Stage.NETNS, f"mount {mount.mount_point}", "not reachable") for mount in missed if mount in still
+        ]
+
+    def _see_mount(self, process: ProcessDir, mount: Mount) -> bool:
+        """Whether a mount is seen, or none of a netns."""
+        inode = parse_inode_link(mount.root, "net")
+        if inode is None:
+            return True
+        try:
+            met = self._by_inode.get(inode) or self._hold(lambda: process.open_mount(mount.mount_point))
+        except (ProcessGone, AccessDenied, ReadFailed):
+            met = None
+        if met is None or met.id is None or met.id.inode != inode:
+            return False
+        met.found_by.add(FoundBy.MOUNT)
+        met.mounts.add(mount.mount_point)
+        return True
+
+    def _hold_netns_of(self, process: ProcessDir, inode: int) -> MetNetns:
+        """The netns of a process, opened; in a fixture tree, where the link leads nowhere, only named."""
+        met = None
+        try:
+            met = self._hold(process.open_netns)
+        except ProcessGone:
+            process.read_netns_inode()
+        except (AccessDenied, ReadFailed) as err:
+            self.gaps.append(Gap(Stage.NETNS, f"netns {inode}", err.reason))
+        if met is None:
+            met = self._add(MetNetns(NetnsId(0, inode), None, None), inode)
+        try:
+            met.key = process.read_netns_key()
+        except (ProcessGone, AccessDenied, ReadFailed):
+            met.key = None
+        return met
+
+    def _hold(self, open_netns: Callable[[], int]) -> MetNetns | None:
+        """The netns behind an open file, None if it is no netns; raises what opening raises.
+
+        It may be another than the one looked for: a process can move, a mount be replaced.
+        """
+        fd = open_netns()
+        found = read_netns_id(fd)
+        if found.dev != self._nsfs or found.inode in self._by_inode:
+            os.close(fd)
+            return self._by_inode.get(found.inode) if found.dev == self._nsfs else None
+        return self._add(MetNetns(found, None, fd), found.inode)
+
+    def _add(self, met: MetNetns, inode: int) -> MetNetns:
+        self._by_inode[inode] = met
+        self._tell(met)
+        return met

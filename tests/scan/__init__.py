@@ -1,0 +1,1 @@
+"""Tests of nsagent.scan: hand-made facts, fixture trees, and passes over this host."""
