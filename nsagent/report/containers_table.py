@@ -1,0 +1,73 @@
+"""The table of `nsagent containers`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from nsagent.model.container import Container
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.context import Context, context_of, pod_text, short_id
+from nsagent.report.csv import csv_records
+from nsagent.report.layout import Column, pick_columns, sort_rows, text_column
+from nsagent.report.text_table import render_text_table
+
+
+def render_containers_table(
+    snapshot: Snapshot,
+    *,
+    columns: Sequence[str] | None = None,
+    headers: bool = True,
+    width: int | None = None,
+    colour: bool = False,
+) -> Iterator[str]:
+    """One line per container; see table.render_table. `columns` None means CONTAINERS_DEFAULT."""
+    picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_DEFAULT if columns is None else columns)
+    context = context_of(snapshot)
+    return render_text_table(snapshot.containers, picked, context, headers=headers, width=width, colour=colour)
+
+
+def render_containers_csv(
+    snapshot: Snapshot, *, columns: Sequence[str] | None = None, headers: bool = True
+) -> Iterator[str]:
+    """One record per container; see csv.render_csv. `columns` None means CONTAINERS_WIDE, with the full id."""
+    picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_WIDE if columns is None else columns)
+    return csv_records(snapshot.containers, picked, context_of(snapshot), headers=headers)
+
+
+def sort_containers(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
+    """The snapshot with its containers in the order of these columns, see columns.sort_sockets."""
+    rows = sort_rows(snapshot.containers, CONTAINER_COLUMNS, column_names, context_of(snapshot))
+    return replace(snapshot, containers=rows)
+
+
+def _netns(container: Container, context: Context) -> str:
+    return ",".join([context.netns_labels[each] for each in context.container_netns.get(container.id, ())])
+
+
+def _labels(container: Container, context: Context) -> str:
+    return ",".join([f"{key}={value}" for key, value in sorted(container.labels.items())])
+
+
+CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
+    text_column("id", lambda container, _: short_id(container.id)),
+    text_column("name", lambda container, _: container.name or "", free_text=True),
+    text_column("runtime", lambda container, _: container.runtime or ""),
+    text_column("image", lambda container, _: container.image or "", free_text=True),
+    text_column("pod", lambda container, _: pod_text(container), free_text=True),
+    text_column("netns", _netns, free_text=True),
+    text_column("source", lambda container, _: container.source),
+    text_column("verified", lambda container, _: "yes" if container.verified else "no"),
+    text_column("container_name", lambda container, _: container.container_name or "", free_text=True),
+    text_column("pod_uid", lambda container, _: (container.pod and container.pod.uid) or ""),
+    text_column("sandboxed", lambda container, _: container.sandboxed or ""),
+    text_column("chain", lambda container, _: ",".join(map(short_id, container.chain)), free_text=True),
+    text_column("labels", _labels, free_text=True),
+    text_column("full_id", lambda container, _: container.id),
+)
+"""Every column of a container."""
+
+CONTAINERS_DEFAULT: Final = ("id", "name", "runtime", "image", "pod", "netns", "source", "verified")
+"""What `-o table` shows."""
+
+CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "sandboxed", "chain", "full_id")
+"""What `-o wide` shows; labels, which may be long, are shown when they are asked for."""

@@ -1,0 +1,86 @@
+"""What the cells of a table look up: the netns and containers of one snapshot by what rows call them."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from operator import itemgetter
+
+from nsagent.model.container import Container
+from nsagent.model.ids import ContainerId
+from nsagent.model.snapshot import Netns, Snapshot
+from nsagent.report.memo import Memo
+
+HOST = "host"
+
+_SHORT_ID = 12
+_HEX_ID = re.compile("[0-9a-f]{32,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`netns` by number, `containers` by id; the memos make a label from a number or an id, and keep it.
+
+    `sockets` counts the rows of each netns number, `container_netns` lists where a container's
+    processes are.
+    """
+
+    netns: dict[int, Netns]
+    containers: dict[ContainerId, Container]
+    netns_labels: Memo[int, str]
+    container_labels: Memo[ContainerId | None, str]
+    pod_labels: Memo[ContainerId | None, str]
+    sockets: Counter[int]
+    container_netns: dict[ContainerId, list[int]]
+
+
+def context_of(snapshot: Snapshot) -> Context:
+    """The context of one rendering of this snapshot."""
+    netns = {each.number: each for each in snapshot.netns}
+    containers = {each.id: each for each in snapshot.containers}
+    container_netns: defaultdict[ContainerId, list[int]] = defaultdict(list)
+    for each in snapshot.netns:
+        for container_id in each.containers:
+            container_netns[container_id].append(each.number)
+    return Context(
+        netns=netns,
+        containers=containers,
+        netns_labels=Memo(lambda number: _netns_label(netns.get(number), number)),
+        container_labels=Memo(lambda container_id: _container_label(containers, container_id)),
+        pod_labels=Memo(lambda container_id: _pod_label(containers, container_id)),
+        sockets=Counter(map(itemgetter(0), snapshot.sockets)),
+        container_netns=dict(container_netns),
+    )
+
+
+def short_id(container_id: ContainerId) -> str:
+    """The first 12 digits of an engine's hex id; an id that is a name (LXC, nspawn) stays whole."""
+    return container_id[:_SHORT_ID] if _HEX_ID.fullmatch(container_id) else container_id
+
+
+def pod_text(container: Container) -> str:
+    """`namespace/name` of the container's pod, "" where nobody told its name."""
+    pod = container.pod
+    if pod is None or pod.name is None:
+        return ""
+    return pod.name if pod.kube_namespace is None else f"{pod.kube_namespace}/{pod.name}"
+
+
+def _netns_label(netns: Netns | None, number: int) -> str:
+    # Anyone may call a netns "host": such a name is not shown, the number is.
+    if netns is None:
+        return str(number)
+    if netns.is_host:
+        return HOST
+    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST) else str(number)
+
+
+def _container_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:
+    if container_id is None:
+        return ""
+    container = containers.get(container_id)
+    return (container and container.name) or short_id(container_id)
+
+
+def _pod_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:
+    container = None if container_id is None else containers.get(container_id)
+    return "" if container is None else pod_text(container)

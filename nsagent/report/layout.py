@@ -1,0 +1,110 @@
+"""Columns of records: what a column is, their choice by name, rows in their order, cells that are safe to print.
+
+A column gives cells of any text; they are escaped here, in one place for all columns and formats.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from nsagent.errors import UsageError
+from nsagent.report.context import Context
+from nsagent.report.escape import escape
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column of a table of T.
+
+    `name` is what users type, `header` what a table shows. `cell` gives a cell's text, "" where
+    there is no value. `sort_key` gives keys that compare among themselves, None where there is no
+    value. `free_text` columns may be shortened to fit a terminal. `sgr` gives the colour of a cell by its record (the
+    parameters of an SGR sequence), "" for none; it is never made of data.
+    """
+
+    name: str
+    header: str
+    cell: Callable[[T, Context], str]
+    sort_key: Callable[[T, Context], Any]
+    free_text: bool = False
+    sgr: Callable[[T], str] | None = None
+
+
+def text_column(
+    name: str,
+    cell: Callable[[T, Context], str],
+    *,
+    sort_key: Callable[[T, Context], Any] | None = None,
+    free_text: bool = False,
+    sgr: Callable[[T], str] | None = None,
+) -> Column[T]:
+    """A column of text, sorted by it unless told otherwise."""
+
+    def text_key(row: T, context: Context) -> str | None:
+        return cell(row, context) or None
+
+    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr)
+
+
+def number_column(name: str, value: Callable[[T, Context], int | None]) -> Column[T]:
+    """A column of numbers, sorted as such; None where there is no value."""
+
+    def cell(row: T, context: Context) -> str:
+        number = value(row, context)
+        return "" if number is None else str(number)
+
+    return Column(name, _header(name), cell, value)
+
+
+def pick_columns(columns: Sequence[Column[T]], names: Sequence[str]) -> list[Column[T]]:
+    """The columns of these names, in the order of the names; UsageError for none and for a name that is none."""
+    by_name = {column.name: column for column in columns}
+    known = f"(columns: {', '.join(by_name)})"
+    if not names:
+        raise UsageError(f"no column is named {known}")
+    for name in names:
+        if name not in by_name:
+            raise UsageError(f"no column '{escape(name)}'{_near(name, by_name)} {known}")
+    return [by_name[name] for name in names]
+
+
+def sort_rows(rows: Sequence[T], columns: Sequence[Column[T]], names: Sequence[str], context: Context) -> tuple[T, ...]:
+    """The rows by these columns, the first one foremost; `-name` descends, equal rows keep their order.
+
+    Rows without a value are last either way. Raises UsageError for a name that is no column.
+    """
+    picked = pick_columns(columns, [name.removeprefix("-") for name in names])
+    result = tuple(rows)
+    for name, column in reversed(list(zip(names, picked, strict=True))):
+        result = _sorted(result, column, context, descending=name.startswith("-"))
+    return result
+
+
+def escaped_cells(column: Column[T], rows: Sequence[T], context: Context) -> list[str]:
+    """The cells of one column, all printable."""
+    # Once per socket and column: no more than the cell itself, since one question for the whole
+    # column (is it printable?) is much cheaper than one for each cell.
+    cell = column.cell
+    cells = [cell(row, context) for row in rows]
+    return cells if "".join(cells).isprintable() else [escape(each) for each in cells]
+
+
+def _sorted(rows: tuple[T, ...], column: Column[T], context: Context, *, descending: bool) -> tuple[T, ...]:
+    keys = [column.sort_key(row, context) for row in rows]
+    present = sorted((i for i, key in enumerate(keys) if key is not None), key=keys.__getitem__, reverse=descending)
+    absent = [row for row, key in zip(rows, keys, strict=True) if key is None]
+    return (*(rows[i] for i in present), *absent)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    # Imported here: no table pays for what only a mistyped name needs.
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), known, n=3)
+    return f"; near names: {', '.join(near)}" if near else ""
+
+
+def _header(name: str) -> str:
+    return name.upper().replace("_", "-")

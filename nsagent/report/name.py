@@ -1,0 +1,51 @@
+"""`-o name`: one name per line, to hand to another command."""
+
+from collections.abc import Iterable, Iterator
+
+from nsagent.model.container import Container
+from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
+from nsagent.report.addresses import endpoint_text
+from nsagent.report.chunks import chunks
+from nsagent.report.escape import escape
+
+
+def render_socket_names(snapshot: Snapshot) -> Iterator[str]:
+    """`socket/COOKIE`, in chunks of lines.
+
+    Where the table tells no cookie (/proc): `socket/inode:N`, and for a row without an inode
+    `socket/NETNS:PROTOCOL:LOCAL,REMOTE`.
+    """
+    return _lines(map(_socket_name, snapshot.sockets))
+
+
+def render_netns_names(snapshot: Snapshot) -> Iterator[str]:
+    """`netns/INODE`, in chunks of lines; `netns/key:N` where the inode may not be read."""
+    return _lines(map(_netns_name, snapshot.netns))
+
+
+def render_container_names(snapshot: Snapshot) -> Iterator[str]:
+    """`container/NAME`, in chunks of lines; `container/ID` where the name is not known."""
+    return _lines(map(_container_name, snapshot.containers))
+
+
+def _socket_name(socket: OwnedSocket) -> str:
+    row = socket.row
+    if row.cookie is not None:
+        return f"socket/{row.cookie}"
+    if row.inode:
+        return f"socket/inode:{row.inode}"
+    local = endpoint_text(row.local, v6only=row.v6only)
+    return f"socket/{socket.netns}:{row.protocol}:{local},{endpoint_text(row.remote, v6only=row.v6only)}"
+
+
+def _netns_name(netns: Netns) -> str:
+    return f"netns/key:{netns.key}" if netns.inode is None else f"netns/{netns.inode}"
+
+
+def _container_name(container: Container) -> str:
+    return f"container/{container.name or container.id}"
+
+
+def _lines(names: Iterable[str]) -> Iterator[str]:
+    for batch in chunks(map(escape, names)):
+        yield "\n".join(batch) + "\n"

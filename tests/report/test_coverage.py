@@ -1,0 +1,78 @@
+"""What could not be seen, in few lines."""
+
+from dataclasses import replace
+
+import pytest
+
+from nsagent.model.facts import Gap, ProcessCounts, Stage
+from nsagent.model.snapshot import NetnsCounts, Snapshot
+from nsagent.report.coverage import coverage_lines
+
+PTRACE = "add CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+
+
+def lines_of(
+    snapshot: Snapshot,
+    *gaps: Gap,
+    processes: ProcessCounts = ProcessCounts(214, 214, 0, 0, 0),  # noqa: B008
+    netns: NetnsCounts = NetnsCounts(9, 9, 0, 0, 0),  # noqa: B008
+) -> list[str]:
+    coverage = replace(snapshot.coverage, gaps=gaps, processes=processes, netns=netns)
+    return coverage_lines(replace(snapshot, coverage=coverage))
+
+
+def test_the_sample(snapshot: Snapshot) -> None:
+    assert coverage_lines(snapshot) == [
+        "3 of 214 processes not readable (EACCES): add CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+        "names from docker: no answer within 2 s",
+        "1 of 3 netns not read",
+    ]
+
+
+def test_a_whole_pass_says_nothing(snapshot: Snapshot) -> None:
+    assert lines_of(snapshot) == []
+
+
+@pytest.mark.parametrize(
+    ("gap", "line"),
+    [
+        (Gap(Stage.PROCESSES, "pid 1", "EPERM"), f"1 of 214 processes not readable (EPERM): {PTRACE}"),
+        (Gap(Stage.FDS, "pid 1, pid 2", "EACCES", 2), f"2 of 214 processes not readable (EACCES): {PTRACE}"),
+        (Gap(Stage.FDS, "pid 1", "EMFILE"), "1 of 214 processes not readable (EMFILE): raise the limit of open files"),
+        (Gap(Stage.NETNS, "pid 1", "EACCES"), f"netns of 1 of 214 processes not readable (EACCES): {PTRACE}"),
+        (Gap(Stage.NETNS, "netns 1", "EPERM", 2), "2 of 9 netns not readable (EPERM): add CAP_SYS_ADMIN"),
+        (Gap(Stage.NETNS, "mountinfo of pid 1", "bad row"), "mountinfo of pid 1 not read (bad row)"),
+        (Gap(Stage.PROCESSES, "threads of pid 7", "too many", 9), "threads of pid 7 not read (too many)"),
+        (Gap(Stage.TABLES, "tcp of netns 1", "EIO"), "1 read of socket tables failed (EIO)"),
+        (Gap(Stage.LINKS, "netns 1", "EPERM"), "interfaces of 1 of 9 netns not readable (EPERM): add CAP_SYS_ADMIN"),
+        (Gap(Stage.NAMES, "cri", "\x1b[2J\n"), "names from cri: \\x1b[2J\\x0a"),
+    ],
+    ids=lambda value: value.subject + " " + value.stage if isinstance(value, Gap) else "",
+)
+def test_a_gap_says_what_would_help(snapshot: Snapshot, gap: Gap, line: str) -> None:
+    assert lines_of(snapshot, gap) == [line]
+
+
+def test_gaps_of_one_stage_and_reason_are_one_line(snapshot: Snapshot) -> None:
+    gaps = [Gap(Stage.TABLES, f"tcp of netns {number}", "EIO") for number in range(5)]
+    assert lines_of(snapshot, *gaps) == ["5 reads of socket tables failed (EIO)"]
+
+
+def test_each_engine_has_its_own_line(snapshot: Snapshot) -> None:
+    gaps = [Gap(Stage.NAMES, engine, "no answer within 2 s") for engine in ("docker", "cri", "docker")]
+    assert lines_of(snapshot, *gaps) == [
+        "names from docker: no answer within 2 s",
+        "names from cri: no answer within 2 s",
+    ]
+
+
+def test_unread_processes_without_a_gap_are_told(snapshot: Snapshot) -> None:
+    gap = Gap(Stage.FDS, "pid 1", "EIO")
+    assert lines_of(snapshot, gap, processes=ProcessCounts(214, 210, 0, 3, 1)) == [
+        "1 of 214 processes not readable (EIO)",
+        "3 of 214 processes not read",
+    ]
+
+
+def test_skipped_netns_without_a_gap_are_told(snapshot: Snapshot) -> None:
+    assert lines_of(snapshot, netns=NetnsCounts(9, 7, 0, 0, 2)) == ["2 of 9 netns not read"]

@@ -1,0 +1,155 @@
+"""No writer lets a character of data act, whatever a process, a container or a netns is called."""
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsagent.model.facts import Gap, Stage
+from nsagent.model.ids import ContainerId
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.columns import SOCKET_COLUMNS
+from nsagent.report.containers_table import CONTAINER_COLUMNS, render_containers_csv, render_containers_table
+from nsagent.report.coverage import coverage_lines
+from nsagent.report.csv import render_csv
+from nsagent.report.escape import escape
+from nsagent.report.json import render_json
+from nsagent.report.jsonl import render_jsonl
+from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
+from nsagent.report.netns_table import NETNS_COLUMNS, render_netns_csv, render_netns_table
+from nsagent.report.table import render_table
+
+TEXTS_PER_SNAPSHOT = 10
+SOCKET_NAMES = [column.name for column in SOCKET_COLUMNS]
+NETNS_NAMES = [column.name for column in NETNS_COLUMNS]
+CONTAINER_NAMES = [column.name for column in CONTAINER_COLUMNS]
+
+# 10^5 texts where the full numbers are asked for.
+EXAMPLES = 10_000 if os.environ.get("NSAGENT_TEST_SCALE") == "full" else 50
+ACTING = (
+    "\x1b\x9b\x00\n\r\t\x7f\x85\u061c\u200b\u202e\u2028\u2066\ufeff\U000e0041\udcff\udc80\ud800\\\"',;=+-@\uff1d\uff20 "
+)
+HOSTILE = st.text(st.sampled_from(ACTING) | st.characters(codec=None), max_size=30)
+TEXTS = st.lists(HOSTILE, min_size=TEXTS_PER_SNAPSHOT, max_size=TEXTS_PER_SNAPSHOT)
+
+
+def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
+    """The sample with these texts wherever a name comes from outside."""
+    comm, other_comm, interface, name, image, pod_name, label, netns_name, mount, reason = texts
+    process = replace(snapshot.sockets[0].owners[0].process, comm=comm, unit=other_comm)
+    other = replace(process, comm=other_comm)
+    both, one, *rest = snapshot.sockets
+    owners = (both.owners[0]._replace(process=process), both.owners[1]._replace(process=other))
+    container, nameless = snapshot.containers
+    pod = replace(container.pod, name=pod_name, kube_namespace=label) if container.pod else None
+    return replace(
+        snapshot,
+        sockets=(both._replace(owners=owners, interface=interface), one._replace(owners=owners[1:]), *rest),
+        containers=(
+            replace(container, name=name, image=image, labels={label: reason}, pod=pod, sandboxed=mount),
+            replace(nameless, source=reason, id=ContainerId(comm), chain=(ContainerId(name),)),
+        ),
+        netns=(
+            replace(snapshot.netns[0], names=(netns_name,)),
+            replace(snapshot.netns[1], names=(netns_name, mount), mounts=(mount,), containers=(ContainerId(comm),)),
+        ),
+        coverage=replace(snapshot.coverage, gaps=(Gap(Stage.NAMES, name, reason), Gap(Stage.FDS, "pid 1", reason))),
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS, width=st.none() | st.integers(1, 300))
+def test_a_table_is_printable_lines_one_per_row(snapshot: Snapshot, texts: list[str], width: int | None) -> None:
+    hostile = poisoned(snapshot, texts)
+    for text, rows in (
+        ("".join(render_table(hostile, columns=SOCKET_NAMES, width=width)), 6),
+        ("".join(render_netns_table(hostile, columns=NETNS_NAMES, width=width)), 2),
+        ("".join(render_containers_table(hostile, columns=CONTAINER_NAMES, width=width)), 2),
+    ):
+        lines = text.split("\n")
+        assert len(lines) == 1 + rows + 1
+        assert all(line.isprintable() and not line.endswith(" ") for line in lines)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_colour_is_the_only_thing_that_acts(snapshot: Snapshot, texts: list[str]) -> None:
+    text = "".join(render_table(poisoned(snapshot, texts), columns=SOCKET_NAMES, colour=True))
+    for sequence in ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m"):
+        text = text.replace(sequence, "")
+    assert text == "".join(render_table(poisoned(snapshot, texts), columns=SOCKET_NAMES))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_csv_has_no_formula_and_nothing_that_acts(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    for text, names, rows in (
+        ("".join(render_csv(hostile, columns=SOCKET_NAMES)), SOCKET_NAMES, 6),
+        ("".join(render_netns_csv(hostile, columns=NETNS_NAMES)), NETNS_NAMES, 2),
+        ("".join(render_containers_csv(hostile, columns=CONTAINER_NAMES)), CONTAINER_NAMES, 2),
+    ):
+        records = list(csv.reader(StringIO(text, newline=""), strict=True))
+        cells = [cell for record in records for cell in record]
+        assert records[0] == names
+        assert [len(record) for record in records] == [len(names)] * (1 + rows)
+        assert all(cell.removeprefix("\t").isprintable() for cell in cells)
+        assert not any(cell.startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20\r")) for cell in cells)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_csv_keeps_the_escaped_text(snapshot: Snapshot, texts: list[str]) -> None:
+    text = "".join(render_csv(poisoned(snapshot, texts), columns=["command"], headers=False))
+    cells = [record[0].removeprefix("\t") for record in csv.reader(StringIO(text, newline=""), strict=True)]
+    assert cells[:2] == [escape(f"{texts[0]},{texts[1]}"), escape(texts[1])]
+
+
+def with_hex(text: str) -> str:
+    return "".join(escape(character) if "\ud800" <= character <= "\udfff" else character for character in text)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_json_is_ascii_and_keeps_every_value(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    comm, other_comm, interface, name, image, pod_name, label, netns_name, mount, reason = map(with_hex, texts)
+    text = "".join(render_json(hostile))
+    document: dict[str, Any] = json.loads(text)
+    socket, container, netns = document["sockets"][0], document["containers"][0], document["netns"][1]
+    assert text.replace("\n", "").isascii()
+    assert text.replace("\n", "").isprintable()
+    assert [owner["comm"] for owner in socket["owners"]] == [comm, other_comm]
+    assert (socket["interface"], container["name"], container["image"]) == (interface, name, image)
+    assert (container["labels"], container["pod"]["name"]) == ({label: reason}, pod_name)
+    assert (netns["names"], netns["mounts"]) == ([netns_name, mount], [mount])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_every_line_of_jsonl_is_the_same_value_as_in_the_document(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    document: dict[str, Any] = json.loads("".join(render_json(hostile)))
+    lines: list[dict[str, Any]] = [json.loads(line) for line in "".join(render_jsonl(hostile)).splitlines()]
+    containers = {container["id"]: container for container in document["containers"]}
+    assert lines[0]["netns"] == document["netns"]
+    assert lines[1:-1] == [
+        {"type": "socket", **row, "container": containers.get(row["container_id"])} for row in document["sockets"]
+    ]
+    assert lines[-1] == {"type": "coverage", **document["coverage"]}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(texts=TEXTS)
+def test_names_and_coverage_are_printable_lines(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    names = [*render_socket_names(hostile), *render_netns_names(hostile), *render_container_names(hostile)]
+    lines = [*"".join(names).removesuffix("\n").split("\n"), *coverage_lines(hostile)]
+    assert len(lines) == 6 + 2 + 2 + 4
+    assert all(line.isprintable() for line in lines)

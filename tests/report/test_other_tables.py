@@ -1,0 +1,98 @@
+"""The tables of netns and of containers, and names."""
+
+from collections.abc import Iterable
+
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.containers_table import CONTAINER_COLUMNS, render_containers_csv, render_containers_table
+from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
+from nsagent.report.netns_table import NETNS_COLUMNS, NETNS_WIDE, render_netns_csv, render_netns_table
+
+NETNS_TABLE = """
+NETNS       NAMES   PROCESSES  SOCKETS  CONTAINERS        ENGINE     FOUND-BY
+4026531840  host    200        2        -                 sock_diag  process
+4026532500  web,w2  3          3        web,badcafe00000  sock_diag  process,mount
+4026533000  -       1          -        -                 -          process
+"""
+
+NETNS_REST = r"""
+COOKIE  MOUNTS                        INTERFACES
+1       -                             lo(127.0.0.1/8,::1/128)
+4101    /run/netns/web,/run/netns/w2  lo(127.0.0.1/8,::1/128) eth0@if7[host](10.0.0.2/24) v\x1b@if9
+-       -                             -
+"""
+
+CONTAINERS_TABLE = """
+ID            NAME  RUNTIME     IMAGE       POD            NETNS  SOURCE  VERIFIED
+c0ffee000000  web   containerd  shop/web:1  shop/web-7d9c  web    cri     yes
+badcafe00000  -     -           -           -              web    cgroup  no
+"""
+
+CONTAINERS_REST = r"""
+CONTAINER-NAME  POD-UID  SANDBOXED  CHAIN         LABELS
+httpd           11-22    -          -             a=é,b=\x1b
+-               -        gvisor     c0ffee000000  -
+"""
+
+
+def text_of(chunks: Iterable[str]) -> str:
+    return "".join(chunks)
+
+
+def test_the_netns_of_the_sample(snapshot: Snapshot) -> None:
+    assert "\n" + text_of(render_netns_table(snapshot)) == NETNS_TABLE
+
+
+def test_the_wide_columns_of_netns(snapshot: Snapshot) -> None:
+    columns = ["cookie", "mounts", "interfaces"]
+    assert "\n" + text_of(render_netns_table(snapshot, columns=columns)) == NETNS_REST
+
+
+def test_wide_has_every_column_of_netns() -> None:
+    assert tuple(column.name for column in NETNS_COLUMNS) == NETNS_WIDE
+
+
+def test_the_containers_of_the_sample(snapshot: Snapshot) -> None:
+    assert "\n" + text_of(render_containers_table(snapshot)) == CONTAINERS_TABLE
+
+
+def test_the_other_columns_of_containers(snapshot: Snapshot) -> None:
+    columns = ["container_name", "pod_uid", "sandboxed", "chain", "labels"]
+    assert "\n" + text_of(render_containers_table(snapshot, columns=columns)) == CONTAINERS_REST
+
+
+def test_a_full_id_is_never_cut(snapshot: Snapshot) -> None:
+    lines = text_of(render_containers_table(snapshot, columns=["full_id"], width=10)).splitlines()
+    assert lines == ["FULL-ID", *(container.id for container in snapshot.containers)]
+
+
+def test_no_column_of_containers_has_two_meanings() -> None:
+    assert len({column.name for column in CONTAINER_COLUMNS}) == len(CONTAINER_COLUMNS)
+
+
+def test_the_csv_of_netns_has_the_wide_columns(snapshot: Snapshot) -> None:
+    header = text_of(render_netns_csv(snapshot)).split("\r\n")[0]
+    assert header == ",".join(f'"{name}"' for name in NETNS_WIDE)
+
+
+def test_the_csv_of_containers_has_the_full_id(snapshot: Snapshot) -> None:
+    records = text_of(render_containers_csv(snapshot, columns=["name", "full_id"], headers=False))
+    assert records == f'"web","{snapshot.containers[0].id}"\r\n"","{snapshot.containers[1].id}"\r\n'
+
+
+def test_the_names_of_sockets_are_cookies_where_there_are_any(snapshot: Snapshot) -> None:
+    assert text_of(render_socket_names(snapshot)).splitlines() == [
+        "socket/4099",
+        "socket/4100",
+        "socket/4101",
+        "socket/inode:8000",
+        "socket/inode:8001",
+        "socket/4026531840:tcp:[2001:db8::1]:443,[2001:db8::2]:6000",
+    ]
+
+
+def test_the_names_of_netns_are_inodes_where_they_may_be_read(snapshot: Snapshot) -> None:
+    assert text_of(render_netns_names(snapshot)) == "netns/4026531840\nnetns/4026532500\nnetns/key:4026533000\n"
+
+
+def test_the_name_of_a_container_is_its_id_where_nobody_knows_it(snapshot: Snapshot) -> None:
+    assert text_of(render_container_names(snapshot)) == f"container/web\ncontainer/{snapshot.containers[1].id}\n"
