@@ -1,0 +1,29 @@
+"""`nsagent capture FILE`: the facts of one pass, kept."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsagent.cli import options as opt
+from nsagent.cli.read import ReadOptions, read_facts
+from nsagent.errors import Aborted
+from nsagent.model.choices import EngineName
+
+
+def capture(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced as a whole.")],
+    engine: opt.Engine = EngineName.AUTO,
+    runtime: opt.RuntimeOption = None,
+    proc_root: opt.ProcRoot = Path("/proc"),
+    debug: opt.Debug = False,
+) -> None:
+    """Keep the raw facts of one pass in FILE, interfaces included; read it back with --from FILE.
+
+    The file names every process and socket of this host: it is readable by its owner only.
+    """
+    try:
+        read_facts(ReadOptions(engine, runtime, proc_root, None, file, interfaces=True), os.environ)
+    except KeyboardInterrupt as err:
+        raise Aborted("interrupted") from err

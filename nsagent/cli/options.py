@@ -1,0 +1,76 @@
+"""Options that several commands share, each with its help and its NSAGENT_* variable."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsagent.cli.completion import list_container_names
+from nsagent.model.choices import ColourWhen, EngineName, OutputFormat
+
+# typer 0.28 reads these annotations at run time: Optional is what it understands on every Python.
+Container = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--container",
+        "-c",
+        metavar="NAME",
+        help="Container by name, id, id prefix, or compose service.",
+        autocompletion=list_container_names,
+    ),
+]
+NetnsOption = Annotated[
+    list[str] | None,
+    typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, or 'host'."),
+]
+PidOption = Annotated[list[str] | None, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")]
+Port = Annotated[list[str] | None, typer.Option("--port", metavar="PORT", help="Local or remote port.")]
+ProtocolOption = Annotated[list[str] | None, typer.Option("--protocol", metavar="NAME", help="tcp or udp.")]
+State = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state", metavar="NAME", help="Socket state as the kernel calls it: listen, established, time_wait ..."
+    ),
+]
+Listening = Annotated[bool, typer.Option("--listening", help="TCP in listen, and UDP without a remote, as ss -l.")]
+Engine = Annotated[
+    EngineName,
+    typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read; auto takes the best that works."),
+]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        envvar="NSAGENT_RUNTIME",
+        metavar="SPEC",
+        help="Engines to ask for names: docker=unix:///run/docker.sock, podman=..., or none.",
+    ),
+]
+ProcRoot = Annotated[
+    Path,
+    typer.Option("--proc-root", envvar="NSAGENT_PROC_ROOT", metavar="DIR", help="Where the procfs to read is."),
+]
+FromFile = Annotated[
+    Path | None,
+    typer.Option("--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host."),
+]
+CaptureFile = Annotated[
+    Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")
+]
+Output = Annotated[
+    OutputFormat, typer.Option("--output", "-o", envvar="NSAGENT_OUTPUT", help="How the answer is printed.")
+]
+NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
+SortBy = Annotated[
+    list[str] | None, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column; -COLUMN descends.")
+]
+Columns = Annotated[
+    list[str] | None, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide and csv.")
+]
+Colour = Annotated[
+    ColourWhen, typer.Option("--color", envvar="NSAGENT_COLOR", help="Colour in tables; NO_COLOR turns it off.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
+]
+Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]

@@ -1,0 +1,136 @@
+"""Where the facts of a command come from: this host, or a capture."""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from nsagent.errors import CaptureError
+from nsagent.model.choices import EngineName
+from nsagent.model.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the options of a command say about reading; `runtime` as typed, None to look for engines."""
+
+    engine: EngineName = EngineName.AUTO
+    runtime: str | None = None
+    proc_root: Path = Path("/proc")
+    from_file: Path | None = None
+    capture: Path | None = None
+    interfaces: bool = False
+
+
+def read_facts(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
+    """The facts asked for, kept in a file too if `capture` says so; raises NsagentError."""
+    facts = _read_capture(options.from_file) if options.from_file else _read_host(options, environ)
+    if options.capture:
+        write_capture(facts, options.capture)
+    return facts
+
+
+def write_capture(facts: Facts, path: Path) -> None:
+    """Write a capture as a whole or not at all, readable by its owner only: it names every process.
+
+    Raises CaptureError.
+    """
+    from nsagent.scan.capture import encode_capture
+
+    if not path.name:
+        raise CaptureError(f"{path}: cannot be written: it names no file")
+    data = encode_capture(facts)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            os.unlink(unfinished)
+            raise
+    except OSError as err:
+        raise CaptureError(f"{path}: cannot be written: {err.strerror}") from err
+
+
+def _read_capture(path: Path) -> Facts:
+    from nsagent.scan.capture import decode_capture
+
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise CaptureError(f"{path}: cannot be read: {err.strerror}") from err
+    return decode_capture(data, str(path))
+
+
+def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
+    from nsagent.runtimes.discover import discover_sources
+    from nsagent.runtimes.engines import Engines
+    from nsagent.scan.collect import PassRequest, collect
+
+    _raise_fd_limit()
+    request = PassRequest(
+        host=environ.get("NSAGENT_HOST") or os.uname().nodename,
+        started_at_ns=time.time_ns(),
+        proc_root=str(options.proc_root),
+        engine=options.engine,
+        interfaces=options.interfaces,
+    )
+    engines = Engines(discover_sources(options.runtime, environ), clock=time.monotonic)
+    with _progress_on_terminal("reading processes and tables ..."), _interruptible() as stop:
+        return collect(request, engines, clock=time.monotonic, stop=stop)
+
+
+def _raise_fd_limit() -> None:
+    """A pass holds an fd or two for each netns."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """SIGTERM and Ctrl-C end a pass between two reads, with everything closed.
+
+    The exception wakes who waits; the event stays set where the interpreter swallows the
+    exception, as it does in a finalizer.
+    """
+    stop = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress_on_terminal(text: str) -> Iterator[None]:
+    """Say what takes so long, after a second and only to a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(1.0, lambda: print(f"\r{text}", end="", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if timer.finished.is_set():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,47 @@
+"""The answer on stdout, what could not be seen on stderr."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
+
+from nsagent.errors import EXIT_PARTIAL, OutputFailed
+from nsagent.model.choices import ColourWhen
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.coverage import coverage_lines
+
+
+def write_answer(chunks: Iterable[str]) -> None:
+    """Print the chunks as they come; a reader that closes the pipe early has had enough, which is no error."""
+    out = sys.stdout
+    if isinstance(out, TextIOWrapper):
+        out.reconfigure(errors="replace")  # A locale without the ellipsis of a cut cell.
+    try:
+        for chunk in chunks:
+            out.write(chunk)
+        out.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    except OSError as err:
+        raise OutputFailed(f"stdout: cannot be written: {err.strerror}") from err
+
+
+def write_coverage(snapshot: Snapshot, *, strict: bool) -> int:
+    """Say on stderr what this snapshot could not see; the exit status, which `strict` may make 3."""
+    for line in coverage_lines(snapshot):
+        print(f"nsagent: {line}", file=sys.stderr)
+    return EXIT_PARTIAL if strict and not snapshot.coverage.complete else 0
+
+
+def terminal_width(environ: Mapping[str, str]) -> int | None:
+    """The columns of the terminal that stdout is, None if it is none: then nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() and environ.get("TERM") != "dumb" else None
+
+
+def use_colour(when: ColourWhen, environ: Mapping[str, str]) -> bool:
+    """Whether to colour: as asked, else on a terminal that can, unless NO_COLOR is set (no-color.org)."""
+    if when is not ColourWhen.AUTO:
+        return when is ColourWhen.ALWAYS
+    return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -1,0 +1,1 @@
+"""Tests of nsagent.cli, in-process wherever that shows the same."""
