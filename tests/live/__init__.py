@@ -1,0 +1,1 @@
+"""Tests on this very kernel: real netns, real processes, real containers, exact numbers."""

@@ -1,0 +1,75 @@
+"""What a live test needs of its machine, and how much work it is asked to do.
+
+A missing capability skips the test with its name; with NSAGENT_TEST_REQUIRE=all, as in CI, it
+fails the test instead. NSAGENT_TEST_SCALE is `default` or `full`.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import pytest
+
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+PATH = os.environ.get("PATH", os.defpath) + ":" + SBIN
+
+
+class Capability(StrEnum):
+    """The names under which tests skip."""
+
+    ROOT = "root"
+    NETNS = "ip (iproute2)"
+    SS = "ss (iproute2)"
+    NSENTER = "nsenter (util-linux)"
+    SETPRIV = "setpriv and unshare (util-linux)"
+    IPV6 = "IPv6 in this kernel"
+    DOCKERD = "dockerd (docker.io)"
+    IPTABLES = "iptables"
+    BUSYBOX = "a static busybox (busybox-static)"
+    READABLE_INTERPRETER = "an interpreter that other users may run"
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, searched in the sbin directories too."""
+    return shutil.which(name, path=PATH)
+
+
+def _has(*programs: str) -> Callable[[], bool]:
+    return lambda: all(find_program(name) for name in programs)
+
+
+_CHECKS: Mapping[Capability, Callable[[], bool]] = {
+    Capability.ROOT: lambda: os.geteuid() == 0,
+    Capability.NETNS: _has("ip"),
+    Capability.SS: _has("ss"),
+    Capability.NSENTER: _has("nsenter"),
+    Capability.SETPRIV: _has("setpriv", "unshare", "mount"),
+    Capability.IPV6: lambda: os.path.exists("/proc/self/net/if_inet6"),
+    Capability.DOCKERD: _has("dockerd", "containerd", "runc"),
+    Capability.IPTABLES: _has("iptables"),
+    Capability.BUSYBOX: _has("busybox"),
+}
+
+
+def require(*capabilities: Capability) -> None:
+    """Skip, or fail where everything is required, unless this machine has them all."""
+    for capability in capabilities:
+        if not _CHECKS[capability]():
+            lack(capability)
+
+
+def lack(capability: Capability, detail: str = "") -> None:
+    """This machine turned out not to have `capability`: skip, or fail where all are required."""
+    reason = f"missing capability: {capability}" + (f" ({detail})" if detail else "")
+    if os.environ.get("NSAGENT_TEST_REQUIRE") == "all":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def trials(*, default: int, full: int) -> int:
+    """How many trials a test runs at the scale that the environment asks for."""
+    scale = os.environ.get("NSAGENT_TEST_SCALE", "default")
+    if scale not in ("default", "full"):
+        pytest.fail(f"NSAGENT_TEST_SCALE is {scale!r}, not default or full", pytrace=False)
+    return full if scale == "full" else default

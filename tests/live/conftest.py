@@ -1,0 +1,82 @@
+"""Fixtures of the live tests: one token and one dockerd a session, one bed of netns a test."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.live.capabilities import Capability, require
+from tests.live.deadlines import until
+from tests.live.docker_bed import DockerBed
+from tests.live.leftovers import find_leftovers, list_docker_cgroups, remove_cgroups
+from tests.live.netns_bed import NetnsBed
+from tests.live.unprivileged import PlainUser
+
+
+@pytest.fixture(scope="session")
+def token() -> Iterator[str]:
+    """Marks all that this session makes; fails the session if something of it is left at the end."""
+    session = f"nsl{secrets.token_hex(4)}"
+    cgroups_before = list_docker_cgroups()
+    yield session
+    remove_cgroups(list_docker_cgroups() - cgroups_before)
+    with suppress(TimeoutError):
+        until(lambda: not find_leftovers(session), "nothing of the tests is left", seconds=15)
+    assert find_leftovers(session) == []
+    assert list_docker_cgroups() - cgroups_before == set()
+
+
+@pytest.fixture
+def bed(token: str) -> Iterator[NetnsBed]:
+    """Makes netns and actors for one test."""
+    require(Capability.ROOT, Capability.NETNS, Capability.NSENTER, Capability.SS, Capability.IPV6)
+    made = NetnsBed(token)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def docker_bed(token: str) -> Iterator[DockerBed]:
+    """A dockerd of our own, in a netns of its own, for all tests."""
+    require(Capability.ROOT, Capability.NETNS, Capability.NSENTER, Capability.SS)
+    require(Capability.SETPRIV, Capability.DOCKERD, Capability.IPTABLES, Capability.BUSYBOX)
+    made = DockerBed(token)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def plain_user(token: str) -> Iterator[PlainUser]:
+    """Runs nsagent as an ordinary user."""
+    require(Capability.ROOT, Capability.SETPRIV)
+    user = PlainUser(token)
+    try:
+        user.require_readable_interpreter()
+        yield user
+    finally:
+        user.close()
+
+
+@pytest.fixture
+def host_netns() -> int:
+    """The inode of the host netns: a kernel thread's, or else the one the test runs in."""
+    try:
+        with open("/proc/2/stat", encoding="ascii") as stat:
+            is_kthreadd = "(kthreadd)" in stat.read()
+        return os.stat("/proc/2/ns/net" if is_kthreadd else "/proc/self/ns/net").st_ino
+    except OSError:
+        return os.stat("/proc/self/ns/net").st_ino
+
+
+@pytest.fixture
+def capture_file(tmp_path: Path) -> str:
+    """Where a test may write a capture."""
+    return str(tmp_path / "capture")
