@@ -1,0 +1,136 @@
+"""`python -m tests.bench`: how fast and how right nsagent and its peers are, on hosts that are known exactly.
+
+Needs root, util-linux and gcc. It asserts no time: it prints each ratio beside its target.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.sandbox import ROOT, Request, SandboxFailed, find_missing_capability, run_inside
+from tests.bench.states import IDLE, STATES
+from tests.bench.tables import list_state_lines, list_verdict_lines
+from tests.bench.targets import Verdict, judge_rendering, judge_scan, judge_startup
+from tests.bench.tools import list_peers
+
+STARTUP_TOOLS: Final = ("typer-help", "help", "typer", "idle-scan")
+STARTUP_RUNS: Final = 15
+
+
+def main() -> int:
+    """The exit status: 0 measured, 1 something failed, 2 this machine or the command line will not do."""
+    options = _parse_options()
+    missing = find_missing_capability()
+    if missing:
+        print(f"bench: this machine lacks {missing}", file=sys.stderr)
+        return 2
+    report: dict[str, Any] = {"machine": _machine(), "states": {}, "verdicts": []}
+    failures = [_measure_state(name, options, report) for name in options.states]
+    failures += [_measure_startup(report), _measure_rendering(report)]
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 1 if any(failures) else 0
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--states", type=_names(STATES), default=["small", "node", "flat"], help=",".join(STATES))
+    parser.add_argument("--runs", type=int, default=5, help="how often each program runs (default 5)")
+    peers = list_peers()
+    parser.add_argument("--peers", type=_names(peers), default=peers, help=f"{','.join(peers)}; empty for none")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="write the ground truth of each state there")
+    return parser.parse_args()
+
+
+def _names(known: Container[str]) -> Callable[[str], list[str]]:
+    """A converter for a comma-separated list of known names."""
+
+    def names(text: str) -> list[str]:
+        given = [name for name in text.split(",") if name]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no such name: {', '.join(unknown)}")
+        return given
+
+    return names
+
+
+def _measure_state(name: str, options: argparse.Namespace, report: dict[str, Any]) -> bool:
+    """True if it failed; the figures go to stdout and to the report."""
+    truth = None
+    if options.truth:
+        options.truth.mkdir(parents=True, exist_ok=True)
+        truth = str(options.truth.resolve() / f"{name}.json")
+    tools = ["bound", "scan", "version", *options.peers]
+    result = _run(Request(name, tools, options.runs, truth))
+    if result is None:
+        return True
+    report["states"][name] = result
+    print("\n".join(list_state_lines(STATES[name], result)))
+    _conclude(judge_scan(name, result["tools"]), report, state=name)
+    return _is_nsagent_broken(result, "scan")
+
+
+def _measure_startup(report: dict[str, Any]) -> bool:
+    result = _run(Request(IDLE.name, STARTUP_TOOLS, STARTUP_RUNS))
+    if result is None:
+        return True
+    report["states"][IDLE.name] = result
+    print("\n".join(list_state_lines(IDLE, result)))
+    _conclude(judge_startup(result["tools"]), report, state=IDLE.name)
+    return _is_nsagent_broken(result, "idle-scan")
+
+
+def _measure_rendering(report: dict[str, Any]) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.render"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode != 0:
+        print("rendering: failed")
+        return True
+    seconds = json.loads(done.stdout)
+    report["rendering"] = seconds
+    print("rendering: " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()))
+    _conclude(judge_rendering(seconds), report, state=None)
+    return False
+
+
+def _run(request: Request) -> dict[str, Any] | None:
+    try:
+        return run_inside(request)
+    except SandboxFailed as failed:
+        print(f"bench: {failed}", file=sys.stderr)
+        return None
+
+
+def _conclude(verdicts: Sequence[Verdict], report: dict[str, Any], *, state: str | None) -> None:
+    print("\n".join(list_verdict_lines(verdicts)), end="\n\n", flush=True)
+    report["verdicts"] += [{"state": state, **verdict._asdict()} for verdict in verdicts]
+
+
+def _is_nsagent_broken(result: dict[str, Any], tool: str) -> bool:
+    return result["tools"][tool]["failed"] is not None
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,72 @@
+"""Start tests.bench.inside in an own PID, mount and network namespace, and get its answer.
+
+The namespaces die with their PID 1, and that dies with this process (PR_SET_PDEATHSIG), whatever
+ends it: no process, mount, netns or file is left behind.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from tests.bench.tools import HERE, PATH
+
+ROOT: Final = HERE.parents[1]
+PROGRAMS: Final = ("unshare", "setpriv", "mount", "umount", "gcc")
+NAMESPACES: Final = ("--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What tests.bench.inside is asked for; `truth` is a file to be written."""
+
+    state: str
+    tools: Sequence[str]
+    runs: int
+    truth: str | None = None
+
+
+class SandboxFailed(Exception):
+    """The state could not be made or measured; holds what was said on stderr."""
+
+
+def find_missing_capability() -> str | None:
+    """What this machine lacks for a measurement, in words; None if it has everything."""
+    if os.geteuid() != 0:
+        return "root"
+    for program in PROGRAMS:
+        if shutil.which(program, path=PATH) is None:
+            return program
+    done = subprocess.run(["unshare", *NAMESPACES, "true"], env={"PATH": PATH}, capture_output=True, check=False)
+    return None if done.returncode == 0 else "CAP_SYS_ADMIN (unshare is refused)"
+
+
+def run_inside(request: Request) -> dict[str, Any]:
+    """The answer of tests.bench.inside; raises SandboxFailed. Takes as long as the tools take."""
+    inside = [sys.executable, "-m", "tests.bench.inside", json.dumps(asdict(request))]
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, *inside]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PATH": PATH},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        answer, said = process.communicate()
+    except BaseException:
+        process.kill()
+        process.communicate()  # returns when the last of them is gone: all of them hold stderr
+        raise
+    if process.returncode != 0:
+        raise SandboxFailed(f"{request.state}: exit {process.returncode}\n{said}")
+    result: dict[str, Any] = json.loads(answer)
+    return result

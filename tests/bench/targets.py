@@ -1,0 +1,72 @@
+"""The speed targets that a run of the benchmark can tell, and the ratios that are held against them. Pure.
+
+A target is a ratio of medians of one run. None of them is asserted: a machine may be noisy.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+P1: Final[Mapping[str, float]] = {"node": 2.0, "large": 1.5, "flat": 2.5}
+"""The longest that `nsagent scan` less `nsagent --version` may take, in times of the C bound, by state."""
+
+P3_HELP: Final = 1.2
+"""The longest that `nsagent --help` may take, in times of an empty typer program's --help."""
+
+P3_IDLE_SCAN: Final = 2.0
+"""The longest that `nsagent scan` may take on an idle host, in times of an empty typer program."""
+
+P8_SECONDS: Final = 30.0
+"""The longest that one `nsagent scan` of the state `million` may take."""
+
+P8_PEAK_RSS_MIB: Final = 1024.0
+
+P7: Final[Mapping[str, float]] = {"jsonl": 1.5, "table": 2.0}
+"""The longest that rendering may take, in times of json.dumps of the same rows, by format."""
+
+
+class Verdict(NamedTuple):
+    """A ratio (P8: a value) beside its target; either may be None: not measured, or no target for this state."""
+
+    what: str
+    ratio: float | None
+    target: float | None
+
+
+def judge_scan(state: str, tools: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
+    """P1, from the records of the tools `bound`, `scan` and `version`, and P8 where the state is `million`."""
+    scan, version, bound = (_wall(tools, name) for name in ("scan", "version", "bound"))
+    ratio = None if scan is None or version is None or not bound else (scan - version) / bound
+    verdicts = [Verdict("P1 (scan - version) / C bound", ratio, P1.get(state))]
+    if state == "million":
+        peak = tools["scan"].get("peak_rss_bytes")
+        verdicts += [
+            Verdict("P8 scan, seconds", scan, P8_SECONDS),
+            Verdict("P8 scan, peak RSS in MiB", None if peak is None else peak / (1 << 20), P8_PEAK_RSS_MIB),
+        ]
+    return verdicts
+
+
+def judge_startup(tools: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
+    """P3, from the records of the tools of an idle host."""
+    return [
+        Verdict("P3 nsagent --help / empty typer --help", _ratio(tools, "help", "typer-help"), P3_HELP),
+        Verdict("P3 nsagent scan, idle / empty typer", _ratio(tools, "idle-scan", "typer"), P3_IDLE_SCAN),
+    ]
+
+
+def judge_rendering(seconds: Mapping[str, float]) -> list[Verdict]:
+    """P7, from the medians of render.py."""
+    return [
+        Verdict(f"P7 {name} / json.dumps", seconds[name] / seconds[f"json.dumps {name}"], target)
+        for name, target in P7.items()
+    ]
+
+
+def _wall(tools: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    seconds: float | None = tools.get(name, {}).get("wall_seconds")
+    return seconds
+
+
+def _ratio(tools: Mapping[str, Mapping[str, Any]], first: str, second: str) -> float | None:
+    above, below = _wall(tools, first), _wall(tools, second)
+    return above / below if above is not None and below else None
