@@ -1,0 +1,101 @@
+"""README and docs/ are true: every command runs, every output shown is what it prints, every command is there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nsagent.report.columns import SOCKET_COLUMNS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = ("scan", "netns", "containers", "capture")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(page, text) of every fenced block of that language."""
+    return [
+        (page.name, match[1])
+        for page in PAGES
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+
+
+def shell_lines() -> list[str]:
+    return [line for _, text in blocks("sh") for line in text.splitlines() if line.strip()]
+
+
+def run_line(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the docs; commands that say nothing else read the recorded host with Docker."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NSAGENT_FROM": "fixtures/captures/docker.json.gz",
+    }
+    return subprocess.run(
+        shlex.split(line), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if not line.startswith("make ")])
+def test_a_command_in_the_docs_runs_and_answers(line: str) -> None:
+    done = run_line(line)
+    assert done.returncode in ((0, 3) if "--strict" in line else (0,)), done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("make ")])
+def test_a_make_command_in_the_docs_is_a_target(line: str) -> None:
+    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("console"))
+def test_an_output_in_the_docs_is_what_the_command_prints(page: str, text: str) -> None:
+    prompt, _, shown = text.partition("\n")
+    assert prompt.startswith("$ "), page
+    assert run_line(prompt[2:]).stdout == shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_stands_in_the_docs(command: str) -> None:
+    done = run_line(f"nsagent {command} --help")
+    assert done.returncode == 0
+    assert "--debug" in done.stdout
+    assert any(f"nsagent {command}" in page.read_text() for page in PAGES)
+
+
+def test_the_commands_are_those_that_help_lists() -> None:
+    listed = run_line("nsagent --help").stdout.partition("Commands:")[2]
+    assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_stands_in_the_docs(command: str) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    options = set(re.findall(r"--[a-z-]+", run_line(f"nsagent {command} --help").stdout)) - {"--help"}
+    assert [option for option in sorted(options) if f"`{option}" not in text] == []
+
+
+def test_every_column_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert [column.name for column in SOCKET_COLUMNS if f"`{column.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("file", ["daemonset.yaml", "config.yaml"])
+def test_the_manifests_are_yaml(file: str) -> None:
+    assert all(yaml.safe_load_all((ROOT / "manifests" / file).read_text()))
+
+
+def test_the_daemonset_grants_what_the_readme_says() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "manifests" / "daemonset.yaml").read_text()))
+    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["capabilities"] == {
+        "drop": ["ALL"],
+        "add": ["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_ADMIN"],
+    }
+    assert not container["securityContext"]["privileged"]

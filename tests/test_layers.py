@@ -1,0 +1,119 @@
+"""The house keeps its order: who imports whom, which third party is let in where, what a scan never loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "nsagent"
+
+MAY_IMPORT = {
+    "errors": set[str](),
+    "model": {"errors"},
+    "kernel.formats": {"errors", "model"},
+    "identity": {"errors", "model"},
+    "query": {"errors", "model"},
+    "report": {"errors", "model"},
+    "kernel": {"errors", "model", "kernel.formats"},
+    "runtimes": {"errors", "model", "identity"},
+    "scan": {"errors", "model", "identity", "query", "kernel.formats"},
+    "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
+    "cli": {
+        "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
+        "scan.collect",
+    },
+    "__main__": {"cli"},
+    "": set[str](),
+}  # fmt: skip
+"""Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
+
+THIRD_PARTIES = {
+    "docker": {"runtimes/docker.py"},
+    "requests": {"runtimes/docker.py"},
+    "urllib3": {"runtimes/docker.py"},
+    "pyroute2": {"kernel/links.py"},
+    "typer": {"cli/"},
+}
+"""Third party -> the files (or folders) that may import it."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    """The room of a module named like `kernel.formats.netlink`, the narrowest one in the table."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        if ".".join(parts[:length]) in MAY_IMPORT:
+            return ".".join(parts[:length])
+    return parts[0]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, with the names imported from it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def existing(module: str) -> bool:
+    path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_the_rooms_below_its_own(path: Path) -> None:
+    room = room_of(module_name(path))
+    assert room in MAY_IMPORT, f"{path} stands in no room of the table"
+    own = [name.partition(".")[2] for name in imports_of(path) if name.split(".")[0] == "nsagent"]
+    used = {room_of(name) for name in own if existing(name)} - {room}
+    assert used <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_third_party_is_imported_where_it_belongs(path: Path) -> None:
+    file = str(path.relative_to(PACKAGE))
+    third = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"nsagent"}
+    for name in third:
+        assert any(file.startswith(place) for place in THIRD_PARTIES.get(name, ())), f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} of {path}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--version"], ["ctypes", "docker", "json", "nsagent.scan", "pydantic", "pyroute2", "rich", "yaml"]),
+        (["scan", "--runtime", "none"], ["asyncio", "docker", "pydantic", "pyroute2", "requests", "rich", "yaml"]),
+        (["scan", "--runtime", "none", "-o", "json"], ["docker", "pydantic", "pyroute2", "rich", "yaml"]),
+        (["netns", "--runtime", "none"], ["docker", "pydantic", "pyroute2", "rich", "yaml"]),
+    ],
+)
+def test_a_command_loads_nothing_that_it_does_not_need(arguments: list[str], absent: list[str]) -> None:
+    program = (
+        "import sys; from nsagent.cli.app import run; status = run(sys.argv[1:]); "
+        "print(*sys.modules, sep='\\n', file=sys.stderr); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert set(absent) & set(done.stderr.split()) == set()
