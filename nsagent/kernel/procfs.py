@@ -74,6 +74,10 @@ class ProcessDir:
         """The N of ns/mnt; needs CAP_SYS_PTRACE over the process."""
         return self._read_ns("mnt")
 
+    def read_root(self) -> str:
+        """The path of its root directory, as the root of its mount namespace sees it: what its mountinfo is cut to."""
+        return self._call(lambda: os.readlink("root", dir_fd=self._fd))
+
     def read_netns_key(self) -> int:
         """The st_ino of net/dev, which differs between netns and needs no privilege."""
         return self._call(lambda: os.stat("net/dev", dir_fd=self._fd).st_ino)

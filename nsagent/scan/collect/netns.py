@@ -45,7 +45,7 @@ class NetnsRegistry:
         self._tell = met
         self._by_inode: dict[int, MetNetns] = {}
         self._by_key: dict[int, MetNetns] = {}
-        self._mount_namespaces: set[int] = set()
+        self._mounts_read: set[tuple[int, str]] = set()
         self._nsfs = read_own_netns().dev
         self.gaps: list[Gap] = []
 
@@ -98,13 +98,14 @@ class NetnsRegistry:
             met.found_by.add(FoundBy.FD)
 
     def see_mounts(self, process: ProcessDir) -> None:
-        """The netns bind-mounted where a process lives, unless its mount namespace was read before.
+        """The netns bind-mounted where a process lives, unless its mounts were read through another one.
 
-        Where the mounts may not be read, the next process of the mount namespace is asked.
+        They are those of its mount namespace below its root: a process in a chroot sees few of
+        them. Where the mounts may not be read, the next process with the same ones is asked.
         """
         try:
-            mount_namespace = process.read_mount_namespace()
-            if mount_namespace in self._mount_namespaces:
+            view = process.read_mount_namespace(), _read_root(process)
+            if view in self._mounts_read:
                 return
             mounts = process.read_nsfs_mounts()
         except (AccessDenied, ReadFailed):
@@ -112,7 +113,7 @@ class NetnsRegistry:
         except FormatError as err:
             self.gaps.append(Gap(Stage.NETNS, f"mountinfo of {process.subject}", str(err)))
             return
-        self._mount_namespaces.add(mount_namespace)
+        self._mounts_read.add(view)
         missed = [mount for mount in mounts if not self._see_mount(process, mount)]
         # What was unmounted meanwhile is no gap; what lies under another mount is.
         still = process.read_nsfs_mounts() if missed else ()
@@ -168,3 +169,10 @@ class NetnsRegistry:
         self._by_inode[inode] = met
         self._tell(met)
         return met
+
+
+def _read_root(process: ProcessDir) -> str:
+    try:
+        return process.read_root()
+    except ProcessGone:
+        return "/"  # A copied tree may lack the link; of a live process the next read says that it went.

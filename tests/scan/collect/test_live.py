@@ -249,6 +249,21 @@ def test_a_netns_that_only_a_mount_holds_is_found(tmp_path: Path) -> None:
     assert [(FoundBy.MOUNT in one.found_by, one.processes) for one in mounted] == [(True, 0)]
 
 
+def test_a_process_in_a_chroot_hides_no_mount_of_those_outside(tmp_path: Path) -> None:
+    """Its mountinfo shows the mounts below its own root alone, and it is read first: it is the elder one."""
+    require(Capability.ROOT, Capability.SETPRIV)
+    program = MOUNTED.replace("sys.argv[1]", repr(str(tmp_path))) + (
+        "jail = os.path.join(directory, 'jail'); os.mkdir(jail)\n"
+        "outside = os.fork()\n"
+        "if outside: os.chroot(jail); ready(inode)\n"
+        "wait()\n"
+        "if outside: os.waitpid(outside, 0)\n"
+    )
+    with start_child(program, "unshare", "--mount", "--"):
+        mounted = [one for one in take().netns if str(tmp_path / "netns") in one.mounts]
+    assert [FoundBy.MOUNT in one.found_by for one in mounted] == [True]
+
+
 def test_a_mount_of_a_netns_that_another_mount_covers_hides_no_process(tmp_path: Path) -> None:
     require(Capability.ROOT, Capability.SETPRIV)
     cover = f"made.close(); run('mount', '-t', 'tmpfs', 'none', {str(tmp_path)!r}); ready(); wait()"
