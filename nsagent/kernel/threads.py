@@ -1,12 +1,14 @@
 """Threads that are joined before anybody goes on.
 
-A netns is entered by a thread and leaves with it; reads that the kernel makes long are shared out
-among two.
+A netns is entered by a thread that ends afterwards; the tables are read in one while the processes
+are walked in another.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from nsagent.errors import ReadFailed
 
 T = TypeVar("T")
 
@@ -30,13 +32,14 @@ class _Job(threading.Thread, Generic[T]):
 def run_in_threads(functions: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
     """What the functions return, each run in a new thread that ends with it.
 
-    Raises the first of their exceptions once all have ended. On an interrupt, or when one fails,
+    Raises the first of their exceptions once all have ended, and ReadFailed where the kernel
+    gives no thread. On an interrupt, or when one fails,
     `stop` is set and the others are waited for: they look at it between two reads.
     """
     jobs = [_Job(function) for function in functions]
     try:
         for job in jobs:
-            job.start()
+            _start(job)
         for job in jobs:
             job.join()
             if job.error is not None:
@@ -48,3 +51,11 @@ def run_in_threads(functions: Sequence[Callable[[], T]], stop: threading.Event) 
                 job.join()
         raise
     return [job.result for job in jobs]
+
+
+def _start(job: threading.Thread) -> None:
+    try:
+        job.start()
+    except RuntimeError as err:
+        # EAGAIN of clone(2): RLIMIT_NPROC, or the pids limit of the cgroup.
+        raise ReadFailed("a thread to read with", "EAGAIN") from err

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nsagent.errors import ReadFailed
 from nsagent.kernel.threads import run_in_threads
 
 
@@ -88,3 +89,14 @@ def test_all_threads_have_ended_when_all_went_well() -> None:
     before = set(threading.enumerate())
     run_in_threads([lambda: 1] * 4, threading.Event())
     assert set(threading.enumerate()) == before
+
+
+def test_a_thread_that_the_kernel_does_not_give_is_a_failed_read() -> None:
+    stop = threading.Event()
+    before = threading.stack_size(1 << 46)  # More than an address space has.
+    try:
+        with pytest.raises(ReadFailed, match="EAGAIN"):
+            run_in_threads([lambda: None], stop)
+    finally:
+        threading.stack_size(before)
+    assert stop.is_set()
