@@ -29,15 +29,3 @@ class NetnsId(NamedTuple):
 
     dev: int
     inode: int
-
-
-class ProcessKey(NamedTuple):
-    """Identity of a process within one boot, for comparing two readings.
-
-    `start_ticks` is field 22 of /proc/PID/stat, in clock ticks since boot. A PID that is reused
-    within one tick repeats the key: a reading therefore keeps its own facts and is never merged
-    with another by key alone.
-    """
-
-    pid: Pid
-    start_ticks: int

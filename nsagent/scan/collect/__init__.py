@@ -20,12 +20,13 @@ from nsagent.kernel.netns import read_own_netns
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Facts, Gap, ProcessReading
+from nsagent.model.facts import Facts, ProcessReading
 from nsagent.model.ids import SocketInode
 from nsagent.runtimes.engines import Engines
+from nsagent.scan.collect.interfaces import read_interfaces
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.processes import Walk, see_threads, walk_for, walk_processes
-from nsagent.scan.collect.tables import NetnsTables, TableReader, Unheld
+from nsagent.scan.collect.tables import TableReader, Unheld
 from nsagent.scan.plan import MAX_ROUNDS, plan_next_round
 
 
@@ -72,7 +73,7 @@ def collect(
         rewalked = _find_missing_owners(procfs, registry, reader, walk, stop)
         host_inode, host_key = _find_host(walk, live=live)
         if request.interfaces and live:
-            reader.gaps += _read_interfaces(reader.netns, host_inode, procfs.root, stop)
+            reader.gaps += read_interfaces(reader.netns, host_inode, procfs.root, stop)
         netns = reader.readings(host_inode, host_key)
         if stop.is_set():
             raise Aborted("interrupted")
@@ -168,14 +169,6 @@ def _find_missing_owners(
 
 def _keep(unheld: list[Unheld], wanted: Callable[[RowPlace], bool]) -> list[Unheld]:
     return [Unheld(netns, table, [place for place in places if wanted(place)]) for netns, table, places in unheld]
-
-
-def _read_interfaces(
-    netns: list[NetnsTables], host_inode: int | None, proc_root: str, stop: threading.Event
-) -> list[Gap]:
-    from nsagent.scan.collect.interfaces import read_interfaces
-
-    return read_interfaces(netns, host_inode, proc_root, stop)
 
 
 def _find_host(walk: Walk, *, live: bool) -> tuple[int | None, int | None]:

@@ -66,7 +66,7 @@ def walk_for(
 
 
 def see_threads(procfs: ProcFs, registry: NetnsRegistry, readings: Iterable[ProcessReading]) -> list[Gap]:
-    """Look for netns that only threads are in, in these processes; gaps say whose threads are too many."""
+    """Look for netns that only threads are in, in these processes; gaps say whose are too many or unreadable."""
     gaps = []
     for reading in readings:
         try:
@@ -77,8 +77,10 @@ def see_threads(procfs: ProcFs, registry: NetnsRegistry, readings: Iterable[Proc
                     gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", "too many", unseen))
                 for tid in tids[:MAX_THREADS]:
                     _see_thread(process, tid, registry)
-        except (ProcessGone, AccessDenied, ReadFailed):
+        except ProcessGone:
             continue
+        except (AccessDenied, ReadFailed) as err:
+            gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", err.reason))
     return gaps
 
 

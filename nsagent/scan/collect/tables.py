@@ -106,10 +106,13 @@ class TableReader:
                 one.refused = err.reason
 
     def read_rest(self, met: Iterable[MetNetns]) -> None:
-        """Read what is left, by /proc: what could not be entered, and those of `met` that were not there before."""
-        known = {id(one.met) for one in self.netns}
-        self.netns += [NetnsTables(one) for one in met if id(one) not in known]
-        for one in self.netns:
+        """Read those of `met` by /proc that could not be entered; to be called once for each."""
+        known = {id(one.met): one for one in self.netns}
+        for each in met:
+            one = known.get(id(each))
+            if one is None:
+                one = NetnsTables(each)
+                self.netns.append(one)
             if one.engine is None and not self._stop.is_set():
                 self._read_proc(one)
 
