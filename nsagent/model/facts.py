@@ -3,14 +3,14 @@
 Plain data: it can be written to a file and read back on another machine (scan.capture).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container
-from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode
-from nsagent.model.net import ByteOrder
+from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode, Tid
+from nsagent.model.net import ByteOrder, Protocol
 
 
 class Stage(StrEnum):
@@ -22,6 +22,7 @@ class Stage(StrEnum):
     TABLES = "tables"
     LINKS = "links"
     NAMES = "names"
+    CHECKS = "checks"
 
 
 class FoundBy(StrEnum):
@@ -31,13 +32,32 @@ class FoundBy(StrEnum):
     THREAD = "thread"
     MOUNT = "mount"
     FD = "fd"
+    SOCKET = "socket"
+
+
+class HeldBy(StrEnum):
+    """How a process holds a socket: by an fd, or as a registered file of the io_uring at that fd."""
+
+    FD = "fd"
+    IO_URING = "io_uring"
 
 
 class TableFormat(StrEnum):
-    """The kernel format of a raw table, named after the decoder that reads it."""
+    """The kernel format of a raw table, named after the decoder that reads it.
+
+    An `mptcp_diag` table is an inet_diag dump of protocol 262: it tells which TCP rows are MPTCP.
+    """
 
     INET_DIAG = "inet_diag"
+    MPTCP_DIAG = "mptcp_diag"
+    PACKET_DIAG = "packet_diag"
+    NETLINK_DIAG = "netlink_diag"
+    VSOCK_DIAG = "vsock_diag"
     NET_INET = "net_inet"
+    NET_PACKET = "net_packet"
+    NET_NETLINK = "net_netlink"
+    NET_SCTP_ENDPOINTS = "net_sctp_endpoints"
+    NET_SCTP_ASSOCIATIONS = "net_sctp_associations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +83,8 @@ class ProcessReading:
     and `comm` has surrogate escapes for bytes that are not UTF-8. `socket_fds` are its fd links of
     the form `socket:[inode]`, by ascending fd, None where they may not be read.
     `threads` counts its threads. A pass may hold several readings of one pid: a later one saw fds
-    that an earlier one missed, or another process under the same number.
+    that an earlier one missed, or another process under the same number, or the fds of its thread
+    `tid`, which has an fd table of its own, or (`held_by`) what its io_urings hold, by their fds.
     """
 
     pid: Pid
@@ -76,17 +97,19 @@ class ProcessReading:
     cgroup: str
     threads: int
     socket_fds: tuple[tuple[Fd, SocketInode], ...] | None
+    tid: Tid | None = None
+    held_by: HeldBy = HeldBy.FD
 
 
 class RawTable(NamedTuple):
     """One table as the kernel gave it: netlink messages, or the text of /proc without its header.
 
-    `protocol` is an IPPROTO number; one `inet_diag` dump of it holds both families, of which
-    `family` (AF_INET, AF_INET6) tells only for text.
+    One `inet_diag` dump holds both families, of which `family` (AF_INET, AF_INET6) tells only for
+    text.
     """
 
     format: TableFormat
-    protocol: int
+    protocol: Protocol
     family: int
     data: bytes
 
@@ -117,8 +140,10 @@ class NetnsReading:
     `cookie` is SO_NETNS_COOKIE, None before Linux 5.14 or where it was not entered. `mounts` are
     the paths of its nsfs mounts. `engine` is None if its tables could not be read. `empty`: its
     sockstat counts no socket, so no table was read. `closed` holds inodes of rows that were in
-    the tables and no longer in the kernel when they were looked up again. `interface_names` maps
-    the ifindexes that rows name. `interfaces` is None unless they were asked for.
+    the tables and no longer in the kernel when they were looked up again, `unsettled` those that
+    nobody was seen to hold and that could not be looked up again, or whose holders still changed
+    in the last round. `interface_names` maps the ifindexes that rows name. `interfaces` is
+    None unless they were asked for.
     """
 
     id: NetnsId | None
@@ -132,6 +157,7 @@ class NetnsReading:
     sockstat: str | None
     tables: tuple[RawTable, ...]
     closed: frozenset[SocketInode] = frozenset()
+    unsettled: frozenset[SocketInode] = frozenset()
     interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
 
@@ -151,13 +177,45 @@ class ProcessCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Visibility:
+    """What the mount of procfs shows (proc(5), mount options): `hidepid` and `subset` as it names them, else None.
+
+    `init` says whether PID 1 was listed: every PID namespace has one, so that others are hidden
+    too where it is missing.
+    """
+
+    hidepid: str | None = None
+    subset: str | None = None
+    init: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rewalk:
+    """How rows were looked for that nobody was seen to hold in the first walk.
+
+    `rounds` is how often the processes were walked again. `threads` is how many threads were asked
+    for an fd table of their own, `threads_skipped` how many were not. `in_flight` counts the
+    descriptors on their way over unix sockets (SCM_RIGHTS) in those that could be read.
+    """
+
+    rounds: int
+    threads: int
+    threads_skipped: int
+    in_flight: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One pass over one host.
 
     `byteorder` is that of the machine whose kernel wrote the tables. `taken_at_ns` is the wall
     clock at the start, in ns since the epoch; `duration_seconds` is how long reading took.
     `engine` is what was asked for. `containers` are the engines' answers, `sources` the names of
-    what was asked for names, cgroup paths first.
+    what was asked for names, cgroup paths first. `protocols` are those whose tables were asked
+    for; `deep`: with every thread, and sockets that are bound and do nothing. `rewalk` is None where
+    every row had a holder at once. `cgroup_paths` maps ids of cgroup-v2 directories, as rows name
+    them, to paths. `stale_names` are files in /run/netns that are no netns any more.
     """
 
     host: str
@@ -172,3 +230,9 @@ class Facts:
     containers: tuple[Container, ...]
     sources: tuple[str, ...]
     gaps: tuple[Gap, ...]
+    protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
+    deep: bool = False
+    visibility: Visibility = field(default_factory=Visibility)
+    rewalk: Rewalk | None = None
+    cgroup_paths: tuple[tuple[int, str], ...] = ()
+    stale_names: tuple[str, ...] = ()

@@ -5,6 +5,9 @@ from typing import NamedTuple, NewType
 Pid = NewType("Pid", int)
 """A process id (thread group id) as seen from the PID namespace of the procfs that was read."""
 
+Tid = NewType("Tid", int)
+"""The id of one thread, in the numbers of the same PID namespace."""
+
 Fd = NewType("Fd", int)
 """A file descriptor number of some process."""
 

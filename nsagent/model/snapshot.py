@@ -1,14 +1,14 @@
 """Snapshot: what the facts of one pass mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container
-from nsagent.model.facts import FoundBy, Gap, Interface, ProcessCounts
-from nsagent.model.ids import ContainerId, Fd, Pid
-from nsagent.model.net import InetRow
+from nsagent.model.facts import FoundBy, Gap, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
+from nsagent.model.ids import ContainerId, Fd, Pid, Tid
+from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.process import Process
 
 
@@ -19,28 +19,47 @@ class VerdictKind(StrEnum):
     ACCEPT_QUEUE = "accept_queue"
     ORPHAN = "orphan"
     SYN_RECV = "syn_recv"
+    IN_FLIGHT = "in_flight"
+    KERNEL = "kernel"
     HIDDEN = "hidden"
+    VANISHED = "vanished"
     UNKNOWN = "unknown"
 
 
 class Attribution(StrEnum):
-    """What names a row's container: the holder's fd, or nothing."""
+    """What names a row's container.
+
+    The holder's fd; the cgroup in which the socket was made; the listener that a connection came
+    in by; the holder that an earlier pass saw; or nothing.
+    """
 
     FD = "fd"
+    CGROUP = "cgroup"
+    LISTENER = "listener"
+    MEMORY = "memory"
     NONE = "none"
 
 
 class Confidence(StrEnum):
-    """How sure the row's container is."""
+    """How sure the row's container is: by fd, by cgroup, by listener or memory, or not named at all."""
 
     EXACT = "exact"
+    HIGH = "high"
+    INFERRED = "inferred"
     NONE = "none"
 
 
 class Flag(StrEnum):
-    """What is odd about a row: an owner lives in another netns than the socket."""
+    """What is odd about a row.
+
+    An owner lives in another netns than the socket; an owner is in none of the containers that live
+    in the socket's netns, or owners are in different ones; the socket was made in another container
+    than its first owner is in.
+    """
 
     NETNS_MISMATCH = "netns_mismatch"
+    HOLDER_OUTSIDE = "holder_outside"
+    CREATOR_DIFFERS = "creator_differs"
 
 
 class ChargedTo(NamedTuple):
@@ -59,22 +78,29 @@ class Verdict(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """A process with at least one fd on the socket; `fds` ascend."""
+    """A process with at least one fd on the socket; `fds` ascend.
+
+    They are those of the thread `tid` where that has an fd table of its own. `held_by` io_uring:
+    the socket is a registered file of the rings at these fds.
+    """
 
     process: Process
     fds: tuple[Fd, ...]
+    tid: Tid | None = None
+    held_by: HeldBy = HeldBy.FD
 
 
 class OwnedSocket(NamedTuple):
-    """A row and who holds it: a tuple, for the same reason as InetRow.
+    """A row and who holds it: a tuple, for the same reason as SocketRow.
 
     `netns` is that of the table the row stood in (the number of a Netns), never that of its
     holder. `interface` is the name of row.interface, None where there is none. `owners` ascend by
-    (start_ticks, pid); `container_id` is the first owner's. `verdict` is None iff there are owners.
+    (start_ticks, pid); `container_id` is the first owner's, or, without owners, what `attribution`
+    names. `verdict` is None iff there are owners.
     """
 
     netns: int
-    row: InetRow
+    row: SocketRow
     interface: str | None
     owners: tuple[Owner, ...]
     container_id: ContainerId | None
@@ -84,13 +110,26 @@ class OwnedSocket(NamedTuple):
     verdict: Verdict | None
 
 
+class RowCount(NamedTuple):
+    """Rows that a pass saw of one kind in one netns, and how many the netns itself counts.
+
+    `kind` is a counter of sockstat: `tcp` (all but TIME_WAIT and handshakes), `time_wait`, `udp`,
+    `udplite`, `raw`. `counted` is None where the kernel's counters could not be read.
+    """
+
+    kind: str
+    rows: int
+    counted: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Netns:
     """One netns. `inode` is None where ns/net may not be read; then `key` tells it apart.
 
     `names` are those of `ip netns`; `mounts` all paths of its nsfs mounts. `processes` counts the
     user processes in it; `containers` are theirs. `engine` says how its tables were read, None if
-    they were not. `interfaces` is None unless they were asked for.
+    they were not. `rows` holds the rows seen against those counted, of each kind that was read.
+    `interfaces` is None unless they were asked for.
     """
 
     inode: int | None
@@ -104,6 +143,7 @@ class Netns:
     processes: int
     containers: tuple[ContainerId, ...]
     interfaces: tuple[Interface, ...] | None = None
+    rows: tuple[RowCount, ...] = ()
 
     @property
     def number(self) -> int:
@@ -113,13 +153,29 @@ class Netns:
 
 @dataclass(frozen=True, slots=True)
 class NetnsCounts:
-    """How the netns of a pass fared: seen = read + empty + failed + skipped."""
+    """How the netns of a pass fared: seen = read + empty + failed + skipped.
+
+    `found_by` counts those that only this led to, or this first: process, thread, mount, fd, socket.
+    """
 
     seen: int
     read: int
     empty: int
     failed: int
     skipped: int
+    found_by: tuple[tuple[FoundBy, int], ...] = ()
+
+
+class HostCount(NamedTuple):
+    """A counter that the kernel keeps for the whole host, and what the rows of all netns add up to.
+
+    `kind` is `tcp_sockets` (in tables and out of them) or `tcp_orphans`. More counted than seen are
+    sockets in netns that were not found, or in no table; `seen` includes only rows.
+    """
+
+    kind: str
+    seen: int
+    counted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +184,9 @@ class Coverage:
 
     `complete` is false if any process was denied or skipped, a netns failed, or there is a gap of
     any stage but `names`. `socket_fds_unlisted` counts distinct sockets that some fd holds and no
-    table read shows: never bound, or of a protocol or netns that was not read.
+    table read shows: never bound, or of a protocol or netns that was not read. `protocols` are
+    those whose tables were asked for. `rewalk` is None where every row had a holder at once.
+    `stale_names` are files in /run/netns that are no netns any more.
     """
 
     complete: bool
@@ -136,6 +194,11 @@ class Coverage:
     netns: NetnsCounts
     socket_fds_unlisted: int
     gaps: tuple[Gap, ...]
+    protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
+    host: tuple[HostCount, ...] = ()
+    visibility: Visibility = field(default_factory=Visibility)
+    rewalk: Rewalk | None = None
+    stale_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

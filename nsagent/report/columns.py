@@ -63,7 +63,7 @@ def _pid(socket: OwnedSocket, context: Context) -> str:
     owners = socket[3]
     if len(owners) == 1:
         return str(owners[0][0].pid)
-    return ",".join([str(process.pid) for process, _ in owners])
+    return ",".join([str(owner[0].pid) for owner in owners])
 
 
 def _pid_key(socket: OwnedSocket, context: Context) -> list[Pid] | None:
@@ -76,7 +76,7 @@ def _command(socket: OwnedSocket, context: Context) -> str:
         return f"({verdict[0]})"
     if len(owners) == 1:
         return owners[0][0].comm
-    return ",".join([process.comm for process, _ in owners])
+    return ",".join([owner[0].comm for owner in owners])
 
 
 def _container(socket: OwnedSocket, context: Context) -> str:
@@ -88,7 +88,7 @@ def _pod(socket: OwnedSocket, context: Context) -> str:
 
 
 def _fds(socket: OwnedSocket, context: Context) -> str:
-    return ",".join(["+".join(map(str, fds)) for _, fds in socket[3]])
+    return ",".join(["+".join(map(str, fds)) for _, fds, _, _ in socket[3]])
 
 
 def _fds_key(socket: OwnedSocket, context: Context) -> list[tuple[Fd, ...]] | None:

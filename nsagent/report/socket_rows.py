@@ -50,7 +50,7 @@ class SocketRows:
         rows: list[str] = []
         for socket in sockets:
             row, owners = socket[1], socket[3]
-            _, _, _, _, local, remote, _, inode, cookie, uid, rx_queue, tx_queue, cgroup_id, v6only = row
+            _, _, _, _, local, remote, _, inode, cookie, uid, rx_queue, tx_queue, cgroup_id, v6only, _, _ = row
             listener, kind = kinds[row[:4]]
             if listener:
                 queues = (
@@ -79,7 +79,7 @@ class SocketRows:
     def _owners_text(self, owners: tuple[Owner, ...]) -> str:
         processes = self._processes
         texts = []
-        for process, fds in owners:
+        for process, fds, _, _ in owners:
             before, after = processes.get(id(process)) or self._remember(process)
             texts.append(f"{before}{fds[0] if len(fds) == 1 else _fds_text(fds)}{after}")
         return texts[0] if len(texts) == 1 else ", ".join(texts)

@@ -12,9 +12,9 @@ from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
 from nsagent.identity.join import join_containers
 from nsagent.kernel.formats import inet_diag, net_inet
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Facts, Gap, NetnsReading, ProcessReading, Stage, TableFormat
+from nsagent.model.facts import Facts, Gap, HeldBy, NetnsReading, ProcessReading, Stage, TableFormat
 from nsagent.model.ids import Fd, SocketInode
-from nsagent.model.net import ByteOrder, InetRow
+from nsagent.model.net import ByteOrder, SocketRow
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -80,7 +80,7 @@ def join_holders(processes: Sequence[Process], readings: Sequence[ProcessReading
         for fd, inode in reading.socket_fds or ():  # 10^4 to 10^6 times: 0.4 us each.
             known = holders.get(inode)
             if known is None:
-                holders[inode] = (_new(Owner, (process, (fd,))),)
+                holders[inode] = (_new(Owner, (process, (fd,), None, HeldBy.FD)),)
             else:
                 holders[inode] = _add_fd(known, process, fd)
                 shared.add(inode)
@@ -91,12 +91,12 @@ def join_holders(processes: Sequence[Process], readings: Sequence[ProcessReading
     return holders
 
 
-def decode_rows(reading: NetnsReading, byteorder: ByteOrder) -> tuple[list[InetRow], list[Gap]]:
+def decode_rows(reading: NetnsReading, byteorder: ByteOrder) -> tuple[list[SocketRow], list[Gap]]:
     """The rows of all tables of a netns, without those that closed during the pass; damage becomes gaps."""
-    rows: list[InetRow] = []
+    rows: list[SocketRow] = []
     gaps: list[Gap] = []
     for table in reading.tables:
-        protocol = inet_diag.PROTOCOLS[table.protocol]
+        protocol = table.protocol
         if table.format is TableFormat.INET_DIAG:
             decoded, errors = inet_diag.decode_table(table.data, protocol, byteorder)
         else:
@@ -108,7 +108,7 @@ def decode_rows(reading: NetnsReading, byteorder: ByteOrder) -> tuple[list[InetR
     return rows, gaps
 
 
-def own_rows(reading: NetnsReading, rows: Iterable[InetRow], holders: Holders, *, denied: bool) -> list[OwnedSocket]:
+def own_rows(reading: NetnsReading, rows: Iterable[SocketRow], holders: Holders, *, denied: bool) -> list[OwnedSocket]:
     """The rows of one netns with their owners, or with the reason why they have none."""
     number = _number(reading)
     names = dict(reading.interface_names)

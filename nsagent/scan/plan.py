@@ -1,25 +1,25 @@
 """Which tables are worth reading, and which rows are worth looking for again. Pure."""
 
 from collections.abc import Collection
-from socket import IPPROTO_TCP, IPPROTO_UDP
 from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.sockstat import SockStat, parse_sockstat
+from nsagent.model.net import Protocol
 
-PROTOCOLS: Final = (IPPROTO_TCP, IPPROTO_UDP)
+PROTOCOLS: Final = (Protocol.TCP, Protocol.UDP)
 
 _COUNTERS: Final = {
-    IPPROTO_TCP: (("TCP", "inuse"), ("TCP6", "inuse"), ("TCP", "tw")),
-    IPPROTO_UDP: (("UDP", "inuse"), ("UDP6", "inuse")),
+    Protocol.TCP: (("TCP", "inuse"), ("TCP6", "inuse"), ("TCP", "tw")),
+    Protocol.UDP: (("UDP", "inuse"), ("UDP6", "inuse")),
 }
 
 MAX_ROUNDS: Final = 3
 """How often ownerless rows are looked for in the processes again."""
 
 
-def plan_protocols(sockstat: str | None) -> tuple[int, ...]:
-    """The IPPROTO numbers whose tables may hold a row, by the netns's own counters.
+def plan_protocols(sockstat: str | None) -> tuple[Protocol, ...]:
+    """The protocols whose tables may hold a row, by the netns's own counters.
 
     Without counters, or with damaged ones, every table is read. `TCP tw` counts both families; a
     kernel without IPv6 has no TCP6 line.

@@ -5,7 +5,7 @@ Source: net/ipv4/inet_diag.c (which rows have no inode), include/net/inet_timewa
 
 from typing import Final
 
-from nsagent.model.net import InetRow, SocketState
+from nsagent.model.net import SocketRow, SocketState
 from nsagent.model.snapshot import Verdict, VerdictKind
 
 _REASONS: Final = {
@@ -22,7 +22,7 @@ VERDICTS: Final = {kind: Verdict(kind, None, reason) for kind, reason in _REASON
 _HALF_OPEN: Final = frozenset((SocketState.ESTABLISHED, SocketState.CLOSE_WAIT))
 
 
-def judge_ownerless(row: InetRow, *, denied: bool) -> Verdict:
+def judge_ownerless(row: SocketRow, *, denied: bool) -> Verdict:
     """The verdict on a row that nobody was seen to hold; `denied`: some process could not be read.
 
     A row without an inode tells by its state: the kernel gives every socket that a process can

@@ -16,7 +16,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import FoundBy, ProcessCounts
 from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -144,7 +144,7 @@ def _make_socket(index: int, process: Process) -> OwnedSocket:
     return OwnedSocket(netns, row, None, (owner,), container_id, Attribution.FD, Confidence.EXACT, (), None)
 
 
-def _make_row(index: int) -> InetRow:
+def _make_row(index: int) -> SocketRow:
     """One in ten listens, two in ten are UDP, one in fifty is in TIME_WAIT, the others are established."""
     listening, udp, closed = index % 10 == 0, index % 10 in (1, 2), index % 50 == 5
     state = SocketState.ESTABLISHED
@@ -158,7 +158,7 @@ def _make_row(index: int) -> InetRow:
     unconnected = listening or udp
     any_address, prefix = ("::", "fd00::") if v6 else ("0.0.0.0", "10.1.2.")
     remote = Endpoint(any_address, 0) if unconnected else Endpoint(f"{prefix}{index % 251}", 1024 + index % 60_000)
-    return InetRow(
+    return SocketRow(
         protocol=Protocol.UDP if udp else Protocol.TCP,
         family=Family.IPV6 if v6 else Family.IPV4,
         mapped=False,

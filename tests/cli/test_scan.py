@@ -98,7 +98,7 @@ def test_rows_are_sorted_by_columns(on_node: Run, columns: str, expected: list[i
         (["--port", "http"], "--port: expected a number from 0 to 65535, got 'http'"),
         (["--port", "65536"], "--port: expected a number"),
         (["--pid", "x"], "--pid: expected a number"),
-        (["--protocol", "sctp"], "--protocol: expected one of tcp, udp"),
+        (["--protocol", "dccp"], "--protocol: expected one of tcp, udp"),
         (["--state", "listne"], "did you mean listen?"),
         (["--columns", "nonsense"], "nonsense"),
         (["--sort-by", "nonsense"], "nonsense"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nsagent.model.ids import SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ANY, ANY6 = Endpoint("0.0.0.0", 0), Endpoint("::", 0)
@@ -24,11 +24,11 @@ def make_row(
     queues: tuple[int, int | None] = (0, 0),
     cgroup_id: int | None = 1,
     v6only: bool | None = None,
-) -> InetRow:
+) -> SocketRow:
     """A row as sock_diag shows those of the recording: all were made by root in cgroup 1."""
     known = None if cookie is None else SocketCookie(cookie)
     numbers = (interface, SocketInode(inode), known, uid, *queues)
-    return InetRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only)
+    return SocketRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only)
 
 
 def four(port: int, address: str = "127.0.0.1") -> Endpoint:
@@ -137,7 +137,7 @@ UDP_ROWS = (
 """Unconnected, connected, dual-stack, v6only, connected to a mapped address, bound to interface 1."""
 
 
-def as_text_shows(row: InetRow) -> InetRow:
+def as_text_shows(row: SocketRow) -> SocketRow:
     """The same row in /proc, which has no interface, cookie, cgroup, v6only or limit of the accept queue."""
     limit = None if row.state is _LISTEN else row.tx_queue
     return row._replace(interface=None, cookie=None, cgroup_id=None, v6only=None, tx_queue=limit)

@@ -13,7 +13,7 @@ from nsagent.kernel.formats import inet_diag, net_inet
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import InetRow, Protocol, SocketState
+from nsagent.model.net import Protocol, SocketRow, SocketState
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.inside import make_inside
 from tests.kernel.rows import as_text_shows
@@ -101,9 +101,9 @@ def test_the_rows_of_a_netns_are_those_of_its_text_tables() -> None:
     require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
     with start_child(SOCKETS, *IN_NEW_NETNS) as child, make_inside(child.pid, SockDiag) as diag:
         for protocol, names in ((socket.IPPROTO_TCP, ("tcp", "tcp6")), (socket.IPPROTO_UDP, ("udp", "udp6"))):
-            kind = inet_diag.PROTOCOLS[protocol]
+            kind = {socket.IPPROTO_TCP: Protocol.TCP, socket.IPPROTO_UDP: Protocol.UDP}[protocol]
             rows, errors = inet_diag.decode_table(diag.dump(protocol, make_buffer()), kind, "little")
-            texts: list[InetRow] = []
+            texts: list[SocketRow] = []
             for name in names:
                 data = Path(f"/proc/{child.pid}/net/{name}").read_bytes().partition(b"\n")[2]
                 texts += net_inet.parse_table(data, kind, byteorder="little")[0]

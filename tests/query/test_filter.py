@@ -94,7 +94,7 @@ def test_a_state_goes_by_the_name_that_ss_prints(alias: str, state: SocketState)
         (parse_ports, "9" * 5000, ["--port", "from 0 to 65535"]),
         (parse_pids, "web", ["--pid", "'web'"]),
         (parse_pids, "99999999999", ["--pid", "'99999999999'"]),
-        (parse_protocols, "sctp", ["--protocol", "expected one of tcp, udp", "'sctp'"]),
+        (parse_protocols, "dccp", ["--protocol", "expected one of tcp, udp", "'dccp'"]),
         (parse_protocols, "tpc", ["--protocol", "did you mean tcp?"]),
         (parse_states, "listne", ["--state", "'listne'", "did you mean listen?"]),
         (parse_states, "time wait", ["--state", "did you mean time_wait?"]),

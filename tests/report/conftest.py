@@ -6,7 +6,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import FoundBy, Gap, Interface, ProcessCounts, Stage
 from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -49,8 +49,8 @@ def row(
     queues: tuple[int, int | None] = (0, 0),
     cgroup_id: int | None = None,
     v6only: bool | None = None,
-) -> InetRow:
-    return InetRow(
+) -> SocketRow:
+    return SocketRow(
         protocol,
         family,
         mapped,
@@ -67,7 +67,7 @@ def row(
     )
 
 
-def held(netns: int, table_row: InetRow, *owners: Owner, interface: str | None = None) -> OwnedSocket:
+def held(netns: int, table_row: SocketRow, *owners: Owner, interface: str | None = None) -> OwnedSocket:
     first = owners[0].process
     odd = any(owner.process.netns != netns for owner in owners)
     flags = (Flag.NETNS_MISMATCH,) if odd else ()
@@ -76,7 +76,7 @@ def held(netns: int, table_row: InetRow, *owners: Owner, interface: str | None =
     )
 
 
-def ownerless(netns: int, table_row: InetRow, verdict: Verdict) -> OwnedSocket:
+def ownerless(netns: int, table_row: SocketRow, verdict: Verdict) -> OwnedSocket:
     return OwnedSocket(netns, table_row, None, (), None, Attribution.NONE, Confidence.NONE, (), verdict)
 
 

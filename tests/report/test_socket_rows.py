@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -36,7 +36,7 @@ CONTAINER_IDS = st.builds(ContainerId, st.sampled_from(["a" * 64, "b" * 64]) | H
 ADDRESSES = st.one_of(st.ip_addresses().map(str), HOSTILE)
 ENDPOINTS = st.builds(Endpoint, ADDRESSES, st.integers(0, 65535), st.none() | ADDRESSES)
 ROWS = st.builds(
-    InetRow,
+    SocketRow,
     protocol=st.sampled_from(Protocol),
     family=st.sampled_from(Family),
     mapped=st.booleans(),

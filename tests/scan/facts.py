@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from socket import AF_INET, AF_INET6, AF_UNSPEC, IPPROTO_TCP, IPPROTO_UDP
+from socket import AF_INET, AF_INET6, AF_UNSPEC
 
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import (
@@ -15,6 +15,7 @@ from nsagent.model.facts import (
     TableFormat,
 )
 from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode
+from nsagent.model.net import Protocol
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 
 WEB_NETNS = 4026532500
@@ -43,16 +44,16 @@ def reading(
 
 def tcp_text(*rows: str) -> RawTable:
     """A table of /proc/PID/net/tcp."""
-    return RawTable(TableFormat.NET_INET, IPPROTO_TCP, AF_INET, "".join(rows).encode())
+    return RawTable(TableFormat.NET_INET, Protocol.TCP, AF_INET, "".join(rows).encode())
 
 
 def udp6_text(*rows: str) -> RawTable:
-    return RawTable(TableFormat.NET_INET, IPPROTO_UDP, AF_INET6, "".join(rows).encode())
+    return RawTable(TableFormat.NET_INET, Protocol.UDP, AF_INET6, "".join(rows).encode())
 
 
 def diag_table(data: bytes) -> RawTable:
     """A dump of TCP."""
-    return RawTable(TableFormat.INET_DIAG, IPPROTO_TCP, AF_UNSPEC, data)
+    return RawTable(TableFormat.INET_DIAG, Protocol.TCP, AF_UNSPEC, data)
 
 
 def listen_row(port: int, inode: int) -> str:

@@ -8,15 +8,19 @@ from nsagent.model.facts import (
     Facts,
     FoundBy,
     Gap,
+    HeldBy,
     Interface,
     NetnsReading,
     ProcessCounts,
     ProcessReading,
     RawTable,
+    Rewalk,
     Stage,
     TableFormat,
+    Visibility,
 )
-from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, PodUid, SocketInode
+from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, PodUid, SocketInode, Tid
+from nsagent.model.net import Protocol
 from nsagent.scan.capture import YEAR_10000_NS
 
 TEXT = st.binary(max_size=12).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
@@ -43,8 +47,10 @@ PROCESSES = st.builds(
     cgroup=TEXT,
     threads=COUNTS,
     socket_fds=st.none() | many(st.tuples(COUNTS.map(Fd), NUMBERS.map(SocketInode))),
+    tid=st.none() | COUNTS.map(Tid),
+    held_by=st.sampled_from(HeldBy),
 )
-TABLES = st.builds(RawTable, st.sampled_from(TableFormat), st.sampled_from((6, 17)), COUNTS, st.binary(max_size=300))
+TABLES = st.builds(RawTable, st.sampled_from(TableFormat), st.sampled_from(Protocol), COUNTS, st.binary(max_size=300))
 INTERFACES = st.builds(
     Interface,
     index=COUNTS,
@@ -69,6 +75,7 @@ NETNS = st.builds(
     sockstat=st.none() | TEXT,
     tables=many(TABLES),
     closed=st.frozensets(NUMBERS.map(SocketInode), max_size=3),
+    unsettled=st.frozensets(NUMBERS.map(SocketInode), max_size=3),
     interface_names=many(st.tuples(COUNTS, TEXT)),
     interfaces=st.none() | many(INTERFACES),
 )
@@ -101,4 +108,10 @@ FACTS = st.builds(
     containers=many(CONTAINERS),
     sources=many(TEXT),
     gaps=many(GAPS),
+    protocols=many(st.sampled_from(Protocol)),
+    deep=st.booleans(),
+    visibility=st.builds(Visibility, st.none() | TEXT, st.none() | TEXT, st.booleans()),
+    rewalk=st.none() | st.builds(Rewalk, COUNTS, COUNTS, COUNTS, COUNTS, st.floats(0, 1e9)),
+    cgroup_paths=many(st.tuples(COUNTS, TEXT)),
+    stale_names=many(TEXT),
 )

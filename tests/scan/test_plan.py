@@ -1,12 +1,11 @@
 """Which tables are worth reading, and when to look again."""
 
-from socket import IPPROTO_TCP, IPPROTO_UDP
-
 import pytest
 
+from nsagent.model.net import Protocol
 from nsagent.scan.plan import MAX_ROUNDS, plan_next_round, plan_protocols
 
-BOTH = (IPPROTO_TCP, IPPROTO_UDP)
+BOTH = (Protocol.TCP, Protocol.UDP)
 
 
 def sockstat(tcp: int = 0, tw: int = 0, udp: int = 0, tcp6: int | None = 0, udp6: int | None = 0) -> str:
@@ -21,18 +20,18 @@ def sockstat(tcp: int = 0, tw: int = 0, udp: int = 0, tcp6: int | None = 0, udp6
     ("text", "expected"),
     [
         (sockstat(), ()),
-        (sockstat(tcp=1), (IPPROTO_TCP,)),
-        (sockstat(tcp6=1), (IPPROTO_TCP,)),
-        (sockstat(tw=1), (IPPROTO_TCP,)),
-        (sockstat(udp=1), (IPPROTO_UDP,)),
-        (sockstat(udp6=1), (IPPROTO_UDP,)),
+        (sockstat(tcp=1), (Protocol.TCP,)),
+        (sockstat(tcp6=1), (Protocol.TCP,)),
+        (sockstat(tw=1), (Protocol.TCP,)),
+        (sockstat(udp=1), (Protocol.UDP,)),
+        (sockstat(udp6=1), (Protocol.UDP,)),
         (sockstat(tcp=1, udp=1), BOTH),
-        (sockstat(tcp=-1), (IPPROTO_TCP,)),
+        (sockstat(tcp=-1), (Protocol.TCP,)),
         (sockstat(tcp6=None, udp6=None), ()),
-        (sockstat(udp=1, tcp6=None, udp6=None), (IPPROTO_UDP,)),
+        (sockstat(udp=1, tcp6=None, udp6=None), (Protocol.UDP,)),
     ],
 )
-def test_a_table_is_read_if_one_of_its_counters_is_not_zero(text: str, expected: tuple[int, ...]) -> None:
+def test_a_table_is_read_if_one_of_its_counters_is_not_zero(text: str, expected: tuple[Protocol, ...]) -> None:
     assert plan_protocols(text) == expected
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nsagent.model.net import InetRow, Protocol, SocketState
+from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
 from nsagent.scan.verdicts import VERDICTS, judge_ownerless
 from tests.kernel.rows import CONNECTIONS, LATE_ORPHAN, LISTENERS, ORPHAN, four, make_row
@@ -28,7 +28,7 @@ WAITING = next(row for row in CONNECTIONS if row.state is SocketState.ESTABLISHE
 )
 @pytest.mark.parametrize("denied", [False, True])
 def test_a_row_without_inode_tells_by_its_state_whoever_was_denied(
-    row: InetRow, kind: VerdictKind, denied: bool
+    row: SocketRow, kind: VerdictKind, denied: bool
 ) -> None:
     assert judge_ownerless(row, denied=denied) == VERDICTS[kind]
 
@@ -38,7 +38,7 @@ def test_a_row_without_inode_tells_by_its_state_whoever_was_denied(
 )
 @pytest.mark.parametrize(("denied", "kind"), [(False, VerdictKind.UNKNOWN), (True, VerdictKind.HIDDEN)])
 def test_a_row_with_an_inode_is_hidden_where_processes_were_denied(
-    row: InetRow, denied: bool, kind: VerdictKind
+    row: SocketRow, denied: bool, kind: VerdictKind
 ) -> None:
     assert judge_ownerless(row, denied=denied) == VERDICTS[kind]
 

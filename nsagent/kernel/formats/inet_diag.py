@@ -17,7 +17,7 @@ from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped,
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
 
 TCPDIAG_GETSOCK: Final = 18
 SOCK_DIAG_BY_FAMILY: Final = 20
@@ -26,7 +26,8 @@ ALL_STATES: Final = 0x1FFF
 """Every state of include/net/tcp_states.h but bound_inactive, which makes the kernel walk one more table."""
 LISTEN_ONLY: Final = 1 << 10
 
-PROTOCOLS: Final = {IPPROTO_TCP: Protocol.TCP, IPPROTO_UDP: Protocol.UDP}
+NUMBERS: Final = {Protocol.TCP: IPPROTO_TCP, Protocol.UDP: IPPROTO_UDP}
+"""The IPPROTO numbers by which tables are dumped."""
 
 _ATTRIBUTE_PROTOCOL = 3
 _ATTRIBUTE_SKV6ONLY = 11
@@ -99,7 +100,7 @@ def list_unheld(
     return unheld, interfaces
 
 
-def decode_table(data: bytes, protocol: Protocol, byteorder: ByteOrder) -> tuple[list[InetRow], list[FormatError]]:
+def decode_table(data: bytes, protocol: Protocol, byteorder: ByteOrder) -> tuple[list[SocketRow], list[FormatError]]:
     """All rows of a raw table, each once, and one error for each damaged one.
 
     A damaged length hides the rest of the table: one error. A row is known by its cookie together
@@ -155,13 +156,13 @@ class _Decoder:
     """Decodes one table, run by run; remembers layouts, address texts and cookies between them."""
 
     def __init__(self, protocol: Protocol, byteorder: ByteOrder) -> None:
-        self.rows: list[InetRow] = []
+        self.rows: list[SocketRow] = []
         self.errors: list[FormatError] = []
         self._protocol = protocol
         self._order = _order(byteorder)
         self._layouts: dict[int, _Layout] = {}
         self._kinds = _Kinds()
-        self._first: dict[int, InetRow] = {}
+        self._first: dict[int, SocketRow] = {}
         self._others: set[tuple[object, ...]] = set()
         self._ipv4 = Ipv4Texts()
         self._ipv6 = Ipv6Texts()
@@ -201,18 +202,18 @@ class _Decoder:
             else:
                 shown, mapped, local, remote = self._read_ipv6(local_bytes, local_port, remote_bytes, remote_port)
             cookie = cookie_high << 32 | cookie_low
-            row = _new(InetRow, (
+            row = _new(SocketRow, (
                 protocol, shown, mapped, state, local, remote, interface, inode,
                 cookie, None if is_mini else uid, rx_queue, tx_queue,
                 values[cgroup_place] if cgroup_place else None,
-                bool(values[v6only_place]) if v6only_place else None,
+                bool(values[v6only_place]) if v6only_place else None, None, None,
             ))  # fmt: skip
             if first.setdefault(cookie, row) is row or self._is_new(row):
                 self.rows.append(row)
             offset += size
         return offset
 
-    def _is_new(self, row: InetRow) -> bool:
+    def _is_new(self, row: SocketRow) -> bool:
         """Whether a row whose cookie was met before is another socket: its inode or an end differs."""
         key = row.cookie, row.inode, row.local, row.remote
         first = self._first[row.cookie or 0]

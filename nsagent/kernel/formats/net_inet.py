@@ -13,12 +13,12 @@ from nsagent.kernel.formats.numbers import parse_decimal, parse_hex
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
 
 MAX_ERRORS: Final = 1000
 
 
-def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> InetRow:
+def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> SocketRow:
     """One row; the caller drops the header line.
 
     Queues are in bytes, but in a LISTEN row `rx_queue` counts connections that wait for accept(2)
@@ -40,7 +40,7 @@ def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> InetRow
     if len(local) != len(remote):
         raise FormatError("two addresses of one family", line)
     mapped = len(local) == 16 and is_mapped(local, remote)
-    return InetRow(
+    return SocketRow(
         protocol=protocol,
         family=Family.IPV4 if mapped or len(local) == 4 else Family.IPV6,
         mapped=mapped,
@@ -58,7 +58,7 @@ def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> InetRow
     )
 
 
-def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tuple[list[InetRow], list[FormatError]]:
+def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tuple[list[SocketRow], list[FormatError]]:
     """All rows of a table without its header line, each once, and one error for each bad row.
 
     After MAX_ERRORS bad rows what follows is given up: this is no such table.
@@ -66,7 +66,7 @@ def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tup
     Under churn the kernel repeats rows. A row is known by inode and tuple: rows without an inode
     differ by their tuple only.
     """
-    rows: dict[tuple[int, Endpoint, Endpoint], InetRow] = {}
+    rows: dict[tuple[int, Endpoint, Endpoint], SocketRow] = {}
     errors: list[FormatError] = []
     for line in data.decode("ascii", "replace").splitlines():
         try:

@@ -23,12 +23,13 @@ from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Gap, Interface, NetnsReading, RawTable, Stage, TableFormat
 from nsagent.model.ids import SocketInode
+from nsagent.model.net import Protocol
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.plan import plan_protocols
 
 _PROC_FILES: Final = {
-    socket.IPPROTO_TCP: (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)),
-    socket.IPPROTO_UDP: (("udp", socket.AF_INET), ("udp6", socket.AF_INET6)),
+    Protocol.TCP: (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)),
+    Protocol.UDP: (("udp", socket.AF_INET), ("udp6", socket.AF_INET6)),
 }
 
 
@@ -127,7 +128,7 @@ class TableReader:
             one.close()
         for protocol in protocols:
             try:
-                data = one.diag.dump(protocol, buffer)
+                data = one.diag.dump(inet_diag.NUMBERS[protocol], buffer)
             except DumpUnavailable:
                 continue
             except (DumpInterrupted, ReadFailed, FormatError) as err:
@@ -185,7 +186,7 @@ class TableReader:
                 return
             try:
                 if table.format is TableFormat.INET_DIAG and one.diag is not None:
-                    one.closed |= one.diag.find_closed(table.protocol, table.data, places, buffer)
+                    one.closed |= one.diag.find_closed(inet_diag.NUMBERS[table.protocol], table.data, places, buffer)
                 elif table.format is TableFormat.NET_INET:
                     one.closed |= self._find_closed_in_proc(one, table, places)
             except (DumpInterrupted, DumpUnavailable, ReadFailed, FormatError) as err:
@@ -211,9 +212,9 @@ class TableReader:
         self.netns.sort(key=lambda one: (one.met.id is None, one.met.id or (0, one.met.key)))
         return tuple(_make_reading(one, host_inode, host_key) for one in self.netns)
 
-    def _add_table_gap(self, one: NetnsTables, protocol: int, err: Exception) -> None:
+    def _add_table_gap(self, one: NetnsTables, protocol: Protocol, err: Exception) -> None:
         reason = err.reason if isinstance(err, ReadFailed) else str(err)
-        self.gaps.append(Gap(Stage.TABLES, f"{inet_diag.PROTOCOLS[protocol]} of {one.met.subject}", reason))
+        self.gaps.append(Gap(Stage.TABLES, f"{protocol} of {one.met.subject}", reason))
 
 
 def _make_reading(one: NetnsTables, host_inode: int | None, host_key: int | None) -> NetnsReading:

@@ -17,7 +17,7 @@ from nsagent.kernel.formats.inet_diag import (
 )
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, InetRow, Protocol, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
 from tests.kernel.diag_message import ORDER_SIGN, make_attribute, make_message
 from tests.kernel.rows import (
     TCP_ROWS,
@@ -33,7 +33,7 @@ PROTOCOL, SHUTDOWN, SKV6ONLY, MARK, CGROUP_ID = 3, 8, 11, 15, 21
 PORTS = st.integers(0, 65535)
 
 
-def decode_one(message: bytes, byteorder: ByteOrder = "little") -> InetRow:
+def decode_one(message: bytes, byteorder: ByteOrder = "little") -> SocketRow:
     """The only row of a table of one message."""
     rows, errors = decode_table(message, Protocol.TCP, byteorder)
     assert (len(rows), errors) == (1, [])
@@ -48,7 +48,7 @@ def decode_one(message: bytes, byteorder: ByteOrder = "little") -> InetRow:
         ("udp", Protocol.UDP, UDP_ROWS),
     ],
 )
-def test_a_recorded_dump_gives_every_row_whole(name: str, protocol: Protocol, expected: tuple[InetRow, ...]) -> None:
+def test_a_recorded_dump_gives_every_row_whole(name: str, protocol: Protocol, expected: tuple[SocketRow, ...]) -> None:
     assert decode_table(read_recorded(name), protocol, "little") == (list(expected), [])
 
 

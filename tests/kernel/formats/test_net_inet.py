@@ -12,7 +12,7 @@ from nsagent.errors import FormatError
 from nsagent.kernel.formats.net_inet import list_unheld, parse_row, parse_table
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, InetRow, Protocol, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Protocol, SocketRow, SocketState
 from tests.kernel.rows import TCP_UNPRIVILEGED_ROWS, UDP_ROWS, as_text_shows, four, make_row, read_recorded_text
 
 BYTE_ORDERS: tuple[ByteOrder, ...] = get_args(ByteOrder)
@@ -75,7 +75,7 @@ def print_end(packed: bytes, port: int, byteorder: ByteOrder) -> str:
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
 
 
-def parse(line: str) -> InetRow:
+def parse(line: str) -> SocketRow:
     return parse_row(line, Protocol.TCP, byteorder="little")
 
 
@@ -84,7 +84,7 @@ def parse(line: str) -> InetRow:
     [(Protocol.TCP, ("tcp", "tcp6"), TCP_UNPRIVILEGED_ROWS), (Protocol.UDP, ("udp", "udp6"), UDP_ROWS)],
 )
 def test_a_recorded_table_gives_the_rows_that_sock_diag_gave(
-    protocol: Protocol, names: tuple[str, ...], expected: tuple[InetRow, ...]
+    protocol: Protocol, names: tuple[str, ...], expected: tuple[SocketRow, ...]
 ) -> None:
     tables = [parse_table(read_recorded_text(name), protocol, byteorder="little") for name in names]
     assert [errors for _, errors in tables] == [[], []]

@@ -10,6 +10,7 @@ import pytest
 from nsagent.errors import Aborted, EngineUnavailable, ReadFailed
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts, Gap, ProcessCounts, Stage
+from nsagent.model.net import Protocol
 from nsagent.model.plain import to_plain
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture import decode_capture, encode_capture
@@ -103,9 +104,33 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     container = "c0ffee" + "0" * 58
     common = {"key": None, "cookie": None, "names": [], "mounts": [], "engine": "proc", "found_by": ["process"]}
     assert [to_plain(one) for one in attribute(node).netns] == [
-        {**common, "inode": HOST_NETNS, "is_host": True, "processes": 3, "containers": [], "interfaces": None},
-        {**common, "inode": WEB_NETNS, "is_host": False, "processes": 2, "containers": [container], "interfaces": None},
-        {**common, "inode": IDLE_NETNS, "is_host": False, "processes": 1, "containers": [], "interfaces": None},
+        {
+            **common,
+            "inode": HOST_NETNS,
+            "is_host": True,
+            "processes": 3,
+            "containers": [],
+            "interfaces": None,
+            "rows": [],
+        },
+        {
+            **common,
+            "inode": WEB_NETNS,
+            "is_host": False,
+            "processes": 2,
+            "containers": [container],
+            "interfaces": None,
+            "rows": [],
+        },
+        {
+            **common,
+            "inode": IDLE_NETNS,
+            "is_host": False,
+            "processes": 1,
+            "containers": [],
+            "interfaces": None,
+            "rows": [],
+        },
     ]
 
 
@@ -215,7 +240,7 @@ def test_text_tables_are_read_twice_as_one_reading_may_lose_rows(tree: ProcTree)
 def test_a_table_whose_counters_are_zero_is_not_read(tree: ProcTree) -> None:
     tree.process(10, net=NET | {"sockstat": BUSY_SOCKSTAT.replace("inuse 2", "inuse 0").replace("tw 1", "tw 0")})
     facts = run_pass(tree.path)
-    assert {table.protocol for table in facts.netns[0].tables} == {17}
+    assert {table.protocol for table in facts.netns[0].tables} == {Protocol.UDP}
 
 
 def test_tables_without_counters_are_read(tree: ProcTree) -> None:
