@@ -9,6 +9,8 @@ from typing import NamedTuple
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.numbers import parse_decimal
 
+# Kernels before 5.8 show hidepid as a number.
+_HIDEPID_NUMBERS = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
@@ -41,9 +43,43 @@ def parse_mount(line: bytes) -> Mount:
     return Mount(*numbers, _unescape(fields[3]), _unescape(fields[4]), _unescape(kind))
 
 
+class ProcOptions(NamedTuple):
+    """How a procfs is mounted; None for an option that is not shown, which has its default.
+
+    `hidepid` is `noaccess`, `invisible` or `ptraceable`, `off` where it is shown all the same;
+    `subset` is `pid`.
+    """
+
+    hidepid: str | None
+    subset: str | None
+
+
 def parse_nsfs_mounts(text: bytes) -> list[Mount]:
     """The mounts of namespaces among the lines of a mountinfo; raises FormatError."""
     return [parse_mount(line) for line in text.split(b"\n") if b" - nsfs " in line]
+
+
+def parse_cgroup2_mounts(text: bytes) -> list[Mount]:
+    """The mounts of the cgroup-v2 tree among the lines of a mountinfo; raises FormatError."""
+    return [parse_mount(line) for line in text.split(b"\n") if b" - cgroup2 " in line]
+
+
+def parse_proc_options(text: bytes, major: int, minor: int) -> ProcOptions | None:
+    """The options of the procfs with this device number, None if no such procfs is mounted; raises FormatError.
+
+    They belong to the file system, not to the mount: every mount of a device has the same.
+    Source: fs/proc/root.c proc_show_options().
+    """
+    for line in text.split(b"\n"):
+        if b" - proc " in line and parse_mount(line)[:2] == (major, minor):
+            # After the type: its source, which may be empty, and its options.
+            options = line.partition(b" - ")[2].split(b" ")[2:]
+            if len(options) != 1:
+                raise FormatError("a line of mountinfo with options", line)
+            named = dict(option.partition("=")[::2] for option in _unescape(options[0]).split(","))
+            hidepid = named.get("hidepid")
+            return ProcOptions(_HIDEPID_NUMBERS.get(hidepid or "", hidepid), named.get("subset"))
+    return None
 
 
 def _unescape(field: bytes) -> str:

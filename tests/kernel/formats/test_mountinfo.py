@@ -5,10 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.mountinfo import Mount, parse_mount, parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import (
+    Mount,
+    ProcOptions,
+    parse_cgroup2_mounts,
+    parse_mount,
+    parse_nsfs_mounts,
+    parse_proc_options,
+)
 
 ROOT = b"23 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n"
 NETNS = b"412 30 0:4 net:[4026532500] /run/netns/web rw shared:205 - nsfs nsfs rw\n"
+PROC = b"22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw\n"
+HIDING = b"90 27 0:52 / /srv/proc rw,relatime - proc proc rw,gid=4,hidepid=ptraceable,subset=pid\n"
 WEB = Mount(0, 4, "net:[4026532500]", "/run/netns/web", "nsfs")
 
 
@@ -64,6 +73,55 @@ def test_a_mount_point_with_a_carriage_return_is_one_mount() -> None:
 
 def test_a_mount_point_that_says_nsfs_is_no_mount_of_a_namespace() -> None:
     assert parse_nsfs_mounts(rb"1 0 8:2 / /a\040-\040nsfs\040 rw - ext4 /dev/sda2 rw") == []
+
+
+def test_only_mounts_of_the_cgroup_v2_tree_are_listed() -> None:
+    first = b"32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+    second = b"41 31 0:38 /../.. /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+    expected = [Mount(0, 38, "/../..", "/sys/fs/cgroup/unified", "cgroup2")]
+    assert parse_cgroup2_mounts(ROOT + first + second) == expected
+
+
+def test_the_options_of_a_procfs_are_those_of_its_device() -> None:
+    text = ROOT + PROC + HIDING
+    assert parse_proc_options(text, 0, 21) == ProcOptions(None, None)
+    assert parse_proc_options(text, 0, 52) == ProcOptions("ptraceable", "pid")
+
+
+def test_what_is_no_procfs_has_no_options() -> None:
+    assert parse_proc_options(ROOT + PROC, 259, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        (b"0", "off"),
+        (b"1", "noaccess"),
+        (b"2", "invisible"),
+        (b"4", "ptraceable"),
+        (b"off", "off"),
+        (b"noaccess", "noaccess"),
+        (b"invisible", "invisible"),
+        (b"ptraceable", "ptraceable"),
+        (b"later", "later"),
+    ],
+)
+def test_hidepid_has_one_name_on_all_kernels(shown: bytes, name: str) -> None:
+    line = b"90 27 0:52 / /proc rw - proc proc rw,hidepid=" + shown + b"\n"
+    assert parse_proc_options(line, 0, 52) == ProcOptions(name, None)
+
+
+def test_a_procfs_whose_source_has_no_name_or_looks_like_options_is_read() -> None:
+    for source in (b"", rb"hidepid=1,\040\040subset=pid"):
+        line = b"90 27 0:52 / /proc rw - proc " + source + b" rw,hidepid=invisible\n"
+        assert parse_proc_options(line, 0, 52) == ProcOptions("invisible", None)
+
+
+@pytest.mark.parametrize("line", [b"90 27 0:52 / /proc rw - proc proc", b"90 27 0:52 / - proc proc rw"])
+def test_a_damaged_line_of_a_procfs_is_a_format_error_that_holds_it(line: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_proc_options(PROC + line, 0, 52)
+    assert caught.value.text == line
 
 
 @pytest.mark.parametrize(

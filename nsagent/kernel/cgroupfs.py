@@ -1,0 +1,185 @@
+"""The cgroup-v2 tree: ids of its directories, as sockets carry them, to paths.
+
+An id is the number of the directory, and at the same time the handle by which it can be opened,
+wherever it is. That takes a mount of the tree: one that is there, else one that is made for the
+purpose, stands in no mount namespace and is gone when its fd is closed.
+
+Source: cgroups(7), open_by_handle_at(2), fs/kernfs/mount.c (FILEID_KERNFS); fsopen(2), fsconfig(2),
+fsmount(2).
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from errno import EACCES, ENOENT, EPERM, ESTALE
+from typing import Final
+
+from nsagent.errors import ReadFailed
+from nsagent.kernel.formats.mountinfo import parse_cgroup2_mounts
+from nsagent.kernel.libc import call_libc
+from nsagent.kernel.procfs import read_file, translate_errno
+from nsagent.kernel.threads import run_in_threads
+
+ROOT_ID: Final = 1
+"""The id of the root of the tree, in which kernel sockets are made (kernfs gives it the first number)."""
+
+_SUBJECT: Final = "cgroup paths"
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
+_FSOPEN_CLOEXEC: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
+_FSMOUNT_CLOEXEC: Final = 1
+_FILEID_KERNFS: Final = 0xFE
+_CLONE_NEWCGROUP: Final = 0x02000000
+_HANDLE: Final = struct.Struct("=IiQ")
+_OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict[int, str]:
+    """The paths of those of the cgroups that are there; `/` is the root.
+
+    Paths start at the root of the whole tree, as in the `0::` line of a process that is read from
+    the root cgroup namespace. From another one that needs a mount of the whole tree, among the own
+    mounts (the host's /sys/fs/cgroup in a container) or those of PID 1. Without, paths start at
+    the root of the own cgroup namespace, and cgroups outside of it are left out like removed ones.
+
+    Raises AccessDenied; ReadFailed also where no cgroup-v2 tree is in use; FormatError. Without
+    CAP_DAC_READ_SEARCH the tree is searched; without CAP_SYS_ADMIN, or CAP_SYS_PTRACE over PID 1,
+    it must be mounted. Takes 0.1 ms, 0.6 where a mount must be made, and 15 us for an id, or 20 us
+    for every cgroup that is searched. Needs a 64-bit kernel of 5.5 or later: before, ids were
+    other numbers.
+    """
+    if not ids:
+        return {}
+    try:
+        with _open_tree(proc_root) as root:
+            try:
+                return _open_each(root, ids, proc_root)
+            except OSError as err:
+                if err.errno not in (EPERM, EACCES):
+                    raise
+            return _search(root, set(ids), proc_root)
+    except OSError as err:
+        raise translate_errno(err, _SUBJECT, gone=False) from err
+
+
+@contextmanager
+def _open_tree(proc_root: str) -> Iterator[int]:
+    """An fd on the root of the tree, as much of it as can be had; raises OSError and ReadFailed."""
+    root = _find_whole_tree(read_file(f"{proc_root}/self/mountinfo"), "")
+    if root is None:
+        # PID 1 may be hidden, or not to be traced.
+        with suppress(OSError):
+            root = _find_whole_tree(read_file(f"{proc_root}/1/mountinfo"), f"{proc_root}/1/root")
+    if root is None:
+        # Whoever mounts it first makes every /proc/PID/cgroup show it from then on, so only where they do.
+        if b"\n0::" not in b"\n" + read_file(f"{proc_root}/self/cgroup"):
+            raise ReadFailed(_SUBJECT, "no cgroup-v2 tree")
+        root = _mount_tree()
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+def _find_whole_tree(mountinfo: bytes, base: str) -> int | None:
+    """An fd on a mount that shows the tree from its root, None if there is none that can be opened.
+
+    `base` is the root directory of the process whose mounts they are.
+    """
+    for mount in parse_cgroup2_mounts(mountinfo):
+        try:
+            root = os.open(base + mount.mount_point, _OPEN_DIRECTORY)
+        except OSError:
+            continue  # Out of reach, or gone.
+        # Which root it is tells its number: mountinfo has it relative to the own cgroup namespace.
+        found = os.fstat(root)
+        if found.st_ino == ROOT_ID and found.st_dev == os.makedev(mount.major, mount.minor):
+            return root
+        os.close(root)  # A part of the tree, or another mount that covers it.
+    return None
+
+
+def _mount_tree() -> int:
+    """An fd on a new mount of the tree that nobody else sees, from the root of the own cgroup namespace."""
+    context = call_libc("syscall", _SYS_FSOPEN, b"cgroup2", _FSOPEN_CLOEXEC)
+    try:
+        run_in_threads([lambda: _create_apart(context)], threading.Event())
+        mount = call_libc("syscall", _SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+    finally:
+        os.close(context)
+    try:
+        # What fsmount gives is O_PATH, which open_by_handle_at(2) does not take.
+        return os.open(".", _OPEN_DIRECTORY, dir_fd=mount)
+    finally:
+        os.close(mount)
+
+
+def _create_apart(context: int) -> None:
+    """Create what `context` was opened for, in a thread that ends: it leaves the cgroup namespace.
+
+    Every mount that is made from the root cgroup namespace sets the options of the one tree anew
+    (kernel/cgroup/cgroup.c apply_cgroup_root_flags()): made from there, this one would take
+    nsdelegate and memory_recursiveprot from the host. Which root it shows is settled by now.
+    """
+    call_libc("unshare", _CLONE_NEWCGROUP)
+    call_libc("syscall", _SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+
+
+def _open_each(root: int, ids: Collection[int], proc_root: str) -> dict[int, str]:
+    """The paths of the cgroups, each opened by its id; raises OSError where that is not allowed."""
+    prefix = _read_path(root, proc_root).rstrip("/")
+    paths: dict[int, str] = {}
+    for cgroup_id in ids:
+        handle = _HANDLE.pack(8, _FILEID_KERNFS, cgroup_id)
+        try:
+            fd = call_libc("open_by_handle_at", root, handle, os.O_PATH | os.O_CLOEXEC)
+        except OSError as err:
+            if err.errno == ESTALE:
+                continue  # Removed.
+            raise
+        try:
+            path = _read_path(fd, proc_root)[len(prefix) :] or "/"
+        finally:
+            os.close(fd)
+        # Of a cgroup outside of the mount, or removed by now, the path is no path.
+        if _read_id(root, path) == cgroup_id:
+            paths[cgroup_id] = path
+    return paths
+
+
+def _search(root: int, wanted: set[int], proc_root: str) -> dict[int, str]:
+    """The paths of the cgroups, looked for in all of the mount; raises OSError."""
+    paths = {number: "/" for number in wanted if number == os.fstat(root).st_ino}
+    base = f"{proc_root}/self/fd/{root}"
+    unseen = [""]
+    while unseen and len(paths) < len(wanted):
+        directory = unseen.pop()
+        try:
+            with os.scandir(base + (directory or "/")) as entries:
+                for entry in entries:
+                    # Name, type and number come with the listing: no file is asked for.
+                    if entry.is_dir(follow_symlinks=False):
+                        path = f"{directory}/{entry.name}"
+                        unseen.append(path)
+                        if entry.inode() in wanted:
+                            paths[entry.inode()] = path
+        except OSError as err:
+            if err.errno != ENOENT or not directory:
+                raise
+    return paths
+
+
+def _read_path(fd: int, proc_root: str) -> str:
+    return os.readlink(f"{proc_root}/self/fd/{fd}")
+
+
+def _read_id(root: int, path: str) -> int | None:
+    """The number of what lies at this path of the mount, None if there is nothing."""
+    try:
+        return os.stat("." + path, dir_fd=root, follow_symlinks=False).st_ino
+    except OSError:
+        return None

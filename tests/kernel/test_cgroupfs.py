@@ -1,0 +1,247 @@
+"""Paths of cgroups by their ids: cgroups of their own, in a mount namespace that ends with its child.
+
+Each child mounts the tree where only it sees it, makes cgroups below one of its own name, reads,
+and removes them.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from nsagent.errors import FormatError, ReadFailed
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+from tests.kernel.children import start_child
+from tests.kernel.proc_tree import ROOT_MOUNT, ProcTree
+from tests.live.capabilities import Capability, require
+
+IN_NEW_MOUNT_NAMESPACE = ("unshare", "--mount", "--propagation=private", "--")
+WITHOUT_ADMIN = ("setpriv", "--bounding-set=-sys_admin,-sys_ptrace", "--inh-caps=-sys_admin,-sys_ptrace", "--")
+WITHOUT_READ_SEARCH = ("setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search", "--")
+
+ROOT_CGROUP_NAMESPACE = "cgroup:[4026531835]"
+
+PRELUDE = """
+import ctypes, json, subprocess
+
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+PLACE = {place!r}
+CLONE_NEWNS, CLONE_NEWCGROUP = 0x00020000, 0x02000000
+NAMES = ["in", "in/deep", "out", "out/deep", "gone", "x (deleted)", "\\udcff b"]
+libc = ctypes.CDLL(None, use_errno=True)
+
+def run(*arguments):
+    subprocess.run(arguments, check=True)
+
+def mounts():
+    with open("/proc/self/mountinfo", errors="surrogateescape") as lines:
+        return [line.split() for line in lines if " - cgroup2 " in line]
+
+def unmount_all(*, but=()):
+    for mount in mounts():
+        if mount[4] not in but:
+            run("umount", "--lazy", mount[4])
+
+def procfs_without_pid_1():
+    os.mkdir(PLACE + "-procfs")
+    os.symlink("/proc/self", PLACE + "-procfs/self")
+    return PLACE + "-procfs"
+
+def move(name):
+    fd = os.open(f"{{name}}/cgroup.procs", os.O_WRONLY, dir_fd=tree)
+    os.write(fd, str(os.getpid()).encode())
+    os.close(fd)
+
+def open_fds():
+    return {{fd: os.readlink(f"/proc/self/fd/{{fd}}") for fd in os.listdir("/proc/self/fd")
+            if os.path.lexists(f"/proc/self/fd/{{fd}}")}}
+
+def named(paths):
+    return {{names[cgroup_id]: path.replace(base, "BASE") for cgroup_id, path in paths.items()}}
+
+os.mkdir(PLACE)
+# A new mount would set the options of the host's tree anew.
+whole = [mount[4] for mount in mounts() if mount[3] == "/"]
+run("mount", *(["--bind", whole[0]] if whole else ["-t", "cgroup2", "cgroup2"]), PLACE)
+tree = os.open(PLACE, os.O_RDONLY | os.O_DIRECTORY)
+base = f"nsagent-test-{{os.getpid()}}"
+os.mkdir(base, dir_fd=tree)
+names = {{1: "root"}}
+try:
+    for name in NAMES:
+        os.mkdir(f"{{base}}/{{name}}", dir_fd=tree)
+        names[os.stat(f"{{base}}/{{name}}", dir_fd=tree).st_ino] = name
+    os.rmdir(f"{{base}}/gone", dir_fd=tree)
+    said = None
+    def read(proc_root="/proc"):
+        return named(read_cgroup_paths(list(names), proc_root=proc_root))
+    # The part of each test.
+    {steps}
+finally:
+    move(".")
+    for name in reversed(NAMES):
+        if name != "gone": os.rmdir(f"{{base}}/{{name}}", dir_fd=tree)
+    os.rmdir(base, dir_fd=tree)
+ready(json.dumps(said)); wait()
+"""
+DENIED = """
+from nsagent.errors import AccessDenied
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+try:
+    read_cgroup_paths([1])
+except AccessDenied as err:
+    print(err)
+"""
+EVERY = {
+    "root": "/",
+    "in": "/BASE/in",
+    "in/deep": "/BASE/in/deep",
+    "out": "/BASE/out",
+    "out/deep": "/BASE/out/deep",
+    "x (deleted)": "/BASE/x (deleted)",
+    "\udcff b": "/BASE/\udcff b",
+}
+"""All that is there; `gone` was removed."""
+
+
+def said_after(directory: Path, steps: str, *prefix: str) -> object:
+    """What a child says that sets `said` in these steps."""
+    require(Capability.ROOT, Capability.SETPRIV)
+    if os.readlink("/proc/self/ns/cgroup") != ROOT_CGROUP_NAMESPACE:
+        pytest.skip("missing capability: the root cgroup namespace")
+    program = PRELUDE.format(place=str(directory / "place"), steps=steps.replace("\n", "\n    "))
+    with start_child(program, *IN_NEW_MOUNT_NAMESPACE, *prefix) as child:
+        said: object = json.loads(child.said)
+        return said
+
+
+def test_each_cgroup_that_is_there_has_its_path_and_the_removed_have_none(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "said = read()") == EVERY
+
+
+def test_without_a_mount_in_sight_it_makes_its_own(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "unmount_all(); said = read(procfs_without_pid_1())") == EVERY
+
+
+def test_without_the_right_to_open_by_number_the_tree_is_searched(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "said = read()", *WITHOUT_READ_SEARCH) == EVERY
+
+
+def test_without_that_right_and_without_a_mount_its_own_is_searched(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "unmount_all(); said = read(procfs_without_pid_1())", *WITHOUT_READ_SEARCH) == EVERY
+
+
+@pytest.mark.parametrize("unmount", ["", "unmount_all()\n"], ids=["mounted", "own mount"])
+@pytest.mark.parametrize("prefix", [(), WITHOUT_READ_SEARCH], ids=["by number", "searched"])
+def test_no_mount_and_no_fd_is_left(tmp_path: Path, unmount: str, prefix: tuple[str, ...]) -> None:
+    look = "(open('/proc/self/mountinfo', errors='surrogateescape').read(), open_fds())"
+    steps = f"{unmount}there = procfs_without_pid_1()\nbefore = {look}\nread(there)\nsaid = {look} == before"
+    assert said_after(tmp_path, steps, *prefix) is True
+
+
+def test_a_mount_that_is_covered_by_another_is_not_mistaken_for_it(tmp_path: Path) -> None:
+    assert (
+        said_after(tmp_path, "unmount_all(but=[PLACE]); run('mount', '-t', 'tmpfs', 'x', PLACE); said = read()")
+        == EVERY
+    )
+
+
+def test_without_a_mount_and_the_right_to_make_one_it_is_denied(tmp_path: Path) -> None:
+    reader = [*WITHOUT_ADMIN, sys.executable, "-c", DENIED]
+    steps = f"unmount_all(); said = subprocess.run({reader!r}, stdout=subprocess.PIPE, text=True).stdout"
+    assert said_after(tmp_path, steps) == "cgroup paths: EPERM\n"
+
+
+def test_in_another_cgroup_namespace_a_mount_of_the_whole_tree_shows_whole_paths(tmp_path: Path) -> None:
+    steps = "move(base + '/in')\nassert libc.unshare(CLONE_NEWCGROUP) == 0\nsaid = read()"
+    assert said_after(tmp_path, steps) == EVERY
+
+
+@pytest.mark.parametrize("prefix", [(), WITHOUT_READ_SEARCH], ids=["by number", "searched"])
+def test_in_another_cgroup_namespace_without_one_only_what_is_inside_has_a_path(
+    tmp_path: Path, prefix: tuple[str, ...]
+) -> None:
+    steps = "move(base + '/in')\nassert libc.unshare(CLONE_NEWCGROUP) == 0\n"
+    steps += "unmount_all(); said = read(procfs_without_pid_1())"
+    assert said_after(tmp_path, steps, *prefix) == {"in": "/", "in/deep": "/deep"}
+
+
+def test_in_another_cgroup_namespace_a_mount_of_pid_1_shows_whole_paths(tmp_path: Path, tree: ProcTree) -> None:
+    steps = f"""
+told, telling = os.pipe()
+pid = os.fork()
+if not pid:
+    os.close(telling)
+    os.read(told, 1)
+    os._exit(0)
+os.symlink("/proc/self", "{tree.path}/self")
+os.symlink(f"/proc/{{pid}}", "{tree.path}/1")
+assert libc.unshare(CLONE_NEWNS) == 0
+unmount_all()
+move(base + "/in")
+assert libc.unshare(CLONE_NEWCGROUP) == 0
+said = read("{tree.path}")
+os.close(telling)
+os.waitpid(pid, 0)
+"""
+    assert said_after(tmp_path, steps) == EVERY
+
+
+def test_a_mount_of_its_own_leaves_the_options_of_the_tree_as_they_are(tmp_path: Path) -> None:
+    steps = """
+def remount(options):
+    run("mount", "-o", "remount," + options, "cgroup2", PLACE)
+
+before = mounts()[0][-1]
+other = PLACE + "-procfs"
+os.makedirs(other + "/self")
+for name in ("fd", "cgroup"):
+    os.symlink(f"/proc/self/{name}", f"{other}/self/{name}")
+open(other + "/self/mountinfo", "x").close()
+remount(before + ",nsdelegate")
+try:
+    found = read(other)
+    said = [found, ["nsdelegate" in mount[-1] for mount in mounts()]]
+finally:
+    remount(before)
+"""
+    found, delegates = cast("tuple[object, list[bool]]", said_after(tmp_path, steps))
+    assert found == EVERY
+    assert set(delegates) == {True}
+
+
+def test_a_mount_of_a_part_of_the_tree_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    steps = """
+part = PLACE + "-part"
+os.mkdir(part)
+run("mount", "--bind", f"{PLACE}/{base}/in", part)
+unmount_all(but=[part])
+said = read(procfs_without_pid_1())
+"""
+    assert said_after(tmp_path, steps) == EVERY
+
+
+def test_without_ids_nothing_is_read() -> None:
+    assert read_cgroup_paths([], proc_root="/nowhere") == {}
+
+
+def test_where_no_tree_is_in_use_the_read_fails(tree: ProcTree) -> None:
+    tree.link("self", "321")
+    tree.process(321, cgroup="1:name=systemd:/0::/x\n", mountinfo=ROOT_MOUNT)
+    with pytest.raises(ReadFailed, match="cgroup paths: no cgroup-v2 tree"):
+        read_cgroup_paths([1], proc_root=tree.path)
+
+
+def test_without_a_list_of_mounts_the_read_fails(tree: ProcTree) -> None:
+    with pytest.raises(ReadFailed, match="cgroup paths: ENOENT"):
+        read_cgroup_paths([1], proc_root=tree.path)
+
+
+def test_a_damaged_list_of_mounts_is_a_format_error(tree: ProcTree) -> None:
+    tree.link("self", "321")
+    tree.process(321, mountinfo="41 31 0:38 / - cgroup2 cgroup2 rw\n")
+    with pytest.raises(FormatError):
+        read_cgroup_paths([1], proc_root=tree.path)
