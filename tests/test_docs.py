@@ -1,16 +1,26 @@
 """README and docs/ are true: every command runs, every output shown is what it prints, every command is there."""
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from nsagent.model.facts import FoundBy, HeldBy
+from nsagent.model.net import Protocol, SocketState
+from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS
+from nsagent.report.containers_table import CONTAINER_COLUMNS
+from nsagent.report.layout import Column
+from nsagent.report.netns_table import NETNS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,6 +94,46 @@ def test_every_option_stands_in_the_docs(command: str) -> None:
 def test_every_column_stands_in_the_docs() -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     assert [column.name for column in SOCKET_COLUMNS if f"`{column.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("columns", [CONTAINER_COLUMNS, NETNS_COLUMNS], ids=["containers", "netns"])
+def test_every_column_of_the_other_tables_stands_in_the_docs(columns: Sequence[Column[Any]]) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert [column.name for column in columns if f"`{column.name}`" not in text] == []
+
+
+def list_keys(value: object) -> Iterator[str]:
+    """Every key of a JSON value but those of labels, which are the users' own."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from list_keys(each) if key != "labels" else ()
+    elif isinstance(value, list):
+        for each in value:
+            yield from list_keys(each)
+
+
+def test_every_key_of_the_document_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "json.md").read_text()
+    document = json.loads((ROOT / "tests" / "report" / "golden" / "document.json").read_text())
+    assert [key for key in sorted({*list_keys(document)}) if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("names", [VerdictKind, Attribution, Confidence, Flag, FoundBy, HeldBy])
+def test_every_name_that_a_row_may_have_stands_in_the_docs(names: type[StrEnum]) -> None:
+    text = (ROOT / "docs" / "json.md").read_text()
+    assert [str(name) for name in names if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("kind", VerdictKind)
+def test_every_verdict_is_explained(kind: VerdictKind) -> None:
+    assert f"\n| `{kind}` | " in (ROOT / "docs" / "how-it-works.md").read_text()
+
+
+@pytest.mark.parametrize("names", [Protocol, SocketState])
+def test_every_value_of_a_filter_stands_in_the_docs(names: type[StrEnum]) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert [str(name) for name in names if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("file", ["daemonset.yaml", "config.yaml"])

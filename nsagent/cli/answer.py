@@ -53,19 +53,24 @@ def make_output_options(
     )
 
 
-def render_answer(snapshot: Snapshot, about: About, options: OutputOptions) -> Iterator[str]:
-    """The text in chunks; raises UsageError for a column that there is not."""
+def render_answer(
+    snapshot: Snapshot, about: About, options: OutputOptions, *, whole: Snapshot | None = None
+) -> Iterator[str]:
+    """The text in chunks; `whole` is what the snapshot was selected from.
+
+    Raises UsageError for a column that there is not.
+    """
     if options.format is OutputFormat.JSON:
         from nsagent.report.json import render_json
 
-        return render_json(_sort(snapshot, about, options), sockets=about is About.SOCKETS)
+        return render_json(_sort(snapshot, about, options), sockets=about is About.SOCKETS, whole=whole)
     if options.format is OutputFormat.JSONL:
         from nsagent.report.jsonl import render_jsonl
 
-        return render_jsonl(_sort(snapshot, about, options), sockets=about is About.SOCKETS)
+        return render_jsonl(_sort(snapshot, about, options), sockets=about is About.SOCKETS, whole=whole)
     if options.format is OutputFormat.NAME:
         return _render_names(_sort(snapshot, about, options), about)
-    render_table, render_csv, usual, wide = _pick_tables(about)
+    render_table, render_csv, usual, wide = _pick_tables(snapshot, about)
     columns = options.columns or (wide if options.format is OutputFormat.WIDE else usual)
     snapshot = _sort(snapshot, about, options)
     if options.format is OutputFormat.CSV:
@@ -96,12 +101,12 @@ def _render_names(snapshot: Snapshot, about: About) -> Iterator[str]:
     return render(snapshot)
 
 
-def _pick_tables(about: About) -> tuple[Render, Render, tuple[str, ...], tuple[str, ...]]:
+def _pick_tables(snapshot: Snapshot, about: About) -> tuple[Render, Render, tuple[str, ...], tuple[str, ...]]:
     """How rows of this kind are laid out: as a table, as CSV, and their usual and wide columns."""
     if about is About.SOCKETS:
         from nsagent.report import columns, csv, table
 
-        return table.render_table, csv.render_csv, columns.DEFAULT_COLUMNS, columns.WIDE_COLUMNS
+        return table.render_table, csv.render_csv, columns.DEFAULT_COLUMNS, columns.wide_columns(snapshot)
     if about is About.NETNS:
         from nsagent.report import netns_table as netns
 

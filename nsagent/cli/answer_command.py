@@ -1,27 +1,43 @@
 """What every command that answers from a snapshot does: read, attribute, select, print."""
 
 import os
+import sys
 from collections.abc import Callable
 
 import typer
 
 from nsagent.cli.answer import About, OutputOptions, render_answer
-from nsagent.cli.read import ReadOptions, read_facts
+from nsagent.cli.read import ReadOptions, list_lacking, read_earlier, read_facts
 from nsagent.cli.write import write_answer, write_coverage
 from nsagent.errors import Aborted
 from nsagent.model.snapshot import Snapshot
+from nsagent.report.escape import escape
 
 Select = Callable[[Snapshot], Snapshot]
 
 
 def answer(about: About, reading: ReadOptions, output: OutputOptions, select: Select, *, strict: bool) -> None:
     """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
-    from nsagent.scan.attribute import attribute
-
     try:
-        snapshot = attribute(read_facts(reading, os.environ))
-        write_answer(render_answer(select(snapshot), about, output))
+        snapshot = read_snapshot(reading)
+        write_answer(render_answer(select(snapshot), about, output, whole=snapshot))
         status = write_coverage(snapshot, strict=strict)
     except KeyboardInterrupt as err:
         raise Aborted("interrupted") from err
     raise typer.Exit(status)
+
+
+def read_snapshot(reading: ReadOptions) -> Snapshot:
+    """What the facts asked for mean; what a capture lacks of them is said on stderr."""
+    from nsagent.scan.attribute import attribute
+    from nsagent.scan.memory import Memory, remember
+
+    facts = read_facts(reading, os.environ)
+    memory = remember(attribute(read_earlier(reading.since, facts))) if reading.since else Memory()
+    snapshot = attribute(facts, memory)
+    lacking = list_lacking(reading, facts)
+    if reading.from_file and reading.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):
+        lacking.append(f"{reading.from_file} holds no TCP_INFO: capture it with --tcp-info")
+    for line in lacking:
+        print(f"nsagent: {escape(line)}", file=sys.stderr)
+    return snapshot

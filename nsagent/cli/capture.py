@@ -10,6 +10,7 @@ from nsagent.cli import options as opt
 from nsagent.cli.read import ReadOptions, read_facts
 from nsagent.errors import Aborted
 from nsagent.model.choices import EngineName
+from nsagent.model.net import Protocol
 
 
 def capture(
@@ -17,13 +18,18 @@ def capture(
     engine: opt.Engine = EngineName.AUTO,
     runtime: opt.RuntimeOption = None,
     proc_root: opt.ProcRoot = Path("/proc"),
+    all_tables: opt.AllTables = False,
+    deep: opt.Deep = False,
+    tcp_info: opt.WithTcpInfo = False,
     debug: opt.Debug = False,
 ) -> None:
     """Keep the raw facts of one pass in FILE, interfaces included; read it back with --from FILE.
 
     The file names every process and socket of this host: it is readable by its owner only.
     """
+    protocols = frozenset(Protocol) if all_tables else frozenset()
+    reading = ReadOptions(engine, runtime, proc_root, None, file, True, protocols, deep, tcp_info)
     try:
-        read_facts(ReadOptions(engine, runtime, proc_root, None, file, interfaces=True), os.environ)
+        read_facts(reading, os.environ)
     except KeyboardInterrupt as err:
         raise Aborted("interrupted") from err

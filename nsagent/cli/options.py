@@ -25,14 +25,38 @@ NetnsOption = Annotated[
 ]
 PidOption = Annotated[list[str] | None, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")]
 Port = Annotated[list[str] | None, typer.Option("--port", metavar="PORT", help="Local or remote port.")]
-ProtocolOption = Annotated[list[str] | None, typer.Option("--protocol", metavar="NAME", help="tcp or udp.")]
+ProtocolOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="tcp, udp, udplite, raw, icmp, sctp, packet, netlink or vsock; their tables are then read.",
+    ),
+]
 State = Annotated[
     list[str] | None,
     typer.Option(
         "--state", metavar="NAME", help="Socket state as the kernel calls it: listen, established, time_wait ..."
     ),
 ]
-Listening = Annotated[bool, typer.Option("--listening", help="TCP in listen, and UDP without a remote, as ss -l.")]
+Listening = Annotated[
+    bool, typer.Option("--listening", help="What listens, and UDP and the like without a remote, as ss -l.")
+]
+AllTables = Annotated[bool, typer.Option("--all", help="The tables of all protocols, not of TCP and UDP alone.")]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Look at every thread too, and at sockets that are bound and do nothing.")
+]
+WithTcpInfo = Annotated[
+    bool, typer.Option("--tcp-info", help="What TCP knows of each connection: round trip, retransmits, bytes.")
+]
+Since = Annotated[
+    Path | None,
+    typer.Option(
+        "--since",
+        metavar="FILE",
+        help="An earlier capture of this host: it tells who held what is closing now.",
+    ),
+]
 Engine = Annotated[
     EngineName,
     typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read; auto takes the best that works."),

@@ -15,11 +15,15 @@ from types import FrameType
 from nsagent.errors import CaptureError
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
+from nsagent.model.net import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the options of a command say about reading; `runtime` as typed, None to look for engines."""
+    """What the options of a command say about reading; `runtime` as typed, None to look for engines.
+
+    `protocols` are wanted beside those that every pass reads. `since` is a capture of an earlier pass.
+    """
 
     engine: EngineName = EngineName.AUTO
     runtime: str | None = None
@@ -27,6 +31,10 @@ class ReadOptions:
     from_file: Path | None = None
     capture: Path | None = None
     interfaces: bool = False
+    protocols: frozenset[Protocol] = frozenset()
+    deep: bool = False
+    tcp_info: bool = False
+    since: Path | None = None
 
 
 def read_facts(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
@@ -35,6 +43,31 @@ def read_facts(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
     if options.capture:
         write_capture(facts, options.capture)
     return facts
+
+
+def read_earlier(path: Path, facts: Facts) -> Facts:
+    """The facts of an earlier pass over the host of `facts`.
+
+    Raises CaptureError, which names both passes, for those of another boot or of a later time.
+    """
+    earlier = _read_capture(path)
+    if earlier.boot_id != facts.boot_id:
+        raise CaptureError(f"{path}: is of boot {earlier.boot_id}, this pass of boot {facts.boot_id}")
+    if earlier.taken_at_ns > facts.taken_at_ns:
+        raise CaptureError(f"{path}: was taken at {_when(earlier)}, this pass earlier, at {_when(facts)}")
+    return earlier
+
+
+def list_lacking(options: ReadOptions, facts: Facts) -> list[str]:
+    """One line for each thing that was asked for and that a capture does not hold; [] for a pass over this host."""
+    name, lacking = options.from_file, []
+    if name is None:
+        return []
+    if missing := [protocol for protocol in Protocol if protocol in options.protocols - {*facts.protocols}]:
+        lacking.append(f"{name} holds no table of {', '.join(missing)}: capture it with --all")
+    if options.deep and not facts.deep:
+        lacking.append(f"{name} holds no sockets that are bound and do nothing: capture it with --deep")
+    return lacking
 
 
 def write_capture(facts: Facts, path: Path) -> None:
@@ -77,6 +110,7 @@ def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
     from nsagent.runtimes.discover import discover_sources
     from nsagent.runtimes.engines import Engines
     from nsagent.scan.collect import PassRequest, collect
+    from nsagent.scan.plan import PROTOCOLS, TablesWanted
 
     _raise_fd_limit()
     request = PassRequest(
@@ -85,10 +119,15 @@ def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
         proc_root=str(options.proc_root),
         engine=options.engine,
         interfaces=options.interfaces,
+        tables=TablesWanted(options.protocols.union(PROTOCOLS), options.deep, options.tcp_info),
     )
     engines = Engines(discover_sources(options.runtime, environ), clock=time.monotonic)
     with _progress_on_terminal("reading processes and tables ..."), _interruptible() as stop:
         return collect(request, engines, clock=time.monotonic, stop=stop)
+
+
+def _when(facts: Facts) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts.taken_at_ns // 1_000_000_000))
 
 
 def _raise_fd_limit() -> None:

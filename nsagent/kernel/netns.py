@@ -9,9 +9,12 @@ Source: setns(2), network_namespaces(7), namespaces(7), fs/nsfs.c.
 
 import ctypes
 import os
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
+from fcntl import ioctl
 from typing import Final
 
 from nsagent.errors import AccessDenied, ReadFailed
@@ -19,6 +22,9 @@ from nsagent.kernel.procfs import read_file, translate_errno
 from nsagent.model.ids import NetnsId
 
 CLONE_NEWNET: Final = 0x40000000
+_SO_NETNS_COOKIE: Final = 71
+_NS_GET_ID: Final = 0x8008B70D
+"""_IOR(0xb7, 13, __u64); the architectures whose ioctl numbers differ (MIPS, PowerPC, SPARC) refuse it."""
 
 
 def read_own_netns() -> NetnsId:
@@ -31,6 +37,18 @@ def read_netns_id(fd: int) -> NetnsId:
     """Identity of an open nsfs file, sure as long as the fd is held."""
     found = os.fstat(fd)
     return NetnsId(found.st_dev, found.st_ino)
+
+
+def list_own_netns_fds() -> frozenset[int]:
+    """The fds of this program that hold a netns open; none of them should outlive a pass."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").startswith("net:["):
+                found.add(int(name))
+        except OSError:
+            continue  # The fd of the listing itself.
+    return frozenset(found)
 
 
 class Entering:
@@ -46,6 +64,14 @@ class Entering:
         self._proc_root = proc_root
         self._here = read_own_netns()
         self._setns = _load_setns()
+        self._ids_are_cookies = _has_cookies_as_ids()
+
+    def read_cookie(self, fd: int) -> int | None:
+        """The cookie of an open netns, without a socket in it; None where the kernel tells it to sockets only.
+
+        The ids of namespaces of Linux 6.18 are such cookies.
+        """
+        return _read_id(fd) if self._ids_are_cookies else None
 
     def enter(self, fd: int) -> str | None:
         """Move into an open netns; the text of its sockstat and sockstat6, None if unreadable.
@@ -59,13 +85,60 @@ class Entering:
                 self._setns(fd)
                 self._here = there
         except OSError as err:
-            raise _translate(err) from err
+            raise _translate(err, "setns") from err
+        return self.read_sockstat()
+
+    def read_sockstat(self) -> str | None:
+        """The text of sockstat and sockstat6 of the netns that the thread is in, None if unreadable."""
         return _read_sockstat(self._proc_root)
 
+    def read_net(self, name: str) -> bytes | None:
+        """The file net/NAME of the netns that the thread is in; None where this kernel has no such table.
 
-def _translate(err: OSError) -> AccessDenied | ReadFailed:
-    translated = translate_errno(err, "setns", gone=False)
-    return translated if isinstance(translated, AccessDenied | ReadFailed) else ReadFailed("setns", str(err))
+        Raises AccessDenied and ReadFailed.
+        """
+        try:
+            return read_file(f"{self._proc_root}/thread-self/net/{name}")
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise _translate(err, f"net/{name}") from err
+
+
+def _has_cookies_as_ids() -> bool:
+    """Whether NS_GET_ID gives what SO_NETNS_COOKIE does: asked of the netns that the calling thread is in."""
+    try:
+        fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+            return _read_id(fd) == read_socket_cookie(any_socket) is not None
+    finally:
+        os.close(fd)
+
+
+def read_socket_cookie(any_socket: socket.socket) -> int | None:
+    """The cookie of the netns of a socket, unique since boot; None before Linux 5.14."""
+    try:
+        cookie: int = struct.unpack("=Q", any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))[0]
+    except OSError:
+        return None
+    return cookie
+
+
+def _read_id(fd: int) -> int | None:
+    """The id of an open namespace, None where the kernel has none."""
+    try:
+        found: int = struct.unpack("=Q", ioctl(fd, _NS_GET_ID, bytes(8)))[0]
+    except OSError:
+        return None
+    return found
+
+
+def _translate(err: OSError, subject: str) -> AccessDenied | ReadFailed:
+    translated = translate_errno(err, subject, gone=False)
+    return translated if isinstance(translated, AccessDenied | ReadFailed) else ReadFailed(subject, str(err))
 
 
 def _read_sockstat(proc_root: str) -> str | None:

@@ -24,24 +24,29 @@ T = TypeVar("T")
 _GONE = (ENOENT, ESRCH)
 _DENIED = (EACCES, EPERM)
 _READ_BYTES = 1 << 16
+_PROTOCOL_NAME = "system.sockprotoname"
 
 
 @dataclass(frozen=True, slots=True)
 class FdLinks:
-    """The links of one fd table, by ascending fd, as (fd, inode): sockets, and netns held open."""
+    """The links of one fd table, by ascending fd: (fd, inode) of sockets and of netns held open; io_urings."""
 
     sockets: tuple[tuple[Fd, SocketInode], ...]
     netns: tuple[tuple[Fd, int], ...]
+    rings: tuple[Fd, ...] = ()
 
 
 class ProcessDir:
     """A process (or, under task/, a thread) through its held directory; a context manager.
 
-    Every method raises ProcessGone once the process has exited, AccessDenied, or ReadFailed.
+    `number` is its pid or tid, `subject` what a gap calls it, `path` where it is. Every method raises ProcessGone once
+    the process has exited, AccessDenied, or ReadFailed.
     """
 
-    def __init__(self, fd: int, subject: str) -> None:
+    def __init__(self, fd: int, number: int, subject: str, path: str) -> None:
+        self.number = number
         self.subject = subject
+        self.path = path
         self._fd = fd
 
     def __enter__(self) -> Self:
@@ -117,7 +122,22 @@ class ProcessDir:
     def open_thread(self, tid: int) -> "ProcessDir":
         """The directory of one of its threads, which has the same files."""
         fd = self._call(lambda: os.open(f"task/{tid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd))
-        return ProcessDir(fd, f"{self.subject} thread {tid}")
+        return ProcessDir(fd, tid, f"{self.subject} thread {tid}", f"{self.path}/task/{tid}")
+
+    def read_fdinfo(self, fd: Fd) -> bytes:
+        """What the kernel tells about one of its open files; needs CAP_SYS_PTRACE over the process."""
+        return self._read(f"fdinfo/{fd}")
+
+    def read_socket_protocol(self, fd: Fd) -> str:
+        """The name of the protocol of the socket at one of its fds, as in /proc/net/protocols; "" for no socket.
+
+        Source: net/socket.c sockfs_xattr_get(): the socket itself answers, no file system is asked.
+        """
+        path = f"/proc/self/fd/{self._fd}/fd/{fd}"
+        try:
+            return self._call(lambda: os.getxattr(path, _PROTOCOL_NAME)).rstrip(b"\0").decode("ascii", "replace")
+        except ReadFailed:
+            return ""  # ENODATA or ENOTSUP: another file by now.
 
     def open_live_thread(self) -> "ProcessDir":
         """One of its threads that has not exited: where the leader is dead, that has the fds and the netns."""
@@ -141,6 +161,7 @@ class ProcessDir:
         """
         sockets: list[tuple[Fd, SocketInode]] = []
         netns: list[tuple[Fd, int]] = []
+        rings: list[Fd] = []
         fd_dir = self._call(lambda: os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd))
         try:
             names = self._call(lambda: os.listdir(fd_dir))
@@ -157,6 +178,8 @@ class ProcessDir:
                             sockets.append((Fd(int(name)), SocketInode(int(digits))))
                     elif target[:5] == "net:[" and (inode := parse_inode_link(target, "net")) is not None:
                         netns.append((Fd(int(name)), inode))
+                    elif target == "anon_inode:[io_uring]":
+                        rings.append(Fd(int(name)))
                 except OSError as err:
                     if err.errno == ENOENT:
                         closed = True
@@ -168,7 +191,7 @@ class ProcessDir:
             os.close(fd_dir)
         if closed:
             self._read("stat")  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
-        return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)))
+        return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)))
 
     def _read_ns(self, kind: str) -> int:
         target = self._call(lambda: os.readlink("ns/" + kind, dir_fd=self._fd))
@@ -209,11 +232,12 @@ class ProcFs:
 
     def open_process(self, pid: Pid) -> ProcessDir:
         """Its directory, held; raises ProcessGone."""
+        path = f"{self.root}/{pid}"
         try:
-            fd = os.open(f"{self.root}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as err:
             raise translate_errno(err, f"pid {pid}") from err
-        return ProcessDir(fd, f"pid {pid}")
+        return ProcessDir(fd, pid, f"pid {pid}", path)
 
     def read_own_pid(self) -> Pid | None:
         """This process's PID in there, None if it is not in there (a fixture tree, a foreign PID namespace)."""
@@ -222,6 +246,10 @@ class ProcFs:
         except OSError:
             return None
         return Pid(int(name)) if is_number(name) else None
+
+    def shows_own_pids(self) -> bool:
+        """Whether its PIDs are those of this program's PID namespace, so that system calls understand them."""
+        return self.read_own_pid() == os.getpid()
 
     def read_boot_id(self) -> str | None:
         """The id of this boot, None where /proc/sys is hidden."""

@@ -1,22 +1,26 @@
 """NETLINK_SOCK_DIAG: tables of one netns as the kernel's own records.
 
 A netlink socket stays in the netns it was made in, whatever its thread does afterwards. What the
-records say is kernel.formats.inet_diag's; which netns a socket is in, kernel.netns's.
+records say is kernel.formats.raw_table's; which netns a socket is in, kernel.netns's.
 
-Source: sock_diag(7), netlink(7), net/ipv4/inet_diag.c, net/netlink/af_netlink.c netlink_dump().
+Source: sock_diag(7), netlink(7), net/core/sock_diag.c, net/ipv4/inet_diag.c,
+net/netlink/af_netlink.c netlink_dump().
 """
 
+import os
 import socket
 import struct
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, errorcode
 from fcntl import ioctl
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, ReadFailed
-from nsagent.kernel.formats import inet_diag
+from nsagent.kernel.formats import inet_diag_request as inet_request
+from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
+from nsagent.kernel.formats.inet_diag import ROW_BYTES
 from nsagent.kernel.formats.netlink import (
     NLM_F_DUMP,
     NLM_F_REQUEST,
@@ -25,11 +29,14 @@ from nsagent.kernel.formats.netlink import (
     find_status,
     read_sequence,
 )
+from nsagent.kernel.formats.raw_table import list_unheld
 from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.netns import read_socket_cookie
+from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
+from nsagent.model.net import Protocol
 
 NETLINK_SOCK_DIAG: Final = 4
-SO_NETNS_COOKIE: Final = 71
 SIOCGIFNAME: Final = 0x8910
 
 _BUFFER_BYTES = 1 << 16
@@ -45,21 +52,42 @@ _ATTEMPTS = 3
 _NO_SUCH_PROTOCOL = 254
 _NO_TABLE = (ENOENT, EOPNOTSUPP, ENOTSUP)
 
+_BOTH_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_BY_FAMILY = (Protocol.RAW, Protocol.SCTP)
+"""Only a dump of one family finds their tables."""
+
+_OTHER_FAMILIES = {
+    Protocol.PACKET: (TableFormat.PACKET_DIAG, packet_diag.encode_dump),
+    Protocol.NETLINK: (TableFormat.NETLINK_DIAG, netlink_diag.encode_dump),
+    Protocol.VSOCK: (TableFormat.VSOCK_DIAG, vsock_diag.encode_dump),
+}
+
+_BOUND_STATES = (7, 13)
+"""What the state of a bound TCP socket that does nothing is in its row: CLOSE, or its own number."""
+
+
+class Dump(NamedTuple):
+    """A table and how many rows it has, those counted that the kernel repeated."""
+
+    table: RawTable
+    rows: int
+
 
 class SockDiag:
     """A sock_diag socket in the netns that the calling thread is in now; a context manager.
 
+    `knows_protocol` is what another one found out about this kernel: it saves a dump to ask again.
     Raises ReadFailed if it cannot be made. Not for two threads at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, knows_protocol: bool | None = None) -> None:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
         except OSError as err:
             raise ReadFailed("sock_diag", errorcode.get(err.errno or 0, str(err))) from err
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         self._sequence = 0
-        self._knows_protocol: bool | None = None
+        self.knows_protocol = knows_protocol
 
     def __enter__(self) -> Self:
         return self
@@ -73,11 +101,7 @@ class SockDiag:
 
     def read_netns_cookie(self) -> int | None:
         """The cookie of its netns, unique since boot; None before Linux 5.14."""
-        try:
-            cookie: int = struct.unpack("=Q", self._socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
-        except OSError:
-            return None
-        return cookie
+        return read_socket_cookie(self._socket)
 
     def read_interface_name(self, index: int) -> str | None:
         """The name of an interface of its netns; None if it is gone. See netdevice(7)."""
@@ -87,86 +111,125 @@ class SockDiag:
             return None
         return answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
-    def dump(self, protocol: int, buffer: bytearray, states: int = inet_diag.ALL_STATES) -> bytes:
-        """The raw table of `protocol` (an IPPROTO number), IPv4 and IPv6; `buffer` is scratch space.
+    def read_inode(self) -> SocketInode:
+        """Its own inode: a table of netlink sockets shows it."""
+        return SocketInode(os.fstat(self._socket.fileno()).st_ino)
+
+    def dump(self, protocol: Protocol, buffer: bytearray, *, deep: bool = False, tcp_info: bool = False) -> Dump:
+        """The raw table of a protocol, all families in one; `buffer` is scratch space.
+
+        For TCP alone, `deep` adds the sockets that are bound and do nothing, for which the kernel
+        walks one more table (1.5 times as long), and `tcp_info` what it knows about each connection.
 
         Raises DumpUnavailable where the kernel has no such table, DumpInterrupted if it changed
         under each of three dumps, ReadFailed for any other errno and FormatError for damage.
         """
-        if protocol == socket.IPPROTO_TCP or self._understands_protocol(buffer):
-            request = inet_diag.encode_dump_both(protocol, states)
-            return self._dump_steadily(inet_diag.TCPDIAG_GETSOCK, request, buffer)
-        return b"".join(
-            self._dump_steadily(
-                inet_diag.SOCK_DIAG_BY_FAMILY, inet_diag.encode_dump_family(family, protocol, states), buffer
-            )
-            for family in (socket.AF_INET, socket.AF_INET6)
-        )
+        if protocol in _OTHER_FAMILIES:
+            format_, encode = _OTHER_FAMILIES[protocol]
+            data, rows = self._dump_steadily(inet_request.SOCK_DIAG_BY_FAMILY, encode(), buffer)
+            return Dump(RawTable(format_, protocol, socket.AF_UNSPEC, data), rows)
+        if protocol not in inet_request.NUMBERS:
+            raise DumpUnavailable("no netlink table")
+        is_tcp = protocol is Protocol.TCP
+        states = inet_request.ALL_STATES | (inet_request.BOUND_ONLY if deep and is_tcp else 0)
+        return self._dump_inet(protocol, states, inet_request.WITH_INFO if tcp_info and is_tcp else 0, buffer)
 
-    def find_closed(
-        self, protocol: int, table: bytes, places: Collection[RowPlace], buffer: bytearray
-    ) -> frozenset[SocketInode]:
-        """Which of these rows of `table` the kernel has no more, or has without an inode.
+    def dump_mptcp(self, buffer: bytearray) -> RawTable:
+        """The table that tells which TCP rows are MPTCP: it has their inodes. Costs three dumps of TCP.
 
-        A few TCP connections are looked up one by one. Listeners, which may share a port, UDP
-        sockets, whose lookup matches by score, and many connections are dumped again.
+        Raises as dump() does; the kernel has it from Linux 5.9.
         """
-        several = len(places) * LOOKUP_COST > len(table) // inet_diag.ROW_BYTES
-        if protocol != socket.IPPROTO_TCP or several:
-            return self._find_undumped(protocol, places, inet_diag.ALL_STATES, buffer)
-        listeners = [place for place in places if place.listening]
-        connections = [place for place in places if not place.listening]
-        gone = frozenset(place.inode for place in connections if not self._has_row(table, place, protocol, buffer))
-        return gone | self._find_undumped(protocol, listeners, inet_diag.LISTEN_ONLY, buffer)
+        if not self._understands_protocol(buffer):
+            raise DumpUnavailable("ENOENT")
+        request = inet_request.encode_dump_both(inet_request.IPPROTO_MPTCP)
+        data, _ = self._dump_steadily(inet_request.TCPDIAG_GETSOCK, request, buffer)
+        return RawTable(TableFormat.MPTCP_DIAG, Protocol.TCP, socket.AF_UNSPEC, data)
 
-    def _find_undumped(
-        self, protocol: int, places: Collection[RowPlace], states: int, buffer: bytearray
-    ) -> frozenset[SocketInode]:
-        """Which of these rows a new dump does not show."""
+    def find_closed(self, table: RawTable, places: Collection[RowPlace], buffer: bytearray) -> frozenset[SocketInode]:
+        """Which of these rows of a table of dump() the kernel has no more, or has without an inode.
+
+        A few TCP connections are looked up one by one. Everything else is dumped again: listeners
+        may share a port, the lookup of UDP sockets matches by score, a connection is looked up as
+        dear as 16 rows are dumped. Raises as dump() does.
+        """
+        if table.protocol is not Protocol.TCP or table.format is not TableFormat.INET_DIAG:
+            return _find_absent(self.dump(table.protocol, buffer).table, places) if places else frozenset()
+        bound = [place for place in places if table.data[place.offset + 17] in _BOUND_STATES]
+        if len(places) * LOOKUP_COST > len(table.data) // ROW_BYTES:
+            states = inet_request.ALL_STATES | (inet_request.BOUND_ONLY if bound else 0)
+            return self._find_undumped(places, states, buffer)
+        listeners = [place for place in places if place.listening]
+        others = {place.offset for place in (*bound, *listeners)}
+        connections = [place for place in places if place.offset not in others]
+        gone = frozenset(place.inode for place in connections if not self._has_row(table.data, place, buffer))
+        gone |= self._find_undumped(listeners, inet_request.LISTEN_ONLY, buffer)
+        return gone | self._find_undumped(bound, inet_request.BOUND_ONLY, buffer)
+
+    def _find_undumped(self, places: Collection[RowPlace], states: int, buffer: bytearray) -> frozenset[SocketInode]:
+        """Which of these TCP rows a new dump of such states does not show."""
         if not places:
             return frozenset()
-        there: set[int] = set()
-        inet_diag.list_unheld(self.dump(protocol, buffer, states), (), there, sys.byteorder)
-        return frozenset(place.inode for place in places) - there
+        return _find_absent(self._dump_inet(Protocol.TCP, states, 0, buffer).table, places)
 
-    def _has_row(self, table: bytes, place: RowPlace, protocol: int, buffer: bytearray) -> bool:
-        """Whether the socket of this row is still there with the same inode."""
-        request = inet_diag.encode_lookup(table, place, protocol)
-        self._send(inet_diag.SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, request)
+    def _dump_inet(self, protocol: Protocol, states: int, extensions: int, buffer: bytearray) -> Dump:
+        number = inet_request.NUMBERS[protocol]
+        if protocol is Protocol.TCP or (protocol not in _BY_FAMILY and self._understands_protocol(buffer)):
+            requests = [(inet_request.TCPDIAG_GETSOCK, inet_request.encode_dump_both(number, states, extensions))]
+        else:
+            requests = [
+                (inet_request.SOCK_DIAG_BY_FAMILY, inet_request.encode_dump_family(family, number, states))
+                for family in _BOTH_FAMILIES
+            ]
+        parts = self._dump_parts(requests, buffer)
+        table = RawTable(TableFormat.INET_DIAG, protocol, socket.AF_UNSPEC, b"".join(data for data, _ in parts))
+        return Dump(table, sum(rows for _, rows in parts))
+
+    def _dump_parts(self, requests: Sequence[tuple[int, bytes]], buffer: bytearray) -> list[tuple[bytes, int]]:
+        """The answers to these requests; a kernel without IPv6 lacks the second family only."""
+        parts = [self._dump_steadily(*requests[0], buffer)]
+        for type_, request in requests[1:]:
+            with suppress(DumpUnavailable):
+                parts.append(self._dump_steadily(type_, request, buffer))
+        return parts
+
+    def _has_row(self, table: bytes, place: RowPlace, buffer: bytearray) -> bool:
+        """Whether the connection of this row is still there with the same inode."""
+        request = inet_request.encode_lookup(table, place, socket.IPPROTO_TCP)
+        self._send(inet_request.SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, request)
         view = self._receive(buffer)
-        error, _ = find_status(view)
-        if error is not None:
+        if find_status(view).end is not None:
             return False
-        there: set[int] = set()
-        inet_diag.list_unheld(bytes(view), (), there, sys.byteorder)
-        return place.inode in there
+        answer = RawTable(TableFormat.INET_DIAG, Protocol.TCP, socket.AF_UNSPEC, bytes(view))
+        return not _find_absent(answer, (place,))
 
     def _understands_protocol(self, buffer: bytearray) -> bool:
         """Whether TCPDIAG_GETSOCK looks at its protocol attribute (Linux 5.9): no protocol 254 is then no rows."""
-        if self._knows_protocol is None:
+        if self.knows_protocol is None:
             try:
-                self._knows_protocol = not self._dump_steadily(
-                    inet_diag.TCPDIAG_GETSOCK, inet_diag.encode_dump_both(_NO_SUCH_PROTOCOL), buffer
-                )
+                request = inet_request.encode_dump_both(_NO_SUCH_PROTOCOL)
+                _, rows = self._dump_steadily(inet_request.TCPDIAG_GETSOCK, request, buffer)
+                self.knows_protocol = not rows
             except DumpUnavailable:
-                self._knows_protocol = True
-        return self._knows_protocol
+                self.knows_protocol = True
+        return self.knows_protocol
 
-    def _dump_steadily(self, type_: int, request: bytes, buffer: bytearray) -> bytes:
+    def _dump_steadily(self, type_: int, request: bytes, buffer: bytearray) -> tuple[bytes, int]:
+        """The messages of a dump, and how many they are."""
         for _ in range(_ATTEMPTS):
             with suppress(DumpInterrupted):
                 return self._dump_once(type_, request, buffer)
         raise DumpInterrupted(f"the table changed under {_ATTEMPTS} dumps")
 
-    def _dump_once(self, type_: int, request: bytes, buffer: bytearray) -> bytes:
+    def _dump_once(self, type_: int, request: bytes, buffer: bytearray) -> tuple[bytes, int]:
         """One dump. Its errors come inside NLMSG_DONE as well as in NLMSG_ERROR: both are looked at."""
         self._send(type_, NLM_F_REQUEST | NLM_F_DUMP, request)
         chunks: list[bytes] = []
-        interrupted = False
+        interrupted, rows = False, 0
         while True:
             view = self._receive(buffer)
-            end, changed = find_status(view)
+            end, changed, messages = find_status(view)
             interrupted |= changed
+            rows += messages
             if end is None:
                 chunks.append(bytes(view))
                 continue
@@ -179,7 +242,7 @@ class SockDiag:
             break
         if interrupted:
             raise DumpInterrupted("the table changed during the dump")
-        return b"".join(chunks)
+        return b"".join(chunks), rows
 
     def _send(self, type_: int, flags: int, payload: bytes) -> None:
         self._sequence += 1
@@ -201,6 +264,12 @@ class SockDiag:
             # Only the kernel's word counts, and not the rest of an answer that was given up.
             if sender[0] == 0 and read_sequence(view) == self._sequence:
                 return view
+
+
+def _find_absent(table: RawTable, places: Collection[RowPlace]) -> frozenset[SocketInode]:
+    there: set[int] = set()
+    list_unheld(table, (), there, sys.byteorder)
+    return frozenset(place.inode for place in places) - there
 
 
 def make_buffer() -> bytearray:

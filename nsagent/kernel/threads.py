@@ -39,7 +39,7 @@ def run_in_threads(functions: Sequence[Callable[[], T]], stop: threading.Event) 
     jobs = [_Job(function) for function in functions]
     try:
         for job in jobs:
-            _start(job)
+            start_thread(job)
         for job in jobs:
             job.join()
             if job.error is not None:
@@ -53,9 +53,10 @@ def run_in_threads(functions: Sequence[Callable[[], T]], stop: threading.Event) 
     return [job.result for job in jobs]
 
 
-def _start(job: threading.Thread) -> None:
+def start_thread(thread: threading.Thread) -> None:
+    """Start it; raises ReadFailed where the kernel gives no thread."""
     try:
-        job.start()
+        thread.start()
     except RuntimeError as err:
         # EAGAIN of clone(2): RLIMIT_NPROC, or the pids limit of the cgroup.
         raise ReadFailed("a thread to read with", "EAGAIN") from err

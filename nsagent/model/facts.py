@@ -142,7 +142,8 @@ class NetnsReading:
     sockstat counts no socket, so no table was read. `closed` holds inodes of rows that were in
     the tables and no longer in the kernel when they were looked up again, `unsettled` those that
     nobody was seen to hold and that could not be looked up again, or whose holders still changed
-    in the last round. `interface_names` maps the ifindexes that rows name. `interfaces` is
+    in the last round. `mptcp_counted` is how many MPTCP sockets it had when its TCP table was read,
+    None where that was not read. `interface_names` maps the ifindexes that rows name. `interfaces` is
     None unless they were asked for.
     """
 
@@ -158,6 +159,7 @@ class NetnsReading:
     tables: tuple[RawTable, ...]
     closed: frozenset[SocketInode] = frozenset()
     unsettled: frozenset[SocketInode] = frozenset()
+    mptcp_counted: int | None = None
     interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
 

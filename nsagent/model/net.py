@@ -105,7 +105,8 @@ class SocketRow(NamedTuple):
     `cookie` and `cgroup_id` are None where the table does not say; `uid` is None for the kernel's
     mini-sockets (TIME_WAIT, SYN_RECV, the late FIN_WAIT2), which have none. `rx_queue` and
     `tx_queue` are bytes; on a listener they are the accept queue in connections: waiting, and the
-    limit (None from /proc, which always prints 0). `v6only` is None unless the kernel says.
+    limit (None from /proc, which always prints 0). Either is None where the table does not tell.
+    `v6only` is None unless the kernel says.
     `mptcp` is None where the MPTCP table was not looked at, and for what is not TCP. `tcp_info` is
     None unless it was asked for, and for what is no connection.
     """
@@ -120,7 +121,7 @@ class SocketRow(NamedTuple):
     inode: SocketInode
     cookie: SocketCookie | None
     uid: int | None
-    rx_queue: int
+    rx_queue: int | None
     tx_queue: int | None
     cgroup_id: int | None
     v6only: bool | None

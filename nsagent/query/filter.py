@@ -12,6 +12,14 @@ from nsagent.model.net import Protocol, SocketState
 
 E = TypeVar("E", bound=StrEnum)
 
+_PROTOCOL_ALIASES: Final = {
+    "icmp6": "icmp",
+    "icmpv6": "icmp",
+    "ping": "icmp",
+    "udp-lite": "udplite",
+}
+"""Other names of a protocol; ping sockets of IPv4 and IPv6 stand in one table."""
+
 _STATE_ALIASES: Final = {
     "listening": "listen",
     "estab": "established",
@@ -28,7 +36,7 @@ class Filter:
     """Values of one field are alternatives, different fields must all match; an empty field matches all.
 
     `containers` and `netns` are names as typed, resolved against a snapshot. `ports` match local
-    or remote. `listening`: TCP in listen, and UDP without a remote.
+    or remote of the protocols that have ports. `listening`: what `ss -l` shows.
     """
 
     containers: tuple[str, ...] = ()
@@ -64,7 +72,8 @@ def parse_pids(texts: Sequence[str] | None) -> tuple[Pid, ...]:
 
 def parse_protocols(texts: Sequence[str] | None) -> frozenset[Protocol]:
     """Protocol names; raises UsageError with those that there are."""
-    return frozenset(_parse_name(value.lower(), "--protocol", Protocol) for value in split_values(texts, "--protocol"))
+    names = (value.lower() for value in split_values(texts, "--protocol"))
+    return frozenset(_parse_name(_PROTOCOL_ALIASES.get(name, name), "--protocol", Protocol) for name in names)
 
 
 def parse_states(texts: Sequence[str] | None) -> frozenset[SocketState]:

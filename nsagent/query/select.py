@@ -5,6 +5,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from nsagent.errors import NotFound
 from nsagent.model.ids import ContainerId, Pid
@@ -14,6 +15,9 @@ from nsagent.query.containers import match_containers
 from nsagent.query.filter import Filter
 
 Test = Callable[[OwnedSocket], bool]
+
+_WITH_PORTS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP, Protocol.VSOCK))
+_THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
 
 
 def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
@@ -94,7 +98,7 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
         pids = {_check_pid(snapshot, pid) for pid in wanted.pids}
         tests.append(lambda socket: any(owner.process.pid in pids for owner in socket.owners))
     if wanted.ports:
-        tests.append(lambda socket: socket.row.local.port in wanted.ports or socket.row.remote.port in wanted.ports)
+        tests.append(lambda socket: _has_port(socket, wanted.ports))
     if wanted.protocols:
         tests.append(lambda socket: socket.row.protocol in wanted.protocols)
     if wanted.states:
@@ -110,10 +114,16 @@ def _check_pid(snapshot: Snapshot, pid: Pid) -> Pid:
     return pid
 
 
-def _is_listening(socket: OwnedSocket) -> bool:
-    """What `ss -l` shows: TCP in listen, and UDP that is not connected."""
+def _has_port(socket: OwnedSocket, ports: frozenset[int]) -> bool:
+    """Whether either end has such a port: the number of an IP protocol or a netlink port id is none."""
     row = socket.row
-    return row.state is (SocketState.LISTEN if row.protocol is Protocol.TCP else SocketState.CLOSE)
+    return row.protocol in _WITH_PORTS and (row.local.port in ports or row.remote.port in ports)
+
+
+def _is_listening(socket: OwnedSocket) -> bool:
+    """What `ss -l` shows: what listens, and of protocols that know no listening what is not connected."""
+    row = socket.row
+    return row.state is (SocketState.LISTEN if row.protocol in _THAT_LISTEN else SocketState.CLOSE)
 
 
 def _resolve_var_run(path: str) -> str:

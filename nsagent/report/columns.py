@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from nsagent.model.container import Container
+from nsagent.model.facts import HeldBy
 from nsagent.model.ids import Fd, Pid
-from nsagent.model.net import Protocol, SocketState
+from nsagent.model.net import TcpInfo
 from nsagent.model.snapshot import OwnedSocket, Snapshot
-from nsagent.report.addresses import endpoint_key, endpoint_text
+from nsagent.report.accept_queues import is_listener
+from nsagent.report.addresses import endpoint_key, local_text, remote_text
 from nsagent.report.context import Context, context_of
 from nsagent.report.layout import Column, number_column, sort_rows, text_column
 
@@ -26,10 +28,9 @@ def sort_sockets(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
     return replace(snapshot, sockets=sort_rows(snapshot.sockets, SOCKET_COLUMNS, column_names, context_of(snapshot)))
 
 
-def is_listener(socket: OwnedSocket) -> bool:
-    """Whether the queues of this row are an accept queue."""
-    row = socket.row
-    return row.state is SocketState.LISTEN and row.protocol is Protocol.TCP
+def wide_columns(snapshot: Snapshot) -> tuple[str, ...]:
+    """What `-o wide` shows: WIDE_COLUMNS, and TCP_INFO_COLUMNS where any row has a TCP_INFO."""
+    return WIDE_COLUMNS + (TCP_INFO_COLUMNS if any(socket[1][15] for socket in snapshot.sockets) else ())
 
 
 def _netns(socket: OwnedSocket, context: Context) -> str:
@@ -50,13 +51,11 @@ def _state(socket: OwnedSocket, context: Context) -> str:
 
 
 def _local(socket: OwnedSocket, context: Context) -> str:
-    row = socket[1]
-    return endpoint_text(row[4], v6only=row[13], interface=socket[2])
+    return local_text(socket[1], socket[2])
 
 
 def _remote(socket: OwnedSocket, context: Context) -> str:
-    row = socket[1]
-    return endpoint_text(row[5], v6only=row[13])
+    return remote_text(socket[1])
 
 
 def _pid(socket: OwnedSocket, context: Context) -> str:
@@ -88,7 +87,16 @@ def _pod(socket: OwnedSocket, context: Context) -> str:
 
 
 def _fds(socket: OwnedSocket, context: Context) -> str:
-    return ",".join(["+".join(map(str, fds)) for _, fds, _, _ in socket[3]])
+    return ",".join([_fds_text(fds, held_by) for _, fds, _, held_by in socket[3]])
+
+
+def _fds_text(fds: tuple[Fd, ...], held_by: HeldBy) -> str:
+    text = "+".join(map(str, fds))
+    return text if held_by is HeldBy.FD else f"{held_by}:{text}"
+
+
+def _tid(socket: OwnedSocket, context: Context) -> str:
+    return ",".join([f"{owner.process.pid}/{owner.tid}" for owner in socket.owners if owner.tid is not None])
 
 
 def _fds_key(socket: OwnedSocket, context: Context) -> list[tuple[Fd, ...]] | None:
@@ -106,17 +114,42 @@ def _tx_queue(socket: OwnedSocket, context: Context) -> int | None:
 def _accept_queue(socket: OwnedSocket, context: Context) -> str:
     if not is_listener(socket):
         return ""
-    limit = socket.row.tx_queue
-    return f"{socket.row.rx_queue}/{'?' if limit is None else limit}"
+    used, limit = ("?" if count is None else count for count in (socket.row.rx_queue, socket.row.tx_queue))
+    return f"{used}/{limit}"
 
 
 def _accept_queue_key(socket: OwnedSocket, context: Context) -> tuple[int, int] | None:
     row = socket.row
-    return (row.rx_queue, row.tx_queue or 0) if is_listener(socket) else None
+    return (row.rx_queue or 0, row.tx_queue or 0) if is_listener(socket) else None
 
 
 def _verdict(socket: OwnedSocket, context: Context) -> str:
     return "" if socket.verdict is None else socket.verdict.kind
+
+
+def _charged(socket: OwnedSocket, context: Context) -> str:
+    charged = socket.verdict and socket.verdict.charged_to
+    if charged is None:
+        return ""
+    parts = ["" if charged.pid is None else f"pid:{charged.pid}"]
+    if charged.container_id is not None:
+        parts.append(f"container:{context.container_labels[charged.container_id]}")
+    return " ".join(filter(None, parts))
+
+
+def _rtt(socket: OwnedSocket, context: Context) -> str:
+    told = socket.row.tcp_info
+    return "" if told is None else f"{told.rtt_us / 1000:.3f}/{told.rtt_variation_us / 1000:.3f}"
+
+
+def _retransmits(socket: OwnedSocket, context: Context) -> str:
+    told = socket.row.tcp_info
+    return "" if told is None else f"{told.retransmits}/{told.total_retransmits}"
+
+
+def _of_tcp_info(value: Callable[[TcpInfo], Any]) -> Callable[[OwnedSocket, Context], Any]:
+    """What `value` gives of the TCP_INFO of a row, None without one."""
+    return lambda socket, _: None if socket.row.tcp_info is None else value(socket.row.tcp_info)
 
 
 def _state_sgr(socket: OwnedSocket) -> str:
@@ -139,8 +172,8 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("netns", _netns, sort_key=_netns_key, free_text=True),
     text_column("proto", _protocol),
     text_column("state", _state, sgr=_state_sgr),
-    text_column("local", _local, sort_key=lambda socket, _: endpoint_key(socket.row.local)),
-    text_column("remote", _remote, sort_key=lambda socket, _: endpoint_key(socket.row.remote)),
+    text_column("local", _local, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.local)),
+    text_column("remote", _remote, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.remote)),
     text_column("pid", _pid, sort_key=_pid_key, free_text=True),
     text_column("command", _command, free_text=True, sgr=_verdict_sgr),
     text_column("container", _container, free_text=True),
@@ -148,16 +181,27 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     number_column("uid", lambda socket, _: socket.row.uid),
     number_column("inode", lambda socket, _: socket.row.inode or None),
     number_column("cookie", lambda socket, _: socket.row.cookie),
+    text_column("tid", _tid, free_text=True),
     text_column("fds", _fds, sort_key=_fds_key, free_text=True),
     number_column("rxq", _rx_queue),
     number_column("txq", _tx_queue),
     text_column("acceptq", _accept_queue, sort_key=_accept_queue_key),
     number_column("cgroup_id", lambda socket, _: socket.row.cgroup_id),
     text_column("verdict", _verdict, sgr=_verdict_sgr),
+    text_column("charged", _charged, free_text=True),
+    text_column("attribution", lambda socket, _: socket.attribution),
     text_column("confidence", lambda socket, _: socket.confidence),
     text_column("flags", lambda socket, _: ",".join(socket.flags)),
     text_column("runtime", _of_container(lambda container: container.runtime)),
     text_column("image", _of_container(lambda container: container.image), free_text=True),
+    text_column("mptcp", lambda socket, _: "mptcp" if socket.row.mptcp else ""),
+    text_column("rtt", _rtt, sort_key=_of_tcp_info(lambda told: (told.rtt_us, told.rtt_variation_us))),
+    text_column(
+        "retrans", _retransmits, sort_key=_of_tcp_info(lambda told: (told.retransmits, told.total_retransmits))
+    ),
+    number_column("cwnd", _of_tcp_info(lambda told: told.congestion_window)),
+    number_column("sent", _of_tcp_info(lambda told: told.bytes_sent)),
+    number_column("received", _of_tcp_info(lambda told: told.bytes_received)),
 )
 """Every column of a socket."""
 
@@ -173,7 +217,12 @@ WIDE_COLUMNS: Final = (
     "txq",
     "acceptq",
     "cgroup_id",
+    "charged",
+    "attribution",
     "confidence",
     "flags",
 )
-"""What `-o wide` shows."""
+"""What `-o wide` shows of any rows."""
+
+TCP_INFO_COLUMNS: Final = ("rtt", "retrans", "cwnd", "sent", "received")
+"""What TCP_INFO tells: the round trip and its variation in ms, segments sent again now and ever, segments, bytes."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from nsagent.model.container import Container
 from nsagent.model.snapshot import Snapshot
+from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.context import Context, context_of, pod_text, short_id
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, pick_columns, sort_rows, text_column
@@ -22,7 +23,7 @@ def render_containers_table(
 ) -> Iterator[str]:
     """One line per container; see table.render_table. `columns` None means CONTAINERS_DEFAULT."""
     picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_DEFAULT if columns is None else columns)
-    context = context_of(snapshot)
+    context = _context_of(snapshot)
     return render_text_table(snapshot.containers, picked, context, headers=headers, width=width, colour=colour)
 
 
@@ -31,13 +32,27 @@ def render_containers_csv(
 ) -> Iterator[str]:
     """One record per container; see csv.render_csv. `columns` None means CONTAINERS_WIDE, with the full id."""
     picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_WIDE if columns is None else columns)
-    return csv_records(snapshot.containers, picked, context_of(snapshot), headers=headers)
+    return csv_records(snapshot.containers, picked, _context_of(snapshot), headers=headers)
 
 
 def sort_containers(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
     """The snapshot with its containers in the order of these columns, see columns.sort_sockets."""
-    rows = sort_rows(snapshot.containers, CONTAINER_COLUMNS, column_names, context_of(snapshot))
+    rows = sort_rows(snapshot.containers, CONTAINER_COLUMNS, column_names, _context_of(snapshot))
     return replace(snapshot, containers=rows)
+
+
+def _context_of(snapshot: Snapshot) -> Context:
+    return context_of(snapshot, sum_accept_queues(snapshot.sockets))
+
+
+def _accept_queue(container: Container, context: Context) -> str:
+    queue = context.accept_queues.get(container.id)
+    return "" if queue is None else f"{queue.used}/{'?' if queue.limit is None else queue.limit}"
+
+
+def _accept_queue_key(container: Container, context: Context) -> tuple[int, int] | None:
+    queue = context.accept_queues.get(container.id)
+    return None if queue is None else (queue.used, queue.limit or 0)
 
 
 def _netns(container: Container, context: Context) -> str:
@@ -61,6 +76,7 @@ CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
     text_column("pod_uid", lambda container, _: (container.pod and container.pod.uid) or ""),
     text_column("sandboxed", lambda container, _: container.sandboxed or ""),
     text_column("chain", lambda container, _: ",".join(map(short_id, container.chain)), free_text=True),
+    text_column("acceptq", _accept_queue, sort_key=_accept_queue_key),
     text_column("labels", _labels, free_text=True),
     text_column("full_id", lambda container, _: container.id),
 )
@@ -69,5 +85,5 @@ CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
 CONTAINERS_DEFAULT: Final = ("id", "name", "runtime", "image", "pod", "netns", "source", "verified")
 """What `-o table` shows."""
 
-CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "sandboxed", "chain", "full_id")
+CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "sandboxed", "chain", "acceptq", "full_id")
 """What `-o wide` shows; labels, which may be long, are shown when they are asked for."""

@@ -8,6 +8,7 @@ from operator import itemgetter
 from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Netns, Snapshot
+from nsagent.report.accept_queues import AcceptQueues
 from nsagent.report.memo import Memo
 
 HOST = "host"
@@ -21,7 +22,7 @@ class Context:
     """`netns` by number, `containers` by id; the memos make a label from a number or an id, and keep it.
 
     `sockets` counts the rows of each netns number, `container_netns` lists where a container's
-    processes are.
+    processes are. `accept_queues` are summed up only for tables of containers.
     """
 
     netns: dict[int, Netns]
@@ -31,9 +32,10 @@ class Context:
     pod_labels: Memo[ContainerId | None, str]
     sockets: Counter[int]
     container_netns: dict[ContainerId, list[int]]
+    accept_queues: AcceptQueues
 
 
-def context_of(snapshot: Snapshot) -> Context:
+def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) -> Context:
     """The context of one rendering of this snapshot."""
     netns = {each.number: each for each in snapshot.netns}
     containers = {each.id: each for each in snapshot.containers}
@@ -49,6 +51,7 @@ def context_of(snapshot: Snapshot) -> Context:
         pod_labels=Memo(lambda container_id: _pod_label(containers, container_id)),
         sockets=Counter(map(itemgetter(0), snapshot.sockets)),
         container_netns=dict(container_netns),
+        accept_queues=accept_queues or {},
     )
 
 

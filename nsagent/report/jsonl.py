@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from nsagent.model.snapshot import Snapshot
+from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.chunks import chunks
 from nsagent.report.json import SCHEMA
 from nsagent.report.json_text import dump
@@ -10,12 +11,13 @@ from nsagent.report.records import container_record, coverage_record, netns_reco
 from nsagent.report.socket_rows import SocketRows
 
 
-def render_jsonl(snapshot: Snapshot, *, sockets: bool = True) -> Iterator[str]:
+def render_jsonl(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | None = None) -> Iterator[str]:
     """The lines in chunks of some hundred, all of them ASCII; every line is one JSON object with a `type`.
 
     Without `sockets`, as the commands about netns and containers print it, each container has a
-    line of its own, of type `container`.
+    line of its own, of type `container`. `whole` is as for the document.
     """
+    queues = sum_accept_queues((whole or snapshot).sockets) if snapshot.containers else {}
     yield _line(
         {
             "type": "snapshot",
@@ -28,12 +30,14 @@ def render_jsonl(snapshot: Snapshot, *, sockets: bool = True) -> Iterator[str]:
         }
     )
     if sockets:
-        rows = SocketRows('"type": "socket", ', {container.id: container for container in snapshot.containers})
+        by_id = {container.id: container for container in snapshot.containers}
+        rows = SocketRows('"type": "socket", ', by_id, queues)
         for chunk in rows.chunks(snapshot.sockets):
             yield "\n".join(chunk) + "\n"
     else:
         for containers in chunks(snapshot.containers):
-            yield "".join([_line({"type": "container", **container_record(each)}) for each in containers])
+            records = [container_record(each, queues.get(each.id)) for each in containers]
+            yield "".join([_line({"type": "container", **record}) for record in records])
     yield _line({"type": "coverage", **coverage_record(snapshot.coverage)})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from nsagent.model.container import Container
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
-from nsagent.report.addresses import endpoint_text
+from nsagent.report.addresses import local_text, remote_text
 from nsagent.report.chunks import chunks
 from nsagent.report.escape import escape
 
@@ -34,8 +34,7 @@ def _socket_name(socket: OwnedSocket) -> str:
         return f"socket/{row.cookie}"
     if row.inode:
         return f"socket/inode:{row.inode}"
-    local = endpoint_text(row.local, v6only=row.v6only)
-    return f"socket/{socket.netns}:{row.protocol}:{local},{endpoint_text(row.remote, v6only=row.v6only)}"
+    return f"socket/{socket.netns}:{row.protocol}:{local_text(row, None)},{remote_text(row)}"
 
 
 def _netns_name(netns: Netns) -> str:

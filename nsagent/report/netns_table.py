@@ -60,6 +60,10 @@ def _containers(netns: Netns, context: Context) -> str:
     return ",".join([context.container_labels[each] for each in netns.containers])
 
 
+def _rows(netns: Netns, context: Context) -> str:
+    return ",".join([f"{kind}:{rows}/{'?' if counted is None else counted}" for kind, rows, counted in netns.rows])
+
+
 def _interfaces(netns: Netns, context: Context) -> str:
     return " ".join([interface_text(each, context) for each in netns.interfaces or ()])
 
@@ -74,6 +78,7 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
     text_column("found_by", lambda netns, _: ",".join(netns.found_by)),
     number_column("cookie", lambda netns, _: netns.cookie),
     text_column("mounts", lambda netns, _: ",".join(netns.mounts), free_text=True),
+    text_column("rows", _rows, free_text=True),
     text_column("interfaces", _interfaces, free_text=True),
 )
 """Every column of a netns."""
@@ -81,5 +86,5 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
 NETNS_DEFAULT: Final = ("netns", "names", "processes", "sockets", "containers", "engine", "found_by")
 """What `-o table` shows."""
 
-NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "interfaces")
+NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "rows", "interfaces")
 """What `-o wide` shows."""

@@ -1,8 +1,10 @@
 """The records of a snapshot's JSON as plain dicts, keys in their published order; sockets are in socket_rows."""
 
 from nsagent.model.container import Container, Pod
-from nsagent.model.facts import Interface
+from nsagent.model.facts import Interface, Rewalk
+from nsagent.model.net import Endpoint
 from nsagent.model.snapshot import Coverage, Netns
+from nsagent.report.accept_queues import AcceptQueue
 
 Record = dict[str, object]
 
@@ -20,6 +22,7 @@ def netns_record(netns: Netns) -> Record:
         "found_by": netns.found_by,
         "processes": netns.processes,
         "containers": netns.containers,
+        "rows": {count.kind: {"seen": count.rows, "counted": count.counted} for count in netns.rows},
     }
     if netns.interfaces is not None:
         record["interfaces"] = [interface_record(each) for each in netns.interfaces]
@@ -40,8 +43,11 @@ def interface_record(interface: Interface) -> Record:
     }
 
 
-def container_record(container: Container) -> Record:
-    """One container; `container_name` is there only in a pod, labels are in the order of their keys."""
+def container_record(container: Container, queue: AcceptQueue | None) -> Record:
+    """One container; `container_name` is there only in a pod, labels are in the order of their keys.
+
+    `queue` is None for a container without a listener.
+    """
     record: Record = {"id": container.id, "name": container.name}
     if container.container_name is not None:
         record["container_name"] = container.container_name
@@ -55,6 +61,7 @@ def container_record(container: Container) -> Record:
         "chain": container.chain,
         "sandboxed": container.sandboxed,
         "pod": None if container.pod is None else pod_record(container.pod),
+        "accept_queue": None if queue is None else accept_queue_record(queue),
     }
 
 
@@ -63,9 +70,32 @@ def pod_record(pod: Pod) -> Record:
     return {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
 
 
+def accept_queue_record(queue: AcceptQueue) -> Record:
+    """The accept queues of one container; `fullest` is null where no connection waits."""
+    fullest = queue.fullest
+    return {
+        "listeners": queue.listeners,
+        "used": queue.used,
+        "limit": queue.limit,
+        "fullest": fullest
+        and {
+            "netns": fullest.netns,
+            "local": endpoint_record(fullest.row.local),
+            "used": fullest.row.rx_queue,
+            "limit": fullest.row.tx_queue,
+        },
+    }
+
+
+def endpoint_record(endpoint: Endpoint) -> Record:
+    """One end of a socket; `raw_address` is there only where it differs."""
+    record: Record = {"address": endpoint.address, "port": endpoint.port}
+    return record if endpoint.raw_address is None else {**record, "raw_address": endpoint.raw_address}
+
+
 def coverage_record(coverage: Coverage) -> Record:
     """What the pass saw and what it could not see."""
-    processes, netns = coverage.processes, coverage.netns
+    processes, netns, visibility = coverage.processes, coverage.netns, coverage.visibility
     return {
         "complete": coverage.complete,
         "processes": {
@@ -81,10 +111,27 @@ def coverage_record(coverage: Coverage) -> Record:
             "empty": netns.empty,
             "failed": netns.failed,
             "skipped": netns.skipped,
+            "found_by": dict(netns.found_by),
         },
         "socket_fds_unlisted": coverage.socket_fds_unlisted,
+        "protocols": coverage.protocols,
+        "host": {count.kind: {"seen": count.seen, "counted": count.counted} for count in coverage.host},
+        "visibility": {"hidepid": visibility.hidepid, "subset": visibility.subset, "init": visibility.init},
+        "rewalk": coverage.rewalk and rewalk_record(coverage.rewalk),
+        "stale_names": coverage.stale_names,
         "gaps": [
             {"stage": gap.stage, "subject": gap.subject, "reason": gap.reason, "count": gap.count}
             for gap in coverage.gaps
         ],
+    }
+
+
+def rewalk_record(rewalk: Rewalk) -> Record:
+    """How holders were looked for that the first walk did not meet."""
+    return {
+        "rounds": rewalk.rounds,
+        "threads": rewalk.threads,
+        "threads_skipped": rewalk.threads_skipped,
+        "in_flight": rewalk.in_flight,
+        "seconds": rewalk.seconds,
     }

@@ -5,20 +5,26 @@ many rows share (a process, a kind of row, an address, a container) is written o
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from nsagent.model.container import Container
+from nsagent.model.facts import HeldBy
 from nsagent.model.ids import ContainerId, Fd
-from nsagent.model.net import Endpoint, Family, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict
+from nsagent.report.accept_queues import WITH_ACCEPT_QUEUE, AcceptQueues
 from nsagent.report.chunks import chunks
 from nsagent.report.json_text import dump, quote
 from nsagent.report.memo import Memo
 from nsagent.report.records import container_record
 
 _BOOLEAN: Final = {None: "null", False: "false", True: "true"}
+_FD: Final = HeldBy.FD
 _NO_QUEUE = '0, "tx_queue_bytes": 0, "accept_queue": null'
+_USUAL_HOLDING = ', "tid": null, "held_by": "fd"}'
+_TCP_INFO: Final = "{" + ", ".join(f'"{name}": %s' for name in TcpInfo._fields) + "}"
 
 _Kind = tuple[Protocol, Family, bool, SocketState]
 _Meaning = tuple[ContainerId | None, Attribution, Confidence, tuple[Flag, ...], Verdict | None]
@@ -27,14 +33,23 @@ _Meaning = tuple[ContainerId | None, Attribution, Confidence, tuple[Flag, ...], 
 class SocketRows:
     """Writes rows; with `containers` (by id) each row also has its `container`, or null, at its end.
 
-    `opening` is what stands between the brace and the first key. It lives no longer than one
-    rendering of one snapshot, whose processes it knows by their identity.
+    `opening` is what stands between the brace and the first key. `accept_queues` are those of the
+    containers. It lives no longer than one rendering of one snapshot, whose processes it knows by
+    their identity.
     """
 
-    def __init__(self, opening: str = "", containers: dict[ContainerId, Container] | None = None) -> None:
+    def __init__(
+        self,
+        opening: str = "",
+        containers: dict[ContainerId, Container] | None = None,
+        accept_queues: AcceptQueues | None = None,
+    ) -> None:
         self._opening = f'{{{opening}"netns": '
-        self._containers = None if containers is None else _container_texts(containers)
-        self._kinds: Memo[_Kind, tuple[bool, str]] = Memo(_kind_text)
+        self._containers = None if containers is None else _container_texts(containers, accept_queues or {})
+        # By `mptcp` first: that is cheaper than to make a longer key of each row.
+        self._kinds: dict[bool | None, Memo[_Kind, tuple[bool, str]]] = {
+            mptcp: Memo(partial(_kind_text, mptcp)) for mptcp in _BOOLEAN
+        }
         self._addresses: Memo[str, str] = Memo(lambda address: f'{{"address": {quote(address)}, "port": ')
         self._meanings: Memo[_Meaning, str] = Memo(self._meaning_text)
         self._processes: dict[int, tuple[str, str]] = {}
@@ -47,22 +62,16 @@ class SocketRows:
         # Once per socket, 2 to 3 us, two fifths of json.dumps: hence one f-string over memos, slices
         # of the tuples as their keys, and indexes instead of attributes.
         opening, kinds, addresses, meanings = self._opening, self._kinds, self._addresses, self._meanings
+        owner_text = self._owner_text
         rows: list[str] = []
         for socket in sockets:
             row, owners = socket[1], socket[3]
-            _, _, _, _, local, remote, _, inode, cookie, uid, rx_queue, tx_queue, cgroup_id, v6only, _, _ = row
-            listener, kind = kinds[row[:4]]
-            if listener:
-                queues = (
-                    f'null, "tx_queue_bytes": null, "accept_queue": '
-                    f'{{"used": {rx_queue}, "limit": {"null" if tx_queue is None else tx_queue}}}'
-                )
-            elif rx_queue == 0 and tx_queue == 0:
+            _, _, _, _, local, remote, _, inode, cookie, uid, rx_queue, tx_queue, cgroup_id, v6only, mptcp, info = row
+            listener, kind = kinds[mptcp][row[:4]]
+            if not listener and rx_queue == 0 and tx_queue == 0:
                 queues = _NO_QUEUE
             else:
-                queues = (
-                    f'{rx_queue}, "tx_queue_bytes": {"null" if tx_queue is None else tx_queue}, "accept_queue": null'
-                )
+                queues = _queues_text(rx_queue, tx_queue, listener=listener)
             rows.append(
                 f"{opening}{socket[0]}{kind}"
                 f"{addresses[local[0]]}{local[1] if local[2] is None else _port_and_raw(local)}"
@@ -71,24 +80,25 @@ class SocketRows:
                 f'}}, "interface": {"null" if socket[2] is None else quote(socket[2])}, "inode": {inode or "null"}'
                 f', "cookie": {"null" if cookie is None else cookie}, "uid": {"null" if uid is None else uid}'
                 f', "rx_queue_bytes": {queues}, "v6only": {_BOOLEAN[v6only]}'
-                f', "cgroup_id": {"null" if cgroup_id is None else cgroup_id}, "tcp_info": null, "owners": ['
-                f"{self._owners_text(owners) if owners else ''}{meanings[socket[4:]]}"
+                f', "cgroup_id": {"null" if cgroup_id is None else cgroup_id}'
+                f', "tcp_info": {"null" if info is None else _tcp_info_text(info)}, "owners": ['
+                f"{owner_text(owners[0]) if len(owners) == 1 else ', '.join(map(owner_text, owners))}"
+                f"{meanings[socket[4:]]}"
             )
         return rows
 
-    def _owners_text(self, owners: tuple[Owner, ...]) -> str:
-        processes = self._processes
-        texts = []
-        for process, fds, _, _ in owners:
-            before, after = processes.get(id(process)) or self._remember(process)
-            texts.append(f"{before}{fds[0] if len(fds) == 1 else _fds_text(fds)}{after}")
-        return texts[0] if len(texts) == 1 else ", ".join(texts)
+    def _owner_text(self, owner: Owner) -> str:
+        process, fds, tid, held_by = owner
+        before, after = self._processes.get(id(process)) or self._remember(process)
+        if tid is not None or held_by is not _FD:
+            after = f'{after.removesuffix(_USUAL_HOLDING)}, "tid": {dump(tid)}, "held_by": {quote(held_by)}}}'
+        return f"{before}{fds[0] if len(fds) == 1 else _fds_text(fds)}{after}"
 
     def _remember(self, process: Process) -> tuple[str, str]:
         before = f'{{"pid": {process.pid}, "fds": ['
         after = (
             f'], "comm": {quote(process.comm)}, "start_ticks": {process.start_ticks}, "netns": {dump(process.netns)}'
-            f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}}}'
+            f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}{_USUAL_HOLDING}'
         )
         text = self._processes[id(process)] = before, after
         return text
@@ -102,19 +112,33 @@ class SocketRows:
         return f"{text}}}" if self._containers is None else f'{text}, "container": {self._containers[container_id]}}}'
 
 
-def _kind_text(kind: _Kind) -> tuple[bool, str]:
+def _queues_text(rx_queue: int | None, tx_queue: int | None, *, listener: bool) -> str:
+    received = "null" if rx_queue is None else rx_queue
+    sent = "null" if tx_queue is None else tx_queue
+    if listener:
+        return f'null, "tx_queue_bytes": null, "accept_queue": {{"used": {received}, "limit": {sent}}}'
+    return f'{received}, "tx_queue_bytes": {sent}, "accept_queue": null'
+
+
+def _kind_text(mptcp: bool | None, kind: _Kind) -> tuple[bool, str]:
     protocol, family, mapped, state = kind
     text = (
         f', "protocol": {quote(protocol)}, "family": {quote(family)}, "mapped": {_BOOLEAN[mapped]}'
-        f', "mptcp": null, "state": {quote(state)}, "local": '
+        f', "mptcp": {_BOOLEAN[mptcp]}, "state": {quote(state)}, "local": '
     )
-    return protocol is Protocol.TCP and state is SocketState.LISTEN, text
+    return state is SocketState.LISTEN and protocol in WITH_ACCEPT_QUEUE, text
 
 
-def _container_texts(containers: dict[ContainerId, Container]) -> Memo[ContainerId | None, str]:
+def _tcp_info_text(tcp_info: TcpInfo) -> str:
+    return _TCP_INFO % tuple(["null" if each is None else each for each in tcp_info])
+
+
+def _container_texts(
+    containers: dict[ContainerId, Container], accept_queues: AcceptQueues
+) -> Memo[ContainerId | None, str]:
     def make(container_id: ContainerId | None) -> str:
         container = None if container_id is None else containers.get(container_id)
-        return "null" if container is None else dump(container_record(container))
+        return "null" if container is None else dump(container_record(container, accept_queues.get(container.id)))
 
     return Memo(make)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE
+from nsagent.model.net import Protocol
 from nsagent.scan.capture import decode_capture
 from tests.cli.conftest import Run
 
@@ -16,6 +17,23 @@ def test_the_facts_of_a_pass_are_in_the_file(on_node: Run, tmp_path: Path) -> No
     assert on_node("capture", path) == (0, "", "")
     facts = decode_capture(path.read_bytes(), "kept")
     assert [reading.pid for reading in facts.processes] == [2, 100, 110, 200, 201, 300, 400, 500]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "protocols", "deep"),
+    [
+        ([], {Protocol.TCP, Protocol.UDP}, False),
+        (["--all"], set(Protocol), False),
+        (["--deep", "--tcp-info"], {Protocol.TCP, Protocol.UDP}, True),
+    ],
+)
+def test_a_capture_holds_what_was_asked_for(
+    on_node: Run, tmp_path: Path, arguments: list[str], protocols: set[Protocol], deep: bool
+) -> None:
+    path = tmp_path / "kept"
+    assert on_node("capture", path, *arguments).status == 0
+    facts = decode_capture(path.read_bytes(), "kept")
+    assert (set(facts.protocols), facts.deep) == (protocols, deep)
 
 
 def test_only_its_owner_may_read_it(on_node: Run, tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def test_a_table_without_headers_has_rows_alone(on_node: Run) -> None:
 
 def test_wide_has_more_columns_than_table(on_node: Run) -> None:
     header = on_node("scan", "-o", "wide").out.splitlines()[0].split()
-    assert header[9:] == ["FDS", "UID", "INODE", "RXQ", "TXQ", "ACCEPTQ", "CGROUP-ID", "CONFIDENCE", "FLAGS"]
+    more = "FDS UID INODE RXQ TXQ ACCEPTQ CGROUP-ID CHARGED ATTRIBUTION CONFIDENCE FLAGS"
+    assert header[9:] == more.split()
 
 
 def test_csv_has_the_chosen_columns(on_node: Run) -> None:
@@ -90,6 +91,33 @@ def test_name_prints_one_name_a_line(on_node: Run) -> None:
 def test_rows_are_sorted_by_columns(on_node: Run, columns: str, expected: list[int]) -> None:
     out = on_node("scan", "-o", "json", "--sort-by", columns).out
     assert [inode for inode in inodes(out) if inode is not None] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "protocols"),
+    [
+        ([], ["tcp", "udp"]),
+        (["--protocol", "tcp"], ["tcp", "udp"]),
+        (["--protocol", "raw,icmp6"], ["icmp", "raw", "tcp", "udp"]),
+        (["--all"], ["icmp", "netlink", "packet", "raw", "sctp", "tcp", "udp", "udplite", "vsock"]),
+        (
+            ["--all", "--protocol", "tcp"],
+            ["icmp", "netlink", "packet", "raw", "sctp", "tcp", "udp", "udplite", "vsock"],
+        ),
+    ],
+)
+def test_the_tables_of_tcp_and_udp_are_read_and_those_asked_for(
+    on_node: Run, arguments: list[str], protocols: list[str]
+) -> None:
+    document = json.loads(on_node("scan", "-o", "json", *arguments).out)
+    assert sorted(document["coverage"]["protocols"]) == protocols
+
+
+def test_the_accept_queue_of_a_container_is_that_of_all_its_listeners_whatever_is_selected(on_node: Run) -> None:
+    documents = [json.loads(on_node("scan", "-o", "json", *more).out) for more in ([], ["--state", "established"])]
+    queues = [document["containers"][0]["accept_queue"] for document in documents]
+    assert queues[0] == queues[1]
+    assert (queues[0]["listeners"], queues[0]["limit"]) == (1, None)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ class Child:
         self.said = said
         self._process = process
 
+    def say(self, text: str) -> str:
+        """Write it a line; what it says next."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().rstrip("\n")
+
     def end(self) -> int:
         """Let it end, and reap it; its exit status."""
         stdin: IO[str] | None = self._process.stdin

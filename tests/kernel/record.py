@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.model.net import Protocol
 
 SO_MARK, SO_COOKIE = 36, 57
 UNPRIVILEGED = 65534
@@ -126,8 +127,8 @@ def make_udp() -> None:
 
 def dump(directory: Path, suffix: str) -> None:
     with SockDiag() as diag:
-        for name, protocol in (("tcp", socket.IPPROTO_TCP), ("udp", socket.IPPROTO_UDP)):
-            (directory / f"{name}{suffix}.bin").write_bytes(diag.dump(protocol, make_buffer()))
+        for name, protocol in (("tcp", Protocol.TCP), ("udp", Protocol.UDP)):
+            (directory / f"{name}{suffix}.bin").write_bytes(diag.dump(protocol, make_buffer()).table.data)
 
 
 def main(directory: Path) -> None:
@@ -143,7 +144,7 @@ def main(directory: Path) -> None:
         (directory / name).write_bytes(text)
     ctypes.CDLL(None).setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
     with SockDiag() as diag:
-        (directory / "tcp_unprivileged.bin").write_bytes(diag.dump(socket.IPPROTO_TCP, make_buffer()))
+        (directory / "tcp_unprivileged.bin").write_bytes(diag.dump(Protocol.TCP, make_buffer()).table.data)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def make_row(
     inode: int = 0,
     cookie: int | None = None,
     uid: int | None = 0,
-    queues: tuple[int, int | None] = (0, 0),
+    queues: tuple[int | None, int | None] = (0, 0),
     cgroup_id: int | None = 1,
     v6only: bool | None = None,
 ) -> SocketRow:

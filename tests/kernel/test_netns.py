@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,14 @@ def read_sockstat(fd: int, proc_root: str = "/proc") -> str | None:
     return in_thread(lambda: Entering(proc_root).enter(fd))
 
 
+def read_net(name: str) -> bytes | None:
+    """A file of the netns that the calling thread is in."""
+    entering = Entering("/proc")
+    with open("/proc/thread-self/ns/net") as here_file:
+        entering.enter(here_file.fileno())
+    return entering.read_net(name)
+
+
 def test_the_own_netns_is_that_of_the_main_thread() -> None:
     assert read_own_netns() == here()
 
@@ -120,6 +129,26 @@ def test_sockstat_is_that_of_the_netns_and_of_both_families() -> None:
     assert sockstat is not None
     assert "TCP: inuse 0 " in sockstat
     assert "TCP6: inuse 3\n" in sockstat
+
+
+def test_the_files_of_a_netns_are_read_from_inside() -> None:
+    require(Capability.ROOT, Capability.SETPRIV)
+    program = "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0); ready(os.fstat(one.fileno()).st_ino); wait()"
+    with start_child(program, *IN_NEW_NETNS) as child:
+        table = make_inside(child.pid, lambda: read_net("packet"))
+        own = Path("/proc/self/net/packet").read_text()
+    assert table is not None
+    assert child.said in table.decode().split()
+    assert child.said not in own.split()
+
+
+def test_a_file_that_the_kernel_lacks_is_none() -> None:
+    assert in_thread(lambda: read_net("no_such_table")) is None
+
+
+def test_a_file_that_cannot_be_read_is_a_failure() -> None:
+    with pytest.raises(ReadFailed, match="net/stat: EISDIR"):
+        in_thread(lambda: read_net("stat"))
 
 
 def test_without_a_procfs_there_is_no_sockstat(own_netns: int) -> None:

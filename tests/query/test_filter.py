@@ -51,7 +51,15 @@ def test_pids_are_numbers_in_the_order_typed() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "expected"),
-    [(None, set()), (["tcp"], {Protocol.TCP}), (["UDP,Tcp"], {Protocol.TCP, Protocol.UDP})],
+    [
+        (None, set()),
+        (["tcp"], {Protocol.TCP}),
+        (["UDP,Tcp"], {Protocol.TCP, Protocol.UDP}),
+        ([",".join(Protocol)], set(Protocol)),
+        (["icmp6"], {Protocol.ICMP}),
+        (["ICMPv6,ping"], {Protocol.ICMP}),
+        (["UDP-Lite"], {Protocol.UDPLITE}),
+    ],
 )
 def test_protocols_are_names_in_any_case(texts: list[str] | None, expected: set[Protocol]) -> None:
     assert parse_protocols(texts) == expected
@@ -95,6 +103,7 @@ def test_a_state_goes_by_the_name_that_ss_prints(alias: str, state: SocketState)
         (parse_pids, "web", ["--pid", "'web'"]),
         (parse_pids, "99999999999", ["--pid", "'99999999999'"]),
         (parse_protocols, "dccp", ["--protocol", "expected one of tcp, udp", "'dccp'"]),
+        (parse_protocols, "unix", ["--protocol", "netlink, vsock", "'unix'"]),
         (parse_protocols, "tpc", ["--protocol", "did you mean tcp?"]),
         (parse_states, "listne", ["--state", "'listne'", "did you mean listen?"]),
         (parse_states, "time wait", ["--state", "did you mean time_wait?"]),

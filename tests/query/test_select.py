@@ -1,16 +1,19 @@
 """The rows of a snapshot that a filter selects."""
 
+from dataclasses import replace
+
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound
 from nsagent.model.facts import RawTable
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.net import Protocol, SocketState
-from nsagent.model.snapshot import Snapshot
+from nsagent.model.net import Endpoint, Protocol, SocketState
+from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
 from nsagent.query.filter import Filter
 from nsagent.query.select import find_netns, list_container_ids, select_netns, select_snapshot
 from nsagent.scan.attribute import attribute
 from tests.kernel.proc_tree import HOST_NETNS, text_row
+from tests.report.conftest import ownerless, row
 from tests.scan.facts import (
     ANY,
     LOOPBACK,
@@ -27,6 +30,8 @@ from tests.scan.facts import (
 
 OTHER_ID = "c0ffff" + "0" * 58
 KEY = 900
+NOBODY = Endpoint("*", 0)
+WITHOUT_OWNER = Verdict(VerdictKind.UNKNOWN, None, "nobody")
 ANY6 = "0" * 32 + ":0000"
 
 
@@ -68,6 +73,10 @@ def snapshot() -> Snapshot:
     )
 
 
+def holding(*sockets: OwnedSocket) -> Snapshot:
+    return replace(attribute(facts()), sockets=sockets)
+
+
 def inodes(snapshot: Snapshot) -> list[int]:
     return [socket.row.inode for socket in snapshot.sockets]
 
@@ -90,7 +99,7 @@ def inodes(snapshot: Snapshot) -> list[int]:
         (Filter(netns=("host",)), [1, 2, 3, 4, 5]),
         (Filter(netns=("web", "blue")), [6, 0, 9]),
         (Filter(netns=("host",), ports=frozenset({80})), []),
-        (Filter(containers=(WEB_ID,)), [6]),
+        (Filter(containers=(WEB_ID,)), [6, 0]),
         (Filter(containers=("c0ffff",)), [6]),
         (Filter(containers=(WEB_ID,), pids=(Pid(10),)), []),
     ],
@@ -99,6 +108,41 @@ def test_values_of_a_field_are_alternatives_and_fields_must_all_match(
     snapshot: Snapshot, wanted: Filter, expected: list[int]
 ) -> None:
     assert inodes(select_snapshot(snapshot, wanted)) == expected
+
+
+@pytest.mark.parametrize(
+    ("protocol", "state", "listens"),
+    [
+        (Protocol.TCP, SocketState.LISTEN, True),
+        (Protocol.TCP, SocketState.CLOSE, False),
+        (Protocol.TCP, SocketState.BOUND_INACTIVE, False),
+        (Protocol.SCTP, SocketState.LISTEN, True),
+        (Protocol.SCTP, SocketState.CLOSE, False),
+        (Protocol.VSOCK, SocketState.LISTEN, True),
+        (Protocol.VSOCK, SocketState.CLOSE, False),
+        (Protocol.UDP, SocketState.CLOSE, True),
+        (Protocol.UDP, SocketState.ESTABLISHED, False),
+        (Protocol.UDPLITE, SocketState.CLOSE, True),
+        (Protocol.RAW, SocketState.CLOSE, True),
+        (Protocol.RAW, SocketState.ESTABLISHED, False),
+        (Protocol.ICMP, SocketState.CLOSE, True),
+        (Protocol.PACKET, SocketState.CLOSE, True),
+        (Protocol.NETLINK, SocketState.CLOSE, True),
+        (Protocol.NETLINK, SocketState.ESTABLISHED, False),
+    ],
+)
+def test_what_listens_is_what_ss_calls_so(protocol: Protocol, state: SocketState, listens: bool) -> None:
+    socket = ownerless(HOST_NETNS, row(state, NOBODY, NOBODY, protocol=protocol), WITHOUT_OWNER)
+    assert bool(select_snapshot(holding(socket), Filter(listening=True)).sockets) is listens
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_port_is_one_of_a_protocol_that_has_ports(protocol: Protocol) -> None:
+    local = row(SocketState.CLOSE, Endpoint("*", 6), NOBODY, protocol=protocol)
+    remote = row(SocketState.CLOSE, NOBODY, Endpoint("*", 6), protocol=protocol)
+    both = holding(ownerless(HOST_NETNS, local, WITHOUT_OWNER), ownerless(HOST_NETNS, remote, WITHOUT_OWNER))
+    without_ports = (Protocol.RAW, Protocol.ICMP, Protocol.PACKET, Protocol.NETLINK)
+    assert len(select_snapshot(both, Filter(ports=frozenset({6}))).sockets) == (0 if protocol in without_ports else 2)
 
 
 def test_an_empty_filter_selects_the_whole_snapshot(snapshot: Snapshot) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.facts import FoundBy, Gap, Interface, ProcessCounts, Stage
-from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
+from nsagent.model.facts import FoundBy, Gap, HeldBy, Interface, ProcessCounts, Rewalk, Stage, Visibility
+from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode, Tid
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -14,10 +14,12 @@ from nsagent.model.snapshot import (
     Confidence,
     Coverage,
     Flag,
+    HostCount,
     Netns,
     NetnsCounts,
     OwnedSocket,
     Owner,
+    RowCount,
     Snapshot,
     Verdict,
     VerdictKind,
@@ -49,6 +51,8 @@ def row(
     queues: tuple[int, int | None] = (0, 0),
     cgroup_id: int | None = None,
     v6only: bool | None = None,
+    mptcp: bool | None = None,
+    tcp_info: TcpInfo | None = None,
 ) -> SocketRow:
     return SocketRow(
         protocol,
@@ -64,6 +68,8 @@ def row(
         *queues,
         cgroup_id,
         v6only,
+        mptcp,
+        tcp_info,
     )
 
 
@@ -116,8 +122,10 @@ def sample_sockets() -> tuple[OwnedSocket, ...]:
                 uid=33,
                 queues=(5, 7),
                 cgroup_id=44,
+                mptcp=True,
+                tcp_info=TcpInfo(1234, 56, 900, 1, 5, 0, 10, 1448, 3000, 2999, 70, 500, None),
             ),
-            Owner(worker, (Fd(12),)),
+            Owner(worker, (Fd(12),), Tid(105)),
         ),
         ownerless(
             WEB,
@@ -135,7 +143,7 @@ def sample_sockets() -> tuple[OwnedSocket, ...]:
                 inode=8000,
                 uid=0,
             ),
-            Owner(hostile, (Fd(6),)),
+            Owner(hostile, (Fd(6),), None, HeldBy.IO_URING),
             interface="eth0",
         ),
         held(
@@ -180,6 +188,7 @@ def sample_netns() -> tuple[Netns, ...]:
             3,
             (WEB_ID, NAMELESS_ID),
             (loopback, veth, alone),
+            (RowCount("tcp", 2, 2), RowCount("time_wait", 1, None)),
         ),
         Netns(None, KEYED, None, (), (), False, None, process_only, 1, ()),
     )
@@ -207,7 +216,10 @@ def sample_containers() -> tuple[Container, ...]:
 
 @pytest.fixture(scope="session")
 def snapshot() -> Snapshot:
-    """Three netns, two containers, six sockets: a dual-stack listener of two processes, and oddities."""
+    """Three netns, two containers, six sockets: a dual-stack listener of two processes, and oddities.
+
+    A thread with its own fd table holds the MPTCP connection, an io_uring the UDP socket.
+    """
     gaps = (
         Gap(Stage.FDS, "pid 1", "EACCES", 1),
         Gap(Stage.FDS, "pid 2", "EACCES", 2),
@@ -223,6 +235,16 @@ def snapshot() -> Snapshot:
         containers=sample_containers(),
         processes=(),
         sockets=sample_sockets(),
-        coverage=Coverage(False, ProcessCounts(214, 210, 1, 3, 0), NetnsCounts(3, 2, 0, 1, 0), 4, gaps),
+        coverage=Coverage(
+            False,
+            ProcessCounts(214, 210, 1, 3, 0),
+            NetnsCounts(3, 2, 0, 1, 0, ((FoundBy.PROCESS, 2), (FoundBy.MOUNT, 1))),
+            4,
+            gaps,
+            host=(HostCount("tcp_sockets", 4, 6),),
+            visibility=Visibility(hidepid="invisible", init=False),
+            rewalk=Rewalk(1, 20, 2, 0, 0.004),
+            stale_names=("old",),
+        ),
         sources=("cgroup", "docker"),
     )

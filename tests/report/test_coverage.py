@@ -9,6 +9,7 @@ from nsagent.model.snapshot import NetnsCounts, Snapshot
 from nsagent.report.coverage import coverage_lines
 
 PTRACE = "add CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+LIMIT = "raise the limit of open files (ulimit -Hn)"
 
 
 def lines_of(
@@ -38,16 +39,54 @@ def test_a_whole_pass_says_nothing(snapshot: Snapshot) -> None:
     [
         (Gap(Stage.PROCESSES, "pid 1", "EPERM"), f"1 of 214 processes not readable (EPERM): {PTRACE}"),
         (Gap(Stage.FDS, "pid 1, pid 2", "EACCES", 2), f"2 of 214 processes not readable (EACCES): {PTRACE}"),
-        (Gap(Stage.FDS, "pid 1", "EMFILE"), "1 of 214 processes not readable (EMFILE): raise the limit of open files"),
+        (Gap(Stage.FDS, "pid 1", "EMFILE"), f"1 of 214 processes not readable (EMFILE): {LIMIT}"),
+        (Gap(Stage.FDS, "io_uring of pid 1", "EMFILE"), f"io_uring of pid 1 not read (EMFILE): {LIMIT}"),
+        (Gap(Stage.TABLES, "tcp of netns 1", "EMFILE"), f"1 read of socket tables failed (EMFILE): {LIMIT}"),
+        (
+            Gap(Stage.NETNS, "netns 1", "ENFILE"),
+            "1 of 9 netns not readable (ENFILE): raise the host's limit of open files (sysctl fs.file-max)",
+        ),
+        (Gap(Stage.FDS, "io_uring of pid 1", "EACCES"), f"io_uring of pid 1 not read (EACCES): {PTRACE}"),
         (Gap(Stage.NETNS, "pid 1", "EACCES"), f"netns of 1 of 214 processes not readable (EACCES): {PTRACE}"),
         (Gap(Stage.NETNS, "netns 1", "EPERM", 2), "2 of 9 netns not readable (EPERM): add CAP_SYS_ADMIN"),
         (Gap(Stage.NETNS, "mountinfo of pid 1", "bad row"), "mountinfo of pid 1 not read (bad row)"),
-        (Gap(Stage.PROCESSES, "threads of pid 7", "too many", 9), "threads of pid 7 not read (too many)"),
+        (
+            Gap(Stage.NETNS, "netns of sockets in no table", "EPERM", 3),
+            "netns of 3 sockets not looked up (EPERM): add CAP_NET_ADMIN",
+        ),
+        (
+            Gap(Stage.NETNS, "netns of sockets in no table", "ESRCH", 1),
+            "netns of 1 socket not looked up (ESRCH)",
+        ),
+        (Gap(Stage.PROCESSES, "threads of pid 7", "too many", 9), "9 threads of pid 7 not looked at (too many)"),
+        (Gap(Stage.PROCESSES, "threads of pid 7", "EACCES"), f"threads of pid 7 not read (EACCES): {PTRACE}"),
+        (
+            Gap(Stage.PROCESSES, "threads of pid 7, threads of pid 8", "too many", 12),
+            "12 threads of pid 7, pid 8 not looked at (too many)",
+        ),
+        (
+            Gap(Stage.PROCESSES, "hidden processes", "hidepid=invisible"),
+            "processes are hidden from this user (hidepid=invisible): run as root, or in the group of its option gid",
+        ),
+        (Gap(Stage.PROCESSES, "hidden processes", "no PID 1"), "processes are hidden from this user (no PID 1)"),
+        (Gap(Stage.PROCESSES, "/proc/sys", "subset=pid"), "/proc/sys not read (subset=pid)"),
         (Gap(Stage.TABLES, "tcp of netns 1", "EIO"), "1 read of socket tables failed (EIO)"),
+        (
+            Gap(Stage.TABLES, "tcp of netns 1", "fewer rows than the netns counts", 4),
+            "tcp of netns 1: fewer rows than the netns counts",
+        ),
+        (
+            Gap(Stage.CHECKS, "netns held open", "not closed", 2),
+            "self-check failed: netns held open: not closed",
+        ),
+        (
+            Gap(Stage.CHECKS, "netns 1", "a row stands there twice"),
+            "self-check failed: netns 1: a row stands there twice",
+        ),
         (Gap(Stage.LINKS, "netns 1", "EPERM"), "interfaces of 1 of 9 netns not readable (EPERM): add CAP_SYS_ADMIN"),
         (Gap(Stage.NAMES, "cri", "\x1b[2J\n"), "names from cri: \\x1b[2J\\x0a"),
     ],
-    ids=lambda value: value.subject + " " + value.stage if isinstance(value, Gap) else "",
+    ids=lambda value: f"{value.subject} {value.stage} {value.reason}" if isinstance(value, Gap) else "",
 )
 def test_a_gap_says_what_would_help(snapshot: Snapshot, gap: Gap, line: str) -> None:
     assert lines_of(snapshot, gap) == [line]

@@ -15,11 +15,11 @@ NETNS       NAMES   PROCESSES  SOCKETS  CONTAINERS        ENGINE     FOUND-BY
 """
 
 NETNS_REST = r"""
-COOKIE  MOUNTS                        INTERFACES
-1       -                             lo(127.0.0.1/8,::1/128)
-4101    /run/netns/web,/run/netns/w2  lo(127.0.0.1/8,::1/128) eth0@if7[host](10.0.0.2/24) v\x1b@if9
--       -                             -
-"""
+COOKIE  MOUNTS                        ROWS                   INTERFACES
+1       -                             -                      lo(127.0.0.1/8,::1/128)
+4101    /run/netns/web,/run/netns/w2  tcp:2/2,time_wait:1/?  lo(127.0.0.1/8,::1/128) eth0@if7[host](10.0.0.2/24) v\x1b@if9
+-       -                             -                      -
+"""  # noqa: E501
 
 CONTAINERS_TABLE = """
 ID            NAME  RUNTIME     IMAGE       POD            NETNS  SOURCE  VERIFIED
@@ -28,9 +28,9 @@ badcafe00000  -     -           -           -              web    cgroup  no
 """
 
 CONTAINERS_REST = r"""
-CONTAINER-NAME  POD-UID  SANDBOXED  CHAIN         LABELS
-httpd           11-22    -          -             a=é,b=\x1b
--               -        gvisor     c0ffee000000  -
+CONTAINER-NAME  POD-UID  SANDBOXED  CHAIN         ACCEPTQ  LABELS
+httpd           11-22    -          -             1/128    a=é,b=\x1b
+-               -        gvisor     c0ffee000000  0/?      -
 """
 
 
@@ -43,7 +43,7 @@ def test_the_netns_of_the_sample(snapshot: Snapshot) -> None:
 
 
 def test_the_wide_columns_of_netns(snapshot: Snapshot) -> None:
-    columns = ["cookie", "mounts", "interfaces"]
+    columns = ["cookie", "mounts", "rows", "interfaces"]
     assert "\n" + text_of(render_netns_table(snapshot, columns=columns)) == NETNS_REST
 
 
@@ -56,7 +56,7 @@ def test_the_containers_of_the_sample(snapshot: Snapshot) -> None:
 
 
 def test_the_other_columns_of_containers(snapshot: Snapshot) -> None:
-    columns = ["container_name", "pod_uid", "sandboxed", "chain", "labels"]
+    columns = ["container_name", "pod_uid", "sandboxed", "chain", "acceptq", "labels"]
     assert "\n" + text_of(render_containers_table(snapshot, columns=columns)) == CONTAINERS_REST
 
 

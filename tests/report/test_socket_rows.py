@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
+from nsagent.model.facts import HeldBy
+from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode, Tid
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -35,6 +36,13 @@ PIDS = st.builds(Pid, st.integers(1, 2**22))
 CONTAINER_IDS = st.builds(ContainerId, st.sampled_from(["a" * 64, "b" * 64]) | HOSTILE)
 ADDRESSES = st.one_of(st.ip_addresses().map(str), HOSTILE)
 ENDPOINTS = st.builds(Endpoint, ADDRESSES, st.integers(0, 65535), st.none() | ADDRESSES)
+TCP_INFOS = st.builds(
+    TcpInfo,
+    *[NUMBERS] * 2,
+    st.none() | NUMBERS,
+    *[NUMBERS] * 5,
+    *[st.none() | NUMBERS] * 5,
+)
 ROWS = st.builds(
     SocketRow,
     protocol=st.sampled_from(Protocol),
@@ -51,6 +59,8 @@ ROWS = st.builds(
     tx_queue=st.none() | st.integers(0, 2) | NUMBERS,
     cgroup_id=st.none() | NUMBERS,
     v6only=st.none() | st.booleans(),
+    mptcp=st.none() | st.booleans(),
+    tcp_info=st.none() | TCP_INFOS,
 )
 PROCESSES = st.builds(
     Process,
@@ -62,7 +72,8 @@ PROCESSES = st.builds(
     container_id=st.none() | CONTAINER_IDS,
     unit=st.none() | HOSTILE,
 )
-OWNERS = st.builds(Owner, PROCESSES, st.lists(st.builds(Fd, NUMBERS), min_size=1, max_size=3).map(tuple))
+FDS = st.lists(st.builds(Fd, NUMBERS), min_size=1, max_size=3).map(tuple)
+OWNERS = st.builds(Owner, PROCESSES, FDS, st.none() | st.builds(Tid, NUMBERS), st.sampled_from(HeldBy))
 VERDICTS = st.builds(
     Verdict,
     kind=st.sampled_from(VerdictKind),
@@ -78,7 +89,7 @@ SOCKETS = st.builds(
     container_id=st.none() | CONTAINER_IDS,
     attribution=st.sampled_from(Attribution),
     confidence=st.sampled_from(Confidence),
-    flags=st.lists(st.sampled_from(Flag), max_size=1).map(tuple),
+    flags=st.lists(st.sampled_from(Flag), max_size=3).map(tuple),
     verdict=st.none() | VERDICTS,
 )
 CONTAINERS = st.builds(
@@ -141,18 +152,76 @@ def plain_owner(owner: Owner) -> dict[str, object]:
         "netns": process.netns,
         "container_id": told_or_none(process.container_id),
         "unit": told_or_none(process.unit),
+        "tid": owner.tid,
+        "held_by": owner.held_by.value,
     }
+
+
+def plain_tcp_info(told: TcpInfo | None) -> dict[str, object] | None:
+    if told is None:
+        return None
+    return {
+        "rtt_us": told.rtt_us,
+        "rtt_variation_us": told.rtt_variation_us,
+        "min_rtt_us": told.min_rtt_us,
+        "retransmits": told.retransmits,
+        "total_retransmits": told.total_retransmits,
+        "lost": told.lost,
+        "congestion_window": told.congestion_window,
+        "mss": told.mss,
+        "bytes_sent": told.bytes_sent,
+        "bytes_acked": told.bytes_acked,
+        "bytes_received": told.bytes_received,
+        "bytes_retransmitted": told.bytes_retransmitted,
+        "delivery_rate_bytes_per_second": told.delivery_rate_bytes_per_second,
+    }
+
+
+def plain_accept_queue(container: Container, sockets: Sequence[OwnedSocket]) -> dict[str, object] | None:
+    """Of the container's TCP listeners, the first of the fullest."""
+    held = [
+        socket
+        for socket in sockets
+        if (socket.row.protocol.value, socket.row.state.value) == ("tcp", "listen")
+        and (socket.container_id, socket.attribution.value) == (container.id, "fd")
+    ]
+    limits = [socket.row.tx_queue for socket in held]
+    fullest: OwnedSocket | None = None
+    for socket in held:
+        if socket.row.rx_queue and (fullest is None or fullness(socket) > fullness(fullest)):
+            fullest = socket
+    return (
+        {
+            "listeners": len(held),
+            "used": sum(socket.row.rx_queue or 0 for socket in held),
+            "limit": None if None in limits else sum(limit or 0 for limit in limits),
+            "fullest": fullest
+            and {
+                "netns": fullest.netns,
+                "local": plain_endpoint(fullest.row.local),
+                "used": fullest.row.rx_queue,
+                "limit": fullest.row.tx_queue,
+            },
+        }
+        if held
+        else None
+    )
+
+
+def fullness(socket: OwnedSocket) -> tuple[float, int]:
+    used, limit = socket.row.rx_queue or 0, socket.row.tx_queue
+    return (0 if limit is None else used / (limit + 1), used)
 
 
 def plain_row(socket: OwnedSocket) -> dict[str, object]:
     row = socket.row
-    listens = (row.protocol.value, row.state.value) == ("tcp", "listen")
+    listens = (row.protocol.value, row.state.value) in (("tcp", "listen"), ("sctp", "listen"))
     return {
         "netns": socket.netns,
         "protocol": row.protocol.value,
         "family": row.family.value,
         "mapped": row.mapped,
-        "mptcp": None,
+        "mptcp": row.mptcp,
         "state": row.state.value,
         "local": plain_endpoint(row.local),
         "remote": plain_endpoint(row.remote),
@@ -165,7 +234,7 @@ def plain_row(socket: OwnedSocket) -> dict[str, object]:
         "accept_queue": {"used": row.rx_queue, "limit": row.tx_queue} if listens else None,
         "v6only": row.v6only,
         "cgroup_id": row.cgroup_id,
-        "tcp_info": None,
+        "tcp_info": plain_tcp_info(row.tcp_info),
         "owners": [plain_owner(owner) for owner in socket.owners],
         "container_id": told_or_none(socket.container_id),
         "attribution": socket.attribution.value,
@@ -175,7 +244,7 @@ def plain_row(socket: OwnedSocket) -> dict[str, object]:
     }
 
 
-def plain_container(container: Container) -> dict[str, object]:
+def plain_container(container: Container, sockets: Sequence[OwnedSocket]) -> dict[str, object]:
     plain: dict[str, object] = {"id": told(container.id), "name": told_or_none(container.name)}
     if container.container_name is not None:
         plain["container_name"] = told(container.container_name)
@@ -193,6 +262,7 @@ def plain_container(container: Container) -> dict[str, object]:
         "namespace": told_or_none(pod.kube_namespace),
         "uid": told_or_none(pod.uid),
     }
+    plain["accept_queue"] = plain_accept_queue(container, sockets)
     return plain
 
 
@@ -214,7 +284,7 @@ def test_a_row_of_the_document_is_the_text_that_json_dumps_writes(
 def test_a_line_has_a_type_and_the_container_around_the_row(
     snapshot: Snapshot, sockets: list[OwnedSocket], containers: list[Container]
 ) -> None:
-    known: dict[str | None, Any] = {container.id: plain_container(container) for container in containers}
+    known: dict[str | None, Any] = {container.id: plain_container(container, sockets) for container in containers}
     lines = socket_lines(
         render_jsonl(replace(snapshot, sockets=tuple(sockets), containers=tuple(containers))), '{"type": "socket"'
     )
@@ -232,4 +302,4 @@ def test_the_document_parses_to_the_values_of_the_snapshot(
     document = json.loads(text)
     assert text.isascii()
     assert document["sockets"] == [plain_row(socket) for socket in sockets]
-    assert document["containers"] == [plain_container(container) for container in containers]
+    assert document["containers"] == [plain_container(container, sockets) for container in containers]

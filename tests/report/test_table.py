@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from nsagent.errors import UsageError
-from nsagent.model.snapshot import Snapshot
-from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS
+from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.snapshot import ChargedTo, Snapshot, Verdict, VerdictKind
+from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
 from nsagent.report.table import render_table
 
 TABLE = r"""
@@ -21,13 +22,23 @@ host        tcp    syn_recv     [2001:db8::1]:443  [2001:db8::2]:6000  -        
 """  # noqa: E501
 
 REST = """
-FDS    UID  INODE  COOKIE  RXQ  TXQ  ACCEPTQ  CGROUP-ID  VERDICT    CONFIDENCE  FLAGS           RUNTIME     IMAGE
-3+9,3  0    7732   4099    -    -    1/128    44         -          exact       -               containerd  shop/web:1
-12     33   7740   4100    5    7    -        44         -          exact       -               containerd  shop/web:1
--      -    -      4101    0    0    -        -          time_wait  none        -               -           -
-6      0    8000   -       0    0    -        -          -          exact       -               -           -
-3      0    8001   -       -    -    0/?      -          -          exact       netns_mismatch  -           -
--      -    -      -       0    0    -        -          syn_recv   none        -               -           -
+FDS         UID  INODE  COOKIE  RXQ  TXQ  ACCEPTQ  CGROUP-ID  VERDICT    CONFIDENCE  FLAGS           RUNTIME     IMAGE
+3+9,3       0    7732   4099    -    -    1/128    44         -          exact       -               containerd  shop/web:1
+12          33   7740   4100    5    7    -        44         -          exact       -               containerd  shop/web:1
+-           -    -      4101    0    0    -        -          time_wait  none        -               -           -
+io_uring:6  0    8000   -       0    0    -        -          -          exact       -               -           -
+3           0    8001   -       -    -    0/?      -          -          exact       netns_mismatch  -           -
+-           -    -      -       0    0    -        -          syn_recv   none        -               -           -
+"""  # noqa: E501
+
+MORE = """
+TID      CHARGED                ATTRIBUTION  MPTCP  RTT          RETRANS  CWND  SENT  RECEIVED
+-        -                      fd           -      -            -        -     -     -
+101/105  -                      fd           mptcp  1.234/0.056  1/5      10    3000  70
+-        pid:100 container:web  none         -      -            -        -     -     -
+-        -                      fd           -      -            -        -     -     -
+-        -                      fd           -      -            -        -     -     -
+-        -                      none         -      -            -        -     -     -
 """
 
 
@@ -63,6 +74,31 @@ def test_the_other_columns_of_the_sample(snapshot: Snapshot) -> None:
     assert text_of(render_table(snapshot, columns=names)) == REST.removeprefix("\n")
 
 
+def test_the_columns_of_threads_charges_and_tcp_info(snapshot: Snapshot) -> None:
+    names = MORE.split("\n")[1].lower().split()
+    assert text_of(render_table(snapshot, columns=names)) == MORE.removeprefix("\n")
+
+
+@pytest.mark.parametrize(
+    ("charged_to", "cell"),
+    [
+        (ChargedTo(Pid(100), None), "pid:100"),
+        (ChargedTo(None, ContainerId("c0ffee" + "0" * 58)), "container:web"),
+        (ChargedTo(None, None), "-"),
+        (None, "-"),
+    ],
+)
+def test_a_charge_names_what_is_known_of_it(snapshot: Snapshot, charged_to: ChargedTo | None, cell: str) -> None:
+    socket = snapshot.sockets[2]._replace(verdict=Verdict(VerdictKind.TIME_WAIT, charged_to, "closed"))
+    assert lines_of(replace(snapshot, sockets=(socket,)), ["charged"], headers=False) == [cell]
+
+
+def test_wide_shows_tcp_info_only_where_a_row_has_it(snapshot: Snapshot) -> None:
+    without = replace(snapshot, sockets=snapshot.sockets[2:])
+    assert wide_columns(snapshot) == (*WIDE_COLUMNS, "rtt", "retrans", "cwnd", "sent", "received")
+    assert wide_columns(without) == WIDE_COLUMNS
+
+
 def test_without_headers_the_first_line_is_a_row(snapshot: Snapshot) -> None:
     assert lines_of(snapshot, ["proto"], headers=False) == ["tcp", "tcp", "tcp", "udp", "tcp", "tcp"]
 
@@ -80,7 +116,7 @@ def test_every_wide_column_exists() -> None:
 
 
 def test_an_unknown_column_is_named_with_near_names(snapshot: Snapshot) -> None:
-    with pytest.raises(UsageError, match=r"no column 'comand'; near names: command \(columns: netns, proto, "):
+    with pytest.raises(UsageError, match=r"no column 'comand'; near names: command, cwnd \(columns: netns, proto, "):
         render_table(snapshot, columns=["pid", "comand"])
 
 

@@ -76,6 +76,7 @@ NETNS = st.builds(
     tables=many(TABLES),
     closed=st.frozensets(NUMBERS.map(SocketInode), max_size=3),
     unsettled=st.frozensets(NUMBERS.map(SocketInode), max_size=3),
+    mptcp_counted=st.none() | COUNTS,
     interface_names=many(st.tuples(COUNTS, TEXT)),
     interfaces=st.none() | many(INTERFACES),
 )

@@ -17,11 +17,12 @@ from nsagent.model.snapshot import (
     Netns,
     OwnedSocket,
     Owner,
+    RowCount,
     Snapshot,
+    Verdict,
     VerdictKind,
 )
 from nsagent.scan.attribute import attribute
-from nsagent.scan.verdicts import VERDICTS
 from tests.kernel.diag_message import make_message
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.kernel.rows import TCP_ROWS, as_text_shows, four, make_row, read_recorded
@@ -69,7 +70,7 @@ def test_a_row_belongs_to_the_process_with_an_fd_on_its_inode() -> None:
 def test_a_row_that_nobody_holds_has_no_owner_and_a_reason() -> None:
     snapshot = attribute(facts([reading(10, {3: 8})], [netns(tcp_text(listen_row(80, 7)))]))
     row = as_text_shows(make_row(SocketState.LISTEN, four(80), inode=7))
-    verdict = VERDICTS[VerdictKind.UNKNOWN]
+    verdict = Verdict(VerdictKind.UNKNOWN, None, "no process was seen to hold it")
     assert snapshot.sockets == (
         OwnedSocket(HOST_NETNS, row, None, (), None, Attribution.NONE, Confidence.NONE, (), verdict),
     )
@@ -260,6 +261,7 @@ def test_a_netns_counts_its_processes_and_names_their_containers() -> None:
             processes=2,
             containers=(ContainerId(WEB_ID),),
             interfaces=(loopback,),
+            rows=(RowCount("tcp", 0, 0), RowCount("time_wait", 0, 0), RowCount("udp", 0, 0)),
         ),
     )
 

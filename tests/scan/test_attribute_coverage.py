@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from nsagent.model.facts import Facts, Gap, ProcessCounts, Stage
-from nsagent.model.net import SocketState
-from nsagent.model.snapshot import Coverage, NetnsCounts, VerdictKind
-from nsagent.scan.attribute import attribute, merge_gaps
+from nsagent.model.facts import Facts, FoundBy, Gap, ProcessCounts, Rewalk, Stage, Visibility
+from nsagent.model.ids import ContainerId
+from nsagent.model.net import Protocol, SocketState
+from nsagent.model.snapshot import Coverage, HostCount, NetnsCounts, RowCount, VerdictKind
+from nsagent.scan.attribute import attribute
+from nsagent.scan.coverage import check_owners, merge_gaps
 from tests.kernel.diag_message import make_message
+from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.scan.facts import (
     BARE,
+    LOOPBACK,
     WEB_NETNS,
     diag_table,
     facts,
@@ -28,7 +32,7 @@ def test_a_pass_that_saw_everything_is_complete() -> None:
     assert attribute(given).coverage == Coverage(
         complete=True,
         processes=ProcessCounts(1, 1, 0, 0, 0),
-        netns=NetnsCounts(2, 1, 1, 0, 0),
+        netns=NetnsCounts(2, 1, 1, 0, 0, ((FoundBy.PROCESS, 2),)),
         socket_fds_unlisted=0,
         gaps=(),
     )
@@ -54,7 +58,7 @@ def test_a_pass_is_complete_unless_something_but_a_name_was_not_seen(changed: Fa
 
 def test_netns_are_counted_by_how_they_fared() -> None:
     given = [netns(), netns(inode=2, empty=True), netns(inode=3, engine=None), netns(inode=4)]
-    assert attribute(facts([], given)).coverage.netns == NetnsCounts(4, 2, 1, 1, 0)
+    assert attribute(facts([], given)).coverage.netns == NetnsCounts(4, 2, 1, 1, 0, ((FoundBy.PROCESS, 4),))
 
 
 def test_damage_is_a_gap_that_names_the_table_and_the_other_rows_survive() -> None:
@@ -104,3 +108,77 @@ def test_a_subject_that_failed_twice_alike_is_named_once() -> None:
 def test_gaps_of_other_stages_or_reasons_stay_apart_in_their_order() -> None:
     gaps = (Gap(Stage.FDS, "pid 1", "EIO"), Gap(Stage.NETNS, "pid 1", "EIO"), Gap(Stage.FDS, "pid 1", "EACCES"))
     assert merge_gaps(gaps) == gaps
+
+
+SOCKSTAT = """sockets: used 9
+TCP: inuse 1 orphan 2 tw 4 alloc 30 mem 3
+UDP: inuse 0 mem 0
+UDPLITE: inuse 0
+RAW: inuse 0
+TCP6: inuse 1
+UDP6: inuse 1
+"""
+
+
+def test_the_rows_of_a_netns_stand_beside_what_it_counts_itself() -> None:
+    rows = tcp_text(listen_row(80, 7), text_row(f"{LOOPBACK}:0050", f"{LOOPBACK}:C350", 6, 0))
+    (one,) = attribute(facts([], [replace(netns(rows), sockstat=SOCKSTAT)])).netns
+    assert one.rows == (RowCount("tcp", 1, 2), RowCount("time_wait", 1, 4), RowCount("udp", 0, 1))
+
+
+def test_a_netns_that_was_not_read_has_no_count_of_rows() -> None:
+    (one,) = attribute(facts([], [replace(netns(engine=None), sockstat=SOCKSTAT)])).netns
+    assert one.rows == ()
+
+
+def test_damaged_counters_are_not_known() -> None:
+    (one,) = attribute(facts([], [replace(netns(), sockstat="rubbish")])).netns
+    assert {row.counted for row in one.rows} == {None}
+
+
+def test_host_wide_counters_stand_beside_the_sum_over_all_netns() -> None:
+    both = [
+        replace(netns(tcp_text(listen_row(80, 7))), sockstat=SOCKSTAT),
+        replace(netns(tcp_text(listen_row(80, 8)), inode=WEB_NETNS), sockstat=SOCKSTAT),
+    ]
+    assert attribute(facts([], both)).coverage.host == (HostCount("tcp_sockets", 2, 30), HostCount("tcp_orphans", 0, 2))
+
+
+def test_a_row_that_stands_in_a_netns_twice_is_a_broken_check() -> None:
+    snapshot = attribute(facts([], [netns(tcp_text(listen_row(80, 7)), tcp_text(listen_row(80, 7)))]))
+    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, f"netns {HOST_NETNS}", "a row stands there twice"),)
+    assert not snapshot.coverage.complete
+
+
+def test_a_socket_that_stands_in_two_netns_is_a_broken_check() -> None:
+    both = [netns(tcp_text(listen_row(80, 7))), netns(tcp_text(listen_row(80, 7)), inode=WEB_NETNS)]
+    snapshot = attribute(facts([], both))
+    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, f"netns {WEB_NETNS}", "a socket stands in another netns too"),)
+
+
+def test_processes_whose_counts_do_not_add_up_are_a_broken_check() -> None:
+    snapshot = attribute(replace(BARE, process_counts=ProcessCounts(5, 4, 0, 0, 0)))
+    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, "processes", "their counts do not add up"),)
+    assert not snapshot.coverage.complete
+
+
+def test_a_socket_with_the_container_of_nobody_who_holds_it_is_a_broken_check() -> None:
+    (socket,) = attribute(facts([reading(10, {3: 7})], [netns(tcp_text(listen_row(80, 7)))])).sockets
+    assert check_owners([socket]) == []
+    assert check_owners([socket._replace(container_id=ContainerId("x"))]) == [
+        Gap(Stage.CHECKS, "owners of rows", "not those of its container")
+    ]
+
+
+def test_a_row_without_owner_and_without_verdict_is_a_broken_check() -> None:
+    (socket,) = attribute(facts([], [netns(tcp_text(listen_row(80, 7)))])).sockets
+    assert len(check_owners([socket._replace(verdict=None)])) == 1
+
+
+def test_how_far_the_pass_looked_is_part_of_the_coverage() -> None:
+    rewalk = Rewalk(2, 30, 0, 1, 0.5)
+    visibility = Visibility("invisible", "pid", init=False)
+    given = replace(BARE, rewalk=rewalk, visibility=visibility, stale_names=("old",), protocols=(Protocol.RAW,))
+    coverage = attribute(given).coverage
+    assert (coverage.rewalk, coverage.visibility, coverage.stale_names) == (rewalk, visibility, ("old",))
+    assert coverage.protocols == (Protocol.RAW,)

@@ -2,10 +2,22 @@
 
 import pytest
 
+from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.model.net import Protocol
-from nsagent.scan.plan import MAX_ROUNDS, plan_next_round, plan_protocols
+from nsagent.scan.plan import (
+    MAX_ROUNDS,
+    TablesWanted,
+    list_counters,
+    needs_counts,
+    plan_counted,
+    plan_next_round,
+    plan_protocols,
+    read_counters,
+)
 
 BOTH = (Protocol.TCP, Protocol.UDP)
+ALL = TablesWanted(frozenset(Protocol))
+COUNTS = {"PING": 0, "PINGv6": 0, "PACKET": 0, "NETLINK": 0, "AF_VSOCK": 0, "TCP": 5}
 
 
 def sockstat(tcp: int = 0, tw: int = 0, udp: int = 0, tcp6: int | None = 0, udp6: int | None = 0) -> str:
@@ -51,6 +63,72 @@ def test_a_table_is_read_if_one_of_its_counters_is_not_zero(text: str, expected:
 )
 def test_every_table_is_read_where_the_counters_do_not_say(text: str | None) -> None:
     assert plan_protocols(text) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("UDPLITE: inuse 0\nRAW: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n", ()),
+        ("UDPLITE: inuse 1\nRAW: inuse 0\n", (Protocol.UDPLITE,)),
+        ("UDPLITE: inuse 0\nUDPLITE6: inuse 1\nRAW: inuse 0\n", (Protocol.UDPLITE,)),
+        ("UDPLITE: inuse 0\nRAW: inuse 1\n", (Protocol.RAW,)),
+        ("UDPLITE: inuse 0\nRAW: inuse 0\nRAW6: inuse 1\n", (Protocol.RAW,)),
+        ("RAW: inuse 0\n", (Protocol.UDPLITE,)),
+    ],
+    ids=["none", "udplite", "udplite6", "raw", "raw6", "no counter"],
+)
+def test_udplite_and_raw_are_read_by_their_own_counters(lines: str, expected: tuple[Protocol, ...]) -> None:
+    text = "TCP: inuse 0 tw 0\nUDP: inuse 0\n" + lines
+    wanted = TablesWanted(frozenset((Protocol.UDPLITE, Protocol.RAW)))
+    assert plan_protocols(text, wanted) == expected
+
+
+def test_what_no_counter_of_sockstat_has_is_always_read() -> None:
+    planned = plan_protocols(sockstat().replace("RAW: inuse 7", "UDPLITE: inuse 0\nRAW: inuse 0"), ALL)
+    assert set(planned) == {Protocol.ICMP, Protocol.SCTP, Protocol.PACKET, Protocol.NETLINK, Protocol.VSOCK}
+
+
+def test_what_is_not_wanted_is_not_read() -> None:
+    assert plan_protocols(sockstat(tcp=1, udp=1), TablesWanted(frozenset((Protocol.UDP,)))) == (Protocol.UDP,)
+
+
+def test_tcp_comes_first() -> None:
+    assert plan_protocols(None, ALL)[0] is Protocol.TCP
+
+
+def test_a_deep_pass_reads_tcp_whatever_is_counted() -> None:
+    assert plan_protocols(sockstat(), TablesWanted(deep=True)) == (Protocol.TCP,)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (None, set(Protocol)),
+        (COUNTS, set(Protocol) - {Protocol.ICMP, Protocol.PACKET, Protocol.SCTP}),
+        (COUNTS | {"PINGv6": 1}, set(Protocol) - {Protocol.PACKET, Protocol.SCTP}),
+        (COUNTS | {"PACKET": 1, "PING": -1}, set(Protocol) - {Protocol.SCTP}),
+        (COUNTS | {"SCTPv6": 1}, set(Protocol) - {Protocol.ICMP, Protocol.PACKET}),
+    ],
+)
+def test_ping_packet_and_sctp_sockets_are_read_by_their_counts(
+    counts: dict[str, int] | None, expected: set[Protocol]
+) -> None:
+    assert set(plan_counted(tuple(Protocol), counts)) == expected
+
+
+def test_counts_are_needed_for_what_they_decide_alone() -> None:
+    needed = {protocol for protocol in Protocol if needs_counts([protocol])}
+    assert needed == {Protocol.ICMP, Protocol.PACKET, Protocol.SCTP}
+
+
+def test_the_least_rows_of_tcp_are_both_families_and_time_wait() -> None:
+    counters = parse_sockstat(sockstat(tcp=3, tcp6=4, tw=5, udp=6, udp6=7))
+    assert list_counters(Protocol.TCP, counters) == (3, 4, 5)
+    assert list_counters(Protocol.UDP, counters) == (6, 7)
+
+
+def test_without_counters_no_row_is_expected() -> None:
+    assert sum(list_counters(Protocol.TCP, read_counters(None))) == 0
 
 
 def test_there_is_no_round_for_nothing() -> None:

@@ -2,14 +2,18 @@
 
 import pytest
 
+from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
-from nsagent.scan.verdicts import VERDICTS, judge_ownerless
+from nsagent.scan.verdicts import REASONS, Evidence, judge_ownerless
 from tests.kernel.rows import CONNECTIONS, LATE_ORPHAN, LISTENERS, ORPHAN, four, make_row
 
 TIME_WAIT = next(row for row in CONNECTIONS if row.state is SocketState.TIME_WAIT)
 SYN_RECV = next(row for row in CONNECTIONS if row.state is SocketState.SYN_RECV)
 WAITING = next(row for row in CONNECTIONS if row.state is SocketState.ESTABLISHED and not row.inode)
+LISTENER = LISTENERS[0]._replace(uid=0)
+UDP = make_row(SocketState.CLOSE, four(4789), protocol=Protocol.UDP, inode=9, uid=0)
+THOROUGH = Evidence(thorough=True)
 
 
 @pytest.mark.parametrize(
@@ -24,27 +28,40 @@ WAITING = next(row for row in CONNECTIONS if row.state is SocketState.ESTABLISHE
         (ORPHAN._replace(state=SocketState.FIN_WAIT2), VerdictKind.ORPHAN),
         (ORPHAN._replace(state=SocketState.LAST_ACK), VerdictKind.ORPHAN),
         (ORPHAN._replace(state=SocketState.CLOSING), VerdictKind.ORPHAN),
+        (make_row(SocketState.CLOSE, four(0, "route"), protocol=Protocol.NETLINK, inode=9), VerdictKind.KERNEL),
     ],
 )
-@pytest.mark.parametrize("denied", [False, True])
-def test_a_row_without_inode_tells_by_its_state_whoever_was_denied(
-    row: SocketRow, kind: VerdictKind, denied: bool
+@pytest.mark.parametrize("evidence", [THOROUGH, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
+def test_a_row_that_no_process_can_hold_tells_by_its_state_whatever_else_is_known(
+    row: SocketRow, kind: VerdictKind, evidence: Evidence
 ) -> None:
-    assert judge_ownerless(row, denied=denied) == VERDICTS[kind]
+    assert judge_ownerless(row, evidence) is kind
 
 
 @pytest.mark.parametrize(
-    "row", [LISTENERS[0], make_row(SocketState.CLOSE, four(53), protocol=Protocol.UDP, inode=9, uid=1000)]
+    ("evidence", "kind"),
+    [
+        (Evidence(), VerdictKind.UNKNOWN),
+        (THOROUGH, VerdictKind.KERNEL),
+        (Evidence(thorough=True, in_flight=1), VerdictKind.IN_FLIGHT),
+        (Evidence(hidden=True), VerdictKind.HIDDEN),
+        (Evidence(hidden=True, in_flight=1), VerdictKind.IN_FLIGHT),
+        (Evidence(hidden_here=True, hidden=True, in_flight=1), VerdictKind.HIDDEN),
+        (Evidence(thorough=True, unsettled={SocketInode(9)}), VerdictKind.VANISHED),
+        (Evidence(thorough=True, unsettled={SocketInode(8)}), VerdictKind.KERNEL),
+        (Evidence(kernel_made={SocketInode(9)}), VerdictKind.KERNEL),
+        (Evidence(kernel_made={SocketInode(9)}, in_flight=1, hidden=True), VerdictKind.KERNEL),
+        (Evidence(kernel_made={SocketInode(9)}, hidden_here=True), VerdictKind.HIDDEN),
+    ],
 )
-@pytest.mark.parametrize(("denied", "kind"), [(False, VerdictKind.UNKNOWN), (True, VerdictKind.HIDDEN)])
-def test_a_row_with_an_inode_is_hidden_where_processes_were_denied(
-    row: SocketRow, denied: bool, kind: VerdictKind
-) -> None:
-    assert judge_ownerless(row, denied=denied) == VERDICTS[kind]
+def test_a_row_with_an_inode_is_judged_by_what_the_pass_could_see(evidence: Evidence, kind: VerdictKind) -> None:
+    assert judge_ownerless(UDP, evidence) is kind
+
+
+def test_a_socket_of_an_ordinary_user_is_not_taken_for_the_kernels() -> None:
+    assert judge_ownerless(LISTENER._replace(uid=1000), THOROUGH) is VerdictKind.UNKNOWN
 
 
 @pytest.mark.parametrize("kind", VerdictKind)
-def test_every_kind_has_a_sentence_of_its_own_and_charges_nobody(kind: VerdictKind) -> None:
-    verdict = VERDICTS[kind]
-    assert (verdict.kind, verdict.charged_to) == (kind, None)
-    assert [other for other in VERDICTS.values() if other.reason == verdict.reason] == [verdict]
+def test_every_kind_has_a_sentence_of_its_own(kind: VerdictKind) -> None:
+    assert [other for other, reason in REASONS.items() if reason == REASONS[kind]] == [kind]

@@ -1,4 +1,4 @@
-"""NETLINK_SOCK_DIAG for inet sockets: requests, and the rows of a dump.
+"""NETLINK_SOCK_DIAG for inet sockets: the rows of a dump.
 
 A raw table is the messages of a dump one after the other, with their netlink headers, in the
 byte order of the machine whose kernel wrote them.
@@ -9,104 +9,115 @@ Source: sock_diag(7), include/uapi/linux/inet_diag.h, net/ipv4/inet_diag.c inet_
 import struct
 from collections.abc import Callable, Container
 from operator import itemgetter
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+from socket import AF_INET, AF_INET6
 from typing import Any, Final, NamedTuple
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
-from nsagent.kernel.formats.row_place import RowPlace
-from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
+from nsagent.kernel.formats.row_place import RowPlace, UnheldRows
+from nsagent.kernel.formats.socket_state import (
+    NO_CONNECTION,
+    SCTP_ASSOCIATION_STATES,
+    SOCKET_STATES,
+    is_mini_socket,
+)
+from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
 
-TCPDIAG_GETSOCK: Final = 18
-SOCK_DIAG_BY_FAMILY: Final = 20
-
-ALL_STATES: Final = 0x1FFF
-"""Every state of include/net/tcp_states.h but bound_inactive, which makes the kernel walk one more table."""
-LISTEN_ONLY: Final = 1 << 10
-
-NUMBERS: Final = {Protocol.TCP: IPPROTO_TCP, Protocol.UDP: IPPROTO_UDP}
-"""The IPPROTO numbers by which tables are dumped."""
-
-_ATTRIBUTE_PROTOCOL = 3
+_ATTRIBUTE_INFO = 2
 _ATTRIBUTE_SKV6ONLY = 11
+_ATTRIBUTE_PEERS = 13
 _ATTRIBUTE_CGROUP_ID = 21
+_ATTRIBUTE_SOCKOPT = 22
 
 _PAYLOADS = {(_ATTRIBUTE_CGROUP_ID, 12): "Q", (_ATTRIBUTE_SKV6ONLY, 5): "B"}
-"""The attributes whose value a row keeps, by type and length, as a struct format."""
+"""Attributes of one length whose value a row keeps, by type and length, as a struct format."""
+
+_MC_LOOP: Final[dict[ByteOrder, int]] = {"little": 0x10, "big": 0x08}
+"""The bit mc_loop in the first byte of struct inet_diag_sockopt: bit-fields follow the byte order."""
 
 ROW_BYTES: Final = 16 + 72
 """A netlink header and struct inet_diag_msg: a row without its attributes."""
 
+_ATTRIBUTE_HEADERS: Final = {"<": struct.Struct("<HH"), ">": struct.Struct(">HH")}
+_UIDS: Final = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
+
 _new = tuple.__new__
 
 
-def encode_dump_both(protocol: int, states: int = ALL_STATES) -> bytes:
-    """Payload of the TCPDIAG_GETSOCK that dumps IPv4 and IPv6 in one walk of the kernel's tables.
+def list_unheld(data: bytes, held: Container[int], listed: set[int], byteorder: ByteOrder) -> UnheldRows:
+    """The rows of a raw table that some fd should hold and none in `held` does, all ifindexes and cgroup ids it names.
 
-    The header's family is ignored there. Kernels before 5.9 do not know the protocol attribute
-    and answer with TCP rows.
+    Adds every inode to `listed`. Costs about 0.15 us a row, and 0.3 us more for a row it lists.
+    Stops at a damaged length, which decode_table reports.
     """
-    request = struct.pack("=BBBB48xII", AF_INET, 0, 0, 0, states, 0)
-    if protocol != IPPROTO_TCP:
-        request += struct.pack("=HHI", 8, _ATTRIBUTE_PROTOCOL, protocol)
-    return request
-
-
-def encode_dump_family(family: int, protocol: int, states: int = ALL_STATES) -> bytes:
-    """Payload of the SOCK_DIAG_BY_FAMILY that dumps one family: for kernels before 5.9."""
-    return struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
-
-
-def encode_lookup(data: bytes, place: RowPlace, protocol: int) -> bytes:
-    """Payload of the SOCK_DIAG_BY_FAMILY that asks for the very socket of a TCP row, by tuple and cookie.
-
-    The kernel answers with the row, or ENOENT when the socket is gone. Not for listeners that
-    share their port: it may find another of the group.
-    """
-    message = place.offset + 16
-    return struct.pack("=BBBBI", data[message], protocol, 0, 0, ALL_STATES) + data[message + 4 : message + 52]
-
-
-def list_unheld(
-    data: bytes, held: Container[int], listed: set[int], byteorder: ByteOrder
-) -> tuple[list[RowPlace], set[int]]:
-    """The rows of a raw table that some fd should hold and none in `held` does, and all ifindexes it names.
-
-    Adds every inode to `listed`. Costs about 0.3 us a row. Stops at a damaged length, which
-    decode_table reports.
-    """
-    unheld: list[RowPlace] = []
+    places: list[RowPlace] = []
     interfaces: set[int] = set()
-    offset, view = 0, memoryview(data)
+    cgroup_ids: set[int] = set()
+    offset, view, order = 0, memoryview(data), _order(byteorder)
+    read_uid = _UIDS[order].unpack_from
+    strides: dict[int, _Stride] = {}
     while len(data) - offset >= ROW_BYTES:
         length = int.from_bytes(data[offset : offset + 4], byteorder)
         size = (length + 3) & ~3
         count = (len(data) - offset) // size if length >= ROW_BYTES else 0
         if not count:
             break
-        # nlmsg_len, idiag_state, idiag_if, idiag_uid and idiag_inode of struct inet_diag_msg.
-        layout = struct.Struct(f"{_order(byteorder)}I13xB38xI20xII{size - ROW_BYTES}x")
-        for row_length, state, interface, uid, inode in layout.iter_unpack(view[offset : offset + count * size]):
+        stride = strides.get(length)
+        if stride is None or data[offset + stride.place : offset + stride.place + len(stride.header)] != stride.header:
+            stride = strides[length] = _learn_stride(data, offset, length, order)
+        last = None
+        for row_length, interface, inode, mark in stride.struct.iter_unpack(view[offset : offset + count * size]):
             if row_length != length:
                 break
+            if mark != last:  # Most rows are of the cgroup of the row before.
+                if mark[:4] != stride.header:
+                    break
+                if len(mark) > 4:
+                    cgroup_ids.add(int.from_bytes(mark[4:], byteorder))
+                last = mark
             listed.add(inode)
-            if inode and inode not in held:
-                unheld.append(RowPlace(offset, SocketInode(inode), uid, state == 10))
+            if inode not in held and inode:
+                # idiag_uid and idiag_state of struct inet_diag_msg: of so few rows that they are not unpacked above.
+                places.append(_new(RowPlace, (offset, inode, read_uid(data, offset + 80)[0], data[offset + 17] == 10)))
             if interface:
                 interfaces.add(interface)
             offset += size
-    return unheld, interfaces
+    return UnheldRows(places, interfaces, cgroup_ids)
 
 
-def decode_table(data: bytes, protocol: Protocol, byteorder: ByteOrder) -> tuple[list[SocketRow], list[FormatError]]:
+def list_without_multicast_loop(data: bytes, byteorder: ByteOrder) -> set[SocketInode]:
+    """The inodes of rows whose socket does not send its multicast to itself.
+
+    The kernel's own tunnel sockets are made so (net/ipv4/udp_tunnel_core.c setup_udp_tunnel_sock());
+    what a program opens does, unless it says otherwise. A row that does not tell (Linux before
+    5.10, mini-sockets) is not among them. Stops at a damaged length, which decode_table reports.
+    """
+    without: set[SocketInode] = set()
+    offset, order, bit = 0, _order(byteorder), _MC_LOOP[byteorder]
+    while len(data) - offset >= ROW_BYTES:
+        length = int.from_bytes(data[offset : offset + 4], byteorder)
+        if length < ROW_BYTES or offset + length > len(data):
+            break
+        place = _find_attribute(data, offset, length, _ATTRIBUTE_SOCKOPT, order)
+        if place and place + 5 <= length and not data[offset + place + 4] & bit:
+            without.add(SocketInode(int.from_bytes(data[offset + 84 : offset + 88], byteorder)))
+        offset += (length + 3) & ~3
+    return without
+
+
+def decode_table(
+    data: bytes, protocol: Protocol, byteorder: ByteOrder, *, mptcp: bool | None = None
+) -> tuple[list[SocketRow], list[FormatError]]:
     """All rows of a raw table, each once, and one error for each damaged one.
+
+    `mptcp` is what every row says of it: the table itself does not tell.
 
     A damaged length hides the rest of the table: one error. A row is known by its cookie together
     with its inode and tuple (an accepted MPTCP subflow has the cookie of its listener).
     """
-    decoder = _Decoder(protocol, byteorder)
+    decoder = _Decoder(protocol, byteorder, mptcp=mptcp)
     offset = 0
     while offset < len(data):
         length = int.from_bytes(data[offset : offset + 4], byteorder)
@@ -114,15 +125,24 @@ def decode_table(data: bytes, protocol: Protocol, byteorder: ByteOrder) -> tuple
             decoder.errors.append(FormatError("an inet_diag message", data[offset : offset + ROW_BYTES]))
             break
         offset = decoder.decode_run(data, offset, length)
-    return decoder.rows, decoder.errors
+    rows = decoder.rows
+    if protocol is Protocol.TCP and decoder.has_closed:
+        rows = [_name_bound(row) if row.state is SocketState.CLOSE else row for row in rows]
+    return rows, decoder.errors
+
+
+def _name_bound(row: SocketRow) -> SocketRow:
+    """A TCP row that says CLOSE: bound and idle, or a connection that closed while it was dumped, which has a peer."""
+    return row if row.remote.port else row._replace(state=SocketState.BOUND_INACTIVE)
 
 
 class _Layout(NamedTuple):
     """How the messages of one run are laid out: as many bytes, and the same attributes.
 
     `struct` gives nlmsg_len and the fixed fields, then a header for each attribute, and the
-    payloads of cgroup id and v6only at the places so named (0: absent). `headers` picks the
-    length and the attribute headers, which must equal `expected`.
+    payloads of cgroup id, v6only and struct tcp_info at the places so named (0: absent). `headers`
+    picks the length and the attribute headers, which must equal `expected`. `association`: only
+    the row of an SCTP association has its peer's addresses.
     """
 
     struct: struct.Struct
@@ -130,6 +150,44 @@ class _Layout(NamedTuple):
     expected: object
     cgroup_id: int
     v6only: int
+    tcp_info: int
+    association: bool
+
+
+class _Stride(NamedTuple):
+    """How one run of messages is looked through without decoding it.
+
+    `struct` gives nlmsg_len, idiag_if, idiag_inode and the cgroup id's attribute, header and all;
+    where there is none, the header of the first attribute, if there is one, which then tells
+    whether the next row is laid out alike. It stands at `place`.
+    """
+
+    struct: struct.Struct
+    place: int
+    header: bytes
+
+
+def _learn_stride(data: bytes, offset: int, length: int, order: str) -> _Stride:
+    place = _find_attribute(data, offset, length, _ATTRIBUTE_CGROUP_ID, order)
+    read_header = _ATTRIBUTE_HEADERS[order].unpack_from
+    size, width = (length + 3) & ~3, 12
+    if not place or place + 12 > length or read_header(data, offset + place)[0] != 12:
+        place, width = ROW_BYTES, min(4, size - ROW_BYTES)
+    layout = struct.Struct(f"{order}I52xI24xI{place - ROW_BYTES}x{width}s{size - place - width}x")
+    return _Stride(layout, place, data[offset + place : offset + place + min(width, 4)])
+
+
+def _find_attribute(data: bytes, offset: int, length: int, wanted: int, order: str) -> int:
+    """Where the header of an attribute stands in the message at `offset`, from its start; 0 if it has none."""
+    place, read = ROW_BYTES, _ATTRIBUTE_HEADERS[order].unpack_from
+    while place + 4 <= length:
+        size, type_ = read(data, offset + place)
+        if type_ == wanted:
+            return place
+        if size < 4:
+            break
+        place += (size + 3) & ~3
+    return 0
 
 
 class _Kind(NamedTuple):
@@ -143,11 +201,16 @@ class _Kind(NamedTuple):
 class _Kinds(dict[bytes, _Kind | None]):
     """Kinds by those four bytes: family, state, timer, retransmits; None for what no kernel prints."""
 
+    def __init__(self, *, association: bool) -> None:
+        super().__init__()
+        self._association = association
+
     def __missing__(self, head: bytes) -> _Kind | None:
         family, number, timer, _ = head
-        state = SOCKET_STATES.get(number)
+        state = (SCTP_ASSOCIATION_STATES if self._association else SOCKET_STATES).get(number)
         known = state is not None and family in (AF_INET, AF_INET6)
-        kind = _Kind(family == AF_INET, state, is_mini_socket(state, timer)) if state and known else None
+        mini = state is not None and not self._association and is_mini_socket(state, timer)
+        kind = _Kind(family == AF_INET, state, mini) if state and known else None
         self[head] = kind
         return kind
 
@@ -155,13 +218,16 @@ class _Kinds(dict[bytes, _Kind | None]):
 class _Decoder:
     """Decodes one table, run by run; remembers layouts, address texts and cookies between them."""
 
-    def __init__(self, protocol: Protocol, byteorder: ByteOrder) -> None:
+    def __init__(self, protocol: Protocol, byteorder: ByteOrder, *, mptcp: bool | None) -> None:
         self.rows: list[SocketRow] = []
         self.errors: list[FormatError] = []
         self._protocol = protocol
+        self._byteorder = byteorder
+        self._mptcp = mptcp
         self._order = _order(byteorder)
         self._layouts: dict[int, _Layout] = {}
-        self._kinds = _Kinds()
+        self._kinds = _Kinds(association=False)
+        self._association_kinds = _Kinds(association=True)
         self._first: dict[int, SocketRow] = {}
         self._others: set[tuple[object, ...]] = set()
         self._ipv4 = Ipv4Texts()
@@ -177,8 +243,9 @@ class _Decoder:
         except FormatError as err:
             self.errors.append(err)
             return offset + ((length + 3) & ~3)
-        headers, expected, cgroup_place, v6only_place = layout[1:]
-        size, protocol, kinds, ipv4, first = layout.struct.size, self._protocol, self._kinds, self._ipv4, self._first
+        headers, expected, cgroup_place, v6only_place, info_place, association = layout[1:]
+        size, protocol, ipv4, first, mptcp = layout.struct.size, self._protocol, self._ipv4, self._first, self._mptcp
+        kinds = self._association_kinds if association else self._kinds
         count = (len(data) - offset) // size
         run = memoryview(data)[offset : offset + count * size] if count else data[offset:].ljust(size, b"\0")
         for values in layout.struct.iter_unpack(run):
@@ -206,12 +273,19 @@ class _Decoder:
                 protocol, shown, mapped, state, local, remote, interface, inode,
                 cookie, None if is_mini else uid, rx_queue, tx_queue,
                 values[cgroup_place] if cgroup_place else None,
-                bool(values[v6only_place]) if v6only_place else None, None, None,
+                bool(values[v6only_place]) if v6only_place else None, mptcp,
+                decode_tcp_info(values[info_place], self._byteorder)
+                if info_place and state not in NO_CONNECTION else None,
             ))  # fmt: skip
             if first.setdefault(cookie, row) is row or self._is_new(row):
                 self.rows.append(row)
             offset += size
         return offset
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether some row says CLOSE."""
+        return any(kind is not None and kind.state is SocketState.CLOSE for kind in self._kinds.values())
 
     def _is_new(self, row: SocketRow) -> bool:
         """Whether a row whose cookie was met before is another socket: its inode or an end differs."""
@@ -249,7 +323,8 @@ class _Decoder:
     def _learn_layout(self, data: bytes, offset: int, length: int) -> _Layout:
         """The layout of the message at `offset`; raises FormatError if an attribute leads outside of it."""
         layout_format = self._order + "I12x4sBBBB16s16sIII4xIIII"
-        headers, fields = [0], 15
+        headers, fields, is_tcp = [0], 15, self._protocol is Protocol.TCP
+        peers = False
         places: dict[int, int] = {}
         position, end = offset + ROW_BYTES, offset + length
         while position + 4 <= end:
@@ -257,12 +332,13 @@ class _Decoder:
             if size < 4 or position + size > end:
                 raise FormatError("a netlink attribute within its message", data[offset:end])
             headers.append(fields)
-            payload = _PAYLOADS.get((type_, size), "")
+            payload = _PAYLOADS.get((type_, size), f"{size - 4}s" if type_ == _ATTRIBUTE_INFO and is_tcp else "")
             layout_format += f"I{payload}{((size + 3) & ~3) - 4 - struct.calcsize('=' + payload)}x"
             fields += 1
             if payload:
                 places[type_] = fields
                 fields += 1
+            peers |= type_ == _ATTRIBUTE_PEERS
             position += (size + 3) & ~3
         padding = ((length + 3) & ~3) - struct.calcsize(layout_format)
         layout = struct.Struct(f"{layout_format}{max(padding, 0)}x")
@@ -273,6 +349,8 @@ class _Decoder:
             expected=pick(layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))),
             cgroup_id=places.get(_ATTRIBUTE_CGROUP_ID, 0),
             v6only=places.get(_ATTRIBUTE_SKV6ONLY, 0),
+            tcp_info=places.get(_ATTRIBUTE_INFO, 0),
+            association=peers and self._protocol is Protocol.SCTP,
         )
 
 

@@ -1,4 +1,4 @@
-"""/proc/PID/net/{tcp,tcp6,udp,udp6}: tables of one netns as text, all with the same columns.
+"""/proc/PID/net/{tcp,udp,udplite,raw,icmp} and the same with a 6: tables of one netns as text, with the same columns.
 
 Source: proc_net_tcp.rst of the kernel, net/ipv4/tcp_ipv4.c get_tcp4_sock(), net/ipv4/udp.c
 udp4_format_sock(). Address words are in the byte order of the machine, ports are not.
@@ -18,8 +18,8 @@ from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, 
 MAX_ERRORS: Final = 1000
 
 
-def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> SocketRow:
-    """One row; the caller drops the header line.
+def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder, mptcp: bool | None = None) -> SocketRow:
+    """One row; the caller drops the header line. `mptcp` is what the row says of it: the table does not tell.
 
     Queues are in bytes, but in a LISTEN row `rx_queue` counts connections that wait for accept(2)
     and the limit is unknown (the kernel prints 0). The table has no cookie, cgroup, interface or
@@ -55,10 +55,13 @@ def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder) -> SocketR
         tx_queue=None if state is SocketState.LISTEN else tx_queue,
         cgroup_id=None,
         v6only=None,
+        mptcp=mptcp,
     )
 
 
-def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tuple[list[SocketRow], list[FormatError]]:
+def parse_table(
+    data: bytes, protocol: Protocol, *, byteorder: ByteOrder, mptcp: bool | None = None
+) -> tuple[list[SocketRow], list[FormatError]]:
     """All rows of a table without its header line, each once, and one error for each bad row.
 
     After MAX_ERRORS bad rows what follows is given up: this is no such table.
@@ -70,7 +73,7 @@ def parse_table(data: bytes, protocol: Protocol, *, byteorder: ByteOrder) -> tup
     errors: list[FormatError] = []
     for line in data.decode("ascii", "replace").splitlines():
         try:
-            row = parse_row(line, protocol, byteorder=byteorder)
+            row = parse_row(line, protocol, byteorder=byteorder, mptcp=mptcp)
         except FormatError as err:
             errors.append(err)
             if len(errors) == MAX_ERRORS:

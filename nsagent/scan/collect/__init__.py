@@ -10,24 +10,29 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 
-from nsagent.errors import Aborted, EngineUnavailable
-from nsagent.kernel.formats.row_place import RowPlace
-from nsagent.kernel.netns import read_own_netns
+from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, ReadFailed
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.procfs import ProcFs
+from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.threads import run_in_threads
+from nsagent.kernel.visibility import read_visibility
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Facts, ProcessReading
-from nsagent.model.ids import SocketInode
+from nsagent.model.facts import Facts, Gap, Stage, Visibility
 from nsagent.runtimes.engines import Engines
-from nsagent.scan.collect.interfaces import read_interfaces
+from nsagent.scan.collect.holders import ThreadTables
+from nsagent.scan.collect.interfaces import MOST_AT_ONCE, read_interfaces
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
-from nsagent.scan.collect.processes import Walk, see_threads, walk_for, walk_processes
+from nsagent.scan.collect.processes import PATIENCE_SECONDS, Walk, walk_processes
+from nsagent.scan.collect.room import Room
+from nsagent.scan.collect.rounds import search_missing_owners
 from nsagent.scan.collect.tables import TableReader, Unheld
-from nsagent.scan.plan import MAX_ROUNDS, plan_next_round
+from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
+from nsagent.scan.plan import TablesWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class PassRequest:
     """What one pass is asked for.
 
     `host` is what the host is called, `started_at_ns` the wall clock in ns since the epoch.
-    `interfaces`: read the interfaces of every netns too.
+    `interfaces`: read the interfaces of every netns too. A process of which one read takes longer
+    than `patience_seconds` is skipped.
     """
 
     host: str
@@ -43,6 +49,8 @@ class PassRequest:
     proc_root: str = "/proc"
     engine: EngineName = EngineName.AUTO
     interfaces: bool = False
+    tables: TablesWanted = field(default_factory=TablesWanted)
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 def collect(
@@ -52,127 +60,171 @@ def collect(
 
     Raises EngineUnavailable if the engine asked for cannot work at all, AccessDenied or ReadFailed
     if the procfs itself cannot be read, and Aborted soon after `stop` is set. Leaves no fd, netns
-    or thread behind but the engines' own.
+    or thread behind but the engines' own: a pass that did says so in a gap.
     """
-    started = clock()
-    stop = stop or threading.Event()
     procfs = ProcFs(request.proc_root)
     live = procfs.is_live()
     if request.engine is EngineName.SOCK_DIAG and not live:
         raise EngineUnavailable(
             f"engine sock_diag: {procfs.root} is no procfs of the running kernel; use --engine proc"
         )
-    met: SimpleQueue[MetNetns | None] = SimpleQueue()
-    with (
-        closing(engines),
-        NetnsRegistry(met.put) as registry,
-        TableReader(procfs, request.engine, may_enter=live, stop=stop) as reader,
-    ):
-        engines.start()
-        walk = _walk_and_read(procfs, registry, reader, met, stop)
-        rewalked = _find_missing_owners(procfs, registry, reader, walk, stop)
-        host_inode, host_key = _find_host(walk, live=live)
-        if request.interfaces and live:
-            reader.gaps += read_interfaces(reader.netns, host_inode, procfs.root, stop)
-        netns = reader.readings(host_inode, host_key)
-        if stop.is_set():
-            raise Aborted("interrupted")
-        containers, name_gaps, sources = engines.collect()
-        return Facts(
-            host=request.host,
-            boot_id=procfs.read_boot_id(),
-            byteorder=sys.byteorder,
-            taken_at_ns=request.started_at_ns,
-            duration_seconds=round(clock() - started, 6),
-            engine=request.engine,
-            processes=(*walk.readings, *rewalked),
-            process_counts=walk.counts(),
-            netns=netns,
-            containers=containers,
-            sources=("cgroup paths", *sources),
-            gaps=(*walk.gaps, *registry.gaps, *reader.gaps, *name_gaps),
-        )
+    netns, held = read_own_netns(), list_own_netns_fds()
+    facts = _Pass(request, procfs, clock, stop or threading.Event(), live=live).run(engines)
+    broken = []
+    if read_own_netns() != netns:
+        broken.append(Gap(Stage.CHECKS, "own netns", "not the one of the start"))
+    if left := list_own_netns_fds() - held:
+        broken.append(Gap(Stage.CHECKS, "netns held open", "not closed", len(left)))
+    return replace(facts, gaps=(*facts.gaps, *broken)) if broken else facts
 
 
-def _walk_and_read(
-    procfs: ProcFs,
-    registry: NetnsRegistry,
-    reader: TableReader,
-    met: SimpleQueue[MetNetns | None],
-    stop: threading.Event,
-) -> Walk:
-    """Walk the processes, while the tables of each netns that this meets are read."""
-    walks: list[Walk] = []
+class _Pass:
+    """One pass while it goes on."""
 
-    def walk() -> None:
-        try:
-            walks.append(walk_processes(procfs, registry, stop))
-        finally:
-            met.put(None)
+    def __init__(
+        self,
+        request: PassRequest,
+        procfs: ProcFs,
+        clock: Callable[[], float],
+        stop: threading.Event,
+        *,
+        live: bool,
+    ) -> None:
+        self._request = request
+        self._procfs = procfs
+        self._clock = clock
+        self._stop = stop
+        self._live = live
 
-    run_in_threads([walk, lambda: reader.read(iter(met.get, None))], stop)
-    reader.read_rest(registry.list_met())
-    return walks[0]
+    def run(self, engines: Engines) -> Facts:
+        """Everything, in the order of ARCHITECTURE.md."""
+        request, procfs, clock = self._request, self._procfs, self._clock
+        started = clock()
+        met: SimpleQueue[MetNetns | None] = SimpleQueue()
+        with (
+            closing(engines),
+            TableReader(procfs, request.engine, may_enter=self._live, stop=self._stop, wanted=request.tables) as reader,
+            NetnsRegistry(met.put, (room := Room(reader, self._stop)).make) as registry,
+        ):
+            engines.start()
+            walk = self._walk_and_read(registry, reader, met)
+            unheld = self._follow_unlisted(registry, reader, walk)
+            rounds = search_missing_owners(
+                procfs,
+                registry,
+                reader,
+                walk,
+                unheld,
+                clock=clock,
+                stop=self._stop,
+                patience_seconds=request.patience_seconds,
+            )
+            host_inode, host_key = self._find_host(walk)
+            if request.interfaces and self._live:
+                batch = room.make_for(MOST_AT_ONCE)
+                reader.gaps += read_interfaces(reader.netns, host_inode, procfs.root, self._stop, batch)
+            netns = reader.readings(host_inode, host_key)
+            if self._stop.is_set():
+                raise Aborted("interrupted")
+            visibility = read_visibility(procfs.root, walk.pids) if self._live else Visibility()
+            cgroup_paths = self._read_cgroup_paths(reader)
+            containers, name_gaps, sources = engines.collect()
+            return Facts(
+                host=request.host,
+                boot_id=procfs.read_boot_id(),
+                byteorder=sys.byteorder,
+                taken_at_ns=request.started_at_ns,
+                duration_seconds=round(clock() - started, 6),
+                engine=request.engine,
+                processes=(*walk.readings, *rounds.readings),
+                process_counts=walk.counts(),
+                netns=netns,
+                containers=containers,
+                sources=("cgroup paths", *sources),
+                gaps=(*walk.gaps, *registry.gaps, *reader.gaps, *rounds.gaps, *_tell_hidden(visibility), *name_gaps),
+                protocols=tuple(sorted(request.tables.protocols)),
+                deep=request.tables.deep,
+                visibility=visibility,
+                rewalk=rounds.rewalk,
+                cgroup_paths=cgroup_paths,
+                stale_names=self._list_stale_names() if self._live else (),
+            )
 
+    def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
+        """Walk the processes, while the tables of each netns that this meets are read."""
+        walks: list[Walk] = []
+        threads = ThreadTables(self._procfs.shows_own_pids(), registry)
 
-def _read_netns_of_threads(
-    procfs: ProcFs, registry: NetnsRegistry, reader: TableReader, walk: Walk, stop: threading.Event
-) -> bool:
-    """Where a process with threads holds sockets that are in no table, a thread may be in a netns of its own.
+        def walk() -> None:
+            try:
+                look = threads.look if self._request.tables.deep else lambda *_: ()
+                walks.append(walk_processes(self._procfs, registry, self._stop, look, self._request.patience_seconds))
+            finally:
+                met.put(None)
 
-    Says whether that led to a netns which had not been read.
-    """
-    suspects = [
-        reading
-        for reading in walk.readings
-        if reading.threads > 1 and any(inode not in reader.listed for _, inode in reading.socket_fds or ())
-    ]
-    walk.gaps += see_threads(procfs, registry, suspects)
-    known = {id(one.met) for one in reader.netns}
-    found = [met for met in registry.list_met() if id(met) not in known]
-    if found:
-        run_in_threads([partial(reader.read, found)], stop)
-        reader.read_rest(found)
-    return bool(found)
+        run_in_threads([walk, lambda: reader.read(iter(met.get, None))], self._stop)
+        reader.read_rest(registry.list_met())
+        walks[0].gaps += threads.gaps
+        return walks[0]
 
+    def _follow_unlisted(self, registry: NetnsRegistry, reader: TableReader, walk: Walk) -> list[Unheld]:
+        """Read the netns to which only threads, or only sockets, lead; the rows of all that nobody holds.
 
-def _find_missing_owners(
-    procfs: ProcFs, registry: NetnsRegistry, reader: TableReader, walk: Walk, stop: threading.Event
-) -> list[ProcessReading]:
-    """Look rows without an owner up again, to drop what has closed meanwhile; walk again for those that have not.
-
-    A row whose uid is that of no readable process is left alone if processes were denied: it
-    belongs to one of them.
-    """
-    held = {inode for reading in walk.readings for _, inode in reading.socket_fds or ()}
-    unheld = reader.list_unheld(held)
-    if _read_netns_of_threads(procfs, registry, reader, walk, stop):
+        Sockets in no table lead there.
+        """
+        held = walk.list_held()
         unheld = reader.list_unheld(held)
-    if walk.denied:
-        uids = {reading.uid for reading in walk.readings if reading.socket_fds}
-        unheld = _keep(unheld, lambda place: place.uid in uids)
-    found: list[ProcessReading] = []
-    before: set[SocketInode] = set()
-    for rounds in range(MAX_ROUNDS + 1):
-        reader.drop_closed(unheld)
-        unheld = [Unheld(*one[:2], [p for p in one.places if p.inode not in one.netns.closed]) for one in unheld]
-        missing = {place.inode for one in unheld for place in one.places}
-        if stop.is_set() or not plan_next_round(missing, before, rounds):
-            break
-        again = walk_for(procfs, registry, missing, stop)
-        found += again
-        held.update(inode for reading in again for _, inode in reading.socket_fds or ())
-        unheld = _keep(unheld, lambda place: place.inode not in held)
-        before = missing
-    return found
+        unlisted = find_unlisted(self._procfs, walk.readings, reader.listed, self._request.tables.protocols)
+        walk.gaps += see_threads(self._procfs, registry, unlisted)
+        if self._read_new(registry, reader):
+            unheld = reader.list_unheld(held)
+        unlisted = [one for one in unlisted if one.inode not in reader.listed]
+        if unlisted and self._live and self._procfs.shows_own_pids():
+            registry.gaps += see_sockets(registry, unlisted)
+            if self._read_new(registry, reader):
+                unheld = reader.list_unheld(held)
+        return unheld
+
+    def _read_new(self, registry: NetnsRegistry, reader: TableReader) -> bool:
+        """Read the netns met since the last read; says whether there were any."""
+        known = {id(one.met) for one in reader.netns}
+        found = [met for met in registry.list_met() if id(met) not in known]
+        if found:
+            run_in_threads([partial(reader.read, found)], self._stop)
+            reader.read_rest(found)
+        return bool(found)
+
+    def _find_host(self, walk: Walk) -> tuple[int | None, int | None]:
+        """The host's netns as (inode, key): that of the kernel's threads, else (in a container) the own one."""
+        if walk.host_inode is None and walk.host_key is None and self._live:
+            return read_own_netns().inode, None
+        return walk.host_inode, walk.host_key
+
+    def _read_cgroup_paths(self, reader: TableReader) -> tuple[tuple[int, str], ...]:
+        """The paths of the cgroups that rows name: where their sockets were made."""
+        if not self._live or not reader.cgroup_ids:
+            return ()
+        try:
+            return tuple(sorted(read_cgroup_paths(reader.cgroup_ids, proc_root=self._procfs.root).items()))
+        except (AccessDenied, ReadFailed):
+            return ()  # Owners tell more; who made a socket is then not known.
+
+    def _list_stale_names(self) -> tuple[str, ...]:
+        """As the host's first process sees them: its mounts need not reach this mount namespace."""
+        for root in (f"{self._procfs.root}/1/root", ""):
+            try:
+                return list_stale_names(f"{root}/run/netns")
+            except (AccessDenied, ReadFailed):
+                continue
+        return ()
 
 
-def _keep(unheld: list[Unheld], wanted: Callable[[RowPlace], bool]) -> list[Unheld]:
-    return [Unheld(netns, table, [place for place in places if wanted(place)]) for netns, table, places in unheld]
-
-
-def _find_host(walk: Walk, *, live: bool) -> tuple[int | None, int | None]:
-    """The host's netns as (inode, key): that of the kernel's threads, else (in a container) the own one."""
-    if walk.host_inode is None and walk.host_key is None and live:
-        return read_own_netns().inode, None
-    return walk.host_inode, walk.host_key
+def _tell_hidden(visibility: Visibility) -> list[Gap]:
+    """What the mount of procfs hides, as gaps."""
+    gaps = []
+    if not visibility.init:
+        reason = f"hidepid={visibility.hidepid}" if visibility.hidepid else "no PID 1"
+        gaps.append(Gap(Stage.PROCESSES, "hidden processes", reason))
+    if visibility.subset:
+        gaps.append(Gap(Stage.PROCESSES, "/proc/sys", f"subset={visibility.subset}"))
+    return gaps

@@ -1,5 +1,6 @@
 """The interfaces of every netns, and in which netns the other end of each veth is."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from errno import errorcode
 from functools import partial
 from typing import Final
 
-from nsagent.errors import AccessDenied, ReadFailed
+from nsagent.errors import AccessDenied, ProcessGone, ReadFailed
 from nsagent.kernel.links import Link, Links, open_route_socket
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.threads import run_in_threads
@@ -17,20 +18,23 @@ from nsagent.model.facts import Gap, Interface, Stage
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.tables import NetnsTables
 
-BATCH: Final = 256
-"""How many netns are entered before their links are read: bounds the fds in use."""
+MOST_AT_ONCE: Final = 256
+"""How many netns are entered at most before their links are read: bounds the fds in use."""
 
 
 def read_interfaces(
-    netns: Sequence[NetnsTables], host_inode: int | None, proc_root: str, stop: threading.Event
+    netns: Sequence[NetnsTables], host_inode: int | None, proc_root: str, stop: threading.Event, at_once: int
 ) -> list[Gap]:
-    """Fill in the interfaces of each netns that can be entered; gaps say which could not."""
+    """Fill in the interfaces of each netns that can be entered, `at_once` of them at a time; gaps say which could not.
+
+    The other ends of veths are only looked for in netns that are held.
+    """
     gaps: list[Gap] = []
-    held = [one for one in netns if one.met.fd is not None]
+    held = [one for one in netns if one.met.fd is not None or one.met.path]
     # A container's peers are nearly always in the host's netns: it is asked about first.
     others = sorted((one.met for one in held), key=lambda met: met.id is None or met.id.inode != host_inode)
-    for start in range(0, len(held), BATCH):
-        batch = held[start : start + BATCH]
+    for start in range(0, len(held), at_once):
+        batch = held[start : start + at_once]
         with ExitStack() as sockets:
             (routes,) = run_in_threads([partial(_open_routes, batch, proc_root, sockets, gaps)], stop)
             for one, route in routes:
@@ -50,8 +54,14 @@ def _open_routes(
     routes = []
     for one in batch:
         try:
-            entering.enter(one.met.fd if one.met.fd is not None else -1)
+            fd = one.met.open_again()
+            try:
+                entering.enter(fd)
+            finally:
+                os.close(fd)
             routes.append((one, sockets.enter_context(open_route_socket())))
+        except ProcessGone:
+            gaps.append(Gap(Stage.LINKS, one.met.subject, "gone"))
         except (AccessDenied, ReadFailed) as err:
             gaps.append(Gap(Stage.LINKS, one.met.subject, err.reason))
         except OSError as err:

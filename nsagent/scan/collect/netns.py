@@ -18,13 +18,14 @@ class MetNetns:
     """One netns while the pass goes on.
 
     `id` is None where only `key` (the st_ino of its net/dev) is readable; `fd` is None where it
-    cannot be held: then id.dev is 0. `members` are processes in it, through which its /proc files
-    are read.
+    cannot be held (then id.dev is 0), or is held no longer. `path` is by which it was opened.
+    `members` are processes in it, through which its /proc files are read.
     """
 
     id: NetnsId | None
     key: int | None
     fd: int | None
+    path: str = ""
     found_by: set[FoundBy] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
     members: list[Pid] = field(default_factory=list)
@@ -34,28 +35,57 @@ class MetNetns:
         """What a gap calls it."""
         return f"netns {self.id.inode if self.id else self.key}"
 
+    def open_again(self) -> int:
+        """An fd on it, to be closed by the caller; raises ProcessGone if it cannot be reached any more.
+
+        Where it is not held, another netns may have its inode by now: only the cookie tells.
+        """
+        if self.fd is not None:
+            return os.dup(self.fd)
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as err:
+            raise ProcessGone(f"{self.subject}: {err.strerror}") from err
+        if read_netns_id(fd) != self.id:
+            os.close(fd)
+            raise ProcessGone(self.subject)
+        return fd
+
+    def let_go(self) -> None:
+        """Hold it no longer: its inode may be another netns's from now on."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
 
 class NetnsRegistry:
     """All netns met so far; a context manager that lets go of them. One thread at a time adds to it.
 
     `met` is told each netns that can be told from others by its inode, when it is first seen.
+    `make_room` is called with the number of netns held before one more is opened, and gives the
+    number of those that it let go.
     """
 
-    def __init__(self, met: Callable[[MetNetns], object] = lambda _: None) -> None:
+    def __init__(
+        self, met: Callable[[MetNetns], object] = lambda _: None, make_room: Callable[[int], int] = lambda _: 0
+    ) -> None:
         self._tell = met
+        self._make_room = make_room
         self._by_inode: dict[int, MetNetns] = {}
         self._by_key: dict[int, MetNetns] = {}
         self._mounts_read: set[tuple[int, str]] = set()
         self._nsfs = read_own_netns().dev
+        self._held = 0
+        self._closed = False
         self.gaps: list[Gap] = []
 
     def __enter__(self) -> "NetnsRegistry":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         for met in self._by_inode.values():
-            if met.fd is not None:
-                os.close(met.fd)
+            met.let_go()
 
     def list_met(self) -> list[MetNetns]:
         """Each netns once, by inode; then, by key, those of which nobody's ns/net may be read."""
@@ -85,10 +115,17 @@ class NetnsRegistry:
         met.members.append(pid)
         return key
 
+    def see_socket(self, open_netns: Callable[[], int]) -> None:
+        """The netns of a socket; raises what opening it raises."""
+        met = self._hold(open_netns, "")
+        if met is not None and not met.found_by:
+            met.found_by.add(FoundBy.SOCKET)
+
     def see_fd(self, process: ProcessDir, fd: Fd, inode: int) -> None:
         """A netns that a process holds open by an fd, unless it is closed by now."""
         try:
-            met = self._by_inode.get(inode) or self._hold(lambda: process.open_fd_target(fd))
+            path = f"{process.path}/fd/{fd}"
+            met = self._by_inode.get(inode) or self._hold(lambda: process.open_fd_target(fd), path)
         except ProcessGone:
             return
         except (AccessDenied, ReadFailed) as err:
@@ -127,7 +164,8 @@ class NetnsRegistry:
         if inode is None:
             return True
         try:
-            met = self._by_inode.get(inode) or self._hold(lambda: process.open_mount(mount.mount_point))
+            path = f"{process.path}/root{mount.mount_point}"
+            met = self._by_inode.get(inode) or self._hold(lambda: process.open_mount(mount.mount_point), path)
         except (ProcessGone, AccessDenied, ReadFailed):
             met = None
         if met is None or met.id is None or met.id.inode != inode:
@@ -140,7 +178,7 @@ class NetnsRegistry:
         """The netns of a process, opened; in a fixture tree, where the link leads nowhere, only named."""
         met = None
         try:
-            met = self._hold(process.open_netns)
+            met = self._hold(process.open_netns, f"{process.path}/ns/net")
         except ProcessGone:
             process.read_netns_inode()
         except (AccessDenied, ReadFailed) as err:
@@ -153,20 +191,26 @@ class NetnsRegistry:
             met.key = None
         return met
 
-    def _hold(self, open_netns: Callable[[], int]) -> MetNetns | None:
+    def _hold(self, open_netns: Callable[[], int], path: str) -> MetNetns | None:
         """The netns behind an open file, None if it is no netns; raises what opening raises.
 
         It may be another than the one looked for: a process can move, a mount be replaced.
         """
+        self._held -= self._make_room(self._held)
         fd = open_netns()
         found = read_netns_id(fd)
+        if self._closed:
+            # A read that was given up has come back after all.
+            os.close(fd)
+            return None
         if found.dev != self._nsfs or found.inode in self._by_inode:
             os.close(fd)
             return self._by_inode.get(found.inode) if found.dev == self._nsfs else None
-        return self._add(MetNetns(found, None, fd), found.inode)
+        return self._add(MetNetns(found, None, fd, path), found.inode)
 
     def _add(self, met: MetNetns, inode: int) -> MetNetns:
         self._by_inode[inode] = met
+        self._held += met.fd is not None
         self._tell(met)
         return met
 

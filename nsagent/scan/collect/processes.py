@@ -1,130 +1,207 @@
 """The walk over the processes: who is there, in which netns, and which sockets their fds hold."""
 
 import threading
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
 
 from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import ProcessDir, ProcFs
-from nsagent.model.facts import FoundBy, Gap, ProcessCounts, ProcessReading, Stage
+from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
+from nsagent.kernel.threads import start_thread
+from nsagent.model.facts import Gap, ProcessCounts, ProcessReading, Stage
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.netns import NetnsRegistry
 
-MAX_THREADS = 512
-"""How many threads of one process are looked at."""
+LookFurther = Callable[[ProcessDir, ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
+"""More readings of a process whose fds were read, taken while its directory is held.
+
+The second directory is that of whose fd table was read: the process, or a live thread of a dead leader.
+"""
+
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long one read may take before its process is skipped; nearly all take microseconds."""
 
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk saw; `host_inode` and `host_key` are those of the netns that kernel threads are in."""
+    """What a walk saw; `host_inode` and `host_key` are those of the netns that kernel threads are in.
 
+    `pids` is what was listed: a process that came later is not in the walk. `position` is where
+    among them it is.
+    """
+
+    pids: list[Pid]
+    position: int = 0
     readings: list[ProcessReading] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
-    seen: int = 0
+    ok: int = 0
     vanished: int = 0
     denied: int = 0
     skipped: int = 0
     host_inode: int | None = None
     host_key: int | None = None
 
+    def add(self, part: "Walk") -> None:
+        """Take in what was read of the process at `position`, and go on to the next."""
+        self.readings += part.readings
+        self.gaps += part.gaps
+        self.ok += part.ok
+        self.vanished += part.vanished
+        self.denied += part.denied
+        self.skipped += part.skipped
+        self.host_inode, self.host_key = part.host_inode, part.host_key
+        self.position += 1
+
+    def list_held(self) -> set[SocketInode]:
+        """The sockets that some fd holds."""
+        return {inode for reading in self.readings for _, inode in reading.socket_fds or ()}
+
     def counts(self) -> ProcessCounts:
-        """How the processes fared; what is no trouble is ok."""
-        ok = self.seen - self.vanished - self.denied - self.skipped
-        return ProcessCounts(self.seen, ok, self.vanished, self.denied, self.skipped)
+        """How the processes fared; each is counted where it is read."""
+        return ProcessCounts(len(self.pids), self.ok, self.vanished, self.denied, self.skipped)
 
 
-def walk_processes(procfs: ProcFs, registry: NetnsRegistry, stop: threading.Event) -> Walk:
+def walk_processes(
+    procfs: ProcFs,
+    registry: NetnsRegistry,
+    stop: threading.Event,
+    look_further: LookFurther = lambda *_: (),
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Walk:
     """Every process once, and every netns that they, their mounts or their fds lead to.
 
     In one thread: reading a link takes 3 us, of which the interpreter's lock is free for 2, and
-    two threads that hand it to each other 10^5 times take 1.5 times as long as one.
+    two threads that hand it to each other 10^5 times take 1.5 times as long as one. A process of
+    which a read takes longer than `patience_seconds`, as a path into a dead file system may, is
+    skipped: its thread is left behind, and another one goes on with the next process.
     """
     own_pid = procfs.read_own_pid()
-    pids = procfs.list_pids()
-    walk = Walk(seen=len(pids))
-    for pid in pids:
-        if stop.is_set():
-            break
-        _walk_one(procfs, pid, own_pid, registry, walk)
+    # The own process comes first, before it holds an fd on each netns.
+    walk = Walk(sorted(procfs.list_pids(), key=lambda pid: (pid != own_pid, pid)))
+    while walk.position < len(walk.pids) and not stop.is_set():
+        walker = _Walker(walk, lambda pid, part: _walk_one(procfs, pid, own_pid, registry, part, look_further), stop)
+        if not walker.finish(patience_seconds):
+            stuck = walk.pids[walk.position]
+            walk.gaps.append(Gap(Stage.PROCESSES, f"pid {stuck}", "no answer"))
+            walk.skipped += 1
+            walk.position += 1
     return walk
 
 
-def walk_for(
-    procfs: ProcFs, registry: NetnsRegistry, wanted: Collection[int], stop: threading.Event
-) -> list[ProcessReading]:
-    """Who holds one of the `wanted` inodes now: new readings, with those fds alone.
+class _Walker:
+    """Takes the processes of a walk one by one, in a thread that can be left behind.
 
-    A process is read whole again: under its number may by now be another one.
+    Each process is read into a part of its own, which joins the walk if nobody lost patience.
     """
-    holders = []
-    for reading in walk_processes(procfs, registry, stop).readings:
-        held = tuple(link for link in reading.socket_fds or () if link[1] in wanted)
-        if held:
-            holders.append(replace(reading, socket_fds=held))
-    return holders
 
+    def __init__(self, walk: Walk, read: Callable[[Pid, Walk], None], stop: threading.Event) -> None:
+        self._walk = walk
+        self._read = read
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._left = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        start_thread(self._thread)
 
-def see_threads(procfs: ProcFs, registry: NetnsRegistry, readings: Iterable[ProcessReading]) -> list[Gap]:
-    """Look for netns that only threads are in, in these processes; gaps say whose are too many or unreadable."""
-    gaps = []
-    for reading in readings:
+    def finish(self, patience_seconds: float) -> bool:
+        """Wait for the end of the walk; False if one process held it up for so long, and True else."""
+        before = -1
         try:
-            with procfs.open_process(reading.pid) as process:
-                tids = process.list_threads()
-                if len(tids) > MAX_THREADS:
-                    unseen = len(tids) - MAX_THREADS
-                    gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", "too many", unseen))
-                for tid in tids[:MAX_THREADS]:
-                    _see_thread(process, tid, registry)
-        except ProcessGone:
-            continue
-        except (AccessDenied, ReadFailed) as err:
-            gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", err.reason))
-    return gaps
+            while self._thread.is_alive():
+                self._thread.join(patience_seconds)
+                with self._lock:
+                    if self._thread.is_alive() and self._walk.position == before:
+                        self._left = True
+                        return False
+                    before = self._walk.position
+        except BaseException:
+            self._stop.set()
+            self._thread.join(patience_seconds)
+            raise
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def _run(self) -> None:
+        walk = self._walk
+        try:
+            while walk.position < len(walk.pids) and not self._stop.is_set():
+                part = Walk([], host_inode=walk.host_inode, host_key=walk.host_key)
+                self._read(walk.pids[walk.position], part)
+                with self._lock:
+                    if self._left:
+                        return
+                    walk.add(part)
+        except BaseException as err:  # noqa: BLE001 - raised again by whoever waits.
+            self._error = err
 
 
-def _see_thread(process: ProcessDir, tid: int, registry: NetnsRegistry) -> None:
-    try:
-        with process.open_thread(tid) as thread:
-            registry.see_process(thread, Pid(tid), FoundBy.THREAD)
-    except (ProcessGone, FormatError):
-        return
-
-
-def _walk_one(procfs: ProcFs, pid: Pid, own_pid: Pid | None, registry: NetnsRegistry, walk: Walk) -> None:
+def _walk_one(
+    procfs: ProcFs, pid: Pid, own_pid: Pid | None, registry: NetnsRegistry, walk: Walk, look_further: LookFurther
+) -> None:
     """Add one process to the walk, or count why not."""
     gaps: list[Gap] = []
     try:
         with procfs.open_process(pid) as process:
             stat = process.read_stat()
             if stat.is_kernel_thread:
-                reading = _read_kernel_thread(process, pid, stat, walk)
-            elif stat.is_dead and stat.num_threads > 1:
-                with process.open_live_thread() as thread:
-                    reading = _read_user_process(thread, pid, stat, registry, gaps, own=pid == own_pid)
-            elif stat.is_dead:
-                reading = _make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())
+                readings = [_read_kernel_thread(process, pid, stat, walk)]
+            elif stat.is_dead and stat.num_threads == 1:
+                readings = [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
             else:
-                reading = _read_user_process(process, pid, stat, registry, gaps, own=pid == own_pid)
-        walk.readings.append(reading)
+                readings = _read_user_process(process, stat, registry, gaps, look_further, own=pid == own_pid)
     except ProcessGone:
         walk.vanished += 1
         return
     except (AccessDenied, ReadFailed) as err:
-        gaps.append(Gap(Stage.PROCESSES, f"pid {pid}", err.reason))
+        walk.gaps.append(Gap(Stage.PROCESSES, f"pid {pid}", err.reason))
+        walk.denied += 1
+        return
     except FormatError as err:
         walk.gaps.append(Gap(Stage.PROCESSES, f"pid {pid}", str(err)))
         walk.skipped += 1
         return
+    walk.readings += readings
     walk.gaps += gaps
-    walk.denied += bool(gaps)
+    if gaps:
+        walk.denied += 1
+    else:
+        walk.ok += 1
 
 
 def _read_user_process(
+    process: ProcessDir,
+    stat: PidStat,
+    registry: NetnsRegistry,
+    gaps: list[Gap],
+    look_further: LookFurther,
+    *,
+    own: bool,
+) -> list[ProcessReading]:
+    """The readings of a process; what is denied becomes a gap.
+
+    Where the leader is dead, a live thread has its fds and its netns.
+    """
+    pid = Pid(process.number)
+    if not stat.is_dead:
+        reading, links = _read_through(process, pid, stat, registry, gaps, own=own)
+        return [reading, *look_further(process, process, reading, links)]
+    while True:
+        with process.open_live_thread() as thread:
+            try:
+                reading, links = _read_through(thread, pid, stat, registry, gaps, own=own)
+                return [reading, *look_further(process, thread, reading, links)]
+            except ProcessGone:
+                process.read_stat()  # This thread ended: the next one, unless that was the last.
+
+
+def _read_through(
     process: ProcessDir, pid: Pid, stat: PidStat, registry: NetnsRegistry, gaps: list[Gap], *, own: bool
-) -> ProcessReading:
-    """The reading of a process through its directory, or that of a live thread; what is denied becomes a gap.
+) -> tuple[ProcessReading, FdLinks]:
+    """The reading through the directory of the process or of one of its threads.
 
     The fds come last: what they hold, held under the identity that was read before.
     """
@@ -140,14 +217,15 @@ def _read_user_process(
         links = process.read_fd_links()
     except (AccessDenied, ReadFailed) as err:
         gaps.append(Gap(Stage.FDS, f"pid {pid}", err.reason))
-        return _make_reading(
-            pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=None
-        )
+        links, socket_fds = FdLinks((), ()), None
+    else:
+        socket_fds = links.sockets
     for fd, inode in links.netns if not own else ():  # The own ones are those of this pass.
         registry.see_fd(process, fd, inode)
-    return _make_reading(
-        pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=links.sockets
+    reading = _make_reading(
+        pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=socket_fds
     )
+    return reading, links
 
 
 def _read_kernel_thread(process: ProcessDir, pid: Pid, stat: PidStat, walk: Walk) -> ProcessReading:

@@ -1,11 +1,14 @@
 """The tables of each netns, by sock_diag inside of it, or by the /proc files of a process in it."""
 
-import socket
+import os
 import sys
 import threading
-from collections.abc import Container, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from nsagent.errors import (
     AccessDenied,
@@ -15,29 +18,28 @@ from nsagent.errors import (
     ProcessGone,
     ReadFailed,
 )
-from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.kernel.formats.raw_table import find_net_file, list_unheld
 from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Gap, Interface, NetnsReading, RawTable, Stage, TableFormat
+from nsagent.model.facts import Gap, Interface, NetnsReading, RawTable, Stage
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.plan import plan_protocols
-
-_PROC_FILES: Final = {
-    Protocol.TCP: (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)),
-    Protocol.UDP: (("udp", socket.AF_INET), ("udp6", socket.AF_INET6)),
-}
+from nsagent.scan.collect.read_tables import TableDumper, TablesRead, make_gap, read_files, read_text
+from nsagent.scan.plan import TablesWanted, plan_by_counters, read_counters
 
 
 @dataclass(slots=True)
 class NetnsTables:
     """What was read of one netns so far. `diag` stays open, to look rows up again; None by /proc.
 
-    `refused` is why it could not be entered.
+    `refused` is why it could not be entered. `closed`, `unsettled` and `mptcp_counted` are those of
+    NetnsReading; `closed` has what was opened to read the tables, too.
     """
 
     met: MetNetns
@@ -49,7 +51,10 @@ class NetnsTables:
     empty: bool = False
     tables: list[RawTable] = field(default_factory=list)
     closed: frozenset[SocketInode] = frozenset()
+    unsettled: frozenset[SocketInode] = frozenset()
+    mptcp_counted: int | None = None
     interface_indexes: set[int] = field(default_factory=set)
+    interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
 
     def close(self) -> None:
@@ -57,6 +62,22 @@ class NetnsTables:
         if self.diag is not None:
             self.diag.close()
             self.diag = None
+
+    def take(self, read: TablesRead) -> None:
+        """Keep what was read."""
+        self.empty = read.empty
+        self.tables = read.tables
+        self.mptcp_counted = read.mptcp_counted
+        self.closed |= read.own
+
+    def settle(self, places: Sequence[RowPlace], closed: frozenset[SocketInode] | None) -> None:
+        """Note which of these rows have closed; None: that could not be found out."""
+        inodes = {place.inode for place in places}
+        if closed is None:
+            self.unsettled |= inodes
+        else:
+            self.closed |= closed
+            self.unsettled -= inodes
 
 
 class Unheld(NamedTuple):
@@ -68,16 +89,34 @@ class Unheld(NamedTuple):
 
 
 class TableReader:
-    """Reads tables with one engine; a context manager that closes every socket it made."""
+    """Reads tables with one engine; a context manager that closes every socket it made.
 
-    def __init__(self, procfs: ProcFs, engine: EngineName, *, may_enter: bool, stop: threading.Event) -> None:
+    `listed` are the inodes of all rows, `cgroup_ids` what their tables name, both once list_unheld() was called.
+    """
+
+    def __init__(
+        self,
+        procfs: ProcFs,
+        engine: EngineName,
+        *,
+        may_enter: bool,
+        stop: threading.Event,
+        wanted: TablesWanted | None = None,
+    ) -> None:
         self._procfs = procfs
         self._engine = engine
         self._may_enter = may_enter
         self._stop = stop
+        self._wanted = wanted or TablesWanted()
+        self._unavailable: set[Protocol] = set()
         self.netns: list[NetnsTables] = []
         self.listed: set[int] = set()
+        self.cgroup_ids: set[int] = set()
         self.gaps: list[Gap] = []
+        self.busy = False
+        self._last_sockstat: str | None = None
+        self._last_counters: SockStat = {}
+        self._held: deque[NetnsTables] = deque()
 
     def __enter__(self) -> "TableReader":
         return self
@@ -92,19 +131,38 @@ class TableReader:
         Nearly all of it is time in the kernel, which walks the sockets of the whole host for each
         netns: the processes are walked in another thread meanwhile.
         """
-        buffer = make_buffer()
-        entering = Entering(self._procfs.root) if self._may_enter and self._engine is not EngineName.PROC else None
-        for one in map(NetnsTables, met):
-            if self._stop.is_set():
-                return
-            self.netns.append(one)
-            if entering is None or one.met.fd is None:
-                continue
-            try:
-                one.sockstat = entering.enter(one.met.fd)
-                self._dump(one, buffer)
-            except (AccessDenied, ReadFailed) as err:
-                one.refused = err.reason
+        dumper = None
+        if self._may_enter and self._engine is not EngineName.PROC:
+            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._unavailable)
+        self.busy = True
+        try:
+            for one in map(NetnsTables, met):
+                if self._stop.is_set():
+                    return
+                self.netns.append(one)
+                if dumper is None or one.met.fd is None:
+                    continue
+                try:
+                    one.sockstat = dumper.entering.enter(one.met.fd)
+                    self._dump(one, dumper)
+                except (AccessDenied, ReadFailed) as err:
+                    one.refused = err.reason
+                self._held.append(one)
+        finally:
+            self.busy = False
+
+    def let_go(self) -> int:
+        """Let go of the netns that were read, to have room for others; how many they were.
+
+        To look rows up again such a netns is opened anew, and compared by its cookie.
+        """
+        count = 0
+        while self._held:
+            one = self._held.popleft()
+            one.close()
+            count += one.met.fd is not None
+            one.met.let_go()
+        return count
 
     def read_rest(self, met: Iterable[MetNetns]) -> None:
         """Read those of `met` by /proc that could not be entered; to be called once for each."""
@@ -117,24 +175,27 @@ class TableReader:
             if one.engine is None and not self._stop.is_set():
                 self._read_proc(one)
 
-    def _dump(self, one: NetnsTables, buffer: bytearray) -> None:
-        """Dump the tables of the netns that this thread is in; its socket stays open, to look rows up again."""
-        one.diag = SockDiag()
-        one.cookie = one.diag.read_netns_cookie()
+    def _dump(self, one: NetnsTables, dumper: TableDumper) -> None:
+        """Dump the tables of the netns that this thread is in; its socket stays open, to look rows up again.
+
+        One that counts no socket is not even given one, if its cookie can be had without.
+        """
+        if one.sockstat != self._last_sockstat:
+            # Netns without sockets have the same text, while nothing changes on the host.
+            self._last_sockstat, self._last_counters = one.sockstat, read_counters(one.sockstat)
+        counters = self._last_counters
         one.engine = EngineName.SOCK_DIAG
-        protocols = plan_protocols(one.sockstat)
-        if not protocols:
-            one.empty = True
+        one.empty = not plan_by_counters(counters, self._wanted)
+        one.cookie = dumper.entering.read_cookie(one.met.fd) if one.empty and one.met.fd is not None else None
+        if one.cookie is not None:
+            return
+        one.diag = SockDiag(dumper.knows_protocol)
+        one.cookie = one.diag.read_netns_cookie()
+        read = dumper.dump_tables(one.diag, counters, one.met.subject)
+        one.take(read)
+        self.gaps += read.gaps
+        if one.empty:
             one.close()
-        for protocol in protocols:
-            try:
-                data = one.diag.dump(inet_diag.NUMBERS[protocol], buffer)
-            except DumpUnavailable:
-                continue
-            except (DumpInterrupted, ReadFailed, FormatError) as err:
-                self._add_table_gap(one, protocol, err)
-            else:
-                one.tables.append(RawTable(TableFormat.INET_DIAG, protocol, socket.AF_UNSPEC, data))
 
     def _read_proc(self, one: NetnsTables) -> None:
         """Read the /proc files of a netns through a process in it; the next one, if that has gone or moved."""
@@ -155,76 +216,117 @@ class TableReader:
         self.gaps.append(Gap(Stage.NETNS, one.met.subject, reason))
 
     def _read_proc_files(self, process: ProcessDir, one: NetnsTables) -> None:
-        """The text tables, read twice: one read may lose rows under churn, the decoder drops what is double."""
-        one.sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
-        protocols = plan_protocols(one.sockstat)
-        one.empty = not protocols
-        for protocol in protocols:
-            for name, family in _PROC_FILES[protocol]:
-                data = b"".join(_drop_header(process.read_net(name)) for _ in range(2))
-                one.tables.append(RawTable(TableFormat.NET_INET, protocol, family, data))
+        sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
+        one.take(read_files(process.read_net, sockstat, self._wanted, one.met.subject))
+        one.sockstat = sockstat
 
     def list_unheld(self, held: Container[int]) -> list[Unheld]:
-        """Rows that an fd should hold and none in `held` does; notes which inodes and ifindexes the rows name."""
+        """Rows that an fd should hold and none in `held` does; notes what the rows name."""
         found = []
         for one in self.netns:
             for table in one.tables:
-                if table.format is TableFormat.INET_DIAG:
-                    places, indexes = inet_diag.list_unheld(table.data, held, self.listed, sys.byteorder)
-                    one.interface_indexes |= indexes
-                else:
-                    places = net_inet.list_unheld(table.data, held, self.listed)
+                places, indexes, cgroup_ids = list_unheld(table, held, self.listed, sys.byteorder)
+                one.interface_indexes |= indexes
+                self.cgroup_ids |= cgroup_ids
+                if one.closed:
+                    places = [place for place in places if place.inode not in one.closed]
                 if places:
                     found.append(Unheld(one, table, places))
         return found
 
     def drop_closed(self, unheld: Sequence[Unheld]) -> None:
-        """Look these rows up again and note those that have closed since their table was read."""
+        """Look these rows up again and note which have closed since, and which cannot be looked up."""
         buffer = make_buffer()
+        inside = []
         for one, table, places in unheld:
             if self._stop.is_set():
                 return
+            if one.engine is EngineName.PROC:
+                one.settle(places, self._find_closed_in_proc(one, table, places))
+            elif one.diag is not None and find_net_file(table) is None:
+                one.settle(places, self._find_closed(one.diag, one, table, places, buffer))
+            elif places:
+                inside.append(Unheld(one, table, places))
+        if inside:
+            run_in_threads([partial(self._look_inside, inside, buffer)], self._stop)
+
+    def _find_closed(
+        self, diag: SockDiag, one: NetnsTables, table: RawTable, places: Sequence[RowPlace], buffer: bytearray
+    ) -> frozenset[SocketInode] | None:
+        try:
+            return diag.find_closed(table, places, buffer)
+        except (DumpInterrupted, DumpUnavailable, ReadFailed, FormatError) as err:
+            self.gaps.append(make_gap(table.protocol, one.met.subject, err))
+            return None
+
+    def _look_inside(self, unheld: Sequence[Unheld], buffer: bytearray) -> None:
+        """Look rows up again that netlink has no table of, or in netns that were let go; moves the calling thread."""
+        entering = Entering(self._procfs.root)
+        for one, table, places in unheld:
             try:
-                if table.format is TableFormat.INET_DIAG and one.diag is not None:
-                    one.closed |= one.diag.find_closed(inet_diag.NUMBERS[table.protocol], table.data, places, buffer)
-                elif table.format is TableFormat.NET_INET:
-                    one.closed |= self._find_closed_in_proc(one, table, places)
-            except (DumpInterrupted, DumpUnavailable, ReadFailed, FormatError) as err:
-                self._add_table_gap(one, table.protocol, err)
+                with _visit(one, entering) as diag:
+                    if find_net_file(table) is None:
+                        one.settle(places, self._find_closed(diag, one, table, places, buffer))
+                    else:
+                        one.settle(places, _find_absent(table, places, entering.read_net))
+            except ProcessGone:
+                one.settle(places, None)
+            except (AccessDenied, ReadFailed) as err:
+                one.settle(places, None)
+                self.gaps.append(make_gap(table.protocol, one.met.subject, err))
 
     def _find_closed_in_proc(
         self, one: NetnsTables, table: RawTable, places: Sequence[RowPlace]
-    ) -> frozenset[SocketInode]:
-        name = next(name for name, family in _PROC_FILES[table.protocol] if family == table.family)
+    ) -> frozenset[SocketInode] | None:
+        """Which of these rows a process in that netns does not show any more; None where nobody is left in it."""
         for pid in sorted(one.met.members):
             try:
                 with self._procfs.open_process(pid) as process:
                     if _is_in(process, one.met):
-                        there: set[int] = set()
-                        net_inet.list_unheld(_drop_header(process.read_net(name)), (), there)
-                        return frozenset(place.inode for place in places if place.inode not in there)
-            except (ProcessGone, AccessDenied):
+                        return _find_absent(table, places, process.read_net)
+            except (ProcessGone, AccessDenied, ReadFailed):
                 continue
-        return frozenset()
+        return None
 
     def readings(self, host_inode: int | None, host_key: int | None) -> tuple[NetnsReading, ...]:
         """What was read, ready to be kept, by inode."""
+        unnamed = [one for one in self.netns if one.interface_indexes and one.engine is EngineName.SOCK_DIAG]
+        if unnamed:
+            run_in_threads([partial(self._name_interfaces, unnamed)], self._stop)
         self.netns.sort(key=lambda one: (one.met.id is None, one.met.id or (0, one.met.key)))
         return tuple(_make_reading(one, host_inode, host_key) for one in self.netns)
 
-    def _add_table_gap(self, one: NetnsTables, protocol: Protocol, err: Exception) -> None:
-        reason = err.reason if isinstance(err, ReadFailed) else str(err)
-        self.gaps.append(Gap(Stage.TABLES, f"{protocol} of {one.met.subject}", reason))
+    def _name_interfaces(self, netns: Iterable[NetnsTables]) -> None:
+        """Read the names of the interfaces that rows are bound to; moves the calling thread (kernel.netns)."""
+        entering = Entering(self._procfs.root)
+        for one in netns:
+            try:
+                with nullcontext(one.diag) if one.diag else _visit(one, entering) as diag:
+                    names = ((index, diag.read_interface_name(index)) for index in sorted(one.interface_indexes))
+                    one.interface_names = tuple((index, name) for index, name in names if name is not None)
+            except (ProcessGone, AccessDenied, ReadFailed):
+                continue  # They keep their numbers.
+
+
+@contextmanager
+def _visit(one: NetnsTables, entering: Entering) -> Iterator[SockDiag]:
+    """A sock_diag socket in a netns whose own may be closed; moves the calling thread there.
+
+    Raises ProcessGone if it cannot be reached any more, or is another one by now.
+    """
+    fd = one.met.open_again()
+    try:
+        entering.enter(fd)
+    finally:
+        os.close(fd)
+    with SockDiag() as diag:
+        if diag.read_netns_cookie() != one.cookie:
+            raise ProcessGone(one.met.subject)
+        yield diag
 
 
 def _make_reading(one: NetnsTables, host_inode: int | None, host_key: int | None) -> NetnsReading:
     met = one.met
-    names = []
-    if one.diag is not None:
-        for index in sorted(one.interface_indexes):
-            name = one.diag.read_interface_name(index)
-            if name is not None:
-                names.append((index, name))
     is_host = met.id.inode == host_inode if met.id and host_inode else met.key is not None and met.key == host_key
     return NetnsReading(
         id=met.id,
@@ -238,7 +340,9 @@ def _make_reading(one: NetnsTables, host_inode: int | None, host_key: int | None
         sockstat=one.sockstat,
         tables=tuple(one.tables),
         closed=one.closed,
-        interface_names=tuple(names),
+        unsettled=one.unsettled,
+        mptcp_counted=one.mptcp_counted,
+        interface_names=one.interface_names,
         interfaces=one.interfaces,
     )
 
@@ -250,5 +354,13 @@ def _is_in(process: ProcessDir, met: MetNetns) -> bool:
     return process.read_netns_key() == met.key
 
 
-def _drop_header(text: bytes) -> bytes:
-    return text.partition(b"\n")[2]
+def _find_absent(
+    table: RawTable, places: Sequence[RowPlace], read_net: Callable[[str], bytes | None]
+) -> frozenset[SocketInode] | None:
+    """Which of these rows the text table has no more; None for what is no text table."""
+    file = find_net_file(table)
+    if file is None:
+        return None
+    there: set[int] = set()
+    list_unheld(table._replace(data=read_text(file.name, read_net) or b""), (), there, sys.byteorder)
+    return frozenset(place.inode for place in places) - there

@@ -9,20 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
+from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.kernel.formats.sockstat import parse_sockstat
+from nsagent.kernel.formats.tcp_info import decode_tcp_info
+from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.net import Protocol
 from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
 from tests.kernel.rows import read_recorded, read_recorded_text
+from tests.kernel.sctp_rows import ASSOCIATIONS, ENDPOINTS
+from tests.kernel.vsock_message import make_vsock
 from tests.live.capabilities import trials
 
 DUMPS = [read_recorded(name) for name in ("tcp", "tcp_unprivileged", "udp")]
 TEXTS = [read_recorded_text(name) for name in ("tcp", "tcp6", "udp", "udp6")]
+SEEDS = {
+    TableFormat.INET_DIAG: [*DUMPS, read_recorded("tcp_deep"), read_recorded("udplite")],
+    TableFormat.MPTCP_DIAG: [read_recorded("mptcp")],
+    TableFormat.PACKET_DIAG: [read_recorded("packet")],
+    TableFormat.NETLINK_DIAG: [read_recorded("netlink")],
+    TableFormat.VSOCK_DIAG: [make_vsock() + make_vsock(state=10)],
+    TableFormat.NET_INET: [*TEXTS, *(read_recorded_text(name) for name in ("raw", "raw6", "icmp", "icmp6"))],
+    TableFormat.NET_PACKET: [read_recorded_text("packet")],
+    TableFormat.NET_NETLINK: [read_recorded_text("netlink")],
+    TableFormat.NET_SCTP_ENDPOINTS: [ENDPOINTS.encode()],
+    TableFormat.NET_SCTP_ASSOCIATIONS: [ASSOCIATIONS.encode()],
+}
 DONE = b"\x14\0\0\0\3\0\2\0\1\0\0\0\0\0\0\0\0\0\0\0"
 
 
@@ -41,13 +58,39 @@ class Decoder(NamedTuple):
 
 def decode_netlink(data: bytes) -> object:
     """What a reader of a dump does with one datagram."""
-    end, _ = find_status(data)
+    end = find_status(data).end
     return (read_sequence(data), decode_status(data, end) if end else None)
 
 
+def decode_everything(table: RawTable) -> None:
+    """What a pass and its replay do with one table."""
+    raw_table.list_unheld(table, (), set(), "little")
+    reading = NetnsReading(None, 1, None, (), True, (), None, False, None, (table, table))
+    raw_table.decode_netns(reading, "little")
+
+
+def decode_as(format_: TableFormat, protocol: Protocol) -> Callable[[bytes], object]:
+    return lambda data: decode_everything(RawTable(format_, protocol, 0, data))
+
+
+TABLES = {
+    f"table {format_}": Decoder(decode_as(format_, protocol), SEEDS[format_])
+    for format_, protocol in zip(TableFormat, (*Protocol, Protocol.TCP), strict=True)
+}
+"""Each format with some protocol, in most cases not its own."""
+
 DECODERS = {
+    **TABLES,
+    "tcp_info": Decoder(lambda data: decode_tcp_info(data, "little"), [bytes(range(256))]),
+    "net_protocols": Decoder(
+        lambda data: parse_net_protocols(data.decode("utf-8", "replace")),
+        [b"protocol\n" + read_recorded_text("protocols")],
+    ),
     "inet_diag": Decoder(lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"), DUMPS),
     "inet_diag big-endian": Decoder(lambda data: inet_diag.decode_table(data, Protocol.UDP, "big"), DUMPS),
+    "inet_diag multicast loop": Decoder(
+        lambda data: inet_diag.list_without_multicast_loop(data, "little"), [*DUMPS, read_recorded("udplite")]
+    ),
     "inet_diag unheld": Decoder(lambda data: inet_diag.list_unheld(data, (), set(), "little"), DUMPS),
     "net_inet": Decoder(lambda data: net_inet.parse_table(data, Protocol.TCP, byteorder="little"), TEXTS),
     "net_inet big-endian": Decoder(lambda data: net_inet.parse_table(data, Protocol.UDP, byteorder="big"), TEXTS),
@@ -89,11 +132,26 @@ def test_any_bytes_give_a_value_or_a_format_error(name: str, data: bytes) -> Non
 
 
 @pytest.mark.parametrize("digits", [19, 20, 21, 4300, 4301, 60_000])
-@pytest.mark.parametrize("name", ["net_inet", "net_inet unheld", "pid_stat", "sockstat", "mountinfo", "fd_link"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net_inet",
+        "net_inet unheld",
+        "pid_stat",
+        "sockstat",
+        "mountinfo",
+        "fd_link",
+        "net_protocols",
+        "table net_packet",
+        "table net_netlink",
+        "table net_sctp_endpoints",
+        "table net_sctp_associations",
+    ],
+)
 def test_a_number_of_any_length_gives_a_value_or_a_format_error(name: str, digits: int) -> None:
     decode, seeds = DECODERS[name]
     long = b"7" * digits
-    for number in (b"7999602", b"4711", b"12", b"259:1", b"7732", b"412 30 0"):
+    for number in (b"7999602", b"4711", b"12", b"259:1", b"7732", b"412 30 0", b"1329084", b"4711", b"36412", b"2905"):
         with suppress(FormatError):
             decode(seeds[0].replace(number, long))
 
@@ -110,6 +168,11 @@ SLOW = {
     "dashes": b" - " * (1 << 14),
     "separators": b" - nsfs " * (1 << 13),
     "rows of a dump": (DUMPS[0] * 40)[: 1 << 16],
+    "rows of packet sockets": (read_recorded("packet") * 210)[: 1 << 16],
+    "rows of netlink sockets": (read_recorded("netlink") * 70)[: 1 << 16],
+    "one packet socket of attributes": SEEDS[TableFormat.PACKET_DIAG][0][:32] + make_attribute(9, b"") * 15_000,
+    "associations": (ASSOCIATIONS.encode() * 300)[: 1 << 16],
+    "addresses of an association": ASSOCIATIONS.encode()[:90] + b"10.0.0.1 " * 7000,
     "rows of text": (TEXTS[0] * 60)[: 1 << 16],
     "one row of attributes": make_message(attributes=[(1, b"")] * 16_000),
     "attributes of each length": b"".join(

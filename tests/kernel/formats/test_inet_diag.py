@@ -2,23 +2,17 @@
 
 import struct
 from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+from socket import AF_INET6
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import (
-    decode_table,
-    encode_dump_both,
-    encode_dump_family,
-    encode_lookup,
-    list_unheld,
-)
-from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.inet_diag import decode_table, list_unheld, list_without_multicast_loop
+from nsagent.kernel.formats.row_place import RowPlace, UnheldRows
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
-from tests.kernel.diag_message import ORDER_SIGN, make_attribute, make_message
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
+from tests.kernel.diag_message import ORDER_SIGN, make_message
 from tests.kernel.rows import (
     TCP_ROWS,
     TCP_UNPRIVILEGED_ROWS,
@@ -29,7 +23,7 @@ from tests.kernel.rows import (
 )
 
 BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
-PROTOCOL, SHUTDOWN, SKV6ONLY, MARK, CGROUP_ID = 3, 8, 11, 15, 21
+INFO, SHUTDOWN, SKV6ONLY, PEERS, MARK, CGROUP_ID, SOCKOPT = 2, 8, 11, 13, 15, 21, 22
 PORTS = st.integers(0, 65535)
 
 
@@ -233,7 +227,7 @@ def test_a_message_cut_off_at_any_byte_is_an_error() -> None:
 
 def test_rows_of_all_recorded_listeners_and_connections_are_unheld_but_those_without_inode() -> None:
     listed: set[int] = set()
-    unheld, _ = list_unheld(read_recorded("tcp"), (), listed, "little")
+    unheld, _, _ = list_unheld(read_recorded("tcp"), (), listed, "little")
     rows = [row for row in TCP_ROWS if row.inode]
     assert [(place.inode, place.uid, place.listening) for place in unheld] == [
         (row.inode, row.uid, row.state is SocketState.LISTEN) for row in rows
@@ -250,42 +244,20 @@ def test_the_place_of_an_unheld_row_is_where_its_message_starts() -> None:
 
 def test_rows_that_somebody_holds_are_not_unheld_but_listed() -> None:
     listed: set[int] = set()
-    unheld, _ = list_unheld(make_message(inode=7) + make_message(inode=8), {7}, listed, "little")
+    unheld, _, _ = list_unheld(make_message(inode=7) + make_message(inode=8), {7}, listed, "little")
     assert ([place.inode for place in unheld], listed) == ([8], {7, 8})
 
 
 @pytest.mark.parametrize("byteorder", BYTE_ORDERS)
 def test_unheld_rows_are_read_in_either_byte_order(byteorder: ByteOrder) -> None:
     data = make_message(byteorder=byteorder, state=10, interface=3, uid=1000, inode=7)
-    expected = [RowPlace(0, SocketInode(7), 1000, listening=True)], {3}
+    expected = UnheldRows([RowPlace(0, SocketInode(7), 1000, listening=True)], {3}, set())
     assert list_unheld(data, (), set(), byteorder) == expected
 
 
 def test_the_interfaces_that_rows_are_bound_to_are_listed_once() -> None:
     data = b"".join(make_message(interface=index, cookie=i, inode=i) for i, index in enumerate((2, 0, 2, 9), 1))
     assert list_unheld(data, (), set(), "little")[1] == {2, 9}
-
-
-def test_a_request_for_both_families_names_the_protocol_unless_it_is_tcp() -> None:
-    assert len(encode_dump_both(IPPROTO_TCP)) == 60
-    assert encode_dump_both(IPPROTO_UDP)[60:] == make_attribute(PROTOCOL, struct.pack("=I", IPPROTO_UDP))
-
-
-def test_a_request_for_both_families_asks_for_all_states_but_the_costly_one() -> None:
-    assert struct.unpack_from("=I", encode_dump_both(IPPROTO_TCP), 52) == (0x1FFF,)
-
-
-def test_a_request_for_one_family_is_a_struct_inet_diag_req_v2() -> None:
-    expected = struct.pack("=BBBBI48x", AF_INET6, IPPROTO_UDP, 0, 0, 1 << 10)
-    assert encode_dump_family(AF_INET6, IPPROTO_UDP, 1 << 10) == expected
-
-
-def test_a_lookup_names_the_very_tuple_interface_and_cookie_of_its_row() -> None:
-    first = make_message()
-    row = make_message(family=AF_INET, interface=5, cookie=0x1122334455667788, inode=9)
-    place = RowPlace(len(first), SocketInode(9), 0, listening=False)
-    expected = struct.pack("=BBBBI", AF_INET, IPPROTO_TCP, 0, 0, 0x1FFF) + row[20:68]
-    assert encode_lookup(first + row, place, IPPROTO_TCP) == expected
 
 
 def test_an_unspecified_end_of_a_mapped_socket_is_0_0_0_0() -> None:
@@ -299,3 +271,102 @@ def test_a_row_of_a_plain_connection_compares_whole() -> None:
         SocketState.ESTABLISHED, four(80), four(50000, "127.0.0.2"), inode=7732, cookie=1, cgroup_id=None
     )
     assert decode_one(make_message()) == expected
+
+
+def test_the_cgroups_that_rows_name_are_listed_once_whatever_stands_before_them() -> None:
+    first, second = (CGROUP_ID, struct.pack("<Q", 44)), (CGROUP_ID, struct.pack("<Q", 1 << 40))
+    mark = (MARK, struct.pack("<I", 7))
+    orders = [[first], [first], [second], [mark, first], [first, mark], [second, mark], [], [mark]]
+    data = b"".join(make_message(cookie=i, inode=i, attributes=order) for i, order in enumerate(orders, 1))
+    found = list_unheld(data, (), set(), "little")
+    assert (found.cgroup_ids, len(found.places)) == ({44, 1 << 40}, len(orders))
+
+
+@pytest.mark.parametrize("byteorder", BYTE_ORDERS)
+def test_a_cgroup_is_read_in_either_byte_order(byteorder: ByteOrder) -> None:
+    payload = struct.pack(ORDER_SIGN[byteorder] + "Q", 0x1122334455667788)
+    data = make_message(byteorder=byteorder, attributes=[(CGROUP_ID, payload)])
+    assert list_unheld(data, (), set(), byteorder).cgroup_ids == {0x1122334455667788}
+
+
+@pytest.mark.parametrize("payload", [b"", b"short", bytes(9)])
+def test_what_has_not_the_length_of_a_cgroup_id_is_none(payload: bytes) -> None:
+    found = list_unheld(make_message(attributes=[(CGROUP_ID, payload)]), (), set(), "little")
+    assert (found.cgroup_ids, len(found.places)) == (set(), 1)
+
+
+@pytest.mark.parametrize(("byteorder", "on"), [("little", 0x10), ("big", 0x08)])
+def test_sockets_without_multicast_loop_are_told_in_either_byte_order(byteorder: ByteOrder, on: int) -> None:
+    payloads = [bytes((0xFF ^ on, 0)), bytes((on, 0)), None]
+    attributes = [[] if payload is None else [(SHUTDOWN, b"\0"), (SOCKOPT, payload)] for payload in payloads]
+    data = b"".join(
+        make_message(byteorder=byteorder, cookie=i, inode=i, attributes=one) for i, one in enumerate(attributes, 1)
+    )
+    assert list_without_multicast_loop(data, byteorder) == {1}
+
+
+def test_tcp_info_is_kept_for_connections_only() -> None:
+    info = (INFO, bytes(280))
+    states = {number: decode_one(make_message(state=number, attributes=[info])) for number in range(1, 14)}
+    known = {row.state for row in states.values() if row.tcp_info is not None}
+    assert known == {
+        SocketState.ESTABLISHED,
+        SocketState.SYN_SENT,
+        SocketState.FIN_WAIT1,
+        SocketState.FIN_WAIT2,
+        SocketState.CLOSE_WAIT,
+        SocketState.LAST_ACK,
+        SocketState.CLOSING,
+    }
+
+
+def test_the_struct_of_another_protocol_is_no_tcp_info() -> None:
+    rows, _ = decode_table(make_message(attributes=[(INFO, bytes(280))]), Protocol.SCTP, "little")
+    assert rows[0].tcp_info is None
+
+
+def test_a_recorded_deep_dump_has_the_bound_socket_and_what_is_known_of_connections() -> None:
+    rows, errors = decode_table(read_recorded("tcp_deep"), Protocol.TCP, "little")
+    bound = make_row(SocketState.BOUND_INACTIVE, four(6002), inode=1329097, cookie=500851)
+    info = TcpInfo(21, 9, 19, 0, 0, 0, 11, 35328, 1000, 1001, 0, 0, 1859368421)
+    client = make_row(SocketState.ESTABLISHED, four(47858), four(6001), inode=1329095, cookie=500849)
+    assert errors == []
+    assert [row for row in rows if row.inode in (1329095, 1329097)] == [bound, client._replace(tcp_info=info)]
+
+
+def test_a_tcp_row_that_says_close_is_bound_unless_it_has_a_peer() -> None:
+    bound = decode_one(make_message(state=7, remote=bytes(4), remote_port=0))
+    closed_meanwhile = decode_one(make_message(state=7))
+    assert (bound.state, closed_meanwhile.state) == (SocketState.BOUND_INACTIVE, SocketState.CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("number", "endpoint", "association"),
+    [
+        (1, SocketState.ESTABLISHED, SocketState.SYN_SENT),
+        (2, SocketState.SYN_SENT, SocketState.SYN_SENT),
+        (3, SocketState.SYN_RECV, SocketState.ESTABLISHED),
+        (5, SocketState.FIN_WAIT2, SocketState.FIN_WAIT2),
+        (6, SocketState.TIME_WAIT, SocketState.CLOSE_WAIT),
+        (7, SocketState.CLOSE, SocketState.LAST_ACK),
+    ],
+)
+def test_only_an_sctp_association_has_the_states_of_one(
+    number: int, endpoint: SocketState, association: SocketState
+) -> None:
+    plain = make_message(state=number, inode=1)
+    with_peers = make_message(state=number, inode=2, attributes=[(PEERS, bytes(128))])
+    rows, _ = decode_table(plain + with_peers, Protocol.SCTP, "little")
+    assert [row.state for row in rows] == [endpoint, association]
+
+
+def test_an_association_keeps_its_uid_whatever_its_timer_is() -> None:
+    message = make_message(state=3, timer=3, uid=1000, attributes=[(PEERS, bytes(128))])
+    rows, _ = decode_table(message, Protocol.SCTP, "little")
+    assert rows[0].uid == 1000
+
+
+@pytest.mark.parametrize("mptcp", [True, False, None])
+def test_every_row_says_what_is_known_of_mptcp(mptcp: bool | None) -> None:
+    rows, _ = decode_table(make_message(), Protocol.TCP, "little", mptcp=mptcp)
+    assert [row.mptcp for row in rows] == [mptcp]

@@ -11,6 +11,7 @@ from nsagent.kernel.formats.netlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     Message,
+    Status,
     decode_status,
     encode_message,
     find_status,
@@ -34,13 +35,15 @@ def test_a_request_is_a_header_with_its_length_and_the_payload() -> None:
 
 
 def test_a_datagram_of_rows_has_no_status() -> None:
-    assert find_status(make_message(ROW, bytes(72)) * 3) == (None, False)
+    assert find_status(make_message(ROW, bytes(72)) * 3) == Status(None, interrupted=False, messages=3)
 
 
 @pytest.mark.parametrize("type_", [NLMSG_DONE, NLMSG_ERROR])
 def test_a_status_after_rows_is_found(type_: int) -> None:
     rows = make_message(ROW, bytes(72)) + make_message(ROW, bytes(3)) + b"\0"
-    assert find_status(rows + make_status(type_, 0)) == (Message(len(rows), 20, type_), False)
+    assert find_status(rows + make_status(type_, 0)) == Status(
+        Message(len(rows), 20, type_), interrupted=False, messages=2
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -68,7 +71,7 @@ def test_a_length_that_leads_out_of_the_datagram_is_a_format_error(datagram: byt
 
 
 def test_an_empty_datagram_has_no_status() -> None:
-    assert find_status(b"") == (None, False)
+    assert find_status(b"") == Status(None, interrupted=False, messages=0)
 
 
 def test_the_sequence_is_that_of_the_first_message() -> None:

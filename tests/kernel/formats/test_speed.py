@@ -39,6 +39,7 @@ def fastest(decode: Callable[[bytes], object], data: bytes) -> float:
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
     "rows": lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"),
+    "multicast loop": lambda data: inet_diag.list_without_multicast_loop(data, "little"),
     "unheld": lambda data: inet_diag.list_unheld(data, (), set(), "little"),
 }
 

@@ -1,0 +1,173 @@
+"""Holders that the fd links of a process do not show: threads with an fd table of their own, and io_urings.
+
+They are looked for only where rows have no owner, or with `--deep`: most threads share the fd
+table of their process, and most processes have no ring.
+
+Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.kernel.formats.fdinfo import parse_registered_sockets, parse_scm_fds
+from nsagent.kernel.pidfd import shares_fd_table
+from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
+from nsagent.model.facts import FoundBy, Gap, HeldBy, ProcessReading, Stage
+from nsagent.model.ids import Fd, Pid, SocketInode, Tid
+from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.processes import walk_processes
+
+MAX_THREADS: Final = 512
+"""How many threads of one process are looked at."""
+
+_RING_ATTEMPTS: Final = 3
+
+SearchTable = Callable[[ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
+"""Readings of one fd table, given whose it is, a reading of all of it, and its links."""
+
+
+@dataclass(slots=True)
+class ThreadTables:
+    """Looks at every thread of the processes that it is shown.
+
+    `comparable`: the PIDs of the procfs are those of this program's PID namespace, so that kcmp(2)
+    can tell at once which threads share the fd table of their process. With a `registry` their
+    netns are noted too. `seen` and `skipped` count threads.
+    """
+
+    comparable: bool
+    registry: NetnsRegistry | None = None
+    seen: int = 0
+    skipped: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+
+    def look(
+        self,
+        process: ProcessDir,
+        holder: ProcessDir,
+        reading: ProcessReading,
+        links: FdLinks,
+        search_table: SearchTable = lambda _holder, reading, _links: (reading,),
+    ) -> Iterator[ProcessReading]:
+        """What `search_table` makes of each fd table of a thread that is not that of the process (of `holder`)."""
+        if reading.threads < 2 or reading.socket_fds is None:
+            return
+        tids = process.list_threads()
+        if len(tids) > MAX_THREADS:
+            unseen = len(tids) - MAX_THREADS
+            self.skipped += unseen
+            self.gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", "too many", unseen))
+        for tid in tids[:MAX_THREADS]:
+            if tid == holder.number:
+                continue
+            try:
+                yield from self._look_at(process, holder, reading, links, Tid(tid), search_table)
+            except ProcessGone:
+                continue  # The thread ended; whether the process did is asked at the next one.
+            except (AccessDenied, ReadFailed, FormatError) as err:
+                self.skipped += 1
+                reason = str(err) if isinstance(err, FormatError) else err.reason
+                self.gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", reason))
+            else:
+                self.seen += 1
+
+    def _look_at(
+        self,
+        process: ProcessDir,
+        holder: ProcessDir,
+        reading: ProcessReading,
+        links: FdLinks,
+        tid: Tid,
+        search_table: SearchTable,
+    ) -> Iterable[ProcessReading]:
+        shared = self.comparable and shares_fd_table(holder.number, tid)
+        if shared and self.registry is None:
+            return ()
+        with process.open_thread(tid) as thread:
+            if self.registry is not None and not thread.read_stat().is_dead:
+                self.registry.see_process(thread, Pid(tid), FoundBy.THREAD)
+            own = links if shared else thread.read_fd_links()
+            # Without kcmp(2) equal links are taken for one table: whose fds they are makes no difference then.
+            if own == links or not (own.sockets or own.rings):
+                return ()
+            return list(search_table(thread, replace(reading, socket_fds=own.sockets, tid=tid), own))
+
+
+@dataclass(slots=True)
+class Search:
+    """Looks for whoever holds one of the `wanted` inodes, and for descriptors that are in transit.
+
+    `listed` are the inodes in tables: a socket that is in none may be a unix socket, and have
+    descriptors in its queue, which `in_flight` counts.
+    """
+
+    wanted: Collection[int]
+    listed: Container[int]
+    threads: ThreadTables
+    in_flight: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    _seen: set[SocketInode] = field(default_factory=set)
+
+    def look(
+        self, process: ProcessDir, holder: ProcessDir, reading: ProcessReading, links: FdLinks
+    ) -> Iterator[ProcessReading]:
+        """Readings of threads and of io_urings, with the wanted inodes alone."""
+        yield from self._search_rings(holder, reading, links)
+        yield from self.threads.look(process, holder, reading, links, self._search_table)
+
+    def keep_wanted(self, readings: Iterable[ProcessReading]) -> Iterator[ProcessReading]:
+        """Those of the readings that hold a wanted inode, without what else they hold."""
+        for reading in readings:
+            held = tuple(link for link in reading.socket_fds or () if link[1] in self.wanted)
+            if held:
+                yield replace(reading, socket_fds=held)
+
+    def _search_table(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> Iterator[ProcessReading]:
+        yield from self.keep_wanted([reading])
+        yield from self._search_rings(holder, reading, links)
+
+    def _search_rings(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> Iterator[ProcessReading]:
+        """What the io_urings of one fd table hold; counts what is in transit in its sockets on the way."""
+        self._count_in_flight(holder, links)
+        registered = tuple((fd, inode) for fd in links.rings for inode in self._read_ring(holder, reading.pid, fd))
+        yield from self.keep_wanted([replace(reading, socket_fds=registered, held_by=HeldBy.IO_URING)])
+
+    def _read_ring(self, holder: ProcessDir, pid: Pid, fd: Fd) -> tuple[SocketInode, ...]:
+        """The sockets registered with one io_uring; the kernel does not list those of a ring that is busy just then."""
+        reason = ""
+        for _ in range(_RING_ATTEMPTS):
+            try:
+                return parse_registered_sockets(holder.read_fdinfo(fd))
+            except ProcessGone:
+                return ()  # This ring was closed; whether the process went is asked at the next read.
+            except (AccessDenied, ReadFailed) as err:
+                reason = err.reason
+                break
+            except FormatError:
+                reason = "registered files not told"
+        self.gaps.append(Gap(Stage.FDS, f"io_uring of pid {pid}", reason))
+        return ()
+
+    def _count_in_flight(self, holder: ProcessDir, links: FdLinks) -> None:
+        for fd, inode in links.sockets:
+            if inode in self.listed or inode in self._seen:
+                continue
+            self._seen.add(inode)
+            try:
+                self.in_flight += parse_scm_fds(holder.read_fdinfo(fd))
+            except (ProcessGone, AccessDenied, ReadFailed, FormatError):
+                continue  # Closed by now, most likely: it has no queue any more.
+
+
+def search_processes(
+    procfs: ProcFs, registry: NetnsRegistry, search: Search, stop: threading.Event, patience_seconds: float
+) -> list[ProcessReading]:
+    """Who holds one of the wanted inodes now: new readings, with those fds alone.
+
+    A process is read whole again: under its number may by now be another one.
+    """
+    walk = walk_processes(procfs, registry, stop, search.look, patience_seconds)
+    return list(search.keep_wanted(walk.readings))

@@ -1,0 +1,39 @@
+"""What an earlier pass knew about sockets that have no owner any more. Pure.
+
+The kernel keeps a socket's cookie into TIME_WAIT, so that a closed connection can be told from
+another one with the same addresses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nsagent.model.ids import ContainerId, Pid, SocketCookie
+from nsagent.model.net import Protocol
+from nsagent.model.snapshot import Attribution, Snapshot
+
+
+class Holder(NamedTuple):
+    """The first owner of a socket, as that pass saw it."""
+
+    pid: Pid
+    start_ticks: int
+    container_id: ContainerId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Who held which TCP socket of this boot, by cookie."""
+
+    holders: Mapping[SocketCookie, Holder] = field(default_factory=dict)
+
+
+def remember(snapshot: Snapshot) -> Memory:
+    """The holders of the TCP connections of a snapshot: as many as it has rows, and no more."""
+    holders = {}
+    for socket in snapshot.sockets:
+        row = socket.row
+        if socket.attribution is Attribution.FD and row.protocol is Protocol.TCP and row.cookie and row.remote.port:
+            process = socket.owners[0].process
+            holders[row.cookie] = Holder(process.pid, process.start_ticks, process.container_id)
+    return Memory(holders)

@@ -1,0 +1,42 @@
+"""What is asked for and a capture does not hold is said in one line each, and answered without."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nsagent.model.net import Protocol
+from nsagent.scan.capture import encode_capture
+from tests.cli.conftest import Run
+from tests.scan.facts import facts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        ([], []),
+        (["--protocol", "tcp,udp"], []),
+        (["--protocol", "packet,raw"], ["holds no table of raw, packet: capture it with --all"]),
+        (
+            ["--all"],
+            ["holds no table of udplite, raw, icmp, sctp, packet, netlink, vsock: capture it with --all"],
+        ),
+        (["--deep"], ["holds no sockets that are bound and do nothing: capture it with --deep"]),
+        (["--tcp-info"], ["holds no TCP_INFO: capture it with --tcp-info"]),
+    ],
+)
+def test_a_capture_that_lacks_what_is_asked_for_is_named(
+    run_cli: Run, node_capture: Path, arguments: list[str], lines: list[str]
+) -> None:
+    ran = run_cli("scan", "--from", node_capture, "-o", "name", *arguments)
+    assert (ran.status, ran.err.splitlines()) == (0, [f"nsagent: {node_capture} {line}" for line in lines])
+
+
+def test_a_capture_that_holds_what_is_asked_for_is_silent(run_cli: Run, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(encode_capture(replace(facts(), protocols=tuple(Protocol), deep=True)))
+    assert run_cli("scan", "--from", path, "--all", "--deep", "-o", "json").err == ""
+
+
+def test_a_pass_over_this_host_lacks_nothing(on_node: Run) -> None:
+    assert on_node("scan", "--all", "--deep", "--tcp-info", "-o", "name").err == ""

@@ -1,0 +1,100 @@
+"""Dumps that are short of rows, from a kernel that is a list of answers."""
+
+from collections.abc import Callable, Iterator
+from socket import AF_UNSPEC
+
+import pytest
+
+from nsagent.errors import ReadFailed
+from nsagent.kernel.sock_diag import Dump
+from nsagent.model.facts import RawTable, TableFormat
+from nsagent.model.net import Protocol
+from nsagent.scan.collect.shortage import dump_whole
+from nsagent.scan.plan import read_counters
+from tests.kernel.diag_message import make_message
+
+
+def make_dump(*inodes: int) -> Dump:
+    data = b"".join(make_message(inode=inode, cookie=inode) for inode in inodes)
+    return Dump(RawTable(TableFormat.INET_DIAG, Protocol.TCP, AF_UNSPEC, data), len(inodes))
+
+
+def sockstat(inuse: int, tw: int = 0) -> str:
+    return f"TCP: inuse {inuse} orphan 0 tw {tw} alloc 9 mem 9\nUDP: inuse 0 mem 0\n"
+
+
+class Kernel:
+    """Gives the dumps and the counters that it was made of, one after the other."""
+
+    def __init__(self, dumps: list[Dump | ReadFailed], counters: list[str]) -> None:
+        self._dumps: Iterator[Dump | ReadFailed] = iter(dumps)
+        self._counters = iter(counters)
+        self.calls: list[str] = []
+
+    def dump(self) -> Dump:
+        self.calls.append("dump")
+        answer = next(self._dumps)
+        if isinstance(answer, ReadFailed):
+            raise answer
+        return answer
+
+    def read_sockstat(self) -> str:
+        self.calls.append("sockstat")
+        return next(self._counters)
+
+
+@pytest.fixture
+def read() -> Callable[[Kernel], tuple[int, int]]:
+    """How many rows the table has that was kept, and how many are missing."""
+
+    def read_it(kernel: Kernel) -> tuple[int, int]:
+        counters = read_counters(kernel.read_sockstat())
+        table, missing = dump_whole(kernel.dump, Protocol.TCP, counters, kernel.read_sockstat)
+        return table.data.count(make_message()[4:8]), missing
+
+    return read_it
+
+
+Read = Callable[[Kernel], tuple[int, int]]
+
+
+@pytest.mark.parametrize("rows", [(1, 2), (1, 2, 3)])
+def test_a_dump_with_as_many_rows_as_are_counted_is_enough(read: Read, rows: tuple[int, ...]) -> None:
+    kernel = Kernel([make_dump(*rows)], [sockstat(1, tw=1)])
+    assert read(kernel)[1] == 0
+    assert kernel.calls == ["sockstat", "dump"]
+
+
+def test_counters_that_cannot_be_read_prove_nothing(read: Read) -> None:
+    assert read(Kernel([make_dump(1)], [""])) == (1, 0)
+
+
+def test_sockets_that_closed_since_they_were_counted_are_not_missing(read: Read) -> None:
+    kernel = Kernel([make_dump(1)], [sockstat(2), sockstat(1)])
+    assert read(kernel) == (1, 0)
+    assert kernel.calls == ["sockstat", "dump", "sockstat"]
+
+
+def test_a_short_table_is_dumped_again_and_the_fullest_kept(read: Read) -> None:
+    kernel = Kernel([make_dump(1), make_dump(1, 2, 3)], [sockstat(3)] * 3)
+    assert read(kernel) == (3, 0)
+
+
+def test_a_table_that_stays_short_while_nothing_changes_lacks_rows(read: Read) -> None:
+    kernel = Kernel([make_dump(1, 2)] * 3, [sockstat(3, tw=2)] * 4)
+    assert read(kernel) == (2, 3)
+
+
+def test_a_table_that_stays_short_while_counters_change_may_lack_none(read: Read) -> None:
+    kernel = Kernel([make_dump(1, 2)] * 3, [sockstat(5), sockstat(6), sockstat(5), sockstat(5)])
+    assert read(kernel) == (2, 0)
+
+
+def test_a_table_that_stays_short_while_sockets_change_places_may_lack_none(read: Read) -> None:
+    kernel = Kernel([make_dump(1, 2), make_dump(1, 3), make_dump(1, 4)], [sockstat(5)] * 4)
+    assert read(kernel) == (2, 0)
+
+
+def test_a_second_dump_that_fails_leaves_the_first(read: Read) -> None:
+    kernel = Kernel([make_dump(1), ReadFailed("sock_diag", "ENOBUFS")], [sockstat(5)] * 2)
+    assert read(kernel) == (1, 0)

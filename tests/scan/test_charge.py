@@ -1,0 +1,191 @@
+"""Whom rows without an owner are charged to."""
+
+import struct
+from dataclasses import replace
+from socket import inet_aton
+
+import pytest
+
+from nsagent.model.facts import Facts
+from nsagent.model.ids import ContainerId, Pid, SocketCookie
+from nsagent.model.net import SocketState
+from nsagent.model.snapshot import Attribution, ChargedTo, Confidence, OwnedSocket, VerdictKind
+from nsagent.scan.attribute import attribute
+from nsagent.scan.memory import Holder, Memory, remember
+from tests.kernel.diag_message import make_message
+from tests.scan.facts import WEB_CGROUP, WEB_ID, WEB_NETNS, diag_table, facts, netns, reading
+
+LISTEN, ESTABLISHED, TIME_WAIT, FIN_WAIT1, FIN_WAIT2 = 10, 1, 6, 4, 5
+CGROUP_ID = 21
+OTHER_ID = "beef" + "0" * 60
+WEB = ContainerId(WEB_ID)
+OTHER_CGROUP = f"0::/docker/{OTHER_ID}\n"
+
+
+def message(
+    state: int,
+    local: tuple[str, int],
+    remote: tuple[str, int] = ("0.0.0.0", 0),
+    *,
+    inode: int = 0,
+    cookie: int = 900,
+    uid: int = 0,
+    cgroup_id: int = 5,
+    timer: int = 0,
+) -> bytes:
+    """A row between these ends, of a socket that was made in this cgroup."""
+    return make_message(
+        state=state,
+        timer=timer,
+        local=inet_aton(local[0]),
+        local_port=local[1],
+        remote=inet_aton(remote[0]),
+        remote_port=remote[1],
+        inode=inode,
+        cookie=cookie,
+        uid=uid,
+        attributes=[(CGROUP_ID, struct.pack("<Q", cgroup_id))],
+    )
+
+
+def listener(inode: int, port: int = 80, *, local: str = "0.0.0.0", uid: int = 0, cgroup_id: int = 5) -> bytes:
+    return message(LISTEN, (local, port), inode=inode, cookie=inode, uid=uid, cgroup_id=cgroup_id)
+
+
+def waiting(*, uid: int = 0, cgroup_id: int = 5, state: int = ESTABLISHED, timer: int = 0) -> bytes:
+    """A connection to port 80 that no fd holds."""
+    return message(state, ("10.0.0.1", 80), ("10.0.0.2", 40000), uid=uid, cgroup_id=cgroup_id, timer=timer)
+
+
+def charged(given: Facts, memory: Memory | None = None) -> OwnedSocket:
+    """The only row without an inode."""
+    (found,) = (socket for socket in attribute(given, memory).sockets if not socket.row.inode)
+    return found
+
+
+def charged_to(given: Facts, memory: Memory | None = None) -> ChargedTo | None:
+    verdict = charged(given, memory).verdict
+    assert verdict is not None
+    return verdict.charged_to
+
+
+def web(*rows: bytes, pids: tuple[int, ...] = (10,)) -> Facts:
+    """A container with a listener (inode 7) in its netns, and these rows beside it."""
+    readings = [reading(pid, {3: 7}, netns=WEB_NETNS, cgroup=WEB_CGROUP) for pid in pids]
+    return facts(readings, [netns(diag_table(b"".join(rows)), inode=WEB_NETNS)])
+
+
+def test_a_connection_in_the_accept_queue_is_charged_to_the_listener() -> None:
+    socket = charged(web(listener(7), waiting()))
+    assert socket.verdict is not None
+    assert (socket.verdict.kind, socket.verdict.charged_to) == (VerdictKind.ACCEPT_QUEUE, ChargedTo(Pid(10), WEB))
+    assert (socket.container_id, socket.attribution, socket.confidence) == (
+        WEB,
+        Attribution.LISTENER,
+        Confidence.INFERRED,
+    )
+
+
+def test_a_listener_of_the_host_is_charged_without_a_container() -> None:
+    given = facts([reading(10, {3: 7})], [netns(diag_table(listener(7) + waiting()))])
+    socket = charged(given)
+    assert socket.verdict is not None
+    assert socket.verdict.charged_to == ChargedTo(Pid(10), None)
+    assert (socket.container_id, socket.attribution) == (None, Attribution.NONE)
+
+
+def test_of_several_owners_the_first_is_charged() -> None:
+    assert charged_to(web(listener(7), waiting(), pids=(11, 10))) == ChargedTo(Pid(10), WEB)
+
+
+def test_a_handshake_is_charged_to_the_listener() -> None:
+    socket = charged(web(listener(7), waiting(state=3)))
+    assert socket.verdict is not None
+    assert (socket.verdict.kind, socket.verdict.charged_to) == (VerdictKind.SYN_RECV, ChargedTo(Pid(10), WEB))
+
+
+@pytest.mark.parametrize(
+    "row", [listener(7, port=81), listener(7, local="10.0.0.9"), b""], ids=["another port", "another address", "none"]
+)
+def test_without_a_listener_that_fits_nobody_is_charged(row: bytes) -> None:
+    assert charged_to(web(row, waiting())) is None
+
+
+def test_a_listener_of_another_netns_is_not_charged() -> None:
+    readings = [reading(10, {3: 7})]
+    given = facts(readings, [netns(diag_table(listener(7))), netns(diag_table(waiting()), inode=WEB_NETNS)])
+    assert charged_to(given) is None
+
+
+def test_a_listener_on_the_very_address_takes_precedence_over_one_on_any() -> None:
+    readings = [reading(10, {3: 7}), reading(11, {3: 8})]
+    rows = diag_table(listener(7) + listener(8, local="10.0.0.1") + waiting())
+    assert charged_to(facts(readings, [netns(rows)])) == ChargedTo(Pid(11), None)
+
+
+def test_of_several_listeners_on_one_port_none_is_named() -> None:
+    readings = [reading(10, {3: 7}, cgroup=WEB_CGROUP), reading(11, {3: 8}, cgroup=WEB_CGROUP)]
+    rows = diag_table(listener(7) + listener(8) + waiting())
+    assert charged_to(facts(readings, [netns(rows)])) == ChargedTo(None, WEB)
+
+
+def test_several_listeners_of_different_containers_charge_none_of_them() -> None:
+    readings = [reading(10, {3: 7}, cgroup=WEB_CGROUP), reading(11, {3: 8}, cgroup=OTHER_CGROUP)]
+    rows = diag_table(listener(7) + listener(8) + waiting())
+    socket = charged(facts(readings, [netns(rows)]))
+    assert (socket.verdict and socket.verdict.charged_to, socket.container_id) == (ChargedTo(None, None), None)
+
+
+@pytest.mark.parametrize(("uid", "cgroup_id"), [(33, 5), (0, 6)])
+def test_of_several_listeners_the_one_with_the_uid_and_cgroup_of_the_connection_is_charged(
+    uid: int, cgroup_id: int
+) -> None:
+    readings = [reading(10, {3: 7}), reading(11, {3: 8})]
+    rows = listener(7) + listener(8, uid=uid, cgroup_id=cgroup_id) + waiting(uid=uid, cgroup_id=cgroup_id)
+    assert charged_to(facts(readings, [netns(diag_table(rows))])) == ChargedTo(Pid(11), None)
+
+
+def test_a_closed_connection_is_charged_to_the_listener_of_its_local_port() -> None:
+    socket = charged(web(listener(7), waiting(state=TIME_WAIT)))
+    assert (socket.container_id, socket.attribution) == (WEB, Attribution.LISTENER)
+
+
+def test_a_closed_connection_is_charged_to_whom_an_earlier_pass_saw_holding_it() -> None:
+    memory = Memory({SocketCookie(900): Holder(Pid(77), 5, ContainerId(OTHER_ID))})
+    socket = charged(web(listener(7), waiting(state=TIME_WAIT)), memory)
+    assert socket.verdict is not None
+    assert socket.verdict.charged_to == ChargedTo(Pid(77), ContainerId(OTHER_ID))
+    assert (socket.container_id, socket.attribution, socket.confidence) == (
+        ContainerId(OTHER_ID),
+        Attribution.MEMORY,
+        Confidence.INFERRED,
+    )
+
+
+def test_a_pid_that_is_another_process_by_now_is_not_charged() -> None:
+    memory = Memory({SocketCookie(900): Holder(Pid(10), 5, WEB)})
+    assert charged_to(web(waiting(state=TIME_WAIT)), memory) == ChargedTo(None, WEB)
+
+
+def test_an_orphan_is_charged_to_the_container_in_whose_cgroup_it_was_made() -> None:
+    given = replace(web(waiting(state=FIN_WAIT1)), cgroup_paths=((5, f"/docker/{OTHER_ID}"),))
+    socket = charged(given)
+    assert socket.verdict is not None
+    assert socket.verdict.charged_to == ChargedTo(None, ContainerId(OTHER_ID))
+    assert (socket.attribution, socket.confidence) == (Attribution.CGROUP, Confidence.HIGH)
+
+
+def test_a_cgroup_of_the_host_charges_nobody() -> None:
+    given = replace(web(waiting(state=FIN_WAIT1)), cgroup_paths=((5, "/system.slice/x.service"),))
+    assert charged_to(given) is None
+
+
+def test_what_a_pass_remembers_are_the_holders_of_its_connections() -> None:
+    rows = listener(7) + message(ESTABLISHED, ("10.0.0.1", 80), ("10.0.0.2", 9), inode=8, cookie=901)
+    given = facts([reading(10, {3: 7, 4: 8}, cgroup=WEB_CGROUP)], [netns(diag_table(rows))])
+    assert remember(attribute(given)) == Memory({SocketCookie(901): Holder(Pid(10), 100, WEB)})
+
+
+def test_a_late_fin_wait2_is_charged_like_a_time_wait() -> None:
+    socket = charged(web(listener(7), waiting(state=FIN_WAIT2, timer=3)))
+    assert (socket.row.state, socket.container_id) == (SocketState.FIN_WAIT2, WEB)
