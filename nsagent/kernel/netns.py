@@ -7,17 +7,15 @@ it was made in, whichever thread uses it.
 Source: setns(2), network_namespaces(7), namespaces(7), fs/nsfs.c.
 """
 
-import ctypes
 import os
 import socket
 import struct
-import sys
 import threading
-from collections.abc import Callable
 from fcntl import ioctl
 from typing import Final
 
 from nsagent.errors import AccessDenied, ReadFailed
+from nsagent.kernel.libc import call_libc
 from nsagent.kernel.procfs import read_file, translate_errno
 from nsagent.model.ids import NetnsId
 
@@ -63,7 +61,6 @@ class Entering:
             raise RuntimeError("the main thread must stay in its netns")
         self._proc_root = proc_root
         self._here = read_own_netns()
-        self._setns = _load_setns()
         self._ids_are_cookies = _has_cookies_as_ids()
 
     def read_cookie(self, fd: int) -> int | None:
@@ -82,7 +79,7 @@ class Entering:
         try:
             there = read_netns_id(fd)
             if there != self._here:
-                self._setns(fd)
+                call_libc("setns", fd, CLONE_NEWNET)  # os.setns exists from Python 3.12 only.
                 self._here = there
         except OSError as err:
             raise _translate(err, "setns") from err
@@ -154,17 +151,3 @@ def _read_sockstat(proc_root: str) -> str | None:
     except OSError:
         return None
     return text.decode("ascii", "replace")
-
-
-def _load_setns() -> Callable[[int], None]:
-    """A function that moves the calling thread into a netns; os.setns exists from Python 3.12 only."""
-    if sys.version_info >= (3, 12):
-        return lambda fd: os.setns(fd, CLONE_NEWNET)
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def setns(fd: int) -> None:
-        if libc.setns(fd, CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    return setns

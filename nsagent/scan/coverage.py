@@ -81,11 +81,12 @@ def count_host(facts: Facts, sockets: Iterable[OwnedSocket], counts: Iterable[Ro
 
 def check_rows(subject: str, rows: Sequence[SocketRow], listed: set[SocketInode]) -> list[Gap]:
     """Whether each socket of a netns stands there once, and in no netns before; adds its inodes to `listed`."""
-    inodes = {row[7] for row in rows}
-    broken = []
-    if (len(inodes) < len(rows) or 0 in inodes) and not _are_unique(rows):
-        broken.append(Gap(Stage.CHECKS, subject, "a row stands there twice"))
+    inodes = set(map(itemgetter(7), rows))  # 10^4 to 10^6 of them: 0.1 us each.
+    bare = [row for row in rows if not row[7]] if 0 in inodes else []
     inodes.discard(SocketInode(0))
+    broken = []
+    if len(inodes) + len({row[:9] for row in bare}) < len(rows) and not _are_unique(rows):
+        broken.append(Gap(Stage.CHECKS, subject, "a row stands there twice"))
     if not listed.isdisjoint(inodes):
         broken.append(Gap(Stage.CHECKS, subject, "a socket stands in another netns too"))
     listed |= inodes

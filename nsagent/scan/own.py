@@ -59,30 +59,32 @@ class Owning:
             first = owners[0][0]
             container_id = first.container_id
             flags = () if len(owners) == 1 and first.netns == number else _flag_owners(owners, number, inside)
-            cgroup_id = row[12]
-            if cgroup_id is not None and cgroup_id in creators and creators[cgroup_id] != container_id:
-                flags += (Flag.CREATOR_DIFFERS,)
+            if creators:
+                cgroup_id = row[12]
+                if cgroup_id is not None and cgroup_id in creators and creators[cgroup_id] != container_id:
+                    flags += (Flag.CREATOR_DIFFERS,)
             sockets.append(_new(OwnedSocket, (number, row, interface, owners, container_id, fd, exact, flags, None)))
         if ownerless:
             self._judge(reading, sockets, ownerless)
         return sockets
 
-    def _judge(self, reading: NetnsReading, sockets: list[OwnedSocket], ownerless: Iterable[int]) -> None:
+    def _judge(self, reading: NetnsReading, sockets: list[OwnedSocket], ownerless: Sequence[int]) -> None:
         """Put verdicts and charges into the sockets at these places.
 
         Rows with an inode come first: among them may be listeners, to which others are charged.
         """
         evidence = self._weigh(reading, [sockets[index].row for index in ownerless])
-        charger = self._make_charger(sockets)
-        for with_inode in (True, False):
-            for index in ownerless:
-                socket = sockets[index]
-                if bool(socket.row.inode) is with_inode:
-                    sockets[index] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
-            charger = self._make_charger(sockets)
+        bare = [index for index in ownerless if not sockets[index].row.inode]
+        self._judge_each(sockets, set(ownerless).difference(bare), evidence, Listeners(()))
+        self._judge_each(sockets, bare, evidence, Listeners(sockets if bare else ()))
 
-    def _make_charger(self, sockets: Iterable[OwnedSocket]) -> Charger:
-        return Charger(Listeners(sockets), self._memory, self._creators, self._start_ticks)
+    def _judge_each(
+        self, sockets: list[OwnedSocket], places: Iterable[int], evidence: Evidence, listeners: Listeners
+    ) -> None:
+        charger = Charger(listeners, self._memory, self._creators, self._start_ticks)
+        for place in places:
+            socket = sockets[place]
+            sockets[place] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
 
     def _weigh(self, reading: NetnsReading, ownerless: Iterable[SocketRow]) -> Evidence:
         has_udp = any(row.protocol is Protocol.UDP for row in ownerless)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 
-from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, ReadFailed
+from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, FormatError, ReadFailed
 from nsagent.kernel.cgroupfs import read_cgroup_paths
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.procfs import ProcFs
@@ -29,7 +29,7 @@ from nsagent.scan.collect.interfaces import MOST_AT_ONCE, read_interfaces
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.processes import PATIENCE_SECONDS, Walk, walk_processes
 from nsagent.scan.collect.room import Room
-from nsagent.scan.collect.rounds import search_missing_owners
+from nsagent.scan.collect.rounds import Rounds, search_missing_owners
 from nsagent.scan.collect.tables import TableReader, Unheld
 from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
 from nsagent.scan.plan import TablesWanted
@@ -97,9 +97,9 @@ class _Pass:
         self._live = live
 
     def run(self, engines: Engines) -> Facts:
-        """Everything, in the order of ARCHITECTURE.md."""
-        request, procfs, clock = self._request, self._procfs, self._clock
-        started = clock()
+        """Everything: processes and tables at once, then what did not fit, then what concerns the whole host."""
+        request, procfs = self._request, self._procfs
+        started = self._clock()
         met: SimpleQueue[MetNetns | None] = SimpleQueue()
         with (
             closing(engines),
@@ -109,16 +109,7 @@ class _Pass:
             engines.start()
             walk = self._walk_and_read(registry, reader, met)
             unheld = self._follow_unlisted(registry, reader, walk)
-            rounds = search_missing_owners(
-                procfs,
-                registry,
-                reader,
-                walk,
-                unheld,
-                clock=clock,
-                stop=self._stop,
-                patience_seconds=request.patience_seconds,
-            )
+            rounds = self._search_missing_owners(registry, reader, walk, unheld)
             host_inode, host_key = self._find_host(walk)
             if request.interfaces and self._live:
                 batch = room.make_for(MOST_AT_ONCE)
@@ -126,29 +117,45 @@ class _Pass:
             netns = reader.readings(host_inode, host_key)
             if self._stop.is_set():
                 raise Aborted("interrupted")
-            visibility = read_visibility(procfs.root, walk.pids) if self._live else Visibility()
+            visibility, hidden = self._read_visibility(walk)
             cgroup_paths = self._read_cgroup_paths(reader)
             containers, name_gaps, sources = engines.collect()
+            # A netns that could not be opened in one round could not in the next: one gap.
+            registry_gaps = dict.fromkeys(registry.gaps)
             return Facts(
                 host=request.host,
                 boot_id=procfs.read_boot_id(),
                 byteorder=sys.byteorder,
                 taken_at_ns=request.started_at_ns,
-                duration_seconds=round(clock() - started, 6),
+                duration_seconds=round(self._clock() - started, 6),
                 engine=request.engine,
                 processes=(*walk.readings, *rounds.readings),
                 process_counts=walk.counts(),
                 netns=netns,
                 containers=containers,
                 sources=("cgroup paths", *sources),
-                gaps=(*walk.gaps, *registry.gaps, *reader.gaps, *rounds.gaps, *_tell_hidden(visibility), *name_gaps),
+                gaps=(*walk.gaps, *registry_gaps, *reader.gaps, *rounds.gaps, *hidden, *name_gaps),
                 protocols=tuple(sorted(request.tables.protocols)),
                 deep=request.tables.deep,
                 visibility=visibility,
                 rewalk=rounds.rewalk,
                 cgroup_paths=cgroup_paths,
-                stale_names=self._list_stale_names() if self._live else (),
+                stale_names=self._list_stale_names(),
             )
+
+    def _search_missing_owners(
+        self, registry: NetnsRegistry, reader: TableReader, walk: Walk, unheld: list[Unheld]
+    ) -> Rounds:
+        return search_missing_owners(
+            self._procfs,
+            registry,
+            reader,
+            walk,
+            unheld,
+            clock=self._clock,
+            stop=self._stop,
+            patience_seconds=self._request.patience_seconds,
+        )
 
     def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
         """Walk the processes, while the tables of each netns that this meets are read."""
@@ -206,25 +213,31 @@ class _Pass:
             return ()
         try:
             return tuple(sorted(read_cgroup_paths(reader.cgroup_ids, proc_root=self._procfs.root).items()))
-        except (AccessDenied, ReadFailed):
+        except (AccessDenied, ReadFailed, FormatError):
             return ()  # Owners tell more; who made a socket is then not known.
 
     def _list_stale_names(self) -> tuple[str, ...]:
         """As the host's first process sees them: its mounts need not reach this mount namespace."""
-        for root in (f"{self._procfs.root}/1/root", ""):
+        for root in (f"{self._procfs.root}/1/root", "") if self._live else ():
             try:
                 return list_stale_names(f"{root}/run/netns")
             except (AccessDenied, ReadFailed):
                 continue
         return ()
 
-
-def _tell_hidden(visibility: Visibility) -> list[Gap]:
-    """What the mount of procfs hides, as gaps."""
-    gaps = []
-    if not visibility.init:
-        reason = f"hidepid={visibility.hidepid}" if visibility.hidepid else "no PID 1"
-        gaps.append(Gap(Stage.PROCESSES, "hidden processes", reason))
-    if visibility.subset:
-        gaps.append(Gap(Stage.PROCESSES, "/proc/sys", f"subset={visibility.subset}"))
-    return gaps
+    def _read_visibility(self, walk: Walk) -> tuple[Visibility, list[Gap]]:
+        """What the mount of procfs shows, and what it hides as gaps."""
+        if not self._live:
+            return Visibility(), []
+        try:
+            visibility = read_visibility(self._procfs.root, walk.pids)
+        except (AccessDenied, ReadFailed, FormatError) as err:
+            reason = str(err) if isinstance(err, FormatError) else err.reason
+            return Visibility(), [Gap(Stage.PROCESSES, f"mount options of {self._procfs.root}", reason)]
+        gaps = []
+        if not visibility.init:
+            reason = f"hidepid={visibility.hidepid}" if visibility.hidepid else "no PID 1"
+            gaps.append(Gap(Stage.PROCESSES, "hidden processes", reason))
+        if visibility.subset:
+            gaps.append(Gap(Stage.PROCESSES, f"{self._procfs.root}/sys", f"subset={visibility.subset}"))
+        return visibility, gaps
