@@ -4,11 +4,16 @@ Source: proc(5), mount options hidepid and subset; proc_pid_mountinfo(5).
 """
 
 import os
+import re
 from collections.abc import Container
+from typing import Final
 
-from nsagent.kernel.formats.mountinfo import parse_proc_options
+from nsagent.errors import FormatError
+from nsagent.kernel.formats.mountinfo import ProcOptions, parse_proc_options
 from nsagent.kernel.procfs import read_file, translate_errno
 from nsagent.model.facts import Visibility
+
+_CAP_SYS_PTRACE: Final = 19
 
 
 def read_visibility(root: str, pids: Container[int], *, own: str = "/proc/self") -> Visibility:
@@ -28,4 +33,26 @@ def read_visibility(root: str, pids: Container[int], *, own: str = "/proc/self")
     options = parse_proc_options(mounts, os.major(device), os.minor(device))
     if options is None:
         return Visibility()
-    return Visibility(options.hidepid, options.subset, init=1 in pids)
+    init = 1 in pids
+    return Visibility(options.hidepid, options.subset, init, partial=not init or _may_hide(options, own))
+
+
+def _may_hide(options: ProcOptions, own: str) -> bool:
+    """Whether the procfs leaves processes out for this one; fs/proc/base.c has_pid_permissions()."""
+    if options.hidepid not in ("invisible", "ptraceable"):
+        return False
+    if options.hidepid == "invisible" and options.gid in (os.getegid(), *os.getgroups()):
+        return False
+    try:
+        status = read_file(f"{own}/status")
+    except OSError as err:
+        raise translate_errno(err, "own capabilities", gone=False) from err
+    return not _read_effective(status) >> _CAP_SYS_PTRACE & 1
+
+
+def _read_effective(status: bytes) -> int:
+    """The effective capabilities, as a bit mask; see proc_pid_status(5)."""
+    found = re.search(rb"^CapEff:\t([0-9a-f]{1,16})$", status, re.MULTILINE)
+    if found is None:
+        raise FormatError("a line CapEff of /proc/self/status", status)
+    return int(found[1], 16)

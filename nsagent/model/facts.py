@@ -183,12 +183,14 @@ class Visibility:
     """What the mount of procfs shows (proc(5), mount options): `hidepid` and `subset` as it names them, else None.
 
     `init` says whether PID 1 was listed: every PID namespace has one, so that others are hidden
-    too where it is missing.
+    too where it is missing. `partial`: by these options, or without PID 1, processes that exist may
+    not have been listed.
     """
 
     hidepid: str | None = None
     subset: str | None = None
     init: bool = True
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

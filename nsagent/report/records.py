@@ -116,7 +116,12 @@ def coverage_record(coverage: Coverage) -> Record:
         "socket_fds_unlisted": coverage.socket_fds_unlisted,
         "protocols": coverage.protocols,
         "host": {count.kind: {"seen": count.seen, "counted": count.counted} for count in coverage.host},
-        "visibility": {"hidepid": visibility.hidepid, "subset": visibility.subset, "init": visibility.init},
+        "visibility": {
+            "hidepid": visibility.hidepid,
+            "subset": visibility.subset,
+            "init": visibility.init,
+            "partial": visibility.partial,
+        },
         "rewalk": coverage.rewalk and rewalk_record(coverage.rewalk),
         "stale_names": coverage.stale_names,
         "gaps": [

@@ -33,7 +33,7 @@ class Owning:
         self._memory = memory
         self._in_flight = facts.rewalk.in_flight if facts.rewalk else 0
         self._thorough = _is_thorough(facts)
-        self._invisible = not facts.visibility.init
+        self._invisible = facts.visibility.partial
         unread = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds is None]
         self._denied = facts.process_counts.denied > 0
         self._denied_netns = {process.netns for process in unread}

@@ -242,7 +242,7 @@ def snapshot() -> Snapshot:
             4,
             gaps,
             host=(HostCount("tcp_sockets", 4, 6),),
-            visibility=Visibility(hidepid="invisible", init=False),
+            visibility=Visibility(hidepid="invisible", init=False, partial=True),
             rewalk=Rewalk(1, 20, 2, 0, 0.004),
             stale_names=("old",),
         ),

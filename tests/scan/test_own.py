@@ -103,7 +103,10 @@ DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
         (replace(UNHELD, rewalk=LOOKED), VerdictKind.KERNEL),
         (replace(UNHELD, rewalk=replace(LOOKED, threads_skipped=1)), VerdictKind.UNKNOWN),
         (replace(UNHELD, rewalk=replace(LOOKED, in_flight=2)), VerdictKind.IN_FLIGHT),
-        (replace(UNHELD, rewalk=LOOKED, visibility=Visibility("invisible", init=False)), VerdictKind.HIDDEN),
+        (
+            replace(UNHELD, rewalk=LOOKED, visibility=Visibility("invisible", init=False, partial=True)),
+            VerdictKind.HIDDEN,
+        ),
         (
             replace(UNHELD, rewalk=LOOKED, process_counts=ProcessCounts(2, 1, 0, 1, 0)),
             VerdictKind.HIDDEN,

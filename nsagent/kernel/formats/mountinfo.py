@@ -47,11 +47,12 @@ class ProcOptions(NamedTuple):
     """How a procfs is mounted; None for an option that is not shown, which has its default.
 
     `hidepid` is `noaccess`, `invisible` or `ptraceable`, `off` where it is shown all the same;
-    `subset` is `pid`.
+    `subset` is `pid`. `gid` is the group for which hidepid hides nothing, root's if it is not shown.
     """
 
     hidepid: str | None
     subset: str | None
+    gid: int = 0
 
 
 def parse_nsfs_mounts(text: bytes) -> list[Mount]:
@@ -78,7 +79,11 @@ def parse_proc_options(text: bytes, major: int, minor: int) -> ProcOptions | Non
                 raise FormatError("a line of mountinfo with options", line)
             named = dict(option.partition("=")[::2] for option in _unescape(options[0]).split(","))
             hidepid = named.get("hidepid")
-            return ProcOptions(_HIDEPID_NUMBERS.get(hidepid or "", hidepid), named.get("subset"))
+            try:
+                gid = parse_decimal(named.get("gid", "0"), 32)
+            except ValueError as err:
+                raise FormatError("a gid in the options of a procfs", line) from err
+            return ProcOptions(_HIDEPID_NUMBERS.get(hidepid or "", hidepid), named.get("subset"), gid)
     return None
 
 

@@ -235,7 +235,7 @@ class _Pass:
             reason = str(err) if isinstance(err, FormatError) else err.reason
             return Visibility(), [Gap(Stage.PROCESSES, f"mount options of {self._procfs.root}", reason)]
         gaps = []
-        if not visibility.init:
+        if visibility.partial:
             reason = f"hidepid={visibility.hidepid}" if visibility.hidepid else "no PID 1"
             gaps.append(Gap(Stage.PROCESSES, "hidden processes", reason))
         if visibility.subset:

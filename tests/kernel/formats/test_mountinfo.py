@@ -85,7 +85,7 @@ def test_only_mounts_of_the_cgroup_v2_tree_are_listed() -> None:
 def test_the_options_of_a_procfs_are_those_of_its_device() -> None:
     text = ROOT + PROC + HIDING
     assert parse_proc_options(text, 0, 21) == ProcOptions(None, None)
-    assert parse_proc_options(text, 0, 52) == ProcOptions("ptraceable", "pid")
+    assert parse_proc_options(text, 0, 52) == ProcOptions("ptraceable", "pid", 4)
 
 
 def test_what_is_no_procfs_has_no_options() -> None:
