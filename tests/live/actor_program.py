@@ -6,6 +6,7 @@ addresses) comes from its own system calls: it is the ground truth of the live t
 """
 
 import collections
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -24,6 +25,7 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME = 1, 4, 15
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER, IORING_REGISTER_FILES, IO_URING_PARAMS_BYTES = 425, 427, 2, 120
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -151,6 +153,50 @@ class Actor:
     def send(self, fd: int, count: int) -> None:
         self.sockets[fd].sendall(bytes(count))
 
+    def listen_shared(self, port: int) -> Answer:
+        """A listener that lets others listen on the same port (SO_REUSEPORT)."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen(16)
+        return self.keep(sock)
+
+    def await_data(self, fd: int) -> None:
+        """Let a listener complete handshakes only when data come: until then they are in SYN_RECV."""
+        self.sockets[fd].setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
+
+    def fill(self, fd: int) -> None:
+        """Send until nothing more goes; what is closed then is an orphan, as it still has to send."""
+        self.sockets[fd].setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.sockets[fd].send(bytes(1 << 16))
+
+    def leave_in_flight(self, fd: int | None) -> None:
+        """Put a socket, or any file, into the queue of a unix socket, and close it."""
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sockets.update((end.fileno(), end) for end in pair)
+        socket.send_fds(pair[0], [b"x"], [0 if fd is None else fd])
+        if fd is not None:
+            self.close([fd])
+
+    def leave_in_ring(self, fd: int) -> int:
+        """Register a socket with a new io_uring and close its fd; the fd of the ring, which is kept."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        ring = libc.syscall(SYS_IO_URING_SETUP, 1, ctypes.create_string_buffer(IO_URING_PARAMS_BYTES))
+        if ring < 0:
+            raise OSError(ctypes.get_errno(), "io_uring_setup")
+        if libc.syscall(SYS_IO_URING_REGISTER, ring, IORING_REGISTER_FILES, (ctypes.c_int * 1)(fd), 1) != 0:
+            raise OSError(ctypes.get_errno(), "io_uring_register")
+        self.close([fd])
+        return int(ring)
+
+    def exchange(self, fd: int, text: str) -> None:
+        """Send the text and read until the other end closes."""
+        self.sockets[fd].sendall(text.encode())
+        while self.sockets[fd].recv(1 << 16):
+            pass
+
     def hold_netns(self, path: str) -> int:
         """Keep an fd on the netns at `path`."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -180,8 +226,9 @@ class Actor:
         """
         return Churn(self.sockets[fd], peer_port, per_second).run()
 
-    def greet(self) -> None:
-        """Answered once this process is where it was started for."""
+    def greet(self) -> int:
+        """Answered once this process is where it was started for: its PID there."""
+        return os.getpid()
 
     def stop(self) -> None:
         """The line that ends `churn`."""

@@ -48,19 +48,22 @@ def _held(answer: Mapping[str, Any]) -> Held:
 
 
 class Actor:
-    """One running actor process; `close` ends it and its forked children."""
+    """One running actor process; `close` ends it and its forked children.
 
-    def __init__(self, netns_path: str | None, env: Mapping[str, str]) -> None:
-        command = [sys.executable, "-I", "-S", PROGRAM, *([netns_path] if netns_path else [])]
+    `enter` is put before its command. `pid` is its PID in the PID namespace that it runs in.
+    """
+
+    def __init__(self, netns_path: str | None, env: Mapping[str, str], enter: Sequence[str] = ()) -> None:
+        command = [*enter, sys.executable, "-I", "-S", PROGRAM, *([netns_path] if netns_path else [])]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(env), bufsize=0, close_fds=True
         )
         self._unread = b""
+        self.pid = self._process.pid
 
-    @property
-    def pid(self) -> int:
-        """Its pid in the pid namespace of the test."""
-        return self._process.pid
+    def greet(self) -> None:
+        """Wait until it is where it was started for, and answers."""
+        self.pid = int(self.ask("greet"))
 
     def start(self, do: str, **arguments: Any) -> None:
         """Send a request without waiting for the answer."""
@@ -102,6 +105,10 @@ class Actor:
     def listen_many(self, count: int, address: str = "127.0.0.1") -> list[Held]:
         """That many TCP listeners on ports that the kernel picks."""
         return [_held(one) for one in self.ask("listen_many", count=count, **_where(address, 0, "ipv4", None, None))]
+
+    def listen_shared(self, port: int = 0) -> Held:
+        """A new TCP listener on a port that others may listen on too."""
+        return _held(self.ask("listen_shared", port=port))
 
     def udp(
         self,

@@ -27,6 +27,9 @@ class Capability(StrEnum):
     DOCKERD = "dockerd (docker.io)"
     IPTABLES = "iptables"
     BUSYBOX = "a static busybox (busybox-static)"
+    GCC = "gcc and the headers of libc (gcc, libc6-dev)"
+    IO_URING = "io_uring in this kernel"
+    VXLAN = "VXLAN in this kernel"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -49,6 +52,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.DOCKERD: _has("dockerd", "containerd", "runc"),
     Capability.IPTABLES: _has("iptables"),
     Capability.BUSYBOX: _has("busybox"),
+    Capability.GCC: _has("gcc"),
 }
 
 

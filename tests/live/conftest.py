@@ -1,18 +1,22 @@
 """Fixtures of the live tests: one token and one dockerd a session, one bed of netns a test."""
 
+import functools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.live.capabilities import Capability, require
+from tests.live.closed_bed import ClosedBed
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
 from tests.live.leftovers import find_leftovers, list_docker_cgroups, remove_cgroups
 from tests.live.netns_bed import NetnsBed
+from tests.live.programs import compile_program
 from tests.live.unprivileged import PlainUser
 
 
@@ -38,6 +42,37 @@ def bed(token: str) -> Iterator[NetnsBed]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def open_bed(token: str) -> Iterator[Callable[..., ClosedBed]]:
+    """Makes closed beds for one test, with the arguments of ClosedBed but the token."""
+    require(Capability.ROOT, Capability.NETNS, Capability.NSENTER, Capability.SETPRIV)
+    made: list[ClosedBed] = []
+
+    def make(**arguments: Any) -> ClosedBed:
+        made.append(ClosedBed(token, **arguments))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.close()
+
+
+@pytest.fixture
+def closed_bed(open_bed: Callable[..., ClosedBed]) -> ClosedBed:
+    """A machine within the machine for one test."""
+    return open_bed()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Compiles a C program of tests/live/programs, once a session; its path."""
+    require(Capability.GCC)
+    directory = os.fspath(tmp_path_factory.mktemp("programs"))
+    return functools.cache(lambda name: compile_program(name, directory))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.live.actors import Actor
@@ -21,20 +22,29 @@ class MadeNetns(NamedTuple):
 
 
 class NetnsBed:
-    """Makes netns and actors; `close` ends every actor and deletes every name it made."""
+    """Makes netns and actors; `close` ends every actor and deletes every name it made.
 
-    def __init__(self, token: str) -> None:
+    In a closed bed, `enter` is put before each command, and `root` before each path looked at.
+    """
+
+    def __init__(self, token: str, *, enter: Sequence[str] = (), root: str = "") -> None:
         self._token = token
+        self._enter = enter
+        self._root = root
         self._names: list[str] = []
         self._actors: list[Actor] = []
+
+    def path_in_test(self, path: str) -> str:
+        """A path of the bed as the test can open it."""
+        return self._root + path
 
     def named(self) -> MadeNetns:
         """A new netns with a name in /run/netns and no process; its loopback is down."""
         name = f"{self._token}-{secrets.token_hex(4)}"
-        run_ip("netns", "add", name)
+        run_ip("netns", "add", name, enter=self._enter)
         self._names.append(name)
         path = os.path.join(NAMED_DIRECTORY, name)
-        return MadeNetns(os.stat(path).st_ino, name, path)
+        return MadeNetns(os.stat(self.path_in_test(path)).st_ino, name, path)
 
     def anonymous(self) -> tuple[MadeNetns, Actor]:
         """A new netns without a name, its loopback up, and the actor that keeps it."""
@@ -42,13 +52,13 @@ class NetnsBed:
         actor.ask("unshare_net")
         actor.ask("raise_loopback")
         path = f"/proc/{actor.pid}/ns/net"
-        return MadeNetns(os.stat(path).st_ino, None, path), actor
+        return MadeNetns(os.stat(self.path_in_test(path)).st_ino, None, path), actor
 
     def actor(self, netns: MadeNetns | None = None) -> Actor:
         """A new actor that is already in that netns, its loopback up, or else in the netns of the test."""
-        actor = Actor(netns.path if netns else None, marked_environment(self._token))
+        actor = Actor(netns.path if netns else None, marked_environment(self._token), self._enter)
         self._actors.append(actor)
-        actor.ask("greet")
+        actor.greet()
         return actor
 
     def stage(self) -> tuple[MadeNetns, Actor]:
@@ -65,20 +75,25 @@ class NetnsBed:
         """Delete a name before its time."""
         assert netns.name is not None
         self._names.remove(netns.name)
-        run_ip("netns", "delete", netns.name)
+        run_ip("netns", "delete", netns.name, enter=self._enter)
 
     def close(self) -> None:
         """End and delete all that is left."""
         while self._actors:
             self._actors.pop().close()
         while self._names:
-            run_ip("netns", "delete", self._names.pop())
+            run_ip("netns", "delete", self._names.pop(), enter=self._enter)
 
 
-def run_ip(*arguments: str) -> None:
+def run_ip(*arguments: str, enter: Sequence[str] = ()) -> None:
     """Run ip(8); raises with its own message."""
     done = subprocess.run(
-        ["ip", *arguments], env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=20, check=False
+        [*enter, "ip", *arguments],
+        env={**os.environ, "PATH": PATH},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -156,7 +156,7 @@ def test_a_held_row_is_attributed_by_its_fd(actor: Actor) -> None:
     held = actor.listen()
     socket = run_scan().one(held.inode)
     assert (socket["attribution"], socket["confidence"], socket["flags"]) == ("fd", "exact", [])
-    assert (socket["container_id"], socket["verdict"], socket["mptcp"]) == (None, None, None)
+    assert (socket["container_id"], socket["verdict"], socket["mptcp"]) == (None, None, False)
 
 
 @pytest.mark.parametrize("uid", [0, 1000, 65534])
