@@ -106,13 +106,13 @@ def _has_cookies_as_ids() -> bool:
     """Whether NS_GET_ID gives what SO_NETNS_COOKIE does: asked of the netns that the calling thread is in."""
     try:
         fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+                return _read_id(fd) == read_socket_cookie(any_socket) is not None
+        finally:
+            os.close(fd)
     except OSError:
         return False
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
-            return _read_id(fd) == read_socket_cookie(any_socket) is not None
-    finally:
-        os.close(fd)
 
 
 def read_socket_cookie(any_socket: socket.socket) -> int | None:

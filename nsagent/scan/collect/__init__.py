@@ -169,6 +169,7 @@ class _Pass:
             finally:
                 met.put(None)
 
+        reader.busy = True  # From before the walk: the first netns may already have to wait for room.
         run_in_threads([walk, lambda: reader.read(iter(met.get, None))], self._stop)
         reader.read_rest(registry.list_met())
         walks[0].gaps += threads.gaps

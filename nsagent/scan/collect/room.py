@@ -1,4 +1,4 @@
-"""How many netns can be held open at a time: a pass holds two fds for each, one on it and a socket in it."""
+"""How many netns can be held open at a time: a pass holds an fd on each, and a socket in each that is not empty."""
 
 import os
 import resource
@@ -18,13 +18,14 @@ class Room:
     """Makes room for more netns by letting go of those that were read, once there are too many."""
 
     def __init__(self, reader: TableReader, stop: threading.Event) -> None:
-        self._most = _count_free() // 2
+        self._most = max(_count_free(), _LEAST)
         self._reader = reader
         self._stop = stop
 
     def make(self, held: int) -> int:
         """How many netns were let go; waits for the reader, if it has not read any of the `held` yet."""
-        if held < max(self._most, _LEAST):
+        # One fd for this netns, and a socket in it and in the one that is being read.
+        if held + self._reader.sockets + 3 <= self._most:
             return 0
         while not (count := self._reader.let_go()) and self._reader.busy and not self._stop.is_set():
             self._stop.wait(_WAIT_SECONDS)

@@ -92,6 +92,7 @@ class TableReader:
     """Reads tables with one engine; a context manager that closes every socket it made.
 
     `listed` are the inodes of all rows, `cgroup_ids` what their tables name, both once list_unheld() was called.
+    `busy`: a thread is in read(); `sockets` counts those that it made and that are open still.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class TableReader:
         self.cgroup_ids: set[int] = set()
         self.gaps: list[Gap] = []
         self.busy = False
+        self.sockets = 0
         self._last_sockstat: str | None = None
         self._last_counters: SockStat = {}
         self._held: deque[NetnsTables] = deque()
@@ -131,23 +133,23 @@ class TableReader:
         Nearly all of it is time in the kernel, which walks the sockets of the whole host for each
         netns: the processes are walked in another thread meanwhile.
         """
-        dumper = None
-        if self._may_enter and self._engine is not EngineName.PROC:
-            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._unavailable)
         self.busy = True
+        dumper = None
         try:
+            if self._may_enter and self._engine is not EngineName.PROC:
+                dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._unavailable)
             for one in map(NetnsTables, met):
                 if self._stop.is_set():
                     return
                 self.netns.append(one)
-                if dumper is None or one.met.fd is None:
-                    continue
-                try:
-                    one.sockstat = dumper.entering.enter(one.met.fd)
-                    self._dump(one, dumper)
-                except (AccessDenied, ReadFailed) as err:
-                    one.refused = err.reason
+                if dumper is not None and one.met.fd is not None:
+                    try:
+                        one.sockstat = dumper.entering.enter(one.met.fd)
+                        self._dump(one, dumper)
+                    except (AccessDenied, ReadFailed) as err:
+                        one.refused = err.reason
                 self._held.append(one)
+                self.sockets += one.diag is not None
         finally:
             self.busy = False
 
@@ -159,6 +161,7 @@ class TableReader:
         count = 0
         while self._held:
             one = self._held.popleft()
+            self.sockets -= one.diag is not None
             one.close()
             count += one.met.fd is not None
             one.met.let_go()
