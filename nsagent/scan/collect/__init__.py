@@ -27,10 +27,12 @@ from nsagent.runtimes.engines import Engines
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.interfaces import MOST_AT_ONCE, read_interfaces
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
+from nsagent.scan.collect.netns_tables import Unheld
 from nsagent.scan.collect.processes import PATIENCE_SECONDS, Walk, walk_processes
 from nsagent.scan.collect.room import Room
 from nsagent.scan.collect.rounds import Rounds, search_missing_owners
-from nsagent.scan.collect.tables import TableReader, Unheld
+from nsagent.scan.collect.second_look import SecondLook
+from nsagent.scan.collect.tables import TableReader
 from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
 from nsagent.scan.plan import TablesWanted
 
@@ -95,6 +97,7 @@ class _Pass:
         self._clock = clock
         self._stop = stop
         self._live = live
+        self._look = SecondLook(procfs, stop)
 
     def run(self, engines: Engines) -> Facts:
         """Everything: processes and tables at once, then what did not fit, then what concerns the whole host."""
@@ -114,6 +117,7 @@ class _Pass:
             if request.interfaces and self._live:
                 batch = room.make_for(MOST_AT_ONCE)
                 reader.gaps += read_interfaces(reader.netns, host_inode, procfs.root, self._stop, batch)
+            self._look.name_interfaces(reader.netns)
             netns = reader.readings(host_inode, host_key)
             if self._stop.is_set():
                 raise Aborted("interrupted")
@@ -134,7 +138,7 @@ class _Pass:
                 netns=netns,
                 containers=containers,
                 sources=("cgroup paths", *sources),
-                gaps=(*walk.gaps, *registry_gaps, *reader.gaps, *rounds.gaps, *hidden, *name_gaps),
+                gaps=(*walk.gaps, *registry_gaps, *reader.gaps, *self._look.gaps, *rounds.gaps, *hidden, *name_gaps),
                 protocols=tuple(sorted(request.tables.protocols)),
                 deep=request.tables.deep,
                 visibility=visibility,
@@ -150,6 +154,7 @@ class _Pass:
             self._procfs,
             registry,
             reader,
+            self._look,
             walk,
             unheld,
             clock=self._clock,
@@ -188,7 +193,11 @@ class _Pass:
             unheld = reader.list_unheld(held)
         unlisted = [one for one in unlisted if one.inode not in reader.listed]
         if unlisted and self._live and self._procfs.shows_own_pids():
-            registry.gaps += see_sockets(registry, unlisted)
+            # Most are younger than the table of their holder's netns: only of the others is the socket itself
+            # asked, which means to hold it for a moment.
+            inodes = {one.netns_inode for one in unlisted}
+            young = self._look.list_young(reader.netns, inodes, self._request.tables.protocols)
+            registry.gaps += see_sockets(registry, [one for one in unlisted if one.inode not in young])
             if self._read_new(registry, reader):
                 unheld = reader.list_unheld(held)
         return unheld

@@ -16,7 +16,7 @@ from nsagent.kernel.netns import Entering
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.facts import Gap, Interface, Stage
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.tables import NetnsTables
+from nsagent.scan.collect.netns_tables import NetnsTables
 
 MOST_AT_ONCE: Final = 256
 """How many netns are entered at most before their links are read: bounds the fds in use."""

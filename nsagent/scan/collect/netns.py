@@ -31,6 +31,11 @@ class MetNetns:
     members: list[Pid] = field(default_factory=list)
 
     @property
+    def inode(self) -> int | None:
+        """The N of net:[N], None where it may not be read."""
+        return self.id.inode if self.id else None
+
+    @property
     def subject(self) -> str:
         """What a gap calls it."""
         return f"netns {self.id.inode if self.id else self.key}"

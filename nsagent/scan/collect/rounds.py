@@ -10,8 +10,10 @@ from nsagent.model.facts import Gap, ProcessReading, Rewalk
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.holders import Search, ThreadTables, search_processes
 from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.netns_tables import Unheld
 from nsagent.scan.collect.processes import Walk
-from nsagent.scan.collect.tables import TableReader, Unheld
+from nsagent.scan.collect.second_look import SecondLook
+from nsagent.scan.collect.tables import TableReader
 from nsagent.scan.plan import MAX_ROUNDS, plan_next_round
 
 
@@ -28,6 +30,7 @@ def search_missing_owners(
     procfs: ProcFs,
     registry: NetnsRegistry,
     reader: TableReader,
+    look: SecondLook,
     walk: Walk,
     unheld: list[Unheld],
     *,
@@ -48,7 +51,7 @@ def search_missing_owners(
     comparable = procfs.shows_own_pids()
     before: set[SocketInode] = set()
     for rounds in range(MAX_ROUNDS + 1):
-        reader.drop_closed(unheld)
+        look.drop_closed(unheld)
         unheld = [Unheld(*one[:2], [p for p in one.places if p.inode not in one.netns.closed]) for one in unheld]
         missing = {place.inode for one in unheld for place in one.places}
         if stop.is_set() or not plan_next_round(missing, before, rounds):

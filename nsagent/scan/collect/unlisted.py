@@ -45,8 +45,12 @@ _PROTOCOLS: Final = {
 
 
 class UnlistedSocket(NamedTuple):
-    """One of them, at one fd of one of its holders; `tid` is the thread whose fd table that is."""
+    """One of them, at one fd of one of its holders, which is in the netns `netns_inode`.
 
+    `tid` is the thread whose fd table that is.
+    """
+
+    netns_inode: int | None
     pid: Pid
     tid: Tid
     fd: Fd
@@ -69,7 +73,8 @@ def find_unlisted(
                 for fd, inode in strangers:
                     seen.add(inode)
                     if _read_protocol(holder, fd) in protocols:
-                        found.append(UnlistedSocket(reading.pid, Tid(holder.number), fd, inode, reading.threads))
+                        tid = Tid(holder.number)
+                        found.append(UnlistedSocket(reading.netns_inode, reading.pid, tid, fd, inode, reading.threads))
         except (ProcessGone, AccessDenied, ReadFailed):
             continue
     return found
