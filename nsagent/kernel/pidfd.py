@@ -40,7 +40,8 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
     The only way to a netns that is held by a socket alone. `pid` is one of the own PID namespace;
     `thread`: it is that of a thread which does not lead its process (Linux 6.9, before: EINVAL).
     The socket itself is duplicated and closed at once; should its process close it in between, that
-    is when the connection ends.
+    is when the connection ends, and until then its epoll sets tell of it. So the link of the fd is
+    read just before: another socket is left alone.
 
     Raises ProcessGone if the process is gone or holds another file there than the socket with
     `inode`, AccessDenied, and ReadFailed (ENOSYS before Linux 5.6). Needs CAP_SYS_PTRACE over the
@@ -49,6 +50,9 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
     try:
         process = os.pidfd_open(pid, os.O_EXCL if thread else 0)  # PIDFD_THREAD is O_EXCL.
         try:
+            # A tid has a directory too, which is not listed (proc(5)).
+            if os.readlink(f"/proc/{pid}/fd/{fd}") != f"socket:[{inode}]":
+                raise OSError(EBADF, os.strerror(EBADF))
             duplicate = call_libc("syscall", _SYS_PIDFD_GETFD, process, fd, 0)
         finally:
             os.close(process)

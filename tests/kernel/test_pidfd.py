@@ -144,7 +144,7 @@ def test_without_the_right_over_the_process_it_is_denied_and_tables_cannot_be_co
     with start_child(HOLD_SOCKET) as child:
         fd, inode = map(int, child.said.split())
         with start_child(DENIED.format(pid=child.pid, fd=fd, inode=inode), *WITHOUT_PTRACE) as reader:
-            assert reader.said == f"fd {fd} of pid {child.pid}: EPERM None"
+            assert reader.said == f"fd {fd} of pid {child.pid}: EACCES None"
 
 
 def test_without_the_right_over_the_netns_it_is_denied() -> None:
