@@ -19,14 +19,22 @@ POLL_MS = 100
 
 
 def hide_machine() -> None:
-    """No netns of others in mountinfo, an empty /run: no container engine and no name of a netns."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        fields = [line.split(" ") for line in lines]
-    for field in fields:
-        if field[3].startswith("net:["):
-            subprocess.run(["umount", "--lazy", unescape(field[4])], check=True)
+    """No netns of others in mountinfo, an empty /run: no container engine and no name of a netns.
+
+    Whoever deletes a name of the machine meanwhile takes its mount away here too: then there is
+    nothing left to unmount.
+    """
+    for path in list_netns_mounts():
+        subprocess.run(["umount", "--lazy", path], stderr=subprocess.DEVNULL, check=False)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "bed", "/run"], check=True)
     os.mkdir("/run/netns")
+
+
+def list_netns_mounts() -> list[str]:
+    """The mount points of all netns in this mount namespace (proc_pid_mountinfo(5), fields 4 and 5)."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        fields = [line.split(" ") for line in lines]
+    return [unescape(field[4]) for field in fields if field[3].startswith("net:[")]
 
 
 def unescape(path: str) -> str:

@@ -28,6 +28,7 @@ class Capability(StrEnum):
     IPTABLES = "iptables"
     BUSYBOX = "a static busybox (busybox-static)"
     GCC = "gcc and the headers of libc (gcc, libc6-dev)"
+    STRACE = "strace"
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
     READABLE_INTERPRETER = "an interpreter that other users may run"
@@ -53,6 +54,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.IPTABLES: _has("iptables"),
     Capability.BUSYBOX: _has("busybox"),
     Capability.GCC: _has("gcc"),
+    Capability.STRACE: _has("strace"),
 }
 
 

@@ -41,7 +41,11 @@ class ClosedBed:
             )
         finally:
             os.close(proc)
-        self.init_pid = int(_read_line(self._unshare))
+        try:
+            self.init_pid = int(_read_line(self._unshare))
+        except BaseException:
+            self._end()
+            raise
         self.netns_bed = NetnsBed(token, enter=self.enter, root=self.root)
 
     @property
@@ -86,7 +90,13 @@ class ClosedBed:
 
     def close(self) -> None:
         """End everything in here."""
-        self.netns_bed.close()
+        try:
+            self.netns_bed.close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """End PID 1, and with it the rest."""
         _close_pipes(self._unshare)
         try:
             self._unshare.wait(START_SECONDS)

@@ -5,11 +5,12 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.live.capabilities import trials
+from tests.live.capabilities import Capability, require, trials
 from tests.live.closed_bed import ClosedBed, read_report
 from tests.live.load import (
     Born,
@@ -29,6 +30,10 @@ Program = Callable[[str], str]
 CHURN_SECONDS = trials(default=20, full=600)
 CONNECTIONS_PER_SECOND, PROCESSES_PER_SECOND = 500, 50
 ALWAYS_HELD = 100 + 1 + 2 * 50 + 20 + 5 + 1
+
+SLOW_PASSES = trials(default=5, full=50)
+HELD_FOR_LONG = ("strace", "-f", "-qq", "-e", "trace=pidfd_getfd", "-e", "inject=pidfd_getfd:delay_exit=100000")
+"""Each duplicate of a descriptor is kept 100 ms: longer than a connection lives."""
 
 STORM_PASSES = trials(default=100, full=1000)
 STORM_PER_SECOND = 150
@@ -80,7 +85,6 @@ def test_under_churn_no_owner_is_wrong_and_no_held_socket_is_lost(
     print(f"{len(passes)} passes, {met} rows of short-lived sockets, {ownerless} of them without an owner")
     assert not faults, show(faults)
     assert met >= len(passes), "the scans met no short-lived socket"
-    assert count_stale_events(log) == 0, "a scan kept a socket open that its process had closed"
 
 
 def test_under_churn_the_sockets_of_the_keeper_are_all_there(closed_bed: ClosedBed, program: Program, log: str) -> None:
@@ -96,6 +100,19 @@ def test_under_churn_the_sockets_of_the_keeper_are_all_there(closed_bed: ClosedB
     }
     assert len(held) >= ALWAYS_HELD
     assert held <= {row.inode for row in taken.rows}
+
+
+def test_a_scan_keeps_no_connection_open_that_its_process_closes(
+    closed_bed: ClosedBed, program: Program, log: str, tmp_path: Path
+) -> None:
+    """Not even where it has to wait for a CPU while it has a descriptor of a stranger's socket."""
+    require(Capability.STRACE)
+    load = closed_bed.start(program("churn"), log, str(CONNECTIONS_PER_SECOND), str(PROCESSES_PER_SECOND))
+    read_report(load, "ready")
+    slowly = (*HELD_FOR_LONG, "-o", os.fspath(tmp_path / "trace"))
+    take_passes(partial(closed_bed.scan, before=slowly), lambda count: count < SLOW_PASSES)
+    stop(load)
+    assert count_stale_events(log) == 0, "the server was told of a connection that it had closed"
 
 
 def test_when_pids_are_used_again_at_once_no_identity_is_wrong(

@@ -2,8 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.live.odd_bed import OddOne
 pytestmark = pytest.mark.timeout(60)
 
 NETNS, FILES = 200, 128
-CREATIONS = 200
+ATTEMPTS, CREATIONS = 20, 50
 WITHOUT_SYS_ADMIN = ("setpriv", "--bounding-set=-sys_admin", "--")
 
 
@@ -103,29 +104,35 @@ def test_a_name_whose_netns_is_not_mounted_is_stale_until_it_is_removed(bed: Net
 
 
 def test_a_netns_under_a_used_inode_has_another_cookie(closed_bed: ClosedBed) -> None:
-    bed = closed_bed.netns_bed
-    first, actor = bed.anonymous()
-    before = closed_bed.scan().find_netns(first.inode)
-    bed.end(actor)
-    second = make_netns_with_inode(bed, first.inode)
+    before, second = reuse_inode(closed_bed)
     held = second.listen()
     scan = closed_bed.scan()
-    after = scan.find_netns(first.inode)
-    assert before is not None
+    after = scan.find_netns(before["inode"])
     assert after is not None
     assert before["cookie"] != after["cookie"]
-    assert (scan.one(held.inode)["netns"], scan.one(held.inode)["flags"]) == (first.inode, [])
+    assert (scan.one(held.inode)["netns"], scan.one(held.inode)["flags"]) == (before["inode"], [])
 
 
-def make_netns_with_inode(bed: NetnsBed, inode: int) -> Actor:
-    """Netns until one has this inode; none of them is left but the last."""
-    actor = bed.actor()
-    for _ in range(CREATIONS):
-        actor.ask("unshare_net")
-        if os.stat(bed.path_in_test(f"/proc/{actor.pid}/ns/net")).st_ino == inode:
-            actor.ask("raise_loopback")
-            return actor
-    pytest.fail(f"{CREATIONS} netns, and none has the inode of the one that went")
+def reuse_inode(closed_bed: ClosedBed) -> tuple[Mapping[str, Any], Actor]:
+    """A netns as a scan saw it before it went, and an actor in a later one with the same inode.
+
+    The number of a netns is free some time after the last process has left it, and any namespace of
+    the machine may get it: what fails is tried again with another netns.
+    """
+    bed = closed_bed.netns_bed
+    for _ in range(ATTEMPTS):
+        first, actor = bed.anonymous()
+        before = closed_bed.scan().find_netns(first.inode)
+        assert before is not None
+        bed.end(actor)
+        second = bed.actor()
+        for _creation in range(CREATIONS):
+            second.ask("unshare_net")
+            if os.stat(bed.path_in_test(f"/proc/{second.pid}/ns/net")).st_ino == first.inode:
+                second.ask("raise_loopback")
+                return before, second
+        bed.end(second)
+    pytest.fail(f"{ATTEMPTS} times {CREATIONS} netns, and none has the inode of the one that went")
 
 
 def test_without_sys_admin_the_tables_come_from_proc_with_the_same_owners(closed_bed: ClosedBed) -> None:

@@ -4,8 +4,9 @@
  * BALLAST fds that are no sockets: who reads it reads for longer than a PID of the storm stays the same.
  *
  * LOG gets a line of each process that has opened its listener: `+ PID COMM START_TICKS INODE PORT TIME`,
- * TIME in ns of CLOCK_MONOTONIC. The process lives LIFE_NS longer. No comm is used twice.
- * Says `ready` on stdout when all is at work, and ends when stdin closes.
+ * TIME in ns of CLOCK_MONOTONIC. The process lives SHORT_LIFE_NS longer, every tenth LONG_LIFE_NS, so
+ * that some outlast the reading of the ballast. No comm is used twice. Says `ready` on stdout when all
+ * is at work, and ends when stdin closes.
  */
 
 #include "live.h"
@@ -14,9 +15,10 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { BALLAST = 20000, MOST_ALIVE = 9 }; /* half of the PIDs are for others */
+enum { BALLAST = 15000, MOST_ALIVE = 9 }; /* half of the PIDs are for others */
 
-#define LIFE_NS 30000000LL
+#define SHORT_LIFE_NS 20000000LL
+#define LONG_LIFE_NS 300000000LL
 
 static int log_fd;
 
@@ -44,13 +46,13 @@ static void hold_ballast(void)
 		;
 }
 
-static void live_briefly(const char *comm)
+static void live_briefly(const char *comm, long long life)
 {
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG");
 	unsigned long long ticks = start_ticks();
 	int fd = listen_loopback();
 	say(log_fd, "+ %d %s %llu %lu %d %lld\n", getpid(), comm, ticks, inode_of(fd), port_of(fd), now_ns());
-	sleep_until_ns(now_ns() + LIFE_NS);
+	sleep_until_ns(now_ns() + life);
 	_exit(0);
 }
 
@@ -64,7 +66,7 @@ static void fork_steadily(int per_second)
 		snprintf(comm, sizeof comm, "s%d", number);
 		must(prctl(PR_SET_NAME, comm), "PR_SET_NAME"); /* so that the child is born with it */
 		if (must(fork(), "fork") == 0)
-			live_briefly(comm);
+			live_briefly(comm, number % 10 ? SHORT_LIFE_NS : LONG_LIFE_NS);
 		alive++;
 		while (waitpid(-1, NULL, alive < MOST_ALIVE ? WNOHANG : 0) > 0)
 			alive--;
