@@ -16,7 +16,7 @@ from nsagent.errors import FormatError, ReadFailed
 from nsagent.kernel.cgroupfs import read_cgroup_paths
 from tests.kernel.children import start_child
 from tests.kernel.proc_tree import ROOT_MOUNT, ProcTree
-from tests.live.capabilities import Capability, require
+from tests.live.capabilities import Capability, lack, require
 
 IN_NEW_MOUNT_NAMESPACE = ("unshare", "--mount", "--propagation=private", "--")
 WITHOUT_ADMIN = ("setpriv", "--bounding-set=-sys_admin,-sys_ptrace", "--inh-caps=-sys_admin,-sys_ptrace", "--")
@@ -111,7 +111,7 @@ def said_after(directory: Path, steps: str, *prefix: str) -> object:
     """What a child says that sets `said` in these steps."""
     require(Capability.ROOT, Capability.SETPRIV)
     if os.readlink("/proc/self/ns/cgroup") != ROOT_CGROUP_NAMESPACE:
-        pytest.skip("missing capability: the root cgroup namespace")
+        lack(Capability.ROOT_CGROUP_NAMESPACE)
     program = PRELUDE.format(place=str(directory / "place"), steps=steps.replace("\n", "\n    "))
     with start_child(program, *IN_NEW_MOUNT_NAMESPACE, *prefix) as child:
         said: object = json.loads(child.said)

@@ -8,6 +8,7 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Fd, Pid
 from tests.kernel.children import start_child
 from tests.kernel.damage import assert_fast, damaged
+from tests.live.capabilities import Capability, lack
 
 HEAD = b"pos:\t0\nflags:\t02000002\nmnt_id:\t10\nino:\t129461\n"
 UNIX = HEAD + b"scm_fds: 3\n"
@@ -180,6 +181,6 @@ def test_descriptors_on_their_way_to_a_socket_that_was_not_accepted_are_told_by_
 def test_sockets_that_only_a_ring_holds_are_found() -> None:
     with start_child(REGISTER) as child:
         if not child.said[:1].isdigit():
-            pytest.skip(f"missing capability: io_uring ({child.said})")
+            lack(Capability.IO_URING, child.said)
         number, *inodes = map(int, child.said.split())
         assert parse_registered_sockets(read_fdinfo(child.pid, number)) == tuple(inodes)
