@@ -95,7 +95,7 @@ def check_rows(subject: str, rows: Sequence[SocketRow], listed: set[SocketInode]
 
 def check_owners(sockets: Iterable[OwnedSocket]) -> list[Gap]:
     """Whether every row with owners has the container of the first, and every other row a verdict."""
-    # 10^4 to 10^6 times: 0.15 us each.
+    # 10^4 to 10^6 times: 0.3 us each.
     wrong = [one for one in sockets if (one[4] != one[3][0][0].container_id if one[3] else one[8] is None)]
     return [Gap(Stage.CHECKS, "owners of rows", "not those of its container", len(wrong))] if wrong else []
 

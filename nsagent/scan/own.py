@@ -49,7 +49,7 @@ class Owning:
         sockets: list[OwnedSocket] = []
         ownerless: list[int] = []
         fd, exact, none, unsure = Attribution.FD, Confidence.EXACT, Attribution.NONE, Confidence.NONE
-        for row in rows:  # 10^4 to 10^6 times: 0.7 us each.
+        for row in rows:  # 10^4 to 10^6 times: 1 us each.
             owners = holders.get(row[7])
             interface = names.get(row[6], str(row[6])) if row[6] else None
             if owners is None:
