@@ -62,6 +62,10 @@ class RuntimeUnavailable(NsagentError):
     """An engine did not answer in time or as it should: names are unknown, sockets are not."""
 
 
+class NotServed(RuntimeUnavailable):
+    """What listens there speaks another protocol, as a containerd without CRI does: not an engine of this kind."""
+
+
 class EngineUnavailable(NsagentError):
     """A way of reading that was asked for by name cannot work here."""
 
@@ -101,6 +105,12 @@ class Ambiguous(NsagentError):
 
     def __init__(self, what: str, name: str, candidates: Sequence[str]) -> None:
         super().__init__(f"{what} {name!r} is ambiguous: {', '.join(candidates)}")
+
+
+class Changed(NsagentError):
+    """What a name meant at the start of a pass is not what it means at the end: the answer would be of another."""
+
+    exit_status = EXIT_NOT_FOUND
 
 
 class Aborted(NsagentError):

@@ -7,11 +7,12 @@ stop every other thread for seconds. So elements are decoded as they arrive, and
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from nsagent.errors import FormatError
 
-_WHITESPACE = " \t\n\r"
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
 
 
 def decode_array(chunks: Iterable[bytes], *, element_limit: int) -> Iterator[object]:
@@ -21,6 +22,8 @@ def decode_array(chunks: Iterable[bytes], *, element_limit: int) -> Iterator[obj
     early, or has an element that is malformed or longer than about `element_limit` characters.
     """
     decode_utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+    # Making one takes as long as decoding a small element.
+    decoder = json.JSONDecoder()
     text = ""
     opened = False
     separator = ""
@@ -41,7 +44,7 @@ def decode_array(chunks: Iterable[bytes], *, element_limit: int) -> Iterator[obj
                 if text[position] != ",":
                     raise FormatError("a comma between elements", text[position:])
                 start = _skip_whitespace(text, position + 1)
-            decoded = _decode_element(text, start)
+            decoded = _decode_element(decoder, text, start)
             if decoded is None:
                 if len(text) - start > element_limit:
                     raise FormatError(f"an element of at most {element_limit} characters", text[start:])
@@ -54,10 +57,10 @@ def decode_array(chunks: Iterable[bytes], *, element_limit: int) -> Iterator[obj
     raise FormatError("a complete JSON array", text)
 
 
-def _decode_element(text: str, start: int) -> tuple[object, int] | None:
+def _decode_element(decoder: json.JSONDecoder, text: str, start: int) -> tuple[object, int] | None:
     """The element at `start` and where it ends; None if it is malformed or has not all arrived."""
     try:
-        return json.JSONDecoder().raw_decode(text, start)
+        return decoder.raw_decode(text, start)
     except json.JSONDecodeError:
         return None
     except (ValueError, RecursionError) as err:
@@ -67,6 +70,5 @@ def _decode_element(text: str, start: int) -> tuple[object, int] | None:
 
 def _skip_whitespace(text: str, position: int) -> int:
     """The first position from `position` on that is no whitespace."""
-    while position < len(text) and text[position] in _WHITESPACE:
-        position += 1
-    return position
+    match = _WHITESPACE.match(text, position)
+    return match.end() if match else position

@@ -45,9 +45,13 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def serve(directory: Path, behave: Behaviour) -> Iterator[str]:
-    """The base URL of an engine that treats each connection like that, in a thread of its own."""
-    path = directory / "engine.sock"
+def serve(directory: Path, behave: Behaviour, name: str = "engine.sock") -> Iterator[str]:
+    """The base URL of an engine that treats each connection like that, in a thread of its own.
+
+    Like a daemon it makes its socket file anew at the start, and leaves it behind at the end.
+    """
+    path = directory / name
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()

@@ -1,0 +1,263 @@
+"""An engine that speaks CRI over a real unix socket, or gRPC wrongly in any way that a test wants.
+
+HTTP/2 is spoken by h2's server side; what h2 would refuse to send is written as frames by hand.
+"""
+
+import base64
+import json
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hpack
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, RequestReceived, StreamEnded
+
+from nsagent.runtimes.protobuf import encode_message
+from tests.runtimes.engine_server import Behaviour
+
+V1 = "runtime.v1.RuntimeService"
+V1ALPHA2 = "runtime.v1alpha2.RuntimeService"
+METHODS = ("Version", "ListContainers", "ListPodSandbox")
+UNIMPLEMENTED = 12
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+UNKNOWN_FRAME = 0x77
+END_STREAM, END_HEADERS, PADDED = 1, 4, 8
+
+_CONTAINER_STATES = ("CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED", "CONTAINER_UNKNOWN")
+_SANDBOX_STATES = ("SANDBOX_READY", "SANDBOX_NOTREADY")
+
+
+class Call(NamedTuple):
+    """One call that a client made."""
+
+    stream_id: int
+    path: str
+    headers: Mapping[str, str]
+    request: bytes
+
+
+class Connection:
+    """The engine's end of one connection."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.http2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.http2.initiate_connection()
+
+    def read_calls(self, count: int = len(METHODS)) -> list[Call]:
+        """The calls of a client, once so many are complete; fewer if it hangs up before."""
+        heads: dict[int, dict[str, str]] = {}
+        bodies: dict[int, bytes] = {}
+        ended: list[int] = []
+        while len(ended) < count:
+            received = self.socket.recv(65536)
+            if not received:
+                break
+            for event in self.http2.receive_data(received):
+                if isinstance(event, RequestReceived):
+                    heads[event.stream_id] = {str(name): str(value) for name, value in event.headers}
+                elif isinstance(event, DataReceived):
+                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                elif isinstance(event, StreamEnded):
+                    ended.append(event.stream_id)
+            self.flush()
+        return [Call(id_, heads[id_][":path"], heads[id_], bodies.get(id_, b"")) for id_ in ended]
+
+    def flush(self) -> None:
+        """Send what there is to send."""
+        self.socket.sendall(self.http2.data_to_send())
+
+    def answer(self, stream_id: int, message: bytes) -> None:
+        """A call that succeeds."""
+        self.begin(stream_id)
+        self.send(stream_id, prefixed(message))
+        self.end(stream_id)
+
+    def begin(self, stream_id: int, *, content_type: str = "application/grpc", status: str = "200") -> None:
+        """The head of an answer."""
+        self.http2.send_headers(stream_id, [(":status", status), ("content-type", content_type)])
+        self.flush()
+
+    def send(self, stream_id: int, data: bytes, size: int = 16384) -> None:
+        """A part of the body, `size` bytes a frame."""
+        for start in range(0, len(data), size):
+            self.http2.send_data(stream_id, data[start : start + size])
+        self.flush()
+
+    def end(self, stream_id: int, code: object = 0, reason: str = "") -> None:
+        """The trailers of an answer."""
+        self.http2.send_headers(stream_id, [("grpc-status", str(code)), ("grpc-message", reason)], end_stream=True)
+        self.flush()
+
+    def fail(self, stream_id: int, code: object, reason: str) -> None:
+        """A call that fails at once: head and trailers are one."""
+        status = [(":status", "200"), ("content-type", "application/grpc")]
+        self.http2.send_headers(
+            stream_id, [*status, ("grpc-status", str(code)), ("grpc-message", reason)], end_stream=True
+        )
+        self.flush()
+
+
+def answering(answers: Mapping[str, bytes], *, service: str = V1, frame_bytes: int = 16384) -> Behaviour:
+    """An engine that answers the methods of one service, and knows no other."""
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        for call in connection.read_calls():
+            _, called_service, method = call.path.split("/")
+            if called_service != service:
+                connection.fail(call.stream_id, UNIMPLEMENTED, f"unknown service {called_service}")
+            else:
+                connection.begin(call.stream_id)
+                connection.send(call.stream_id, prefixed(answers[method]), frame_bytes)
+                connection.end(call.stream_id)
+
+    return behave
+
+
+def speaking(say: Callable[[Connection, list[Call]], None], count: int = len(METHODS)) -> Behaviour:
+    """An engine that reads the calls, then says what `say` says, and hangs up.
+
+    It does so in order: hanging up with something unread would reset the connection.
+    """
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        calls = connection.read_calls(count)
+        # Nothing is ever answered wrongly for want of a call.
+        if len(calls) >= count:
+            say(connection, calls)
+            connected.shutdown(socket.SHUT_WR)
+            while connected.recv(65536):
+                continue
+
+    return behave
+
+
+def answer_http(connected: socket.socket) -> None:
+    """Take the calls for a bad request, as dockerd does."""
+    connected.recv(65536)
+    connected.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+def writing(*frames: bytes) -> Behaviour:
+    """An engine that reads a call, then writes these frames."""
+    return speaking(lambda connection, calls: connection.socket.sendall(b"".join(frames)), 1)
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"", length: int | None = None) -> bytes:
+    """A frame of HTTP/2, whose length may lie."""
+    size = len(payload) if length is None else length
+    return size.to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + payload
+
+
+def block(*headers: tuple[str, str]) -> bytes:
+    """A header block that changes no state of the peer's decoder."""
+    return hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(name, value) for name, value in headers])
+
+
+def prefixed(message: bytes, *, compressed: int = 0, length: int | None = None) -> bytes:
+    """A message as gRPC sends it; its length may lie."""
+    return bytes([compressed]) + (len(message) if length is None else length).to_bytes(4, "big") + message
+
+
+HEAD = block((":status", "200"), ("content-type", "application/grpc"))
+TRAILERS = block(("grpc-status", "0"))
+
+
+def version(name: str = "containerd", text: str = "v1.7.27") -> bytes:
+    """An answer to Version."""
+    return encode_message({1: "0.1.0", 2: name, 3: text, 4: "v1"})
+
+
+def container(
+    id_: str | bytes, sandbox_id: str = "", name: str | bytes = "web", state: int = 1, **fields: Any
+) -> bytes:
+    """A Container; `fields` may give image, labels and others by the numbers that they have in it: `_8={...}`."""
+    more = {int(number[1:]): value for number, value in fields.items()}
+    return encode_message({1: id_, 2: sandbox_id, 3: encode_message({1: name}), 6: state, **more})
+
+
+def sandbox(
+    id_: str | bytes, name: str = "shop-0", uid: str = "u", kube_namespace: str = "shop", state: int = 0, **fields: Any
+) -> bytes:
+    """A PodSandbox; `fields` as those of a container."""
+    more = {int(number[1:]): value for number, value in fields.items()}
+    return encode_message({1: id_, 2: encode_message({1: name, 2: uid, 3: kube_namespace}), 3: state, **more})
+
+
+def lists(
+    containers: Sequence[bytes] = (), sandboxes: Sequence[bytes] = (), told: bytes | None = None
+) -> dict[str, bytes]:
+    """The answers to the three methods."""
+    return {
+        "Version": version() if told is None else told,
+        "ListContainers": encode_message({1: list(containers)}),
+        "ListPodSandbox": encode_message({1: list(sandboxes)}),
+    }
+
+
+def pod_labels(name: str, uid: str, kube_namespace: str) -> dict[str, str]:
+    """The labels that a kubelet gives a sandbox, and each container in it."""
+    return {
+        "io.kubernetes.pod.name": name,
+        "io.kubernetes.pod.namespace": kube_namespace,
+        "io.kubernetes.pod.uid": uid,
+    }
+
+
+def load_answers(path: Path) -> dict[str, bytes]:
+    """The answers in a file of fixtures/cri: recorded as base64, or built, in the JSON that crictl prints."""
+    content = json.loads(path.read_text())
+    if "recorded" in content:
+        return {method: base64.b64decode(answer) for method, answer in content["recorded"].items()}
+    told = content["version"]
+    return {
+        "Version": encode_message(
+            {1: told["version"], 2: told["runtimeName"], 3: told["runtimeVersion"], 4: told["runtimeApiVersion"]}
+        ),
+        "ListContainers": encode_message({1: [_encode_container(each) for each in content["containers"]]}),
+        "ListPodSandbox": encode_message({1: [_encode_sandbox(each) for each in content["items"]]}),
+    }
+
+
+def _encode_container(told: Mapping[str, Any]) -> bytes:
+    """A Container out of `crictl ps -o json`."""
+    image = {1: told["image"]["image"], 2: told["image"].get("annotations", {})}
+    if told["image"].get("userSpecifiedImage"):
+        image[18] = told["image"]["userSpecifiedImage"]
+    return encode_message(
+        {
+            1: told["id"],
+            2: told["podSandboxId"],
+            3: encode_message({1: told["metadata"]["name"], 2: told["metadata"]["attempt"]}),
+            4: encode_message(image),
+            5: told["imageRef"],
+            6: _CONTAINER_STATES.index(told["state"]),
+            7: int(told["createdAt"]),
+            8: told["labels"],
+            9: told["annotations"],
+            10: told.get("imageId", ""),
+        }
+    )
+
+
+def _encode_sandbox(told: Mapping[str, Any]) -> bytes:
+    """A PodSandbox out of `crictl pods -o json`."""
+    metadata = told["metadata"]
+    return encode_message(
+        {
+            1: told["id"],
+            2: encode_message(
+                {1: metadata["name"], 2: metadata["uid"], 3: metadata["namespace"], 4: metadata["attempt"]}
+            ),
+            3: _SANDBOX_STATES.index(told["state"]),
+            4: int(told["createdAt"]),
+            5: told["labels"],
+            6: told["annotations"],
+            7: told["runtimeHandler"],
+        }
+    )
