@@ -35,11 +35,17 @@ class NameState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A Kubernetes pod; `name` and `kube_namespace` are None where only the cgroup path names it."""
+    """A Kubernetes pod; `name` and `kube_namespace` are None where only the cgroup path names it.
+
+    `labels` are the pod's own, as its sandbox carries them. `config_hash` is that of a static pod
+    (the annotation kubernetes.io/config.hash): its cgroup is called by it, whatever its uid is.
+    """
 
     uid: PodUid | None
     name: str | None = None
     kube_namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    config_hash: PodUid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,11 @@ class Container:
     """What is known of one container.
 
     `container_name` is the name inside its pod (Kubernetes), else None; `name` is the engine's.
-    `verified`: an engine knows this id; an id that only a cgroup path shows may be forged.
-    `source` says who told: `docker`, `cgroup` ... `chain` holds the ids of the containers around
-    it, outermost first, itself not included. `sandboxed` names a runtime with a network stack of
-    its own (gVisor, Kata), whose sockets this kernel does not see.
+    `verified`: an engine or a bundle knows this id; one that only a cgroup path or the name of a
+    log shows may be forged. `source` says who told: `docker`, `podman`, `cri`, `bundles`, `logs` or
+    `cgroup`. `sandbox`: it is the pause container of its pod, and called like the pod. `chain` holds
+    the ids of the containers around it, outermost first, itself not included. `sandboxed` names a
+    runtime with a network stack of its own (gvisor, kata), whose sockets this kernel does not see.
     """
 
     id: ContainerId
@@ -65,3 +72,4 @@ class Container:
     sandboxed: str | None = None
     pod: Pod | None = None
     container_name: str | None = None
+    sandbox: bool = False

@@ -1,0 +1,377 @@
+"""The OCI bundles of containers on disk: their names by the annotations in config.json, without any engine.
+
+Source: the OCI runtime specification, config.md; containerd, core/runtime/v2/bundle.go and
+internal/cri/annotations; CRI-O, server/sandbox_run_linux.go and internal/factory/container;
+nerdctl, pkg/labels. Two layouts are read, told apart by what the directory holds:
+
+- containerd's `NAMESPACE/ID/config.json`. What its CRI plugin annotates grew: first the type, the
+  sandbox's id and its log directory; the container's name since 1.4; the pod's name, its
+  kube_namespace and the image since 1.5; the pod's uid since 1.7 and in late releases of 1.6. These
+  count in the namespace `k8s.io` only: elsewhere who starts a container annotates what they like.
+- `ID/userdata/config.json` of CRI-O and podman. CRI-O adds the annotations of a pod after its own,
+  and the labels last: so what it is called is read from labels, which the kubelet sets.
+
+config.json holds the environment of a process too, with secrets: of all that nothing is kept.
+"""
+
+import errno
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from nsagent.errors import RuntimeUnavailable
+from nsagent.identity.pod_labels import CONTAINER_NAME, read_pod
+from nsagent.identity.sandboxed import name_sandbox
+from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.ids import ContainerId, PodUid
+from nsagent.runtimes.kubelet_logs import (
+    ENTRY_LIMIT,
+    check_wanted,
+    explain_errno,
+    list_entries,
+    open_directory,
+    parse_pod_directory,
+)
+
+USUAL_DIRECTORIES: Final = (
+    "run/containerd/io.containerd.runtime.v2.task",
+    "run/k3s/containerd/io.containerd.runtime.v2.task",
+    "run/k0s/containerd/io.containerd.runtime.v2.task",
+    "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task",
+    "run/docker/containerd/daemon/io.containerd.runtime.v2.task",
+    "run/containers/storage/overlay-containers",
+)
+"""Where engines keep the bundles of running containers, relative to the root of the host."""
+
+_CONFIG_BYTES: Final = 1024 * 1024
+_PROGRAM_BYTES: Final = 4096
+_TEXT_LENGTH: Final = 1024
+_ID: Final = re.compile(r"[0-9a-f]{64}")
+
+# The state of the machine and not of a bundle: the next one would fail as well.
+_ERRNOS_OF_ALL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_DIRECTORY_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW
+# A FIFO opens at once, and a terminal does not become ours, before fstat(2) tells what it is.
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+_CRI_NAMESPACE: Final = "k8s.io"
+_RUNTIME_OF_NAMESPACE: Final = {"moby": Runtime.DOCKER, "plugins.moby": Runtime.DOCKER}
+_RUNTIME_OF_MANAGER: Final = {"cri-o": Runtime.CRIO, "libpod": Runtime.PODMAN}
+_CRIO_INFRA_NAME: Final = "POD"
+_KUBELET_ANNOTATIONS: Final = ("kubernetes.io/config.hash", "kubernetes.io/config.source")
+_KUBELET_LABELS: Final = (
+    CONTAINER_NAME,
+    "io.kubernetes.pod.name",
+    "io.kubernetes.pod.namespace",
+    "io.kubernetes.pod.uid",
+)
+
+
+class BundleSource:
+    """One directory of bundles; `name` is the records' source, `named` says whether somebody asked for it.
+
+    `entry_limit` bounds what is in the directory and in the namespaces below it, together.
+    """
+
+    def __init__(
+        self, directory: str, name: str = "bundles", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
+    ) -> None:
+        self.directory = directory
+        self.name = name
+        self.named = named
+        self.subject = f"{name} ({directory})"
+        self._entry_limit = entry_limit
+        self._abandoned = threading.Event()
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """The containers that have a bundle, by namespace and id, each id once.
+
+        Left out is a bundle that is damaged or was removed meanwhile, and an id that is not 64 hex
+        digits, as ctr(8) makes them: no cgroup path shows such a one. CRI-O and podman keep the
+        bundle of a container that has ended until they remove the container. Raises
+        RuntimeUnavailable with one line; also if there are bundles and none of them may be read.
+        """
+        self._abandoned.clear()
+        descriptor = open_directory(self.directory)
+        try:
+            return _spread_kernels(_Walk(self.name, self._abandoned, self._entry_limit).run(descriptor))
+        except OSError as err:
+            raise RuntimeUnavailable(explain_errno(err)) from err
+        finally:
+            os.close(descriptor)
+
+    def abandon(self) -> None:
+        """End the call of `list_containers` that another thread is in, if any: it fails at the next bundle."""
+        self._abandoned.set()
+
+
+def parse_annotations(config: bytes) -> Mapping[str, object] | None:
+    """The annotations in the text of a config.json, {} if it has none; None if it is damaged.
+
+    Bytes that are not UTF-8 become surrogate escapes.
+    """
+    try:
+        spec = json.loads(config.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    annotations = spec.get("annotations", {}) if isinstance(spec, dict) else None
+    return annotations if isinstance(annotations, dict) else None
+
+
+class _Bundle(NamedTuple):
+    """What is read of one bundle.
+
+    `namespace` is containerd's, None in the layout of CRI-O and podman. `programs` are what runs
+    the container, each by its path or its name: the shim, and what the shim was told to start.
+    """
+
+    id: ContainerId
+    namespace: str | None
+    annotations: Mapping[str, object]
+    programs: tuple[str, ...] = ()
+
+
+class _Found(NamedTuple):
+    """A container, and the id of the sandbox that it is in."""
+
+    container: Container
+    sandbox_id: str | None
+
+
+class _Told(NamedTuple):
+    """What annotations tell; `handler` is that of the pod's RuntimeClass."""
+
+    pod: Pod | None = None
+    container_name: str | None = None
+    sandbox: bool = False
+    sandbox_id: str | None = None
+    image: str | None = None
+    handler: str = ""
+
+
+def _describe(bundle: _Bundle, source: str) -> _Found:
+    """The container that a bundle is of."""
+    runtime = _find_runtime(bundle)
+    told = _Told()
+    if runtime is Runtime.CRIO:
+        told = _read_crio(bundle.annotations)
+    elif bundle.namespace == _CRI_NAMESPACE:
+        told = _read_cri(bundle.annotations)
+    name = told.pod.name if told.sandbox and told.pod else told.container_name
+    if name is None and runtime is Runtime.CONTAINERD:
+        # The name that it was started under: `nerdctl rename` leaves the bundle as it is.
+        name = _read_text(bundle.annotations, "nerdctl/name")
+    container = Container(
+        id=bundle.id,
+        name=name,
+        name_state=NameState.UNKNOWN if name is None else NameState.KNOWN,
+        runtime=runtime,
+        image=told.image,
+        verified=True,
+        source=source,
+        sandboxed=next(filter(None, map(name_sandbox, (*bundle.programs, told.handler))), None),
+        pod=told.pod,
+        container_name=told.container_name,
+        sandbox=told.sandbox,
+    )
+    return _Found(container, told.sandbox_id)
+
+
+def _spread_kernels(found: Collection[_Found]) -> tuple[Container, ...]:
+    """The containers; what is in a sandbox with a kernel of its own is sandboxed with it.
+
+    What runs the containers of a pod is told by its sandbox alone in containerd 2 and in CRI-O.
+    """
+    kernels = {container.id: container.sandboxed for container, _ in found if container.sandboxed}
+    return tuple(
+        replace(container, sandboxed=container.sandboxed or kernels[ContainerId(sandbox_id)])
+        if sandbox_id in kernels
+        else container
+        for container, sandbox_id in found
+    )
+
+
+def _find_runtime(bundle: _Bundle) -> Runtime | None:
+    """The engine, by containerd's namespace or by what CRI-O and podman say of themselves."""
+    if bundle.namespace is not None:
+        return _RUNTIME_OF_NAMESPACE.get(bundle.namespace, Runtime.CONTAINERD)
+    return _RUNTIME_OF_MANAGER.get(_read_text(bundle.annotations, "io.container.manager") or "")
+
+
+def _read_cri(annotations: Mapping[str, object]) -> _Told:
+    """The annotations of containerd's CRI plugin; a sandbox's log directory tells what an old one does not."""
+
+    def read(key: str) -> str | None:
+        return _read_text(annotations, f"io.kubernetes.cri.{key}")
+
+    sandbox = read("container-type") == "sandbox"
+    logged = parse_pod_directory((read("sandbox-log-directory") or "").rpartition("/")[2]) or Pod(None)
+    uid = read("sandbox-uid")
+    pod = Pod(
+        uid=logged.uid if uid is None else PodUid(uid),
+        name=read("sandbox-name") or logged.name,
+        kube_namespace=read("sandbox-namespace") or logged.kube_namespace,
+    )
+    return _Told(
+        pod=None if pod == Pod(None) else pod,
+        container_name=None if sandbox else read("container-name"),
+        sandbox=sandbox,
+        sandbox_id=read("sandbox-id"),
+        image=read("podsandbox.image-name" if sandbox else "image-name"),
+    )
+
+
+def _read_crio(annotations: Mapping[str, object]) -> _Told:
+    """The annotations of CRI-O, each label among them; what it says itself counts where the kubelet says nothing."""
+
+    def read(key: str) -> str | None:
+        return _read_text(annotations, f"io.kubernetes.cri-o.{key}")
+
+    own = {key: text for key in _KUBELET_LABELS if (text := _read_text(annotations, key))}
+    name = own.get(CONTAINER_NAME)
+    sandbox = (name == _CRIO_INFRA_NAME) if name else (read("ContainerType") == "sandbox")
+    config = {key: text for key in _KUBELET_ANNOTATIONS if (text := _read_text(annotations, key))}
+    return _Told(
+        pod=read_pod({**(_read_crio_labels(annotations) if sandbox else {}), **own}, config, sandbox=sandbox),
+        container_name=None if sandbox else name,
+        sandbox=sandbox,
+        sandbox_id=read("SandboxID"),
+        image=read("ImageName") or read("Image"),
+        handler=read("RuntimeHandler") or "",
+    )
+
+
+def _read_crio_labels(annotations: Mapping[str, object]) -> dict[str, str]:
+    """The labels of a sandbox, which CRI-O has as one JSON text too.
+
+    A pod's annotation can stand in the place of that text. It is believed where it agrees with
+    what each true label is: an annotation of its own.
+    """
+    text = annotations.get("io.kubernetes.cri-o.Labels")
+    try:
+        labels = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(labels, dict):
+        return {}
+    return {key: value for key, value in labels.items() if value and _read_text(annotations, key) == value}
+
+
+def _read_text(annotations: Mapping[str, object], key: str) -> str | None:
+    """A value that is a text of sensible length, else None."""
+    value = annotations.get(key)
+    return value if isinstance(value, str) and 0 < len(value) <= _TEXT_LENGTH else None
+
+
+class _Walk:
+    """One reading of a directory of bundles; costs 70 us for each, half of it json.loads()."""
+
+    def __init__(self, source: str, abandoned: threading.Event, entry_limit: int) -> None:
+        self._source = source
+        self._abandoned = abandoned
+        self._entries_left = entry_limit
+        self._found: dict[ContainerId, _Found] = {}
+        self._denied: PermissionError | None = None
+
+    def run(self, top: int) -> Collection[_Found]:
+        """What has a bundle below the directory `top`, in order. Raises OSError and RuntimeUnavailable."""
+        for name in self._list(top):
+            if _ID.fullmatch(name):
+                self._look_at(top, ContainerId(name), None)
+            else:
+                self._read_namespace(top, name)
+        if self._denied is not None and not self._found:
+            raise self._denied
+        return self._found.values()
+
+    def _read_namespace(self, top: int, name: str) -> None:
+        """The bundles of one namespace of containerd; of a file or a link there are none."""
+        try:
+            namespace = os.open(name, os.O_RDONLY | _DIRECTORY_FLAGS, dir_fd=top)
+        except OSError as err:
+            self._note(err)
+            return
+        try:
+            for id_ in self._list(namespace):
+                if _ID.fullmatch(id_):
+                    self._look_at(namespace, ContainerId(id_), name)
+        finally:
+            os.close(namespace)
+
+    def _look_at(self, parent: int, id_: ContainerId, namespace: str | None) -> None:
+        """Read one bundle; what is wrong with it costs no other one."""
+        check_wanted(self._abandoned)
+        try:
+            bundle = _read_bundle(parent, id_, namespace)
+        except OSError as err:
+            self._note(err)
+        else:
+            if bundle is not None:
+                self._found.setdefault(id_, _describe(bundle, self._source))
+
+    def _list(self, directory: int) -> list[str]:
+        """The names in a directory, of which all that were listed together may have so many."""
+        names = list_entries(directory, self._entries_left)
+        self._entries_left -= len(names)
+        return names
+
+    def _note(self, err: OSError) -> None:
+        """Remember that something may not be read; raise what is no fault of the bundle."""
+        if err.errno in _ERRNOS_OF_ALL:
+            raise err
+        if isinstance(err, PermissionError):
+            self._denied = err
+
+
+def _read_bundle(parent: int, id_: ContainerId, namespace: str | None) -> _Bundle | None:
+    """The bundle in the directory `id_` of `parent`; None if it has no sound config.json. Raises OSError."""
+    directory = os.open(id_, os.O_PATH | _DIRECTORY_FLAGS, dir_fd=parent)
+    try:
+        if namespace is None:
+            outer, directory = directory, os.open("userdata", os.O_PATH | _DIRECTORY_FLAGS, dir_fd=directory)
+            os.close(outer)
+        config = _read_file(directory, "config.json", _CONFIG_BYTES)
+        annotations = None if config is None else parse_annotations(config)
+        if annotations is None:
+            return None
+        programs = () if namespace is None else tuple(_read_programs(directory))
+        return _Bundle(id_, namespace, annotations, programs)
+    finally:
+        os.close(directory)
+
+
+def _read_programs(directory: int) -> Iterator[str]:
+    """What runs the container of a bundle of containerd: its shim (since 1.6), and what runc's shim starts for runc."""
+    for name in ("shim-binary-path", "runtime"):
+        try:
+            program = _read_file(directory, name, _PROGRAM_BYTES)
+        except PermissionError:
+            # They are the engine's alone, where config.json is everybody's.
+            continue
+        if program is not None:
+            yield program.decode("utf-8", "surrogateescape")
+
+
+def _read_file(directory: int, name: str, limit_bytes: int) -> bytes | None:
+    """A file of a bundle; None if there is none, or it is no regular file or a longer one.
+
+    Raises OSError where the reason may be another one than the bundle.
+    """
+    try:
+        descriptor = os.open(name, _FILE_FLAGS, dir_fd=directory)
+    except OSError as err:
+        if isinstance(err, PermissionError) or err.errno in _ERRNOS_OF_ALL:
+            raise
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+            return None
+        return os.read(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,160 @@
+"""The links that a kubelet makes in /var/log/containers: the names of its pods' containers, without any engine.
+
+Source: Kubernetes, pkg/kubelet/kuberuntime/legacy.go, logSymlink(), and helpers.go,
+BuildPodLogsDirectory(). `POD_KUBENAMESPACE_CONTAINER-ID.log` leads to
+`/var/log/pods/KUBENAMESPACE_POD_UID/CONTAINER/RESTARTS.log`, which cri-dockerd makes a link itself.
+Only the first of them is looked at, as a text: what it leads to need not exist where this runs.
+
+What does not fit into 255 bytes the kubelet cuts off at the end, where the id is. A link that was
+cut tells of no container, then, and the path that it leads to holds no id either.
+"""
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from nsagent.errors import RuntimeUnavailable
+from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.ids import ContainerId, PodUid
+
+USUAL_DIRECTORIES: Final = ("var/log/containers",)
+"""Where a kubelet makes its links, relative to the root of the host; the place is fixed in its source."""
+
+ENTRY_LIMIT: Final = 100_000
+"""More entries than any node has in such a directory: reading them takes longer than an engine may."""
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_SUBDOMAIN: Final = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
+_LINK: Final = re.compile(rf"({_SUBDOMAIN})_({_LABEL})_({_LABEL})-([0-9a-f]{{64}})\.log")
+# Who writes a static pod's manifest may choose its uid.
+_POD_DIRECTORY: Final = re.compile(rf"({_LABEL})_({_SUBDOMAIN})_([0-9A-Za-z][0-9A-Za-z.-]{{0,252}})")
+
+
+class LogLink(NamedTuple):
+    """What the name of a link tells."""
+
+    pod_name: str
+    kube_namespace: str
+    container_name: str
+    id: ContainerId
+
+
+def parse_link_name(name: str) -> LogLink | None:
+    """The container that a link in /var/log/containers is called after; None if it is no such link, or was cut."""
+    match = _LINK.fullmatch(name)
+    return LogLink(match[1], match[2], match[3], ContainerId(match[4])) if match else None
+
+
+def parse_pod_directory(name: str) -> Pod | None:
+    """The pod whose logs are in a directory of this name below /var/log/pods; None if it is of another form.
+
+    The uid is the kubelet's own: a static pod's is its config hash, unless its manifest says otherwise.
+    """
+    match = _POD_DIRECTORY.fullmatch(name)
+    return Pod(PodUid(match[3]), match[2], match[1]) if match else None
+
+
+class LogLinkSource:
+    """The links of one directory; `name` is the records' source, `named` says whether somebody asked for it.
+
+    A log proves nothing: it stays for a while when its container has ended, and who may write
+    there can make another. The records are not verified. `entry_limit` bounds the directory.
+    """
+
+    def __init__(
+        self, directory: str, name: str = "logs", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
+    ) -> None:
+        self.directory = directory
+        self.name = name
+        self.named = named
+        self.subject = f"{name} ({directory})"
+        self._entry_limit = entry_limit
+        self._abandoned = threading.Event()
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """The containers that links are called after, by name, each id once; those that ended are among them.
+
+        What is called otherwise is left out. The pod's uid is None where the link's target is not
+        the one that a kubelet makes for that name. Raises RuntimeUnavailable with one line.
+        """
+        self._abandoned.clear()
+        descriptor = open_directory(self.directory)
+        try:
+            containers: dict[ContainerId, Container] = {}
+            for container in self._read_links(descriptor):
+                containers.setdefault(container.id, container)
+            return tuple(containers.values())
+        except OSError as err:
+            raise RuntimeUnavailable(explain_errno(err)) from err
+        finally:
+            os.close(descriptor)
+
+    def abandon(self) -> None:
+        """End the call of `list_containers` that another thread is in, if any: it fails at the next link."""
+        self._abandoned.set()
+
+    def _read_links(self, descriptor: int) -> Iterator[Container]:
+        """One record for each link; costs 12 us each, of which readlink(2) takes one."""
+        for name in list_entries(descriptor, self._entry_limit):
+            check_wanted(self._abandoned)
+            link = parse_link_name(name)
+            if link is not None:
+                yield Container(
+                    id=link.id,
+                    name=link.container_name,
+                    name_state=NameState.KNOWN,
+                    runtime=None,
+                    image=None,
+                    verified=False,
+                    source=self.name,
+                    pod=Pod(_read_uid(descriptor, name, link), link.pod_name, link.kube_namespace),
+                    container_name=link.container_name,
+                )
+
+
+def open_directory(path: str) -> int:
+    """A descriptor to list a directory by, for the caller to close. Raises RuntimeUnavailable."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as err:
+        raise RuntimeUnavailable(explain_errno(err)) from err
+    except ValueError as err:
+        raise RuntimeUnavailable(f"no path: {err}") from err
+
+
+def list_entries(descriptor: int, limit: int) -> list[str]:
+    """The names in a directory, ascending. Raises OSError, and RuntimeUnavailable if there are more than `limit`."""
+    names: list[str] = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            if len(names) >= limit:
+                raise RuntimeUnavailable("too many entries")
+            names.append(entry.name)
+    names.sort()
+    return names
+
+
+def check_wanted(abandoned: threading.Event) -> None:
+    """Raises RuntimeUnavailable once nobody waits for the answer."""
+    if abandoned.is_set():
+        raise RuntimeUnavailable("given up before the end")
+
+
+def explain_errno(err: OSError) -> str:
+    """As in `Permission denied (EACCES)`."""
+    return f"{err.strerror} ({errno.errorcode.get(err.errno or 0, err.errno)})"
+
+
+def _read_uid(descriptor: int, name: str, link: LogLink) -> PodUid | None:
+    """The pod's uid by the target of a link; None if it is gone, is no link, or leads elsewhere than a kubelet's."""
+    try:
+        directory, container_name = os.readlink(name, dir_fd=descriptor).split("/")[-3:-1]
+    except (OSError, ValueError):
+        return None
+    pod = parse_pod_directory(directory)
+    if pod is None or (pod.name, pod.kube_namespace, container_name) != link[:3]:
+        return None
+    return pod.uid
