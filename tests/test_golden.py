@@ -13,6 +13,7 @@ def test_there_is_a_capture_of_each_kind_of_host() -> None:
         "docker",
         "equal-addresses",
         "plain",
+        "pods",
     ]
 
 

@@ -21,9 +21,13 @@ MAY_IMPORT = {
     "runtimes": {"errors", "model", "identity"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
+    "doctor": {
+        "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
+        "scan.collect",
+    },
     "cli": {
         "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.collect",
+        "scan.collect", "doctor",
     },
     "__main__": {"cli"},
     "": set[str](),
@@ -31,9 +35,6 @@ MAY_IMPORT = {
 """Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
 
 THIRD_PARTIES = {
-    "docker": {"runtimes/docker.py"},
-    "requests": {"runtimes/docker.py"},
-    "urllib3": {"runtimes/docker.py"},
     "pyroute2": {"kernel/links.py"},
     "typer": {"cli/"},
 }

@@ -33,7 +33,10 @@ def read_snapshot(reading: ReadOptions) -> Snapshot:
     from nsagent.scan.memory import Memory, remember
 
     facts = read_facts(reading, os.environ)
-    memory = remember(attribute(read_earlier(reading.since, facts))) if reading.since else Memory()
+    memory = Memory()
+    if reading.since:
+        earlier = read_earlier(reading.since, facts)
+        memory = remember(earlier, attribute(earlier))
     snapshot = attribute(facts, memory)
     lacking = list_lacking(reading, facts)
     if reading.from_file and reading.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):

@@ -17,6 +17,7 @@ def capture(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced as a whole.")],
     engine: opt.Engine = EngineName.AUTO,
     runtime: opt.RuntimeOption = None,
+    host_root: opt.HostRoot = Path("/"),
     proc_root: opt.ProcRoot = Path("/proc"),
     all_tables: opt.AllTables = False,
     deep: opt.Deep = False,
@@ -28,7 +29,17 @@ def capture(
     The file names every process and socket of this host: it is readable by its owner only.
     """
     protocols = frozenset(Protocol) if all_tables else frozenset()
-    reading = ReadOptions(engine, runtime, proc_root, None, file, True, protocols, deep, tcp_info)
+    reading = ReadOptions(
+        engine,
+        runtime,
+        proc_root,
+        capture=file,
+        interfaces=True,
+        protocols=protocols,
+        deep=deep,
+        tcp_info=tcp_info,
+        host_root=host_root,
+    )
     try:
         read_facts(reading, os.environ)
     except KeyboardInterrupt as err:

@@ -2,17 +2,19 @@
 
 import os
 import time
+from contextlib import closing
 
 
 def list_container_names(incomplete: str) -> list[str]:
     """The names of containers that start so, as far as an engine tells them within half a second."""
-    from nsagent.runtimes.discover import discover_sources
-    from nsagent.runtimes.engines import Engines
+    from nsagent.query.containers import list_names
+    from nsagent.runtimes.discover import discover_engines
 
-    sources = discover_sources(os.environ.get("NSAGENT_RUNTIME"), os.environ)
-    engines = Engines(sources, deadline_seconds=0.5, clock=time.monotonic)
-    engines.start()
-    containers, _, _ = engines.collect()
-    return sorted(
-        container.name for container in containers if container.name and container.name.startswith(incomplete)
-    )
+    environ = os.environ
+    root = environ.get("NSAGENT_HOST_ROOT") or "/"
+    with closing(
+        discover_engines(environ.get("NSAGENT_RUNTIME"), environ, root, clock=time.monotonic, deadline_seconds=0.5)
+    ) as engines:
+        engines.start()
+        names = {name for container in engines.collect().containers for name in list_names(container)}
+    return sorted(name for name in names if name.startswith(incomplete))

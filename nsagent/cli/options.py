@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nsagent.cli.completion import list_container_names
-from nsagent.model.choices import ColourWhen, EngineName, OutputFormat
+from nsagent.model.choices import ColourWhen, EngineName, OutputFormat, OwnersWanted
 
 # typer 0.28 reads these annotations at run time: Optional is what it understands on every Python.
 Container = Annotated[
@@ -15,8 +15,33 @@ Container = Annotated[
         "--container",
         "-c",
         metavar="NAME",
-        help="Container by name, id, id prefix, or compose service.",
+        help="Container by name, id, id prefix, [NS/]POD/CONTAINER, or compose service.",
         autocompletion=list_container_names,
+    ),
+]
+PodOption = Annotated[
+    list[str] | None,
+    typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid."),
+]
+KubeNamespace = Annotated[
+    list[str] | None,
+    typer.Option("--kube-namespace", "-n", metavar="NAME", help="Containers of the pods in this Kubernetes namespace."),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        "-l",
+        metavar="SELECTOR",
+        help="Containers with these labels, or of pods with them: KEY=VALUE, KEY!=VALUE, KEY, !KEY; a comma means and.",
+    ),
+]
+Owners = Annotated[
+    OwnersWanted,
+    typer.Option(
+        "--owners",
+        envvar="NSAGENT_OWNERS",
+        help="pid: the processes that hold each socket. container: only the container that made it, much cheaper.",
     ),
 ]
 NetnsOption = Annotated[
@@ -67,7 +92,13 @@ RuntimeOption = Annotated[
         "--runtime",
         envvar="NSAGENT_RUNTIME",
         metavar="SPEC",
-        help="Engines to ask for names: docker=unix:///run/docker.sock, podman=..., or none.",
+        help="What to ask for names: docker=unix:///run/docker.sock, podman=, cri=, bundles=DIR, logs=DIR, or none.",
+    ),
+]
+HostRoot = Annotated[
+    Path,
+    typer.Option(
+        "--host-root", envvar="NSAGENT_HOST_ROOT", metavar="DIR", help="Where the host's root directory is seen."
     ),
 ]
 ProcRoot = Annotated[

@@ -7,15 +7,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from nsagent.errors import CaptureError
-from nsagent.model.choices import EngineName
+from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
 from nsagent.model.net import Protocol
+from nsagent.query.filter import Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ReadOptions:
     """What the options of a command say about reading; `runtime` as typed, None to look for engines.
 
     `protocols` are wanted beside those that every pass reads. `since` is a capture of an earlier pass.
+    `only`: the rows of certain containers are asked for, so that a pass need not read all netns.
     """
 
     engine: EngineName = EngineName.AUTO
@@ -35,11 +37,20 @@ class ReadOptions:
     deep: bool = False
     tcp_info: bool = False
     since: Path | None = None
+    host_root: Path = Path("/")
+    owners: OwnersWanted = OwnersWanted.PID
+    only: Filter | None = None
 
 
 def read_facts(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
     """The facts asked for, kept in a file too if `capture` says so; raises NsagentError."""
-    facts = _read_capture(options.from_file) if options.from_file else _read_host(options, environ)
+    if options.from_file is None:
+        facts = _read_host(options, environ)
+    else:
+        facts = _read_capture(options.from_file)
+        if options.owners is OwnersWanted.CONTAINER:
+            # What its fds tell is not asked for.
+            facts = replace(facts, owners=options.owners)
     if options.capture:
         write_capture(facts, options.capture)
     return facts
@@ -67,6 +78,10 @@ def list_lacking(options: ReadOptions, facts: Facts) -> list[str]:
         lacking.append(f"{name} holds no table of {', '.join(missing)}: capture it with --all")
     if options.deep and not facts.deep:
         lacking.append(f"{name} holds no sockets that are bound and do nothing: capture it with --deep")
+    if options.owners is OwnersWanted.PID and facts.owners is OwnersWanted.CONTAINER:
+        lacking.append(f"{name} holds no owners: capture it without --owners container")
+    if unread := sum(one.skipped for one in facts.netns):
+        lacking.append(f"{name} is of some containers only: {unread} of {len(facts.netns)} netns were not read")
     return lacking
 
 
@@ -107,8 +122,7 @@ def _read_capture(path: Path) -> Facts:
 
 
 def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
-    from nsagent.runtimes.discover import discover_sources
-    from nsagent.runtimes.engines import Engines
+    from nsagent.runtimes.discover import discover_engines
     from nsagent.scan.collect import PassRequest, collect
     from nsagent.scan.plan import PROTOCOLS, TablesWanted
 
@@ -120,9 +134,16 @@ def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
         engine=options.engine,
         interfaces=options.interfaces,
         tables=TablesWanted(options.protocols.union(PROTOCOLS), options.deep, options.tcp_info),
+        # What an earlier pass remembers may stand in any netns.
+        only=None if options.since else options.only,
+        owners=options.owners,
     )
-    engines = Engines(discover_sources(options.runtime, environ), clock=time.monotonic)
-    with _progress_on_terminal("reading processes and tables ..."), _interruptible() as stop:
+    engines = discover_engines(options.runtime, environ, str(options.host_root), clock=time.monotonic)
+    with (
+        _progress_on_terminal("reading processes and tables ..."),
+        _interruptible() as stop,
+        closing(engines),
+    ):
         return collect(request, engines, clock=time.monotonic, stop=stop)
 
 

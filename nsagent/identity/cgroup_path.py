@@ -7,6 +7,7 @@ directory that looks like a container's. Whether an engine knows the id is join'
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ class CgroupIdentity:
     container, also one inside a container: `nginx.service`, `session-3.scope`, `init.scope`;
     `user@1000.service` for what is the user's and in no unit of theirs, never for a container there.
     `path` is the one that told all this, the v2 one where several tell the same, None if the text
-    holds no path.
+    holds no path. `roots` are the directories of the containers, those of `chain` first and that of
+    container_id last: the part of `path` that ends with the id, without what leads out of another
+    cgroup namespace (`/..`); `pod_root` is that of the pod.
     """
 
     container_id: ContainerId | None
@@ -75,14 +78,18 @@ class CgroupIdentity:
     chain: tuple[ContainerId, ...]
     unit: str | None
     path: str | None
+    roots: tuple[str, ...] = ()
+    pod_root: str | None = None
 
 
 class _Found(NamedTuple):
-    """One container on a path, and the pod around it."""
+    """One container on a path, its directory, and the pod around it with that of its own."""
 
     id: ContainerId
     runtime: Runtime | None
+    root: str
     pod_uid: PodUid | None
+    pod_root: str | None
 
 
 class _Reading(NamedTuple):
@@ -91,25 +98,28 @@ class _Reading(NamedTuple):
     path: str
     containers: tuple[_Found, ...]
     pod_uid: PodUid | None
+    pod_root: str | None
     unit: str | None
 
 
-def parse_cgroup(text: str) -> CgroupIdentity:
+def parse_cgroup(text: str, forged: Container[str] = frozenset()) -> CgroupIdentity:
     """Who a process is by the text of its cgroup file.
 
     Every line counts, v1 or v2, and the deepest nesting wins: in hybrid mode the id may stand on
     a v1 line only, or on `0::` only. Paths relative to another cgroup namespace (`/../..`) and of
-    removed cgroups (` (deleted)`) are read too. Any text has an answer; nothing is raised.
+    removed cgroups (` (deleted)`) are read too. A directory among the `forged` ones is no container's
+    and no pod's. Any text has an answer; nothing is raised.
     """
-    readings = [_read_path(path) for path in _list_paths(text)]
+    readings = [_read_path(path, forged) for path in _list_paths(text)]
     if not readings:
         return CgroupIdentity(None, None, None, (), None, None)
     best = max(readings, key=lambda told: (len(told.containers), told.pod_uid is not None, told.unit is not None))
     if not best.containers:
-        return CgroupIdentity(None, None, best.pod_uid, (), best.unit, best.path)
+        return CgroupIdentity(None, None, best.pod_uid, (), best.unit, best.path, pod_root=best.pod_root)
     *outer, inner = best.containers
     chain = tuple(found.id for found in outer)
-    return CgroupIdentity(inner.id, inner.runtime, inner.pod_uid, chain, best.unit, best.path)
+    roots = tuple(found.root for found in best.containers)
+    return CgroupIdentity(inner.id, inner.runtime, inner.pod_uid, chain, best.unit, best.path, roots, inner.pod_root)
 
 
 def _list_paths(text: str) -> list[str]:
@@ -132,24 +142,29 @@ def _list_paths(text: str) -> list[str]:
     return list(dict.fromkeys(unified + systemd + others))
 
 
-def _read_path(path: str) -> _Reading:
+def _read_path(path: str, forged: Container[str]) -> _Reading:
     """What one path says, segment by segment from the root."""
     containers: list[_Found] = []
     pod_uid: PodUid | None = None
+    pod_root: str | None = None
     unit: str | None = None
     # systemd's units hang below slices only; what a service makes below itself is no unit.
     below_slices = True
-    parent = grandparent = ""
+    parent = grandparent = root = ""
     for segment in path.split("/"):
         if not segment or segment == "..":
             continue
-        pod_uid = _find_pod(segment) or pod_uid
-        found = _find_container(segment, parent, grandparent)
+        # `<slice of the pod>:<prefix>:<id>` is a container in no directory of its pod's.
+        slice_root = f"{root}/{segment.partition(':')[0]}"
+        root = f"{root}/{segment}"
+        if (pod := _find_pod(segment)) and slice_root not in forged:
+            pod_uid, pod_root = pod, slice_root
+        found = _find_container(segment, parent, grandparent) if root not in forged else None
         if found is not None:
             if found[1] is Runtime.PODMAN and containers and _is_podman_pod(containers[-1], parent):
                 containers.pop()
             if all(outer.id != found[0] for outer in containers):
-                containers.append(_Found(found[0], found[1], pod_uid))
+                containers.append(_Found(found[0], found[1], root, pod_uid, pod_root))
             below_slices = True
             unit = None if unit is not None and unit.startswith("user@") else unit
         elif segment == "supervisor" and containers and _MACHINE.fullmatch(parent):
@@ -164,8 +179,8 @@ def _read_path(path: str) -> _Reading:
             below_slices = below_slices and (segment.endswith(".slice") or segment in _PASSAGES)
         grandparent, parent = parent, segment
     if containers:
-        pod_uid = containers[-1].pod_uid
-    return _Reading(path, tuple(containers), pod_uid, unit)
+        pod_uid, pod_root = containers[-1].pod_uid, containers[-1].pod_root
+    return _Reading(path, tuple(containers), pod_uid, pod_root, unit)
 
 
 def _find_pod(segment: str) -> PodUid | None:

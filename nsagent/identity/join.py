@@ -1,35 +1,55 @@
 """Cgroup identities + what the engines know -> the containers of a pass.
 
-Source: the labels that a kubelet sets, pkg/kubelet/types/labels.go. The two meet on the full
-container id, never on a name, a netns or a pid: those are reused and shared.
+The two meet on the full container id, never on a name, a netns or a pid: those are reused and
+shared. Pods meet on their uid, and static pods on their config hash, by which their cgroups are
+called.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
-_POD_NAME = "io.kubernetes.pod.name"
-_POD_NAMESPACE = "io.kubernetes.pod.namespace"
-_POD_UID = "io.kubernetes.pod.uid"
-_CONTAINER_NAME = "io.kubernetes.container.name"
+NAMED_BY_ID = (Runtime.LXC, Runtime.NSPAWN)
+"""Runtimes whose containers are called by their id."""
+
+_IMAGE_ID = "sha256:"
+_FILES = ("bundles", "logs")
+
+Pods = Mapping[PodUid, Pod]
+"""The pods that were told of, by uid, by config hash, and by what the cgroups of their containers call them."""
 
 
 def join_containers(
-    identities: Iterable[CgroupIdentity], engine_answers: tuple[Container, ...]
+    identities: Iterable[CgroupIdentity],
+    engine_answers: Iterable[Container],
+    kept: Iterable[Container] = (),
+    wanted: Collection[ContainerId] = (),
 ) -> tuple[Container, ...]:
     """Every container that a cgroup path or an engine shows, once, by ascending id.
 
     The containers of a chain are there too. One that an engine knows has the engine's name, image
     and labels, whether or not it has processes; it is verified. One that only paths show has name
-    None and `unknown`, unless its name is its id (LXC, nspawn). Where an id is listed twice the
-    record with a name wins, then the earlier. Where paths disagree on an id, the shallowest wins.
+    None and `unknown`, unless its name is its id (LXC, nspawn). Of several records of one id the
+    earliest with a name counts, and the others fill in what it does not tell. Where paths disagree
+    on an id, the shallowest wins. A bundle or the name of a log makes no container of its own, for
+    these stay when it is gone, but a sandboxed one, whose processes may be in no cgroup here.
+    `kept` are records of earlier passes: they tell of what only
+    paths show, and of the ids in `wanted`, which may be of containers that are gone. A pod that
+    one of its containers names is that of the others too.
     """
     seen = _index_identities(identities)
-    known = _index_answers(engine_answers)
-    return tuple(_join_one(id_, seen.get(id_), known.get(id_)) for id_ in sorted(seen.keys() | known.keys()))
+    known = _merge_records(engine_answers)
+    for record in kept:
+        if record.id not in known and (record.id in seen or record.id in wanted):
+            known[record.id] = record
+    pods = _index_pods(known.values(), seen)
+    ids = seen.keys() | {
+        id_ for id_, one in known.items() if one.source not in _FILES or one.sandboxed is not None or id_ in wanted
+    }
+    return tuple(_join_one(id_, seen.get(id_), known.get(id_), pods) for id_ in sorted(ids))
 
 
 def _index_identities(identities: Iterable[CgroupIdentity]) -> dict[ContainerId, CgroupIdentity]:
@@ -62,23 +82,74 @@ def _rank(identity: CgroupIdentity) -> tuple[int, bool, bool, tuple[ContainerId,
     )
 
 
-def _index_answers(answers: tuple[Container, ...]) -> dict[ContainerId, Container]:
-    """The engines' record of each id."""
-    known: dict[ContainerId, Container] = {}
-    for answer in answers:
-        earlier = known.get(answer.id)
-        if earlier is None or (earlier.name is None and answer.name is not None):
-            known[answer.id] = answer
-    return known
+def _merge_records(records: Iterable[Container]) -> dict[ContainerId, Container]:
+    """One record of each id."""
+    merged: dict[ContainerId, Container] = {}
+    for record in records:
+        earlier = merged.get(record.id)
+        if earlier is None:
+            merged[record.id] = record
+        elif earlier.name is None and record.name is not None:
+            merged[record.id] = _fill_in(record, earlier)
+        else:
+            merged[record.id] = _fill_in(earlier, record)
+    return merged
 
 
-def _join_one(id_: ContainerId, identity: CgroupIdentity | None, answer: Container | None) -> Container:
+def _fill_in(record: Container, other: Container) -> Container:
+    """A record with what only another one of the same container tells."""
+    pod = record.pod or other.pod
+    if record.pod is not None and other.pod is not None:
+        pod = _fill_in_pod(record.pod, other.pod)
+    return replace(
+        record,
+        runtime=record.runtime or other.runtime,
+        image=_pick_image(record.image, other.image),
+        verified=record.verified or other.verified,
+        labels=record.labels or other.labels,
+        chain=record.chain or other.chain,
+        sandboxed=record.sandboxed or other.sandboxed,
+        pod=pod,
+        container_name=record.container_name or other.container_name,
+        sandbox=record.sandbox or other.sandbox,
+    )
+
+
+def _pick_image(image: str | None, other: str | None) -> str | None:
+    """A name rather than an id: a kubelet has an image pulled by name and its container made of the id."""
+    return other if other and (image is None or image.startswith(_IMAGE_ID)) else image
+
+
+def _fill_in_pod(pod: Pod, other: Pod) -> Pod:
+    return Pod(
+        pod.uid or other.uid,
+        pod.name or other.name,
+        pod.kube_namespace or other.kube_namespace,
+        pod.labels or other.labels,
+        pod.config_hash or other.config_hash,
+    )
+
+
+def _index_pods(records: Iterable[Container], seen: Mapping[ContainerId, CgroupIdentity]) -> Pods:
+    """The pods that records tell of; what a sandbox tells goes before what its containers do."""
+    pods: dict[PodUid, Pod] = {}
+    for record in sorted(records, key=lambda record: not record.sandbox):
+        if record.pod is not None:
+            path_uid = seen[record.id].pod_uid if record.id in seen else None
+            for uid in {record.pod.uid, record.pod.config_hash, path_uid}:
+                if uid is not None:
+                    pods[uid] = _fill_in_pod(pods[uid], record.pod) if uid in pods else record.pod
+    return pods
+
+
+def _join_one(id_: ContainerId, identity: CgroupIdentity | None, answer: Container | None, pods: Pods) -> Container:
     """One container; at least one of the two is given."""
     runtime = identity.runtime if identity else None
-    pod_uid = identity.pod_uid if identity else None
     chain = identity.chain if identity else ()
+    path_pod = Pod(identity.pod_uid) if identity and identity.pod_uid else None
+    pod = _find_pod(answer.pod if answer else None, path_pod, pods)
     if answer is None:
-        name = id_ if runtime in (Runtime.LXC, Runtime.NSPAWN) else None
+        name = id_ if runtime in NAMED_BY_ID else None
         return Container(
             id=id_,
             name=name,
@@ -88,24 +159,19 @@ def _join_one(id_: ContainerId, identity: CgroupIdentity | None, answer: Contain
             verified=False,
             source="cgroup",
             chain=chain,
-            pod=None if pod_uid is None else Pod(pod_uid),
+            pod=pod,
         )
-    return replace(
-        answer,
-        # The path is the engine's own hand; a socket only shows whose API it speaks.
-        runtime=runtime or answer.runtime,
-        chain=chain or answer.chain,
-        pod=_read_pod(answer.labels, pod_uid) or answer.pod,
-        container_name=answer.labels.get(_CONTAINER_NAME) or answer.container_name,
-    )
+    # The path is the engine's own hand; a socket only shows whose API it speaks.
+    return replace(answer, runtime=runtime or answer.runtime, chain=chain or answer.chain, pod=pod)
 
 
-def _read_pod(labels: Mapping[str, str], path_uid: PodUid | None) -> Pod | None:
-    """The pod by its labels; the label's uid is the API's, a static pod's path has another."""
-    name = labels.get(_POD_NAME) or None
-    kube_namespace = labels.get(_POD_NAMESPACE) or None
-    label_uid = labels.get(_POD_UID)
-    uid = PodUid(label_uid) if label_uid else path_uid
-    if name is None and kube_namespace is None and uid is None:
-        return None
-    return Pod(uid, name, kube_namespace)
+def _find_pod(told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:
+    """The pod of a container by its record, else by its path, with all that is known of it.
+
+    The uid is the one that the record tells: a static pod's path has another.
+    """
+    pod = told or path
+    if pod is None or pod.uid is None:
+        return _fill_in_pod(pod, path) if pod is not None and path is not None else pod
+    known = pods.get(pod.uid)
+    return pod if known is None else _fill_in_pod(known, pod)

@@ -22,6 +22,13 @@ class EngineName(StrEnum):
     PROC = "proc"
 
 
+class OwnersWanted(StrEnum):
+    """Whom a row is attributed to: to the processes that hold it, or to the container that made it, which is cheap."""
+
+    PID = "pid"
+    CONTAINER = "container"
+
+
 class ColourWhen(StrEnum):
     """The values of `--color`."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from nsagent.model.choices import EngineName
+from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode, Tid
 from nsagent.model.net import ByteOrder, Protocol
@@ -21,6 +21,7 @@ class Stage(StrEnum):
     NETNS = "netns"
     TABLES = "tables"
     LINKS = "links"
+    CGROUPS = "cgroups"
     NAMES = "names"
     CHECKS = "checks"
 
@@ -144,7 +145,8 @@ class NetnsReading:
     nobody was seen to hold and that could not be looked up again, or whose holders still changed
     in the last round. `mptcp_counted` is how many MPTCP sockets it had when its TCP table was read,
     None where that was not read. `interface_names` maps the ifindexes that rows name. `interfaces` is
-    None unless they were asked for.
+    None unless they were asked for. `skipped`: its tables were not read because the containers that
+    the pass was about have nothing there.
     """
 
     id: NetnsId | None
@@ -162,6 +164,7 @@ class NetnsReading:
     mptcp_counted: int | None = None
     interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +219,12 @@ class Facts:
     `byteorder` is that of the machine whose kernel wrote the tables. `taken_at_ns` is the wall
     clock at the start, in ns since the epoch; `duration_seconds` is how long reading took.
     `engine` is what was asked for. `containers` are the engines' answers, `sources` the names of
-    what was asked for names, cgroup paths first. `protocols` are those whose tables were asked
-    for; `deep`: with every thread, and sockets that are bound and do nothing. `rewalk` is None where
-    every row had a holder at once. `cgroup_paths` maps ids of cgroup-v2 directories, as rows name
-    them, to paths. `stale_names` are files in /run/netns that are no netns any more.
+    what was asked for names, cgroup paths first. `kept` are containers that earlier passes of the
+    same program knew and no engine lists now. With `owners` container no fd was read. `protocols`
+    are those whose tables were asked for; `deep`: with every thread, and sockets that are bound and
+    do nothing. `rewalk` is None where every row had a holder at once. `cgroup_paths` maps ids of
+    cgroup-v2 directories, as rows name them, to paths. `stale_names` are files in
+    /run/netns that are no netns any more.
     """
 
     host: str
@@ -240,3 +245,5 @@ class Facts:
     rewalk: Rewalk | None = None
     cgroup_paths: tuple[tuple[int, str], ...] = ()
     stale_names: tuple[str, ...] = ()
+    kept: tuple[Container, ...] = ()
+    owners: OwnersWanted = OwnersWanted.PID

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from nsagent.model.choices import EngineName
-from nsagent.model.container import Container
+from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.container import Container, Pod
 from nsagent.model.facts import FoundBy, Gap, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
 from nsagent.model.ids import ContainerId, Fd, Pid, Tid
 from nsagent.model.net import Protocol, SocketRow
@@ -96,7 +96,7 @@ class OwnedSocket(NamedTuple):
     `netns` is that of the table the row stood in (the number of a Netns), never that of its
     holder. `interface` is the name of row.interface, None where there is none. `owners` ascend by
     (start_ticks, pid); `container_id` is the first owner's, or, without owners, what `attribution`
-    names. `verdict` is None iff there are owners.
+    names. `verdict` is None iff there are owners, or, for a row with an inode, none were looked for.
     """
 
     netns: int
@@ -127,8 +127,9 @@ class Netns:
     """One netns. `inode` is None where ns/net may not be read; then `key` tells it apart.
 
     `names` are those of `ip netns`; `mounts` all paths of its nsfs mounts. `processes` counts the
-    user processes in it; `containers` are theirs. `engine` says how its tables were read, None if
-    they were not. `rows` holds the rows seen against those counted, of each kind that was read.
+    user processes in it; `containers` are theirs, without the pause containers of `pods`, the pods
+    whose processes are in it. `engine` says how its tables were read, None if they were not. `rows`
+    holds the rows seen against those counted, of each kind that was read.
     `interfaces` is None unless they were asked for.
     """
 
@@ -144,6 +145,7 @@ class Netns:
     containers: tuple[ContainerId, ...]
     interfaces: tuple[Interface, ...] | None = None
     rows: tuple[RowCount, ...] = ()
+    pods: tuple[Pod, ...] = ()
 
     @property
     def number(self) -> int:
@@ -155,6 +157,7 @@ class Netns:
 class NetnsCounts:
     """How the netns of a pass fared: seen = read + empty + failed + skipped.
 
+    Those are skipped in which the containers that a pass is about have nothing.
     `found_by` counts those that only this led to, or this first: process, thread, mount, fd, socket.
     """
 
@@ -186,7 +189,8 @@ class Coverage:
     any stage but `names`. `socket_fds_unlisted` counts distinct sockets that some fd holds and no
     table read shows: never bound, or of a protocol or netns that was not read. `protocols` are
     those whose tables were asked for. `rewalk` is None where every row had a holder at once.
-    `stale_names` are files in /run/netns that are no netns any more.
+    `stale_names` are files in /run/netns that are no netns any more. With `owners` container no fds
+    were looked at: no row has owners, and those that only an fd leads to were not found.
     """
 
     complete: bool
@@ -199,6 +203,7 @@ class Coverage:
     visibility: Visibility = field(default_factory=Visibility)
     rewalk: Rewalk | None = None
     stale_names: tuple[str, ...] = ()
+    owners: OwnersWanted = OwnersWanted.PID
 
 
 @dataclass(frozen=True, slots=True)

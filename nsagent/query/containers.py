@@ -1,19 +1,42 @@
-"""A name that somebody typed -> the containers it means: `-c` of every command.
+"""Names that somebody typed -> the containers they mean: `-c`, `--pod`, `-n` and `-l` of every command.
 
-Source: docs of the command line. The ways of naming are tried in a fixed order and the first that
-matches anything decides, so that nobody can hide a container by naming another like its id.
+Source: docs of the command line. The ways of naming a container are tried in a fixed order and the
+first that matches anything decides, so that nobody can hide one by naming another like its id.
 """
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 
 from nsagent.errors import Ambiguous, NotFound
-from nsagent.model.container import Container
+from nsagent.model.container import Container, Pod
+from nsagent.model.ids import ContainerId
+from nsagent.query.filter import Filter
 
 _COMPOSE_SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
 _PREFIX_LENGTH = 4
 _SHORT_ID_LENGTH = 12
 _NEAR_NAMES = 5
+
+
+def choose_containers(
+    wanted: Filter, containers: Sequence[Container], sources: Sequence[str]
+) -> frozenset[ContainerId]:
+    """The containers that a filter asks for, which it does (Filter.chooses_containers).
+
+    Kubernetes' namespaces, labels and pods narrow down among which the names of containers are looked
+    for. Raises Ambiguous and NotFound, for a pod and for a container; a namespace or a label that no
+    container has is no error, for on another node one may have it.
+    """
+    chosen = containers
+    if wanted.kube_namespaces:
+        chosen = [one for one in chosen if one.pod and one.pod.kube_namespace in wanted.kube_namespaces]
+    if wanted.labels:
+        chosen = [one for one in chosen if any(selector.matches(_list_labels(one)) for selector in wanted.labels)]
+    if wanted.pods:
+        chosen = [one for name in wanted.pods for one in match_pod(name, chosen, sources)]
+    if wanted.containers:
+        chosen = [one for name in wanted.containers for one in match_containers(name, chosen, sources)]
+    return frozenset(one.id for one in chosen)
 
 
 def match_containers(name: str, containers: Sequence[Container], sources: Sequence[str]) -> tuple[Container, ...]:
@@ -29,8 +52,38 @@ def match_containers(name: str, containers: Sequence[Container], sources: Sequen
             raise Ambiguous("container", name, _describe(matched))
         if matched:
             return matched
-    names = sorted({known for container in containers for known in _list_names(container)})
+    names = sorted({known for container in containers for known in list_names(container)})
     raise NotFound("container", name, near=difflib.get_close_matches(name, names, n=_NEAR_NAMES), asked=sources)
+
+
+def match_pod(name: str, containers: Sequence[Container], sources: Sequence[str]) -> tuple[Container, ...]:
+    """The containers of the pod called [KUBE_NAMESPACE/]NAME, or with this uid; its pause container is one.
+
+    Raises Ambiguous, with the candidates, for a name that pods of several namespaces have, and NotFound.
+    """
+    pods = {_pod_key(one.pod): one.pod for one in containers if one.pod is not None}
+    meant = {key for key, pod in pods.items() if name and name in (pod.uid, pod.config_hash, pod.name, _pod_name(pod))}
+    names = {key: _pod_name(pod) or pod.uid or "" for key, pod in pods.items()}
+    if len(meant) > 1:
+        raise Ambiguous("pod", name, sorted(f"{names[key]} ({pods[key].uid})" for key in meant))
+    if not meant:
+        known = sorted({*names.values(), *(pod.name for pod in pods.values() if pod.name)})
+        raise NotFound("pod", name, near=difflib.get_close_matches(name, known, n=_NEAR_NAMES), asked=sources)
+    return tuple(one for one in containers if one.pod is not None and _pod_key(one.pod) in meant)
+
+
+def _pod_key(pod: Pod) -> tuple[str | None, str | None, str | None]:
+    """What makes a pod the same one; its name where no uid is known."""
+    return (pod.uid, None, None) if pod.uid else (None, pod.kube_namespace, pod.name)
+
+
+def _pod_name(pod: Pod) -> str | None:
+    return _join(pod.kube_namespace, pod.name)
+
+
+def _list_labels(container: Container) -> dict[str, str]:
+    """Its own labels and those of its pod, which is what kubectl selects by."""
+    return {**container.labels, **(container.pod.labels if container.pod else {})}
 
 
 def _is_id(name: str, container: Container) -> bool:
@@ -38,7 +91,7 @@ def _is_id(name: str, container: Container) -> bool:
 
 
 def _is_name(name: str, container: Container) -> bool:
-    return container.name == name
+    return container.name == name and not container.sandbox
 
 
 def _is_in_namespace(name: str, container: Container) -> bool:
@@ -76,10 +129,11 @@ def _join(*parts: str | None) -> str | None:
     return "/".join(known) if len(known) == len(parts) else None
 
 
-def _list_names(container: Container) -> Iterator[str]:
+def list_names(container: Container) -> Iterator[str]:
     """Every name but the id that would have matched."""
     pod = container.pod
-    names = [container.name, *(container.labels.get(label) for label in _COMPOSE_SERVICE_LABELS)]
+    names = [None if container.sandbox else container.name]
+    names += [container.labels.get(label) for label in _COMPOSE_SERVICE_LABELS]
     if pod is not None:
         names += [
             _join(pod.kube_namespace, pod.name, container.container_name),
@@ -93,6 +147,12 @@ def _describe(candidates: Sequence[Container]) -> list[str]:
     ids = [container.id for container in candidates]
     length = _SHORT_ID_LENGTH if len({id_[:_SHORT_ID_LENGTH] for id_ in ids}) == len(ids) else None
     return [
-        f"{container.name} ({container.id[:length]})" if container.name else container.id[:length]
+        f"{name} ({container.id[:length]})" if (name := _best_name(container)) else container.id[:length]
         for container in candidates
     ]
+
+
+def _best_name(container: Container) -> str | None:
+    """A name that tells it from those of other pods."""
+    pod = container.pod
+    return (pod and _join(pod.kube_namespace, pod.name, container.container_name)) or container.name

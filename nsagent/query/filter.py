@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from nsagent.errors import UsageError
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol, SocketState
+from nsagent.query.labels import LabelSelector
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -35,17 +36,25 @@ MAX_PORT: Final = 65535
 class Filter:
     """Values of one field are alternatives, different fields must all match; an empty field matches all.
 
-    `containers` and `netns` are names as typed, resolved against a snapshot. `ports` match local
-    or remote of the protocols that have ports. `listening`: what `ss -l` shows.
+    `containers`, `pods` and `netns` are names as typed, resolved against a snapshot. `ports` match
+    local or remote of the protocols that have ports. `listening`: what `ss -l` shows.
     """
 
     containers: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    kube_namespaces: tuple[str, ...] = ()
+    labels: tuple[LabelSelector, ...] = ()
     netns: tuple[str, ...] = ()
     pids: tuple[Pid, ...] = ()
     ports: frozenset[int] = frozenset()
     protocols: frozenset[Protocol] = frozenset()
     states: frozenset[SocketState] = frozenset()
     listening: bool = False
+
+    @property
+    def chooses_containers(self) -> bool:
+        """Whether only rows of certain containers are asked for."""
+        return bool(self.containers or self.pods or self.kube_namespaces or self.labels)
 
 
 def split_values(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:

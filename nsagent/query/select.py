@@ -11,7 +11,7 @@ from nsagent.errors import NotFound
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
-from nsagent.query.containers import match_containers
+from nsagent.query.containers import choose_containers
 from nsagent.query.filter import Filter
 
 Test = Callable[[OwnedSocket], bool]
@@ -23,7 +23,7 @@ _THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
 def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     """The rows that match, with the netns and containers that they name; coverage is that of the whole pass.
 
-    Raises NotFound or Ambiguous for a container, netns or process that the snapshot does not know.
+    Raises NotFound or Ambiguous for a container, pod, netns or process that the snapshot does not know.
     """
     tests = _list_tests(snapshot, wanted)
     if not tests:
@@ -49,6 +49,18 @@ def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
         netns=netns,
         sockets=tuple(socket for socket in snapshot.sockets if socket.netns in numbers),
         containers=tuple(one for one in snapshot.containers if one.id in ids),
+    )
+
+
+def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
+    """The containers that a filter chooses, with the netns in which they are; raises NotFound and Ambiguous."""
+    if not wanted.chooses_containers:
+        return snapshot
+    ids = choose_containers(wanted, snapshot.containers, snapshot.sources)
+    return replace(
+        snapshot,
+        containers=tuple(one for one in snapshot.containers if one.id in ids),
+        netns=tuple(one for one in snapshot.netns if not ids.isdisjoint(one.containers)),
     )
 
 
@@ -84,12 +96,8 @@ def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
 def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
     """One test for each field of the filter that is not empty."""
     tests: list[Test] = []
-    if wanted.containers:
-        ids = {
-            container.id
-            for name in wanted.containers
-            for container in match_containers(name, snapshot.containers, snapshot.sources)
-        }
+    if wanted.chooses_containers:
+        ids = choose_containers(wanted, snapshot.containers, snapshot.sources)
         tests.append(lambda socket: any(id_ in ids for id_ in list_container_ids(socket)))
     if wanted.netns:
         numbers = {one.number for text in wanted.netns for one in find_netns(snapshot, text)}

@@ -86,6 +86,11 @@ def _pod(socket: OwnedSocket, context: Context) -> str:
     return context.pod_labels[socket[4]]
 
 
+def _unit(socket: OwnedSocket, context: Context) -> str:
+    units = [owner[0].unit for owner in socket[3]]
+    return ",".join([unit or "-" for unit in units]) if any(units) else ""
+
+
 def _fds(socket: OwnedSocket, context: Context) -> str:
     return ",".join([_fds_text(fds, held_by) for _, fds, _, held_by in socket[3]])
 
@@ -178,6 +183,7 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("command", _command, free_text=True, sgr=_verdict_sgr),
     text_column("container", _container, free_text=True),
     text_column("pod", _pod, free_text=True),
+    text_column("unit", _unit, free_text=True),
     number_column("uid", lambda socket, _: socket.row.uid),
     number_column("inode", lambda socket, _: socket.row.inode or None),
     number_column("cookie", lambda socket, _: socket.row.cookie),
@@ -210,6 +216,7 @@ DEFAULT_COLUMNS: Final = ("netns", "proto", "state", "local", "remote", "pid", "
 
 WIDE_COLUMNS: Final = (
     *DEFAULT_COLUMNS,
+    "unit",
     "fds",
     "uid",
     "inode",

@@ -68,7 +68,7 @@ CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
     text_column("name", lambda container, _: container.name or "", free_text=True),
     text_column("runtime", lambda container, _: container.runtime or ""),
     text_column("image", lambda container, _: container.image or "", free_text=True),
-    text_column("pod", lambda container, _: pod_text(container), free_text=True),
+    text_column("pod", lambda container, _: pod_text(container.pod), free_text=True),
     text_column("netns", _netns, free_text=True),
     text_column("source", lambda container, _: container.source),
     text_column("verified", lambda container, _: "yes" if container.verified else "no"),

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from operator import itemgetter
 
-from nsagent.model.container import Container
+from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Netns, Snapshot
 from nsagent.report.accept_queues import AcceptQueues
@@ -60,9 +60,8 @@ def short_id(container_id: ContainerId) -> str:
     return container_id[:_SHORT_ID] if _HEX_ID.fullmatch(container_id) else container_id
 
 
-def pod_text(container: Container) -> str:
-    """`namespace/name` of the container's pod, "" where nobody told its name."""
-    pod = container.pod
+def pod_text(pod: Pod | None) -> str:
+    """`namespace/name` of a pod, "" where nobody told its name."""
     if pod is None or pod.name is None:
         return ""
     return pod.name if pod.kube_namespace is None else f"{pod.kube_namespace}/{pod.name}"
@@ -81,9 +80,11 @@ def _container_label(containers: dict[ContainerId, Container], container_id: Con
     if container_id is None:
         return ""
     container = containers.get(container_id)
+    if container is not None and container.sandbox:
+        return ""  # It is part of its pod, which has a column of its own.
     return (container and container.name) or short_id(container_id)
 
 
 def _pod_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:
     container = None if container_id is None else containers.get(container_id)
-    return "" if container is None else pod_text(container)
+    return "" if container is None else pod_text(container.pod)

@@ -58,6 +58,8 @@ def _single_line(gap: Gap, kind: _Kind) -> str | None:
     subject, reason = gap.subject, gap.reason
     if gap.stage is Stage.NAMES:
         return f"names from {subject}: {reason}"
+    if gap.stage is Stage.CGROUPS:
+        return f"{subject}: {reason}: use --owners pid"
     if gap.stage is Stage.CHECKS:
         return f"self-check failed: {subject}: {reason}"
     if gap.stage is Stage.TABLES:
@@ -126,6 +128,6 @@ def _untold_lines(coverage: Coverage, reads: _Reads) -> list[str]:
     lines = []
     if (untold := processes.denied + processes.skipped - told_processes) > 0:
         lines.append(f"{untold} of {processes.seen} processes not read")
-    if (untold := netns.failed + netns.skipped - told_netns) > 0:
+    if (untold := netns.failed - told_netns) > 0:
         lines.append(f"{untold} of {netns.seen} netns not read")
     return lines

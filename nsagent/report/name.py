@@ -24,7 +24,10 @@ def render_netns_names(snapshot: Snapshot) -> Iterator[str]:
 
 
 def render_container_names(snapshot: Snapshot) -> Iterator[str]:
-    """`container/NAME`, in chunks of lines; `container/ID` where the name is not known."""
+    """`container/NAME`, of one in a pod `container/KUBE_NAMESPACE/POD/NAME`, in chunks of lines.
+
+    `container/ID` where the name is not known.
+    """
     return _lines(map(_container_name, snapshot.containers))
 
 
@@ -42,6 +45,9 @@ def _netns_name(netns: Netns) -> str:
 
 
 def _container_name(container: Container) -> str:
+    pod = container.pod
+    if pod is not None and pod.name and pod.kube_namespace and container.container_name:
+        return f"container/{pod.kube_namespace}/{pod.name}/{container.container_name}"
     return f"container/{container.name or container.id}"
 
 

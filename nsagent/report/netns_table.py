@@ -6,7 +6,7 @@ from typing import Final
 
 from nsagent.model.facts import Interface
 from nsagent.model.snapshot import Netns, Snapshot
-from nsagent.report.context import HOST, Context, context_of
+from nsagent.report.context import HOST, Context, context_of, pod_text
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
 from nsagent.report.text_table import render_text_table
@@ -60,6 +60,10 @@ def _containers(netns: Netns, context: Context) -> str:
     return ",".join([context.container_labels[each] for each in netns.containers])
 
 
+def _pods(netns: Netns, context: Context) -> str:
+    return ",".join(filter(None, map(pod_text, netns.pods)))
+
+
 def _rows(netns: Netns, context: Context) -> str:
     return ",".join([f"{kind}:{rows}/{'?' if counted is None else counted}" for kind, rows, counted in netns.rows])
 
@@ -74,6 +78,7 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
     number_column("processes", lambda netns, _: netns.processes),
     number_column("sockets", _sockets),
     text_column("containers", _containers, free_text=True),
+    text_column("pods", _pods, free_text=True),
     text_column("engine", lambda netns, _: netns.engine or ""),
     text_column("found_by", lambda netns, _: ",".join(netns.found_by)),
     number_column("cookie", lambda netns, _: netns.cookie),
@@ -83,7 +88,7 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
 )
 """Every column of a netns."""
 
-NETNS_DEFAULT: Final = ("netns", "names", "processes", "sockets", "containers", "engine", "found_by")
+NETNS_DEFAULT: Final = ("netns", "names", "processes", "sockets", "containers", "pods", "engine", "found_by")
 """What `-o table` shows."""
 
 NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "rows", "interfaces")

@@ -22,6 +22,7 @@ def netns_record(netns: Netns) -> Record:
         "found_by": netns.found_by,
         "processes": netns.processes,
         "containers": netns.containers,
+        "pods": [pod_record(pod) for pod in netns.pods],
         "rows": {count.kind: {"seen": count.rows, "counted": count.counted} for count in netns.rows},
     }
     if netns.interfaces is not None:
@@ -60,14 +61,18 @@ def container_record(container: Container, queue: AcceptQueue | None) -> Record:
         "source": container.source,
         "chain": container.chain,
         "sandboxed": container.sandboxed,
+        "sandbox": container.sandbox,
         "pod": None if container.pod is None else pod_record(container.pod),
         "accept_queue": None if queue is None else accept_queue_record(queue),
     }
 
 
 def pod_record(pod: Pod) -> Record:
-    """One pod; `namespace` is Kubernetes'."""
-    return {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
+    """One pod; `namespace` is Kubernetes', `config_hash` is there only of a static pod."""
+    record: Record = {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
+    if pod.config_hash is not None:
+        record["config_hash"] = pod.config_hash
+    return record | {"labels": dict(sorted(pod.labels.items()))}
 
 
 def accept_queue_record(queue: AcceptQueue) -> Record:
@@ -122,6 +127,7 @@ def coverage_record(coverage: Coverage) -> Record:
             "init": visibility.init,
             "partial": visibility.partial,
         },
+        "owners_by": coverage.owners,
         "rewalk": coverage.rewalk and rewalk_record(coverage.rewalk),
         "stale_names": coverage.stale_names,
         "gaps": [

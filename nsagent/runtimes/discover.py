@@ -1,64 +1,162 @@
-"""Which engines to ask: `--runtime`, else those of the environment and the sockets that exist.
+"""Where names of containers may come from: what `--runtime` names, else the environment and the usual places of a host.
 
-Source: DOCKER_HOST in docker(1), CONTAINER_HOST in podman-remote(1). Only what speaks Docker's API
-can be asked.
+Source: DOCKER_HOST in docker(1), CONTAINER_HOST in podman-remote(1), CONTAINER_RUNTIME_ENDPOINT in
+crictl; the default sockets of kubeadm (constants_unix.go), k3s, k0s and microk8s. What is asked,
+and how, is each source's own business: here is only which there are, and in which order.
 """
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Final, NamedTuple
 
 from nsagent.errors import UsageError
-from nsagent.runtimes.docker import DockerSource
+from nsagent.runtimes.engines import Engines, Source
 
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS: Final = 2.0
 """How long one wait for an engine may last: no longer than the deadline of them all."""
 
-_USUAL = {"docker": "unix:///var/run/docker.sock", "podman": "unix:///run/podman/podman.sock"}
-_VARIABLES = (("docker", "DOCKER_HOST"), ("podman", "CONTAINER_HOST"))
-# Below another root /var/run may be a link to this root's /run, so both names are tried.
-_SOCKETS = (("docker", "var/run/docker.sock"), ("docker", "run/docker.sock"), ("podman", "run/podman/podman.sock"))
+_LINKS: Final = 40
 
 
-def parse_runtime_option(text: str) -> tuple[tuple[str, str], ...]:
-    """The (kind, base URL) pairs of `docker=unix:///run/docker.sock,podman=...`; of `none` there are none.
+class SourceKind(StrEnum):
+    """What is asked for names; the value is what `--runtime` takes, and the `source` of the records."""
 
-    A kind alone stands for its usual socket, a path for `unix://` and it. Raises UsageError.
+    DOCKER = "docker"
+    PODMAN = "podman"
+    CRI = "cri"
+    BUNDLES = "bundles"
+    LOGS = "logs"
+
+
+class PlaceState(StrEnum):
+    """What becomes of a place.
+
+    `asked`, or not: `absent`, nothing is there; `unfit`, something else is; `same`, what another place
+    leads to as well; `left_out`, on purpose.
+    """
+
+    ASKED = "asked"
+    ABSENT = "absent"
+    UNFIT = "unfit"
+    SAME = "same"
+    LEFT_OUT = "left_out"
+
+
+class Place(NamedTuple):
+    """One place where names were looked for; `address` is a base URL or a directory.
+
+    `named`: the user asked for it, by the option or a variable. `reason` is a few words where it is
+    not asked.
+    """
+
+    kind: SourceKind
+    address: str
+    named: bool = False
+    state: PlaceState = PlaceState.ASKED
+    reason: str | None = None
+
+
+_KINDS_OF_DIRECTORIES: Final = frozenset({SourceKind.BUNDLES, SourceKind.LOGS})
+_ORDER: Final = (
+    frozenset({SourceKind.DOCKER, SourceKind.PODMAN}),
+    frozenset({SourceKind.CRI}),
+    frozenset({SourceKind.BUNDLES}),
+    frozenset({SourceKind.LOGS}),
+)
+_VARIABLES: Final = ((SourceKind.DOCKER, "DOCKER_HOST"), (SourceKind.PODMAN, "CONTAINER_HOST"))
+_CRI_VARIABLE: Final = "CONTAINER_RUNTIME_ENDPOINT"
+# Below the root of the host; of several names of one socket the first that is there.
+_SOCKETS: Final = (
+    (SourceKind.CRI, ("run/containerd/containerd.sock",)),
+    (SourceKind.CRI, ("run/k3s/containerd/containerd.sock",)),
+    (SourceKind.CRI, ("run/k0s/containerd.sock",)),
+    (SourceKind.CRI, ("var/snap/microk8s/common/run/containerd.sock",)),
+    (SourceKind.CRI, ("run/crio/crio.sock",)),
+    (SourceKind.CRI, ("run/cri-dockerd.sock",)),
+    # A mounted /run is there without the link to it in /var.
+    (SourceKind.DOCKER, ("var/run/docker.sock", "run/docker.sock")),
+    (SourceKind.PODMAN, ("run/podman/podman.sock",)),
+)
+# Their readers know these too: looking must not load them, which takes 6 ms.
+_DIRECTORIES: Final = (
+    (SourceKind.BUNDLES, "run/containerd/io.containerd.runtime.v2.task"),
+    (SourceKind.BUNDLES, "run/k3s/containerd/io.containerd.runtime.v2.task"),
+    (SourceKind.BUNDLES, "run/k0s/containerd/io.containerd.runtime.v2.task"),
+    (SourceKind.BUNDLES, "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task"),
+    (SourceKind.BUNDLES, "run/docker/containerd/daemon/io.containerd.runtime.v2.task"),
+    (SourceKind.BUNDLES, "run/containers/storage/overlay-containers"),
+    (SourceKind.LOGS, "var/log/containers"),
+)
+_ROOTLESS: Final = ((SourceKind.DOCKER, "docker.sock"), (SourceKind.PODMAN, "podman/podman.sock"))
+_DOCKER_NAMES: Final = ("docker.sock", "podman.sock")
+
+
+def parse_runtime_option(text: str) -> tuple[tuple[SourceKind, str | None], ...]:
+    """The (kind, address) pairs of `docker=unix:///run/docker.sock,logs=/var/log/containers`; of `none` there are none.
+
+    An address is a base URL, for which a path stands too, or a directory; None, the usual places
+    of that kind, where a kind stands alone. Raises UsageError.
     """
     if text.strip() == "none":
         return ()
     return tuple(_parse_runtime(part.strip()) for part in text.split(","))
 
 
-def discover_sources(option: str | None, environ: Mapping[str, str], root: str = "/") -> list[DockerSource]:
-    """The engines to ask, in order; `root` is where the root directory of the host is seen.
+def discover_engines(
+    option: str | None,
+    environ: Mapping[str, str],
+    root: str = "/",
+    *,
+    clock: Callable[[], float],
+    deadline_seconds: float = TIMEOUT_SECONDS,
+) -> Engines:
+    """The sources to ask, in the order in which their names count; see list_places and Engines.
 
-    With `option` only those it names, else those of DOCKER_HOST and CONTAINER_HOST, and then the
-    usual sockets below `root` that exist, each once, however many names lead to it. What is named
-    is asked even if it is not there or cannot be read, so that this is told. Raises UsageError for
-    `option` only: a DOCKER_HOST that suits docker does not have to suit nsagent.
+    What is named is asked at once. Of what was found Docker's API comes first, then CRI, bundles and
+    the names of logs, each where those before leave a container without a name.
     """
-    if option is not None:
-        return [DockerSource(url, TIMEOUT_SECONDS, kind) for kind, url in parse_runtime_option(option)]
-    found = [(kind, _complete(environ[variable])) for kind, variable in _VARIABLES if environ.get(variable)]
-    seen = {_identify(url) for _, url in found}
-    for kind, path in _list_usual(environ, root):
-        identity = _identify(f"unix://{path}")
-        if identity is not None and identity not in seen:
-            seen.add(identity)
-            found.append((kind, f"unix://{path}"))
-    return [DockerSource(url, TIMEOUT_SECONDS, kind) for kind, url in found]
+    places = [place for place in list_places(option, environ, root) if place.state is PlaceState.ASKED]
+    groups = [[place for place in places if _is_in(place, kinds)] for kinds in _ORDER]
+    fallbacks = [partial(_make_sources, group) for group in groups if group]
+    return Engines((), deadline_seconds, clock=clock, fallbacks=fallbacks)
 
 
-def _parse_runtime(part: str) -> tuple[str, str]:
+def list_places(option: str | None, environ: Mapping[str, str], root: str = "/") -> tuple[Place, ...]:
+    """Every place that was looked at, in order; `root` is where the root directory of the host is seen.
+
+    With `option` only what it names. Else the engines that the environment names, the usual
+    sockets, and the directories that tell without an engine. Paths in the option and in variables
+    that name an engine are taken as they are, the others lie below `root`. Each socket and
+    directory is asked once, however many names lead to it. What is named is asked even if it is
+    not there or cannot be read, so that this is told. Raises UsageError for `option` only: a
+    DOCKER_HOST that suits docker does not have to suit nsagent.
+    """
+    distinct: dict[tuple[SourceKind, str], Place] = {}
+    for place in _list_found(environ, root) if option is None else _list_chosen(option, root):
+        # A variable most often names a usual place.
+        distinct.setdefault((place.kind, place.address), place)
+    seen: dict[Hashable, str] = {}
+    return tuple(_judge(place, seen) for place in distinct.values())
+
+
+def _parse_runtime(part: str) -> tuple[SourceKind, str | None]:
     """One `kind=address`."""
-    kind, _, address = part.partition("=")
-    expected = f"expected {' or '.join(_USUAL)}, as in docker=unix:///run/docker.sock, or none"
-    if kind == "cri":
-        raise UsageError(f"--runtime {part}: cri is not supported by this version; {expected}")
-    if kind not in _USUAL:
-        raise UsageError(f"--runtime {part!r}: unknown kind {kind!r}; {expected}")
-    url = _complete(address or _USUAL[kind])
+    name, _, address = part.partition("=")
+    kinds = [kind.value for kind in SourceKind]
+    if name not in kinds:
+        expected = f"expected {', '.join(kinds)}, as in docker=unix:///run/docker.sock, or none"
+        raise UsageError(f"--runtime {part!r}: unknown kind {name!r}; {expected}")
+    kind = SourceKind(name)
+    if not address:
+        return kind, None
+    if kind in _KINDS_OF_DIRECTORIES:
+        if not address.startswith("/"):
+            raise UsageError(f"--runtime {part}: {address!r} is no directory; expected a path like /run")
+        return kind, address
+    url = _complete(address)
     scheme, _, rest = url.partition("://")
     if scheme not in ("unix", "tcp") or not rest:
         raise UsageError(f"--runtime {part}: {url!r} cannot be asked; expected unix:///PATH or tcp://HOST:PORT")
@@ -70,21 +168,142 @@ def _complete(address: str) -> str:
     return f"unix://{address}" if address.startswith("/") else address
 
 
-def _list_usual(environ: Mapping[str, str], root: str) -> list[tuple[str, str]]:
-    """The usual sockets below `root`, existing or not: the system's, then the user's."""
+def _list_chosen(option: str, root: str) -> Iterator[Place]:
+    """What the option names; a kind alone, its usual places that are there, or the first, so that it is told."""
+    for kind, address in parse_runtime_option(option):
+        if address is not None:
+            yield Place(kind, address, named=True)
+            continue
+        usual = [place for place in (*_list_sockets(root), *_list_directories(root)) if place.kind is kind]
+        there = [place for place in usual if _look_at(place)[1] is PlaceState.ASKED]
+        yield from (place._replace(named=True) for place in there or usual[:1])
+
+
+def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
+    """What to look at where nobody chose."""
+    for kind, variable in _VARIABLES:
+        if environ.get(variable):
+            yield Place(kind, _complete(environ[variable]), named=True)
+    if environ.get(_CRI_VARIABLE):
+        yield _read_cri_variable(environ[_CRI_VARIABLE])
+    yield from _list_sockets(root)
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "").lstrip("/")
-    rootless = (("docker", "docker.sock"), ("podman", "podman/podman.sock")) if runtime_dir else ()
-    users = [(kind, f"{runtime_dir}/{path}") for kind, path in rootless]
-    return [(kind, os.path.join(root, path)) for kind, path in (*_SOCKETS, *users)]
+    for kind, path in _ROOTLESS if runtime_dir else ():
+        yield Place(kind, f"unix://{_find_below(root, f'{runtime_dir}/{path}')}")
+    yield from _list_directories(root)
 
 
-def _identify(url: str) -> tuple[int, int] | str | None:
-    """What makes a socket the same one; its path where it may not be looked at, None where there is none."""
-    path = url.removeprefix("unix://")
+def _read_cri_variable(text: str) -> Place:
+    """What crictl asks; of old it was given dockerd's socket, which speaks no CRI."""
+    place = Place(SourceKind.CRI, _complete(text), named=True)
+    name = os.path.basename(os.path.realpath(place.address.removeprefix("unix://")))
+    if name not in _DOCKER_NAMES:
+        return place
+    return place._replace(state=PlaceState.LEFT_OUT, reason="speaks Docker's API and no CRI")
+
+
+def _list_sockets(root: str) -> Iterator[Place]:
+    """The usual sockets of the system's engines, existing or not."""
+    for kind, names in _SOCKETS:
+        paths = [_find_below(root, name) for name in names]
+        path = next((path for path in paths if os.path.lexists(path)), paths[0])
+        yield Place(kind, f"unix://{path}")
+
+
+def _list_directories(root: str) -> Iterator[Place]:
+    """The usual directories that tell names without an engine, existing or not."""
+    for kind, name in _DIRECTORIES:
+        yield Place(kind, _find_below(root, name))
+
+
+def _find_below(root: str, path: str) -> str:
+    """Where `path` of the host lies as seen from here: its links are followed below `root`, as on the host."""
+    if root == "/":
+        return f"/{path}"
+    done: list[str] = []
+    rest = path.split("/")[::-1]
+    links = 0
+    while rest:
+        part = rest.pop()
+        if part == "..":
+            done = done[:-1]
+            continue
+        try:
+            target = os.readlink(os.path.join(root, *done, part))
+        except (OSError, ValueError):
+            # No link; or nothing that may be looked at, which is told when it is asked.
+            done += [part] if part not in ("", ".") else []
+            continue
+        links += 1
+        if links > _LINKS:
+            return os.path.join(root, path)  # ELOOP: whoever asks is told.
+        done = [] if target.startswith("/") else done
+        rest += target.split("/")[::-1]
+    return os.path.join(root, *done)
+
+
+def _judge(place: Place, seen: dict[Hashable, str]) -> Place:
+    """The place, or why it is not asked; `seen` maps what is asked to its address, and is added to."""
+    if place.state is not PlaceState.ASKED:
+        return place
+    identity, state, reason = _look_at(place)
+    if place.named:
+        state, reason = PlaceState.ASKED, None
+    if state is PlaceState.ASKED and identity in seen:
+        state, reason = PlaceState.SAME, f"the same as {seen[identity]}"
+    if state is not PlaceState.ASKED:
+        return place._replace(state=state, reason=reason)
+    seen[identity] = place.address
+    return place
+
+
+def _look_at(place: Place) -> tuple[Hashable, PlaceState, str | None]:
+    """What is there: one thing by whatever name, whether to ask it, and why not.
+
+    What may not be looked at is asked, so that it is told.
+    """
+    address = place.address
+    path = address.removeprefix("unix://")
+    if not path.startswith("/"):
+        return address, PlaceState.ASKED, None
+    is_directory = place.kind in _KINDS_OF_DIRECTORIES
+    fits, what = (stat.S_ISDIR, "directory") if is_directory else (stat.S_ISSOCK, "socket")
     try:
         status = os.stat(path)
-    except PermissionError:
-        return path
+    except (FileNotFoundError, NotADirectoryError):
+        return address, PlaceState.ABSENT, f"no such {what}"
     except (OSError, ValueError):
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISSOCK(status.st_mode) else None
+        return address, PlaceState.ASKED, None
+    identity = (status.st_dev, status.st_ino)
+    if not fits(status.st_mode):
+        return identity, PlaceState.UNFIT, f"is no {what}"
+    return identity, PlaceState.ASKED, None
+
+
+def _is_in(place: Place, kinds: frozenset[SourceKind]) -> bool:
+    """Whether a place is of the group of these kinds; what is named is in the first, whatever it is."""
+    return kinds is _ORDER[0] if place.named else place.kind in kinds
+
+
+def _make_sources(places: Iterable[Place]) -> list[Source]:
+    return [make_source(place) for place in places]
+
+
+def make_source(place: Place) -> Source:
+    """The source of a place; each kind is imported only where it is asked, as it costs milliseconds."""
+    kind, address, named = place.kind, place.address, place.named
+    if kind is SourceKind.CRI:
+        from nsagent.runtimes.cri import CriSource
+
+        return CriSource(address, TIMEOUT_SECONDS, named=named)
+    if kind is SourceKind.BUNDLES:
+        from nsagent.runtimes.bundles import BundleSource
+
+        return BundleSource(address, named=named)
+    if kind is SourceKind.LOGS:
+        from nsagent.runtimes.kubelet_logs import LogLinkSource
+
+        return LogLinkSource(address, named=named)
+    from nsagent.runtimes.docker import DockerSource
+
+    return DockerSource(address, TIMEOUT_SECONDS, kind.value, named=named)

@@ -8,71 +8,106 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
+from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.join import join_containers
 from nsagent.kernel.formats.raw_table import decode_netns
-from nsagent.model.choices import EngineName
+from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.container import Container
 from nsagent.model.facts import Facts, Gap, NetnsReading, ProcessReading, Stage
-from nsagent.model.ids import SocketInode
+from nsagent.model.ids import ContainerId, SocketInode
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Netns, OwnedSocket, RowCount, Snapshot
-from nsagent.scan.charge import Creators
 from nsagent.scan.coverage import check_owners, check_rows, count_rows, cover
+from nsagent.scan.creators import identify_all, map_creators
 from nsagent.scan.memory import Memory
 from nsagent.scan.own import Owning, number_of, read_netns_number
 
 
 def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets."""
-    identities = {text: parse_cgroup(text) for text in {reading.cgroup for reading in facts.processes}}
+    memory = memory or Memory()
+    identities = identify_all(facts)
     keys = {one.key: one.id.inode for one in facts.netns if one.id and one.key is not None}
     processes = [_make_process(reading, identities[reading.cgroup], keys) for reading in facts.processes]
     distinct = tuple(dict.fromkeys(processes))
     members: defaultdict[int | None, list[Process]] = defaultdict(list)
     for process in distinct:
         members[process.netns].append(process)
-    owning = Owning(facts, processes, creators=_map_creators(facts.cgroup_paths, identities), memory=memory or Memory())
+    creators = map_creators(facts, identities)
+    owning = Owning(facts, processes, creators={**memory.creators, **(creators or {})}, memory=memory)
     gaps = list(facts.gaps)
     sockets: list[OwnedSocket] = []
-    netns: list[Netns] = []
+    counts: list[tuple[RowCount, ...]] = []
     listed: set[SocketInode] = set()
     for one in facts.netns:
         rows, damage = decode_netns(one, facts.byteorder)
         subject = f"netns {number_of(one)}"
         gaps += [Gap(Stage.TABLES, f"{table.protocol} of {subject}", str(error)) for table, error in damage]
         gaps += check_rows(subject, rows, listed)
-        residents = members[number_of(one)]
-        sockets += owning.own(one, rows, residents)
-        netns.append(_make_netns(one, residents, count_rows(one, rows, facts.protocols)))
-    gaps += check_owners(sockets)
+        sockets += owning.own(one, rows, members[number_of(one)])
+        counts.append(count_rows(one, rows, facts.protocols))
+    gaps += check_owners(sockets, facts.owners)
+    containers = _list_containers(facts, identities, memory, sockets)
+    gaps += _check_containers(facts, containers, knows_creators=creators is not None)
+    by_id = {container.id: container for container in containers}
     return Snapshot(
         host=facts.host,
         boot_id=facts.boot_id,
         taken_at=_format_time(facts.taken_at_ns),
         duration_seconds=facts.duration_seconds,
         engine=_name_engine(facts),
-        netns=tuple(netns),
-        containers=join_containers(identities.values(), facts.containers),
+        netns=tuple(
+            _make_netns(one, members[number_of(one)], rows, by_id)
+            for one, rows in zip(facts.netns, counts, strict=True)
+        ),
+        containers=_fold_sandboxes(
+            containers,
+            [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds],
+            (creators or {}).values(),
+        ),
         processes=distinct,
         sockets=tuple(sockets),
         coverage=cover(
-            facts, sockets, [count for one in netns for count in one.rows], len(owning.holders.keys() - listed), gaps
+            facts, sockets, [count for rows in counts for count in rows], len(owning.holders.keys() - listed), gaps
         ),
         sources=facts.sources,
     )
 
 
-def _map_creators(paths: Iterable[tuple[int, str]], identities: Mapping[str, CgroupIdentity]) -> Creators:
-    """The container of each cgroup-v2 id, where containers have cgroups of version 2 at all.
+def _list_containers(
+    facts: Facts, identities: Mapping[str, CgroupIdentity], memory: Memory, sockets: Iterable[OwnedSocket]
+) -> tuple[Container, ...]:
+    """All containers; those that are gone where a row is charged to them."""
+    kept = (*facts.kept, *memory.containers)
+    wanted = {socket.container_id for socket in sockets if socket.container_id is not None} if kept else set()
+    return join_containers(identities.values(), facts.containers, kept, wanted)
 
-    A host with a container whose `0::` line does not name it keeps them in version 1.
+
+def _fold_sandboxes(
+    containers: Iterable[Container], processes: Iterable[Process], creators: Iterable[ContainerId | None]
+) -> tuple[Container, ...]:
+    """The containers without the pause containers, which are part of their pods.
+
+    One stays that holds or made a socket: `processes` are those that hold any.
     """
-    for text, identity in identities.items():
-        second = "".join(line for line in text.splitlines(keepends=True) if line.startswith("0::"))
-        if identity.container_id is not None and parse_cgroup(second).container_id != identity.container_id:
-            return {}
-    # The root tells nothing: where nobody uses version 2 everything is in there.
-    return {id_: parse_cgroup(f"0::{path}\n").container_id for id_, path in paths if path != "/"}
+    named = {process.container_id for process in processes}.union(creators)
+    return tuple(container for container in containers if not container.sandbox or container.id in named)
+
+
+def _check_containers(facts: Facts, containers: Iterable[Container], *, knows_creators: bool) -> list[Gap]:
+    """What is not to be seen of containers: sockets in a network stack of their own; creators, if asked for."""
+    gaps = [
+        Gap(
+            Stage.TABLES,
+            f"container {container.name or container.id}",
+            f"sandboxed ({container.sandboxed}), the sockets of its own network stack are not observable",
+        )
+        for container in containers
+        if container.sandboxed is not None and not container.sandbox
+    ]
+    if facts.owners is OwnersWanted.CONTAINER and not knows_creators:
+        gaps.append(Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2"))
+    return gaps
 
 
 def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mapping[int, int]) -> Process:
@@ -88,7 +123,14 @@ def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mappi
     )
 
 
-def _make_netns(reading: NetnsReading, members: Sequence[Process], rows: tuple[RowCount, ...]) -> Netns:
+def _make_netns(
+    reading: NetnsReading,
+    members: Sequence[Process],
+    rows: tuple[RowCount, ...],
+    containers: Mapping[ContainerId, Container],
+) -> Netns:
+    ids = sorted({process.container_id for process in members if process.container_id})
+    pods = {pod.uid or pod.name: pod for id_ in ids if id_ in containers and (pod := containers[id_].pod)}
     return Netns(
         inode=reading.id.inode if reading.id else None,
         key=None if reading.id else reading.key,
@@ -99,9 +141,10 @@ def _make_netns(reading: NetnsReading, members: Sequence[Process], rows: tuple[R
         engine=reading.engine,
         found_by=reading.found_by,
         processes=len(members),
-        containers=tuple(sorted({process.container_id for process in members if process.container_id})),
+        containers=tuple(id_ for id_ in ids if id_ not in containers or not containers[id_].sandbox),
         interfaces=reading.interfaces,
         rows=rows,
+        pods=tuple(pods.values()),
     )
 
 

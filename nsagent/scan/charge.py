@@ -8,13 +8,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.ids import Pid
 from nsagent.model.net import Family, Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import Attribution, ChargedTo, Confidence, OwnedSocket, VerdictKind
+from nsagent.scan.creators import Creators
 from nsagent.scan.memory import Memory
-
-Creators = Mapping[int, ContainerId | None]
-"""The container of each cgroup-v2 id whose path is known; None is a cgroup of the host."""
 
 _ANY: Final = ("0.0.0.0", "::")
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.sockstat import SockStat, parse_sockstat
+from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, FoundBy, Gap, NetnsReading, ProcessCounts, Stage
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
@@ -93,8 +94,14 @@ def check_rows(subject: str, rows: Sequence[SocketRow], listed: set[SocketInode]
     return broken
 
 
-def check_owners(sockets: Iterable[OwnedSocket]) -> list[Gap]:
-    """Whether every row with owners has the container of the first, and every other row a verdict."""
+def check_owners(sockets: Iterable[OwnedSocket], owners: OwnersWanted) -> list[Gap]:
+    """Whether every row with owners has the container of the first, and every other row a verdict.
+
+    A row has no owners, and one with an inode no verdict, where nobody was looked for who holds it.
+    """
+    if owners is OwnersWanted.CONTAINER:
+        wrong = [one for one in sockets if one.owners or (one.verdict is None) != bool(one.row.inode)]
+        return [Gap(Stage.CHECKS, "owners of rows", "told and not looked for", len(wrong))] if wrong else []
     # 10^4 to 10^6 times: 0.3 us each.
     wrong = [one for one in sockets if (one[4] != one[3][0][0].container_id if one[3] else one[8] is None)]
     return [Gap(Stage.CHECKS, "owners of rows", "not those of its container", len(wrong))] if wrong else []
@@ -120,6 +127,7 @@ def cover(
         visibility=facts.visibility,
         rewalk=facts.rewalk,
         stale_names=facts.stale_names,
+        owners=facts.owners,
     )
 
 
@@ -160,8 +168,8 @@ def _count_netns(netns: Sequence[NetnsReading]) -> NetnsCounts:
         seen=len(netns),
         read=sum(one.engine is not None and not one.empty for one in netns),
         empty=sum(one.empty for one in netns),
-        failed=sum(one.engine is None for one in netns),
-        skipped=0,
+        failed=sum(one.engine is None and not one.skipped for one in netns),
+        skipped=sum(one.skipped for one in netns),
         found_by=tuple((found_by, led_here[found_by]) for found_by in _FIRST if led_here[found_by]),
     )
 

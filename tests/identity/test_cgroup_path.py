@@ -16,6 +16,8 @@ from nsagent.model.ids import ContainerId, PodUid
 CORPUS = Path(__file__).parents[2] / "fixtures" / "cgroups" / "corpus.json"
 ROWS: tuple[dict[str, Any], ...] = tuple(json.loads(CORPUS.read_text("utf-8")))
 OUTER = ContainerId("0123456789abcdef" * 4)
+INNER = ContainerId("fedcba9876543210" * 4)
+POD_UID = "3d6beaa3-0049-13ef-b68c-e073d73494b0"
 NOBODY = CgroupIdentity(None, None, None, (), None, None)
 
 
@@ -108,7 +110,27 @@ def test_a_path_longer_than_the_kernel_prints_is_not_read() -> None:
 
 def test_a_record_is_hashable_so_that_callers_may_cache_it() -> None:
     record = parse_cgroup(f"0::/docker/{OUTER}\n")
-    assert {record: 1}[CgroupIdentity(OUTER, Runtime.DOCKER, None, (), None, f"/docker/{OUTER}")] == 1
+    path = f"/docker/{OUTER}"
+    assert {record: 1}[CgroupIdentity(OUTER, Runtime.DOCKER, None, (), None, path, (path,))] == 1
+
+
+def test_the_roots_are_the_directories_of_the_containers_and_of_the_pod() -> None:
+    path = f"/docker/{OUTER}/kubepods/burstable/pod{POD_UID}/{INNER}/init.scope"
+    identity = parse_cgroup(f"0::/../..{path}\n")
+    pod_root = f"/docker/{OUTER}/kubepods/burstable/pod{POD_UID}"
+    assert (identity.roots, identity.pod_root) == ((f"/docker/{OUTER}", f"{pod_root}/{INNER}"), pod_root)
+
+
+def test_the_directory_of_a_pod_is_the_same_for_all_forms_of_its_containers() -> None:
+    slice_ = f"kubepods-burstable-pod{POD_UID.replace('-', '_')}.slice"
+    texts = [f"0::/{slice_}:cri-containerd:{id_}\n" for id_ in (OUTER, INNER)]
+    assert {parse_cgroup(text).pod_root for text in texts} == {f"/{slice_}"}
+
+
+def test_a_forged_directory_is_one_like_any_other() -> None:
+    forged = f"/user.slice/docker-{OUTER}.scope"
+    assert parse_cgroup(f"0::{forged}/docker/{INNER}\n", {forged}).chain == ()
+    assert parse_cgroup(f"0::{forged}\n1:cpu:/docker/{INNER}\n", {forged}).container_id == INNER
 
 
 ODD_SEGMENTS = ("", "..", ".", "docker-", ".scope", ":", "::", "pod", "user@", "supervisor", "lxc", "x" * 64, "\\xff")

@@ -1,6 +1,7 @@
 """Joining what paths show with what engines know."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,19 @@ UID = PodUid("3d6beaa3-0049-13ef-b68c-e073d73494b0")
 CONFIG_HASH = PodUid("7260904bbd08e72e4dff95d9fccd2ee8")
 
 
-def answer(id_: ContainerId, name: str | None = "web", labels: Mapping[str, str] | None = None) -> Container:
+def answer(
+    id_: ContainerId, name: str | None = "web", labels: Mapping[str, str] | None = None, pod: Pod | None = None
+) -> Container:
     """A record as an engine gives it."""
     state = NameState.PENDING if name is None else NameState.KNOWN
-    return Container(id_, name, state, Runtime.DOCKER, "shop/web:1", True, "docker", labels or {})
+    return Container(id_, name, state, Runtime.DOCKER, "shop/web:1", True, "docker", labels or {}, pod=pod)
+
+
+def sandbox(id_: ContainerId, pod: Pod) -> Container:
+    """The record of a pause container, as CRI gives it."""
+    return Container(
+        id_, pod.name, NameState.KNOWN, Runtime.CONTAINERD, None, True, "cri", pod.labels, pod=pod, sandbox=True
+    )
 
 
 def unknown(
@@ -79,22 +89,72 @@ def test_the_runtime_of_the_path_counts_more_than_whose_api_the_socket_speaks() 
     assert join_containers([identity], (answer(A),))[0].runtime is Runtime.PODMAN
 
 
-def test_labels_of_a_kubelet_make_the_pod() -> None:
-    labels = {
-        "io.kubernetes.pod.name": "web-7d9c",
-        "io.kubernetes.pod.namespace": "shop",
-        "io.kubernetes.pod.uid": UID,
-        "io.kubernetes.container.name": "app",
-    }
-    (container,) = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")], (answer(A, labels=labels),))
-    assert (container.pod, container.container_name) == (Pod(UID, "web-7d9c", "shop"), "app")
+def test_a_pod_that_one_record_names_is_that_of_the_other_containers_in_its_cgroup() -> None:
+    """What no engine knows yet, and the pause container where only the kubelet's logs tell."""
+    identities = [parse_cgroup(f"0::/kubepods/pod{UID}/{id_}\n") for id_ in (A, B)]
+    pod = Pod(UID, "web-7d9c", "shop", {"app": "web"})
+    assert [one.pod for one in join_containers(identities, (answer(A, pod=pod),))] == [pod, pod]
+
+
+def test_the_labels_of_a_pod_are_those_of_its_sandbox() -> None:
+    pod = Pod(UID, "web-7d9c", "shop", {"app": "web"})
+    joined = join_containers([], (answer(A, pod=replace(pod, labels={})), sandbox(B, pod)))
+    assert [one.pod for one in joined] == [pod, pod]
 
 
 def test_the_uid_of_a_static_pod_is_the_one_of_the_api_where_it_is_known() -> None:
     identity = parse_cgroup(f"0::/kubepods/pod{CONFIG_HASH}/{A}\n")
-    labels = {"io.kubernetes.pod.name": "etcd", "io.kubernetes.pod.uid": UID}
-    assert join_containers([identity], (answer(A, labels=labels),))[0].pod == Pod(UID, "etcd")
+    assert join_containers([identity], (answer(A, pod=Pod(UID, "etcd")),))[0].pod == Pod(UID, "etcd")
     assert join_containers([identity], (answer(A),))[0].pod == Pod(CONFIG_HASH)
+
+
+def test_a_static_pod_is_joined_on_its_config_hash() -> None:
+    """Its cgroup is called by the hash: so is that of a container that no record tells of."""
+    pod = Pod(UID, "etcd-node-1", "kube-system", config_hash=CONFIG_HASH)
+    identity = parse_cgroup(f"0::/kubepods/burstable/pod{CONFIG_HASH}/{A}\n")
+    joined = {one.id: one for one in join_containers([identity], (sandbox(B, pod),))}
+    assert joined[A].pod == pod
+
+
+def test_a_static_pod_is_joined_on_what_the_cgroup_of_another_container_is_called() -> None:
+    identities = [parse_cgroup(f"0::/kubepods/burstable/pod{CONFIG_HASH}/{id_}\n") for id_ in (A, B)]
+    pod = Pod(UID, "etcd-node-1", "kube-system")
+    assert [one.pod for one in join_containers(identities, (answer(B, pod=pod),))] == [pod, pod]
+
+
+def test_a_record_has_what_only_another_source_tells() -> None:
+    bundle = replace(answer(A, None), name_state=NameState.UNKNOWN, image="nginx:1", source="bundles")
+    log = Container(
+        A, "app", NameState.KNOWN, None, None, False, "logs", pod=Pod(UID, "web", "shop"), container_name="app"
+    )
+    (joined,) = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")], (bundle, log))
+    assert joined == replace(log, image="nginx:1", verified=True, runtime=Runtime.DOCKER)
+
+
+def test_an_image_has_its_name_rather_than_its_id() -> None:
+    by_id = replace(answer(A), image="sha256:" + "0" * 64)
+    assert [one.image for one in join_containers([], (by_id, answer(A)))] == ["shop/web:1"]
+    assert [one.image for one in join_containers([], (answer(A), by_id))] == ["shop/web:1"]
+
+
+def test_the_log_of_a_container_that_is_gone_makes_none_and_still_names_its_pod() -> None:
+    """A pod that crashes again and again: of its last container there is a log, and the pause container lives."""
+    pod = Pod(UID, "web-7d9c", "shop")
+    log = Container(A, "app", NameState.KNOWN, None, None, False, "logs", pod=pod, container_name="app")
+    joined = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{B}\n")], (log,))
+    assert [(one.id, one.pod) for one in joined] == [(B, pod)]
+
+
+def test_what_is_kept_tells_of_containers_that_are_seen_and_no_longer_known() -> None:
+    identity = parse_cgroup(f"0::/docker/{A}\n")
+    assert join_containers([identity], (), kept=(answer(A), answer(B))) == (answer(A),)
+
+
+def test_what_is_kept_tells_of_containers_that_are_gone_where_they_are_wanted() -> None:
+    assert join_containers([], (answer(A, "new"),), kept=(answer(A, "old"), answer(B), answer(C)), wanted=[C]) == (
+        answer(A, "new"),
+        answer(C),
+    )
 
 
 def test_of_two_records_of_one_id_the_first_with_a_name_wins() -> None:

@@ -85,7 +85,7 @@ def test_the_earlier_way_wins(name: str, first: Container) -> None:
     ("name", "candidates"),
     [
         ("bbbb", "shop-api-1 (bbbb10000000), shop-api-2 (bbbb20000000)"),
-        ("web-7d9c/app", "k8s_app_web-7d9c_shop_0 (cccc10000000), k8s_app_web-7d9c_test_0 (cccc20000000)"),
+        ("web-7d9c/app", "shop/web-7d9c/app (cccc10000000), test/web-7d9c/app (cccc20000000)"),
     ],
 )
 def test_two_matches_are_ambiguous_and_the_candidates_are_listed(name: str, candidates: str) -> None:

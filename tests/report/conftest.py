@@ -27,6 +27,7 @@ from nsagent.model.snapshot import (
 
 HOST, WEB, KEYED = 4026531840, 4026532500, 4026533000
 WEB_ID = ContainerId("c0ffee" + "0" * 58)
+WEB_POD = Pod(PodUid("11-22"), "web-7d9c", "shop", {"app": "web"}, PodUid("ab" * 16))
 NAMELESS_ID = ContainerId("badcafe" + "0" * 57)
 
 
@@ -189,6 +190,7 @@ def sample_netns() -> tuple[Netns, ...]:
             (WEB_ID, NAMELESS_ID),
             (loopback, veth, alone),
             (RowCount("tcp", 2, 2), RowCount("time_wait", 1, None)),
+            (WEB_POD,),
         ),
         Netns(None, KEYED, None, (), (), False, None, process_only, 1, ()),
     )
@@ -205,7 +207,7 @@ def sample_containers() -> tuple[Container, ...]:
             True,
             "cri",
             labels={"b": "\x1b", "a": "é"},
-            pod=Pod(PodUid("11-22"), "web-7d9c", "shop"),
+            pod=WEB_POD,
             container_name="httpd",
         ),
         Container(

@@ -113,5 +113,15 @@ def test_unread_processes_without_a_gap_are_told(snapshot: Snapshot) -> None:
     ]
 
 
-def test_skipped_netns_without_a_gap_are_told(snapshot: Snapshot) -> None:
-    assert lines_of(snapshot, netns=NetnsCounts(9, 7, 0, 0, 2)) == ["2 of 9 netns not read"]
+def test_netns_that_a_pass_about_some_containers_skips_are_no_complaint(snapshot: Snapshot) -> None:
+    assert lines_of(snapshot, netns=NetnsCounts(9, 7, 0, 0, 2)) == []
+
+
+def test_failed_netns_without_a_gap_are_told(snapshot: Snapshot) -> None:
+    assert lines_of(snapshot, netns=NetnsCounts(9, 7, 0, 2, 0)) == ["2 of 9 netns not read"]
+
+
+def test_containers_without_cgroups_of_version_2_are_told_with_what_helps(snapshot: Snapshot) -> None:
+    gap = Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2")
+    (line,) = lines_of(snapshot, gap)
+    assert line == "containers of sockets: containers here have no cgroups of version 2: use --owners pid"

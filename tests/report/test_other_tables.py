@@ -8,10 +8,10 @@ from nsagent.report.name import render_container_names, render_netns_names, rend
 from nsagent.report.netns_table import NETNS_COLUMNS, NETNS_WIDE, render_netns_csv, render_netns_table
 
 NETNS_TABLE = """
-NETNS       NAMES   PROCESSES  SOCKETS  CONTAINERS        ENGINE     FOUND-BY
-4026531840  host    200        2        -                 sock_diag  process
-4026532500  web,w2  3          3        web,badcafe00000  sock_diag  process,mount
-4026533000  -       1          -        -                 -          process
+NETNS       NAMES   PROCESSES  SOCKETS  CONTAINERS        PODS           ENGINE     FOUND-BY
+4026531840  host    200        2        -                 -              sock_diag  process
+4026532500  web,w2  3          3        web,badcafe00000  shop/web-7d9c  sock_diag  process,mount
+4026533000  -       1          -        -                 -              -          process
 """
 
 NETNS_REST = r"""
@@ -95,4 +95,7 @@ def test_the_names_of_netns_are_inodes_where_they_may_be_read(snapshot: Snapshot
 
 
 def test_the_name_of_a_container_is_its_id_where_nobody_knows_it(snapshot: Snapshot) -> None:
-    assert text_of(render_container_names(snapshot)) == f"container/web\ncontainer/{snapshot.containers[1].id}\n"
+    assert (
+        text_of(render_container_names(snapshot))
+        == f"container/shop/web-7d9c/httpd\ncontainer/{snapshot.containers[1].id}\n"
+    )

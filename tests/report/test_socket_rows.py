@@ -92,6 +92,14 @@ SOCKETS = st.builds(
     flags=st.lists(st.sampled_from(Flag), max_size=3).map(tuple),
     verdict=st.none() | VERDICTS,
 )
+PODS = st.builds(
+    Pod,
+    st.none() | st.builds(PodUid, HOSTILE),
+    st.none() | HOSTILE,
+    st.none() | HOSTILE,
+    st.dictionaries(st.text("abc="), HOSTILE, max_size=2),
+    st.none() | st.builds(PodUid, HOSTILE),
+)
 CONTAINERS = st.builds(
     Container,
     id=CONTAINER_IDS,
@@ -104,8 +112,9 @@ CONTAINERS = st.builds(
     labels=st.dictionaries(st.text("abc="), HOSTILE, max_size=2),
     chain=st.lists(CONTAINER_IDS, max_size=2).map(tuple),
     sandboxed=st.none() | HOSTILE,
-    pod=st.none() | st.builds(Pod, st.none() | st.builds(PodUid, HOSTILE), st.none() | HOSTILE, st.none() | HOSTILE),
+    pod=st.none() | PODS,
     container_name=st.none() | HOSTILE,
+    sandbox=st.booleans(),
 )
 
 
@@ -257,10 +266,13 @@ def plain_container(container: Container, sockets: Sequence[OwnedSocket]) -> dic
     plain["source"] = told(container.source)
     plain["chain"] = [told(each) for each in container.chain]
     plain["sandboxed"] = told_or_none(container.sandboxed)
+    plain["sandbox"] = container.sandbox
     plain["pod"] = pod and {
         "name": told_or_none(pod.name),
         "namespace": told_or_none(pod.kube_namespace),
         "uid": told_or_none(pod.uid),
+        **({} if pod.config_hash is None else {"config_hash": told(pod.config_hash)}),
+        "labels": {key: told(pod.labels[key]) for key in sorted(pod.labels)},
     }
     plain["accept_queue"] = plain_accept_queue(container, sockets)
     return plain

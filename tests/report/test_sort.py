@@ -56,7 +56,7 @@ def test_every_column_of_sockets_can_sort(snapshot: Snapshot, name: str) -> None
 
 @pytest.mark.parametrize("name", [column.name for column in NETNS_COLUMNS])
 def test_every_column_of_netns_can_sort(snapshot: Snapshot, name: str) -> None:
-    assert set(sort_netns(snapshot, [name]).netns) == set(snapshot.netns)
+    assert {one.number for one in sort_netns(snapshot, [name]).netns} == {one.number for one in snapshot.netns}
 
 
 @pytest.mark.parametrize("name", [column.name for column in CONTAINER_COLUMNS])

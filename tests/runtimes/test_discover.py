@@ -1,135 +1,343 @@
-"""Which engines are asked."""
+"""Which sources of names there are, and in which order they are asked."""
 
-import socket
+import os
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+import time
 from pathlib import Path
 
 import pytest
 
 from nsagent.errors import UsageError
-from nsagent.runtimes.discover import discover_sources, parse_runtime_option
+from nsagent.model.ids import ContainerId
+from nsagent.runtimes import bundles, kubelet_logs
+from nsagent.runtimes.discover import PlaceState, discover_engines, list_places, make_source, parse_runtime_option
+
+CRI_SOCKETS = (
+    "run/containerd/containerd.sock",
+    "run/k3s/containerd/containerd.sock",
+    "run/k0s/containerd.sock",
+    "var/snap/microk8s/common/run/containerd.sock",
+    "run/crio/crio.sock",
+    "run/cri-dockerd.sock",
+)
+DOCKER = "docker unix:///run/docker.sock"
+PODMAN = "podman unix:///run/podman/podman.sock"
+CONTAINERD = "cri unix:///run/containerd/containerd.sock"
+BUNDLES = "bundles /run/containerd/io.containerd.runtime.v2.task"
+ID = ContainerId("a" * 64)
+LOGS = "logs /var/log/containers"
+
+
+def make_socket(root: Path, path: str) -> Path:
+    """The file of a socket, which needs no listener to be found, and may have a longer path than one could bind."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.mknod(file, stat.S_IFSOCK | 0o600)
+    return file
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+def root(tmp_path: Path) -> Path:
     """A host with Docker's and podman's sockets, /var/run being a link as everywhere."""
-    with ExitStack() as stack:
-        for path in ("run/docker.sock", "run/podman/podman.sock", "run/user/1000/podman/podman.sock"):
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(str(tmp_path / path))
-        (tmp_path / "var").mkdir()
-        (tmp_path / "var/run").symlink_to("../run")
-        yield tmp_path
+    make_socket(tmp_path, "run/docker.sock")
+    make_socket(tmp_path, "run/podman/podman.sock")
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/run").symlink_to("/run")
+    return tmp_path
 
 
-def subjects(root: Path, option: str | None = None, **environ: str) -> list[str]:
-    """What is asked, with the root cut out."""
-    return [source.subject.replace(str(root), "") for source in discover_sources(option, environ, str(root))]
+def asked(root: Path, option: str | None = None, **environ: str) -> list[str]:
+    """What is asked, in order, with the root cut out."""
+    places = list_places(option, environ, str(root))
+    asked_for = [place for place in places if place.state is PlaceState.ASKED]
+    assert [source.subject for source in map(make_source, asked_for)] == [
+        f"{place.kind} ({place.address})" for place in asked_for
+    ]
+    return [f"{place.kind} {place.address}".replace(str(root), "") for place in asked_for]
 
 
-DOCKER = "docker (unix:///var/run/docker.sock)"
-PODMAN = "podman (unix:///run/podman/podman.sock)"
+def left(root: Path, **environ: str) -> dict[str, tuple[PlaceState, str | None]]:
+    """What is there or was named and is not asked: its address, and why."""
+    return {
+        place.address.replace(str(root), ""): (place.state, place.reason and place.reason.replace(str(root), ""))
+        for place in list_places(None, environ, str(root))
+        if place.state not in (PlaceState.ASKED, PlaceState.ABSENT)
+    }
 
 
 def test_the_usual_sockets_each_once(root: Path) -> None:
-    assert subjects(root) == [DOCKER, PODMAN]
+    assert asked(root) == [DOCKER, PODMAN]
 
 
-def test_the_user_s_own(root: Path) -> None:
-    own = "podman (unix:///run/user/1000/podman/podman.sock)"
-    assert subjects(root, XDG_RUNTIME_DIR="/run/user/1000") == [DOCKER, PODMAN, own]
+def test_every_usual_place_in_the_order_in_which_names_count(root: Path) -> None:
+    """Engines know most, then what lies on disk; what other users serve is not asked unless it is named."""
+    for path in (*CRI_SOCKETS, "run/user/1000/docker.sock", "run/user/1001/podman/podman.sock"):
+        make_socket(root, path)
+    directories = ("run/containerd/io.containerd.runtime.v2.task", "var/log/containers")
+    for path in directories:
+        (root / path).mkdir(parents=True)
+    assert asked(root) == [
+        *(f"cri unix:///{path}" for path in CRI_SOCKETS),
+        DOCKER,
+        PODMAN,
+        BUNDLES,
+        LOGS,
+    ]
 
 
-def test_a_link_to_the_outside_does_not_hide_the_socket(root: Path) -> None:
-    """Below a mounted root an absolute /var/run leads to the wrong /run."""
-    (root / "var/run").unlink()
-    (root / "var/run").symlink_to("/nonexistent")
-    assert subjects(root) == ["docker (unix:///run/docker.sock)", PODMAN]
+def test_a_host_without_any_engine_has_no_source_and_every_place_is_told(tmp_path: Path) -> None:
+    places = list_places(None, {}, str(tmp_path))
+    assert {place.state for place in places} == {PlaceState.ABSENT}
+    assert {place.reason for place in places} == {"no such socket", "no such directory"}
+    assert [place.address for place in places][:6] == [f"unix://{tmp_path}/{path}" for path in CRI_SOCKETS]
 
 
-def test_what_is_no_socket_is_not_asked(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/docker.sock").mkdir()
-    assert subjects(tmp_path) == []
+def test_what_is_found_first_is_asked_and_the_rest_where_it_names_too_little(tmp_path: Path) -> None:
+    """The bundles tell of one container without a name; the link to its log has it."""
+    bundle = tmp_path / "run/containerd/io.containerd.runtime.v2.task/moby" / ID
+    bundle.mkdir(parents=True)
+    (bundle / "config.json").write_text("{}")
+    logs = tmp_path / "var/log/containers"
+    logs.mkdir(parents=True)
+    (logs / f"web_shop_app-{ID}.log").symlink_to("/var/log/pods/x")
+    engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic)
+    for wanted, asked_for in ((frozenset[ContainerId](), ["bundles"]), (frozenset({ID}), ["bundles", "logs"])):
+        engines.start()
+        answers = engines.collect(lambda wanted=wanted: wanted)  # type: ignore[misc]
+        assert [subject.partition(" ")[0] for subject in answers.sources] == asked_for
 
 
-def test_the_environment_comes_first_and_is_asked_even_if_it_is_not_there(root: Path) -> None:
-    found = subjects(root, DOCKER_HOST="unix:///nonexistent", CONTAINER_HOST="/run/elsewhere.sock")
-    assert found == ["docker (unix:///nonexistent)", "podman (unix:///run/elsewhere.sock)", DOCKER, PODMAN]
+def test_what_is_named_is_asked_at_once_whatever_it_is(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    engines = discover_engines(f"docker=/nowhere,logs={logs}", {}, clock=time.monotonic)
+    engines.start()
+    answers = engines.collect()
+    assert answers.sources == ("docker (unix:///nowhere)", f"logs ({logs})")
 
 
-def test_a_socket_that_the_environment_names_is_asked_once(root: Path) -> None:
-    assert subjects(root, DOCKER_HOST=f"unix://{root}/run/docker.sock") == ["docker (unix:///run/docker.sock)", PODMAN]
+def test_at_the_root_itself_a_place_is_called_as_users_know_it() -> None:
+    addresses = [place.address for place in list_places(None, {})]
+    assert addresses[0] == "unix:///run/containerd/containerd.sock"
+    assert {"unix:///var/run/docker.sock", "unix:///run/docker.sock"}.intersection(addresses)
 
 
-@pytest.mark.parametrize("host", ["tcp://127.0.0.1:2375", "ssh://host", "fd://", "nonsense"])
-def test_a_variable_that_suits_docker_is_never_a_usage_error(tmp_path: Path, host: str) -> None:
-    """What cannot be asked becomes a gap when it is asked."""
-    assert subjects(tmp_path, DOCKER_HOST=host) == [f"docker ({host})"]
+def test_the_user_s_own_come_before_what_lies_on_disk(root: Path) -> None:
+    make_socket(root, "run/user/1000/podman/podman.sock")
+    (root / "var/log/containers").mkdir(parents=True)
+    own = "podman unix:///run/user/1000/podman/podman.sock"
+    assert asked(root, XDG_RUNTIME_DIR="/run/user/1000") == [DOCKER, PODMAN, own, LOGS]
+    assert asked(root) == [DOCKER, PODMAN, LOGS]
 
 
-def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
-    assert subjects(tmp_path, DOCKER_HOST="", CONTAINER_HOST="", XDG_RUNTIME_DIR="") == []
+class TestLinks:
+    """Several names of one place, and links on a host that is seen below a directory."""
+
+    def test_an_absolute_link_is_followed_as_on_the_host(self, root: Path) -> None:
+        (root / "run/docker.sock").unlink()
+        make_socket(root, "opt/engine.sock")
+        (root / "run/docker.sock").symlink_to("/opt/engine.sock")
+        assert asked(root) == ["docker unix:///opt/engine.sock", PODMAN]
+
+    def test_a_link_that_climbs_too_high_stays_below_the_root(self, root: Path) -> None:
+        (root / "var/run").unlink()
+        (root / "var/run").symlink_to("../../../../../run")
+        assert asked(root) == [DOCKER, PODMAN]
+
+    def test_a_host_whose_var_is_not_mounted_has_its_socket_in_run(self, root: Path) -> None:
+        (root / "var/run").unlink()
+        (root / "var").rmdir()
+        assert asked(root) == [DOCKER, PODMAN]
+
+    def test_a_link_that_leads_nowhere_is_absent(self, root: Path) -> None:
+        (root / "run/docker.sock").unlink()
+        (root / "run/docker.sock").symlink_to("/nowhere")
+        assert asked(root) == [PODMAN]
+
+    def test_links_that_go_round_are_asked_so_that_it_is_told(self, root: Path) -> None:
+        """As whatever else keeps this program from looking: only what is not there is absent."""
+        (root / "run/docker.sock").unlink()
+        (root / "run/docker.sock").symlink_to("docker.sock")
+        assert asked(root) == [DOCKER, PODMAN]
+
+    def test_one_socket_by_several_names_is_asked_once(self, root: Path) -> None:
+        """Where podman stands in for Docker one is a link to the other."""
+        (root / "run/docker.sock").unlink()
+        os.link(root / "run/podman/podman.sock", root / "run/docker.sock")
+        assert asked(root) == [DOCKER]
+        assert left(root) == {
+            "unix:///run/podman/podman.sock": (PlaceState.SAME, "the same as unix:///run/docker.sock")
+        }
+
+    def test_one_directory_by_several_names_is_read_once(self, root: Path) -> None:
+        (root / "run/containerd/io.containerd.runtime.v2.task").mkdir(parents=True)
+        (root / "run/k3s/containerd").mkdir(parents=True)
+        (root / "run/k3s/containerd/io.containerd.runtime.v2.task").symlink_to(
+            "/run/containerd/io.containerd.runtime.v2.task"
+        )
+        assert asked(root) == [DOCKER, PODMAN, BUNDLES]
 
 
-def test_with_the_option_nothing_else_is_asked(root: Path) -> None:
-    assert subjects(root, "podman=unix:///x.sock", DOCKER_HOST="unix:///y") == ["podman (unix:///x.sock)"]
-    assert subjects(root, "none", DOCKER_HOST="unix:///y") == []
+class TestTypes:
+    """Something else under the name of a source."""
+
+    def test_what_is_no_socket_is_not_asked(self, tmp_path: Path) -> None:
+        (tmp_path / "run/docker.sock").mkdir(parents=True)
+        assert asked(tmp_path) == []
+        assert left(tmp_path) == {"unix:///run/docker.sock": (PlaceState.UNFIT, "is no socket")}
+
+    def test_what_is_no_directory_is_not_read(self, tmp_path: Path) -> None:
+        (tmp_path / "var/log").mkdir(parents=True)
+        (tmp_path / "var/log/containers").touch()
+        assert asked(tmp_path) == []
+        assert left(tmp_path) == {"/var/log/containers": (PlaceState.UNFIT, "is no directory")}
+
+    def test_what_lies_below_a_file_is_absent(self, tmp_path: Path) -> None:
+        (tmp_path / "run").touch()
+        assert asked(tmp_path) == []
+        assert left(tmp_path) == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "pairs"),
-    [
-        ("none", ()),
-        ("docker", (("docker", "unix:///var/run/docker.sock"),)),
-        ("docker=/run/d.sock", (("docker", "unix:///run/d.sock"),)),
-        ("docker=unix:///a=b, podman=tcp://h:1", (("docker", "unix:///a=b"), ("podman", "tcp://h:1"))),
-    ],
-)
-def test_the_option(text: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    assert parse_runtime_option(text) == pairs
+class TestEnvironment:
+    """DOCKER_HOST, CONTAINER_HOST, CONTAINER_RUNTIME_ENDPOINT."""
+
+    def test_it_comes_first_and_is_asked_even_if_nothing_is_there(self, root: Path) -> None:
+        make_socket(root, CRI_SOCKETS[0])
+        found = asked(
+            root,
+            DOCKER_HOST="unix:///nonexistent",
+            CONTAINER_HOST="/run/elsewhere.sock",
+            CONTAINER_RUNTIME_ENDPOINT="unix:///run/cri.sock",
+        )
+        named = ["docker unix:///nonexistent", "podman unix:///run/elsewhere.sock", "cri unix:///run/cri.sock"]
+        assert found == [*named, CONTAINERD, DOCKER, PODMAN]
+
+    def test_a_socket_that_it_names_is_asked_once(self, root: Path) -> None:
+        assert asked(root, DOCKER_HOST=f"unix://{root}/run/docker.sock") == [DOCKER, PODMAN]
+        assert asked(root, CONTAINER_RUNTIME_ENDPOINT=f"{make_socket(root, CRI_SOCKETS[0])}") == [
+            CONTAINERD,
+            DOCKER,
+            PODMAN,
+        ]
+
+    @pytest.mark.parametrize("name", ["run/docker.sock", "run/podman/podman.sock", "var/run/dockershim.sock"])
+    def test_an_endpoint_that_is_docker_s_is_no_cri(self, root: Path, name: str) -> None:
+        """Of old crictl was given it; a link to it under another name is one too."""
+        if name == "var/run/dockershim.sock":
+            (root / "run/dockershim.sock").symlink_to("docker.sock")
+            name = "run/dockershim.sock"
+        place = list_places(None, {"CONTAINER_RUNTIME_ENDPOINT": f"unix://{root}/{name}"}, str(root))[0]
+        assert (place.state, place.reason) == (PlaceState.LEFT_OUT, "speaks Docker's API and no CRI")
+        assert asked(root, CONTAINER_RUNTIME_ENDPOINT=f"unix://{root}/{name}") == [DOCKER, PODMAN]
+
+    @pytest.mark.parametrize("host", ["tcp://127.0.0.1:2375", "ssh://host", "fd://", "nonsense", "unix:///a\0b"])
+    def test_a_variable_that_suits_docker_is_never_a_usage_error(self, tmp_path: Path, host: str) -> None:
+        """What cannot be asked becomes a gap when it is asked."""
+        assert asked(tmp_path, DOCKER_HOST=host) == [f"docker {host}"]
+
+    def test_an_empty_variable_is_not_set(self, tmp_path: Path) -> None:
+        names = ("DOCKER_HOST", "CONTAINER_HOST", "CONTAINER_RUNTIME_ENDPOINT", "XDG_RUNTIME_DIR")
+        assert asked(tmp_path, **dict.fromkeys(names, "")) == []
+
+    def test_its_paths_are_taken_as_they_are(self, root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        own = make_socket(tmp_path_factory.mktemp("own"), "docker.sock")
+        assert asked(root, DOCKER_HOST=f"unix://{own}") == [f"docker unix://{own}", DOCKER, PODMAN]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "cri=unix:///run/containerd/containerd.sock",
-            "cri is not supported by this version; expected docker or podman",
-        ),
-        (
-            "rkt=unix:///x",
-            "unknown kind 'rkt'; expected docker or podman, as in docker=unix:///run/docker.sock, or none",
-        ),
-        ("", "unknown kind ''"),
-        ("docker=unix:///x,", "unknown kind ''"),
-        ("none,docker", "unknown kind 'none'"),
-        ("docker=ssh://host", "'ssh://host' cannot be asked; expected unix:///PATH or tcp://HOST:PORT"),
-        ("docker=unix://", "'unix://' cannot be asked"),
-        ("docker=host", "'host' cannot be asked"),
-    ],
-)
-def test_an_option_that_is_none_says_what_is(text: str, message: str) -> None:
-    with pytest.raises(UsageError) as raised:
-        parse_runtime_option(text)
-    assert message in str(raised.value)
+class TestOption:
+    """--runtime."""
+
+    def test_nothing_else_is_asked(self, root: Path) -> None:
+        assert asked(root, "podman=unix:///x.sock", DOCKER_HOST="unix:///y") == ["podman unix:///x.sock"]
+        assert asked(root, "none", DOCKER_HOST="unix:///y") == []
+
+    def test_the_order_is_that_of_the_option(self, root: Path) -> None:
+        option = "logs=/l,bundles=/b,cri=/c.sock,docker=tcp://h:1,docker=/d.sock"
+        assert asked(root, option) == [
+            "logs /l",
+            "bundles /b",
+            "cri unix:///c.sock",
+            "docker tcp://h:1",
+            "docker unix:///d.sock",
+        ]
+
+    def test_a_kind_alone_stands_for_its_usual_places_that_are_there(self, root: Path) -> None:
+        for path in CRI_SOCKETS[1:3]:
+            make_socket(root, path)
+        (root / "var/log/containers").mkdir(parents=True)
+        assert asked(root, "logs,docker,cri") == [
+            LOGS,
+            DOCKER,
+            *(f"cri unix:///{path}" for path in CRI_SOCKETS[1:3]),
+        ]
+
+    def test_a_kind_alone_that_is_nowhere_is_asked_at_its_first_place(self, tmp_path: Path) -> None:
+        (tmp_path / "run/containerd/containerd.sock").mkdir(parents=True)
+        assert asked(tmp_path, "cri,bundles,podman") == [CONTAINERD, BUNDLES, PODMAN]
+
+    @pytest.mark.parametrize(
+        ("text", "pairs"),
+        [
+            ("none", ()),
+            ("docker", (("docker", None),)),
+            ("docker=/run/d.sock", (("docker", "unix:///run/d.sock"),)),
+            ("docker=unix:///a=b, podman=tcp://h:1", (("docker", "unix:///a=b"), ("podman", "tcp://h:1"))),
+            ("cri=unix:///c, bundles=/b, logs=/l", (("cri", "unix:///c"), ("bundles", "/b"), ("logs", "/l"))),
+            ("logs,cri=", (("logs", None), ("cri", None))),
+        ],
+    )
+    def test_its_text(self, text: str, pairs: tuple[tuple[str, str | None], ...]) -> None:
+        assert parse_runtime_option(text) == pairs
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "rkt=unix:///x",
+                "'rkt'; expected docker, podman, cri, bundles, logs, as in docker=unix:///run/docker.sock, or none",
+            ),
+            ("", "unknown kind ''"),
+            ("docker=unix:///x,", "unknown kind ''"),
+            ("none,docker", "unknown kind 'none'"),
+            ("docker=ssh://host", "'ssh://host' cannot be asked; expected unix:///PATH or tcp://HOST:PORT"),
+            ("cri=unix://", "'unix://' cannot be asked"),
+            ("docker=host", "'host' cannot be asked"),
+            ("bundles=unix:///run", "'unix:///run' is no directory; expected a path like /run"),
+            ("logs=log", "'log' is no directory"),
+        ],
+    )
+    def test_one_that_is_none_says_what_is(self, text: str, message: str) -> None:
+        with pytest.raises(UsageError) as raised:
+            list_places(text, {})
+        assert message in str(raised.value)
 
 
-def test_neither_looking_nor_a_missing_engine_imports_docker(tmp_path: Path) -> None:
-    """It takes 95 ms, which a host without Docker must not pay."""
+def test_a_source_knows_whether_somebody_asked_for_it(root: Path) -> None:
+    """One that was found and turns out to be another engine's is then no gap."""
+    places = list_places(None, {"DOCKER_HOST": "unix:///nonexistent"}, str(root))
+    assert [place.named for place in places if place.state is PlaceState.ASKED] == [True, False, False]
+    (chosen,) = list_places("logs=/l", {}, str(root))
+    assert chosen.named
+
+
+def test_the_usual_directories_are_those_that_their_readers_know() -> None:
+    """Looking must not load the readers, so the names stand twice."""
+    directories = [place.address for place in list_places(None, {}) if place.kind in ("bundles", "logs")]
+    assert directories == [f"/{path}" for path in (*bundles.USUAL_DIRECTORIES, *kubelet_logs.USUAL_DIRECTORIES)]
+
+
+def test_neither_looking_nor_a_missing_engine_imports_a_client(tmp_path: Path) -> None:
+    """Each takes ten milliseconds or more, which a host without that engine must not pay."""
     program = f"""
 import sys, time
-from nsagent.runtimes.discover import discover_sources
-from nsagent.runtimes.engines import Engines
-sources = discover_sources(None, {{"DOCKER_HOST": "unix:///nonexistent"}}, {str(tmp_path)!r})
-engines = Engines(sources, clock=time.monotonic)
+from nsagent.runtimes.discover import discover_engines
+environ = {{"DOCKER_HOST": "unix:///nonexistent", "CONTAINER_RUNTIME_ENDPOINT": "/nowhere"}}
+engines = discover_engines(None, environ, {str(tmp_path)!r}, clock=time.monotonic)
 engines.start()
-print(engines.collect()[1][0].reason)
-print([name for name in ("docker", "requests", "urllib3", "http.client") if name in sys.modules])
+print([gap.reason for gap in engines.collect()[1]])
+print([name for name in ("docker", "requests", "urllib3", "http.client", "h2", "json") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout == "No such file or directory (ENOENT)\n[]\n"
+    assert done.stdout == f"{['No such file or directory (ENOENT)'] * 2}\n[]\n"

@@ -4,63 +4,41 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from nsagent.errors import RuntimeUnavailable
-from nsagent.model.container import Container, NameState
+from nsagent.model.container import Container
 from nsagent.model.facts import Gap, Stage
-from nsagent.model.ids import ContainerId
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.engines import Answers, Engines
+from tests.runtimes.stand_in import (
+    Clock,
+    StandIn,
+    fails,
+    find_threads,
+    hangs,
+    hangs_until_it_comes_back,
+    is_no_engine,
+    knows,
+    let_return,
+    names,
+    times_out,
+    wait_until,
+)
 
 
-class Clock:
-    """A clock that goes only when it is told to."""
+def ask_until_answered(engines: Engines) -> tuple[Container, ...]:
+    """The answer of the next pass that has no gap."""
+    answers: list[Answers] = []
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def is_answered() -> bool:
+        engines.start()
+        time.sleep(0.02)
+        answers.append(engines.collect())
+        return not answers[-1].gaps
 
-    def __call__(self) -> float:
-        return self.now
-
-
-class StandIn:
-    """A source that does what its next behaviour says."""
-
-    def __init__(self, subject: str, *behaviours: Callable[["StandIn"], tuple[Container, ...]]) -> None:
-        self.subject = subject
-        self.abandoned = threading.Event()
-        self.asked = 0
-        self._behaviours: Iterator[Callable[[StandIn], tuple[Container, ...]]] = iter(behaviours)
-
-    def list_containers(self) -> tuple[Container, ...]:
-        self.asked += 1
-        return next(self._behaviours)(self)
-
-    def abandon(self) -> None:
-        self.abandoned.set()
-
-
-def knows(*names: str) -> Callable[[StandIn], tuple[Container, ...]]:
-    """Answer with containers of these names."""
-    return lambda source: tuple(
-        Container(ContainerId(name), name, NameState.KNOWN, None, None, True, source.subject) for name in names
-    )
-
-
-def fails(source: StandIn) -> tuple[Container, ...]:
-    raise RuntimeUnavailable("broken")
-
-
-def hangs(source: StandIn) -> tuple[Container, ...]:
-    """Until it is abandoned, and then say something that nobody wants to hear."""
-    source.abandoned.wait()
-    return knows("late")(source)
-
-
-def names(containers: tuple[Container, ...]) -> list[str | None]:
-    return [container.name for container in containers]
+    wait_until(is_answered)
+    return answers[-1].containers
 
 
 def test_the_answers_come_in_the_order_of_the_sources() -> None:
@@ -70,27 +48,29 @@ def test_the_answers_come_in_the_order_of_the_sources() -> None:
 
     engines = Engines([StandIn("one", slowly), StandIn("two", knows("c"))], clock=time.monotonic)
     engines.start()
-    containers, gaps, asked = engines.collect()
+    containers, gaps, asked, _ = engines.collect()
     assert (names(containers), gaps, asked) == (["a", "b", "c"], (), ("one", "two"))
 
 
 def test_one_that_fails_is_a_gap_and_the_others_answer() -> None:
     engines = Engines([StandIn("one", fails), StandIn("two", knows("c"))], clock=time.monotonic)
     engines.start()
-    containers, gaps, asked = engines.collect()
+    containers, gaps, asked, _ = engines.collect()
     assert (names(containers), asked) == (["c"], ("one", "two"))
     assert gaps == (Gap(Stage.NAMES, "one", "broken"),)
 
 
-def test_those_that_hang_share_one_deadline_and_are_abandoned() -> None:
+def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> None:
     sources = [StandIn(str(number), hangs) for number in range(5)]
     engines = Engines(sources, 0.2, clock=time.monotonic)
     began = time.monotonic()
     engines.start()
-    containers, gaps, _ = engines.collect()
+    containers, gaps, _, _ = engines.collect()
     assert time.monotonic() - began < 0.5
     assert containers == ()
     assert [gap.reason for gap in gaps] == ["no answer within 0.2 s"] * 5
+    assert not any(source.abandoned.is_set() for source in sources)
+    engines.close()
     assert all(source.abandoned.is_set() for source in sources)
 
 
@@ -102,8 +82,9 @@ def test_the_deadline_counts_from_the_start() -> None:
     engines.start()
     clock.now += 61
     began = time.monotonic()
-    assert [gap.reason for gap in engines.collect()[1]] == ["no answer within 60 s"]
+    assert [gap.reason for gap in engines.collect().gaps] == ["no answer within 60 s"]
     assert time.monotonic() - began < 1
+    engines.close()
 
 
 def test_an_answer_that_is_there_after_the_deadline_counts() -> None:
@@ -113,33 +94,37 @@ def test_an_answer_that_is_there_after_the_deadline_counts() -> None:
     engines.start()
     time.sleep(0.1)
     clock.now += 10
-    assert names(engines.collect()[0]) == ["a"]
+    assert names(engines.collect().containers) == ["a"]
 
 
 def test_a_late_answer_is_not_the_next_pass_s() -> None:
-    source = StandIn("one", hangs, knows("fresh"))
+    source = StandIn("one", hangs_until_it_comes_back, knows("fresh"))
     engines = Engines([source], 0.1, clock=time.monotonic)
     engines.start()
-    assert engines.collect()[0] == ()
-    time.sleep(0.1)
+    assert engines.collect().containers == ()
+    let_return(source)
     engines.start()
-    assert names(engines.collect()[0]) == ["fresh"]
+    assert names(engines.collect().containers) == ["fresh"]
 
 
-def test_a_source_that_is_still_busy_is_not_asked_again() -> None:
-    free = threading.Event()
-
-    def hangs_for_good(source: StandIn) -> tuple[Container, ...]:
-        free.wait(10)
-        return ()
-
-    source = StandIn("one", hangs_for_good)
-    engines = Engines([source], 0.1, clock=time.monotonic)
-    for reason, asked in (("no answer within 0.1 s", ("one",)), ("not asked: still busy with an earlier question", ())):
+def test_who_is_still_being_waited_for_is_not_asked_again() -> None:
+    """A minute; then the question is given up, and the next pass asks anew."""
+    clock = Clock()
+    source = StandIn("one", hangs, knows("a"))
+    engines = Engines([source], 0.0, clock=clock)
+    for seconds in (0, 10, 49.9):
+        clock.now += seconds
         engines.start()
-        assert engines.collect() == ((), (Gap(Stage.NAMES, "one", reason),), asked)
-    assert source.asked == 1
-    free.set()
+        gaps, asked = engines.collect()[1:3]
+        assert not source.abandoned.is_set()
+    assert (gaps, asked) == ((Gap(Stage.NAMES, "one", "not asked: still busy with an earlier question"),), ())
+    clock.now += 0.1
+    engines.start()
+    assert engines.collect().sources == ()
+    assert source.abandoned.is_set()
+    wait_until(lambda: not find_threads("ask one"))
+    assert names(ask_until_answered(engines)) == ["a"]
+    assert source.asked == 2
 
 
 def test_after_three_failures_a_source_rests_for_a_minute() -> None:
@@ -149,7 +134,7 @@ def test_after_three_failures_a_source_rests_for_a_minute() -> None:
 
     def reasons() -> list[str]:
         engines.start()
-        return [gap.reason for gap in engines.collect()[1]]
+        return [gap.reason for gap in engines.collect().gaps]
 
     assert [reasons() for _ in range(3)] == [["broken"]] * 3
     clock.now += 10
@@ -164,12 +149,109 @@ def test_after_three_failures_a_source_rests_for_a_minute() -> None:
     assert reasons() == []
 
 
+def test_an_engine_started_anew_is_asked_at_once() -> None:
+    """Its socket file is another one; before there may have been none."""
+    clock = Clock()
+    source = StandIn("one", *[fails] * 6, knows("a"))
+    engines = Engines([source], clock=clock)
+    for identity in ("first", "second"):
+        for _ in range(4):
+            engines.start()
+            engines.collect()
+        assert source.identity is None or source.asked == 6
+        source.identity = identity
+    engines.start()
+    assert names(engines.collect().containers) == ["a"]
+
+
+def test_an_engine_whose_file_is_gone_is_not_one_started_anew() -> None:
+    clock = Clock()
+    source = StandIn("one", fails, fails, fails)
+    source.identity = "first"
+    engines = Engines([source], clock=clock)
+    for _ in range(3):
+        engines.start()
+        engines.collect()
+    source.identity = None
+    engines.start()
+    assert "not asked: it failed 3 times" in engines.collect().gaps[0].reason
+
+
+def test_an_engine_that_hung_is_asked_as_soon_as_it_says_anything() -> None:
+    """The clock stands still: no rest is over."""
+    source = StandIn("one", fails, fails, hangs_until_it_comes_back, knows("a"))
+    engines = Engines([source], 0.1, clock=Clock())
+    for _ in range(3):
+        engines.start()
+        engines.collect()
+    engines.start()
+    assert engines.collect().gaps[0].reason == "not asked: still busy with an earlier question"
+    let_return(source)
+    engines.start()
+    assert names(engines.collect().containers) == ["a"]
+
+
+def test_a_source_that_gives_up_waiting_is_asked_on_until_its_engine_answers() -> None:
+    """Whatever that says: here that it is broken. Only the first outcome counts as that of the pass."""
+    source = StandIn("one", times_out, times_out, fails, knows("a"))
+    engines = Engines([source], 0.1, clock=Clock())
+    engines.start()
+    assert [gap.reason for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
+    wait_until(lambda: not find_threads("ask one"), seconds=6)
+    assert source.asked == 3
+    engines.start()
+    assert names(engines.collect().containers) == ["a"]
+
+
+class TestOtherProtocols:
+    """Something listens there that is no engine of this kind."""
+
+    def test_that_is_no_gap_where_it_was_merely_found(self) -> None:
+        """Nor does it become one when it is not asked for a while."""
+        source = StandIn("one", *[is_no_engine] * 3, named=False)
+        engines = Engines([source], clock=Clock())
+        for _ in range(5):
+            engines.start()
+            assert engines.collect() == ((), (), (), ())
+        assert source.asked == 3
+
+    def test_that_is_a_gap_where_it_was_named(self) -> None:
+        engines = Engines([StandIn("one", is_no_engine)], clock=Clock())
+        engines.start()
+        gap = Gap(Stage.NAMES, "one", "it speaks no HTTP")
+        assert engines.collect() == ((), (gap,), ("one",), ())
+
+
+class Following(StandIn):
+    """A source that can follow events."""
+
+    follows = 0
+
+    def follow(self, clock: Callable[[], float]) -> None:
+        self.follows += 1
+
+    def unfollow(self) -> None:
+        self.follows = 0
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_events_are_followed_from_the_start_to_the_close_if_it_is_wanted(follow: bool) -> None:
+    source = Following("one", knows("a"), knows("a"))
+    engines = Engines([source, StandIn("two", knows(), knows())], clock=Clock(), follow=follow)
+    for _ in range(2):
+        engines.start()
+        assert names(engines.collect().containers) == ["a"]
+    assert source.follows == (2 if follow else 0)
+    engines.close()
+    assert source.follows == 0
+
+
 def test_collect_without_start_has_nothing() -> None:
     engines = Engines([StandIn("one", knows("a"))], clock=time.monotonic)
-    assert engines.collect() == ((), (), ())
+    assert engines.collect() == ((), (), (), ())
     engines.start()
-    assert names(engines.collect()[0]) == ["a"]
-    assert engines.collect() == ((), (), ())
+    assert names(engines.collect().containers) == ["a"]
+    assert engines.collect() == ((), (), (), ())
 
 
 def test_a_pass_that_is_given_up_leaves_no_thread() -> None:
@@ -177,10 +259,7 @@ def test_a_pass_that_is_given_up_leaves_no_thread() -> None:
     engines = Engines([source], clock=time.monotonic)
     engines.start()
     engines.close()
-    until = time.monotonic() + 2
-    while any(thread.name == "ask one" for thread in threading.enumerate()):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: not find_threads("ask one"))
 
 
 def test_a_fault_of_ours_is_a_gap_at_once_and_its_traceback_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +271,7 @@ def test_a_fault_of_ours_is_a_gap_at_once_and_its_traceback_is_not_hidden(monkey
     engines = Engines([StandIn("one", is_buggy)], clock=time.monotonic)
     began = time.monotonic()
     engines.start()
-    assert [gap.reason for gap in engines.collect()[1]] == [
+    assert [gap.reason for gap in engines.collect().gaps] == [
         "the question ended without an answer, by a fault of nsagent"
     ]
     assert time.monotonic() - began < 1
@@ -204,7 +283,7 @@ def test_an_engine_that_hangs_does_not_keep_the_process_from_exiting() -> None:
 import time
 from nsagent.runtimes.engines import Engines
 class Hangs:
-    subject = "one"
+    subject, named = "one", True
     def list_containers(self): time.sleep(60)
     def abandon(self): pass
 engines = Engines([Hangs()], 0.1, clock=time.monotonic)

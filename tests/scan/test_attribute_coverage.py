@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, FoundBy, Gap, ProcessCounts, Rewalk, Stage, Visibility
 from nsagent.model.ids import ContainerId
 from nsagent.model.net import Protocol, SocketState
@@ -164,15 +165,15 @@ def test_processes_whose_counts_do_not_add_up_are_a_broken_check() -> None:
 
 def test_a_socket_with_the_container_of_nobody_who_holds_it_is_a_broken_check() -> None:
     (socket,) = attribute(facts([reading(10, {3: 7})], [netns(tcp_text(listen_row(80, 7)))])).sockets
-    assert check_owners([socket]) == []
-    assert check_owners([socket._replace(container_id=ContainerId("x"))]) == [
+    assert check_owners([socket], OwnersWanted.PID) == []
+    assert check_owners([socket._replace(container_id=ContainerId("x"))], OwnersWanted.PID) == [
         Gap(Stage.CHECKS, "owners of rows", "not those of its container")
     ]
 
 
 def test_a_row_without_owner_and_without_verdict_is_a_broken_check() -> None:
     (socket,) = attribute(facts([], [netns(tcp_text(listen_row(80, 7)))])).sockets
-    assert len(check_owners([socket._replace(verdict=None)])) == 1
+    assert len(check_owners([socket._replace(verdict=None)], OwnersWanted.PID)) == 1
 
 
 def test_how_far_the_pass_looked_is_part_of_the_coverage() -> None:

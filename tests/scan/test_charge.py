@@ -6,6 +6,7 @@ from socket import inet_aton
 
 import pytest
 
+from nsagent.model.container import Container, NameState
 from nsagent.model.facts import Facts
 from nsagent.model.ids import ContainerId, Pid, SocketCookie
 from nsagent.model.net import SocketState
@@ -183,7 +184,22 @@ def test_a_cgroup_of_the_host_charges_nobody() -> None:
 def test_what_a_pass_remembers_are_the_holders_of_its_connections() -> None:
     rows = listener(7) + message(ESTABLISHED, ("10.0.0.1", 80), ("10.0.0.2", 9), inode=8, cookie=901)
     given = facts([reading(10, {3: 7, 4: 8}, cgroup=WEB_CGROUP)], [netns(diag_table(rows))])
-    assert remember(attribute(given)) == Memory({SocketCookie(901): Holder(Pid(10), 100, WEB)})
+    snapshot = attribute(given)
+    assert remember(given, snapshot) == Memory({SocketCookie(901): Holder(Pid(10), 100, WEB)}, snapshot.containers)
+
+
+def test_what_was_made_in_a_container_that_is_gone_is_charged_to_it_by_what_a_pass_remembers() -> None:
+    """Its cgroup is gone as well, so that this pass cannot tell whose the id was."""
+    earlier = replace(
+        facts([reading(20, {3: 9}, cgroup=f"0::/docker/{OTHER_ID}\n")], [netns(diag_table(listener(9, 81)))]),
+        cgroup_paths=((5, f"/docker/{OTHER_ID}"),),
+        containers=(Container(ContainerId(OTHER_ID), "job", NameState.KNOWN, None, None, True, "docker"),),
+    )
+    now = facts([reading(10, {3: 7})], [netns(diag_table(waiting(state=FIN_WAIT1)))])
+    snapshot = attribute(now, remember(earlier, attribute(earlier)))
+    (socket,) = snapshot.sockets
+    assert (socket.container_id, socket.attribution) == (OTHER_ID, Attribution.CGROUP)
+    assert [(one.id, one.name) for one in snapshot.containers] == [(OTHER_ID, "job")]
 
 
 def test_a_late_fin_wait2_is_charged_like_a_time_wait() -> None:

@@ -8,10 +8,10 @@ what was opened or handed on behind the back of the walk.
 
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from queue import SimpleQueue
 
 from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, FormatError, ReadFailed
@@ -21,18 +21,20 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.threads import run_in_threads
 from nsagent.kernel.visibility import read_visibility
-from nsagent.model.choices import EngineName
-from nsagent.model.facts import Facts, Gap, Stage, Visibility
+from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.facts import Facts, Gap, ProcessReading, Stage, Visibility
+from nsagent.query.filter import Filter
 from nsagent.runtimes.engines import Engines
+from nsagent.scan.collect.chosen import CGROUP_PATHS, Chosen, check_names, choose, list_nameless
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.interfaces import MOST_AT_ONCE, read_interfaces
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.netns_tables import Unheld
-from nsagent.scan.collect.processes import PATIENCE_SECONDS, Walk, walk_processes
+from nsagent.scan.collect.processes import PATIENCE_SECONDS, Reach, Walk, walk_processes
 from nsagent.scan.collect.room import Room
 from nsagent.scan.collect.rounds import Rounds, search_missing_owners
 from nsagent.scan.collect.second_look import SecondLook
-from nsagent.scan.collect.tables import TableReader
+from nsagent.scan.collect.tables import Everything, TableReader
 from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
 from nsagent.scan.plan import TablesWanted
 
@@ -43,7 +45,8 @@ class PassRequest:
 
     `host` is what the host is called, `started_at_ns` the wall clock in ns since the epoch.
     `interfaces`: read the interfaces of every netns too. A process of which one read takes longer
-    than `patience_seconds` is skipped.
+    than `patience_seconds` is skipped. `only`: the containers that the pass is about, None for all.
+    With `owners` container no fd is read.
     """
 
     host: str
@@ -53,6 +56,8 @@ class PassRequest:
     interfaces: bool = False
     tables: TablesWanted = field(default_factory=TablesWanted)
     patience_seconds: float = PATIENCE_SECONDS
+    only: Filter | None = None
+    owners: OwnersWanted = OwnersWanted.PID
 
 
 def collect(
@@ -61,7 +66,8 @@ def collect(
     """The facts of one pass; `clock` is monotonic, in seconds.
 
     Raises EngineUnavailable if the engine asked for cannot work at all, AccessDenied or ReadFailed
-    if the procfs itself cannot be read, and Aborted soon after `stop` is set. Leaves no fd, netns
+    if the procfs itself cannot be read, and Aborted soon after `stop` is set; for a pass about some
+    containers NotFound, Ambiguous and Changed. Leaves no fd, netns
     or thread behind but the engines' own: a pass that did says so in a gap.
     """
     procfs = ProcFs(request.proc_root)
@@ -105,14 +111,21 @@ class _Pass:
         started = self._clock()
         met: SimpleQueue[MetNetns | None] = SimpleQueue()
         with (
-            closing(engines),
             TableReader(procfs, request.engine, may_enter=self._live, stop=self._stop, wanted=request.tables) as reader,
-            NetnsRegistry(met.put, (room := Room(reader, self._stop)).make) as registry,
+            NetnsRegistry(
+                met.put, (room := Room(reader, self._stop, reads_later=request.only is not None)).make
+            ) as registry,
         ):
             engines.start()
-            walk = self._walk_and_read(registry, reader, met)
-            unheld = self._follow_unlisted(registry, reader, walk)
-            rounds = self._search_missing_owners(registry, reader, walk, unheld)
+            chosen: Chosen | None = None
+            if request.only is None:
+                walk = self._walk_and_read(registry, reader, met)
+            else:
+                walk = self._walk(registry)
+                names = engines.collect(lambda: list_nameless(walk.readings))
+                chosen = choose(request.only, walk.readings, names)
+                self._read_chosen(registry, reader, chosen)
+            rounds = self._find_owners(registry, reader, walk, chosen)
             host_inode, host_key = self._find_host(walk)
             if request.interfaces and self._live:
                 batch = room.make_for(MOST_AT_ONCE)
@@ -122,10 +135,14 @@ class _Pass:
             if self._stop.is_set():
                 raise Aborted("interrupted")
             visibility, hidden = self._read_visibility(walk)
-            cgroup_paths = self._read_cgroup_paths(reader)
-            containers, name_gaps, sources = engines.collect()
+            cgroup_paths, no_paths = self._read_cgroup_paths(reader)
+            if request.only is None:
+                names = engines.collect(lambda: list_nameless(walk.readings))
+            else:
+                names = check_names(request.only, walk.readings, names, engines)
             # A netns that could not be opened in one round could not in the next: one gap.
             registry_gaps = dict.fromkeys(registry.gaps)
+            read = (walk.gaps, registry_gaps, reader.gaps, self._look.gaps, rounds.gaps, hidden, no_paths, names.gaps)
             return Facts(
                 host=request.host,
                 boot_id=procfs.read_boot_id(),
@@ -136,20 +153,66 @@ class _Pass:
                 processes=(*walk.readings, *rounds.readings),
                 process_counts=walk.counts(),
                 netns=netns,
-                containers=containers,
-                sources=("cgroup paths", *sources),
-                gaps=(*walk.gaps, *registry_gaps, *reader.gaps, *self._look.gaps, *rounds.gaps, *hidden, *name_gaps),
+                containers=names.containers,
+                sources=(CGROUP_PATHS, *names.sources),
+                gaps=tuple(chain.from_iterable(read)),
                 protocols=tuple(sorted(request.tables.protocols)),
                 deep=request.tables.deep,
                 visibility=visibility,
                 rewalk=rounds.rewalk,
                 cgroup_paths=cgroup_paths,
                 stale_names=self._list_stale_names(),
+                kept=names.kept,
+                owners=request.owners,
             )
 
-    def _search_missing_owners(
-        self, registry: NetnsRegistry, reader: TableReader, walk: Walk, unheld: list[Unheld]
-    ) -> Rounds:
+    def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
+        """Walk the processes, while the tables of each netns that this meets are read."""
+        walks: list[Walk] = []
+
+        def walk() -> None:
+            try:
+                walks.append(self._walk(registry))
+            finally:
+                met.put(None)
+
+        reader.busy = True  # From before the walk: the first netns may already have to wait for room.
+        run_in_threads([walk, lambda: reader.read(iter(met.get, None))], self._stop)
+        reader.read_rest(registry.list_met())
+        return walks[0]
+
+    def _walk(self, registry: NetnsRegistry) -> Walk:
+        """Walk the processes, and with --deep each of their threads."""
+        threads = ThreadTables(self._procfs.shows_own_pids(), registry)
+        further = threads.look if self._request.tables.deep else lambda *_: ()
+        reach = Reach(self._request.owners is OwnersWanted.PID, further)
+        walk = walk_processes(self._procfs, registry, self._stop, reach, self._request.patience_seconds)
+        walk.gaps += threads.gaps
+        return walk
+
+    def _read_chosen(self, registry: NetnsRegistry, reader: TableReader, chosen: Chosen) -> None:
+        """Read the netns of the containers that the pass is about, and the others if it takes them."""
+        met = registry.list_met()
+        theirs = chosen.list_netns(met)
+        inside = set(map(id, theirs))
+        self._read(reader, theirs)
+        reader.skip(one for one in met if id(one) not in inside)
+        reader.list_unheld(Everything())
+        if self._request.owners is OwnersWanted.PID and find_unlisted(
+            self._procfs, chosen.readings, reader.listed, self._request.tables.protocols
+        ):
+            self._read(reader, reader.take_skipped())
+
+    def _read(self, reader: TableReader, met: Sequence[MetNetns]) -> None:
+        run_in_threads([partial(reader.read, met)], self._stop)
+        reader.read_rest(met)
+
+    def _find_owners(self, registry: NetnsRegistry, reader: TableReader, walk: Walk, chosen: Chosen | None) -> Rounds:
+        """Look for what the walk did not show: more netns, and the owners of rows without one."""
+        if self._request.owners is OwnersWanted.CONTAINER:
+            reader.list_unheld(Everything())
+            return Rounds()
+        unheld = self._follow_unlisted(registry, reader, walk, walk.readings if chosen is None else chosen.readings)
         return search_missing_owners(
             self._procfs,
             registry,
@@ -162,32 +225,16 @@ class _Pass:
             patience_seconds=self._request.patience_seconds,
         )
 
-    def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
-        """Walk the processes, while the tables of each netns that this meets are read."""
-        walks: list[Walk] = []
-        threads = ThreadTables(self._procfs.shows_own_pids(), registry)
-
-        def walk() -> None:
-            try:
-                look = threads.look if self._request.tables.deep else lambda *_: ()
-                walks.append(walk_processes(self._procfs, registry, self._stop, look, self._request.patience_seconds))
-            finally:
-                met.put(None)
-
-        reader.busy = True  # From before the walk: the first netns may already have to wait for room.
-        run_in_threads([walk, lambda: reader.read(iter(met.get, None))], self._stop)
-        reader.read_rest(registry.list_met())
-        walks[0].gaps += threads.gaps
-        return walks[0]
-
-    def _follow_unlisted(self, registry: NetnsRegistry, reader: TableReader, walk: Walk) -> list[Unheld]:
+    def _follow_unlisted(
+        self, registry: NetnsRegistry, reader: TableReader, walk: Walk, readings: Sequence[ProcessReading]
+    ) -> list[Unheld]:
         """Read the netns to which only threads, or only sockets, lead; the rows of all that nobody holds.
 
-        Sockets in no table lead there.
+        Sockets in no table, of the processes of these readings, lead there.
         """
         held = walk.list_held()
         unheld = reader.list_unheld(held)
-        unlisted = find_unlisted(self._procfs, walk.readings, reader.listed, self._request.tables.protocols)
+        unlisted = find_unlisted(self._procfs, readings, reader.listed, self._request.tables.protocols)
         walk.gaps += see_threads(self._procfs, registry, unlisted)
         if self._read_new(registry, reader):
             unheld = reader.list_unheld(held)
@@ -207,8 +254,7 @@ class _Pass:
         known = {id(one.met) for one in reader.netns}
         found = [met for met in registry.list_met() if id(met) not in known]
         if found:
-            run_in_threads([partial(reader.read, found)], self._stop)
-            reader.read_rest(found)
+            self._read(reader, found)
         return bool(found)
 
     def _find_host(self, walk: Walk) -> tuple[int | None, int | None]:
@@ -217,14 +263,17 @@ class _Pass:
             return read_own_netns().inode, None
         return walk.host_inode, walk.host_key
 
-    def _read_cgroup_paths(self, reader: TableReader) -> tuple[tuple[int, str], ...]:
+    def _read_cgroup_paths(self, reader: TableReader) -> tuple[tuple[tuple[int, str], ...], list[Gap]]:
         """The paths of the cgroups that rows name: where their sockets were made."""
         if not self._live or not reader.cgroup_ids:
-            return ()
+            return (), []
         try:
-            return tuple(sorted(read_cgroup_paths(reader.cgroup_ids, proc_root=self._procfs.root).items()))
-        except (AccessDenied, ReadFailed, FormatError):
-            return ()  # Owners tell more; who made a socket is then not known.
+            return tuple(sorted(read_cgroup_paths(reader.cgroup_ids, proc_root=self._procfs.root).items())), []
+        except (AccessDenied, ReadFailed, FormatError) as err:
+            if self._request.owners is OwnersWanted.PID:
+                return (), []  # Owners tell more; who made a socket is then not known.
+            reason = str(err) if isinstance(err, FormatError) else err.reason
+            return (), [Gap(Stage.CGROUPS, "cgroup paths", reason)]
 
     def _list_stale_names(self) -> tuple[str, ...]:
         """As the host's first process sees them: its mounts need not reach this mount namespace."""

@@ -18,7 +18,7 @@ from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
 from nsagent.model.facts import FoundBy, Gap, HeldBy, ProcessReading, Stage
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
 from nsagent.scan.collect.netns import NetnsRegistry
-from nsagent.scan.collect.processes import walk_processes
+from nsagent.scan.collect.processes import Reach, walk_processes
 
 MAX_THREADS: Final = 512
 """How many threads of one process are looked at."""
@@ -169,5 +169,5 @@ def search_processes(
 
     A process is read whole again: under its number may by now be another one.
     """
-    walk = walk_processes(procfs, registry, stop, search.look, patience_seconds)
+    walk = walk_processes(procfs, registry, stop, Reach(further=search.look), patience_seconds)
     return list(search.keep_wanted(walk.readings))

@@ -18,7 +18,7 @@ from nsagent.scan.collect.read_tables import TablesRead
 class NetnsTables:
     """What was read of one netns so far. `diag` stays open, to look rows up again; None by /proc.
 
-    `refused` is why it could not be entered. `closed`, `unsettled` and `mptcp_counted` are those of
+    `refused` is why it could not be entered. `skipped`, `closed`, `unsettled` and `mptcp_counted` are those of
     NetnsReading; `closed` has what was opened to read the tables, too.
     """
 
@@ -36,6 +36,7 @@ class NetnsTables:
     interface_indexes: set[int] = field(default_factory=set)
     interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
+    skipped: bool = False
 
     def close(self) -> None:
         """Let go of the netns."""
@@ -88,6 +89,7 @@ def make_reading(one: NetnsTables, host_inode: int | None, host_key: int | None)
         mptcp_counted=one.mptcp_counted,
         interface_names=one.interface_names,
         interfaces=one.interfaces,
+        skipped=one.skipped,
     )
 
 

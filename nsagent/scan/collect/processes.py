@@ -20,6 +20,14 @@ The second directory is that of whose fd table was read: the process, or a live 
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead."""
+
+    fds: bool = True
+    further: LookFurther = lambda *_: ()
+
+
 PATIENCE_SECONDS: Final = 5.0
 """How long one read may take before its process is skipped; nearly all take microseconds."""
 
@@ -67,7 +75,7 @@ def walk_processes(
     procfs: ProcFs,
     registry: NetnsRegistry,
     stop: threading.Event,
-    look_further: LookFurther = lambda *_: (),
+    reach: Reach = Reach(),
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Walk:
     """Every process once, and every netns that they, their mounts or their fds lead to.
@@ -81,7 +89,7 @@ def walk_processes(
     # The own process comes first, before it holds an fd on each netns.
     walk = Walk(sorted(procfs.list_pids(), key=lambda pid: (pid != own_pid, pid)))
     while walk.position < len(walk.pids) and not stop.is_set():
-        walker = _Walker(walk, lambda pid, part: _walk_one(procfs, pid, own_pid, registry, part, look_further), stop)
+        walker = _Walker(walk, lambda pid, part: _walk_one(procfs, pid, own_pid, registry, part, reach), stop)
         if not walker.finish(patience_seconds):
             stuck = walk.pids[walk.position]
             walk.gaps.append(Gap(Stage.PROCESSES, f"pid {stuck}", "no answer"))
@@ -139,9 +147,7 @@ class _Walker:
             self._error = err
 
 
-def _walk_one(
-    procfs: ProcFs, pid: Pid, own_pid: Pid | None, registry: NetnsRegistry, walk: Walk, look_further: LookFurther
-) -> None:
+def _walk_one(procfs: ProcFs, pid: Pid, own_pid: Pid | None, registry: NetnsRegistry, walk: Walk, reach: Reach) -> None:
     """Add one process to the walk, or count why not."""
     gaps: list[Gap] = []
     try:
@@ -152,7 +158,7 @@ def _walk_one(
             elif stat.is_dead and stat.num_threads == 1:
                 readings = [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
             else:
-                readings = _read_user_process(process, stat, registry, gaps, look_further, own=pid == own_pid)
+                readings = _read_user_process(process, stat, registry, gaps, reach, own=pid == own_pid)
     except ProcessGone:
         walk.vanished += 1
         return
@@ -177,7 +183,7 @@ def _read_user_process(
     stat: PidStat,
     registry: NetnsRegistry,
     gaps: list[Gap],
-    look_further: LookFurther,
+    reach: Reach,
     *,
     own: bool,
 ) -> list[ProcessReading]:
@@ -187,19 +193,19 @@ def _read_user_process(
     """
     pid = Pid(process.number)
     if not stat.is_dead:
-        reading, links = _read_through(process, pid, stat, registry, gaps, own=own)
-        return [reading, *look_further(process, process, reading, links)]
+        reading, links = _read_through(process, pid, stat, registry, gaps, reach, own=own)
+        return [reading, *reach.further(process, process, reading, links)]
     while True:
         with process.open_live_thread() as thread:
             try:
-                reading, links = _read_through(thread, pid, stat, registry, gaps, own=own)
-                return [reading, *look_further(process, thread, reading, links)]
+                reading, links = _read_through(thread, pid, stat, registry, gaps, reach, own=own)
+                return [reading, *reach.further(process, thread, reading, links)]
             except ProcessGone:
                 process.read_stat()  # This thread ended: the next one, unless that was the last.
 
 
 def _read_through(
-    process: ProcessDir, pid: Pid, stat: PidStat, registry: NetnsRegistry, gaps: list[Gap], *, own: bool
+    process: ProcessDir, pid: Pid, stat: PidStat, registry: NetnsRegistry, gaps: list[Gap], reach: Reach, *, own: bool
 ) -> tuple[ProcessReading, FdLinks]:
     """The reading through the directory of the process or of one of its threads.
 
@@ -214,7 +220,7 @@ def _read_through(
         netns_key = registry.see_key(process, pid)
     uid, cgroup = process.read_uid(), process.read_cgroup()
     try:
-        links = process.read_fd_links()
+        links = process.read_fd_links() if reach.fds else FdLinks((), ())
     except (AccessDenied, ReadFailed) as err:
         gaps.append(Gap(Stage.FDS, f"pid {pid}", err.reason))
         links, socket_fds = FdLinks((), ()), None

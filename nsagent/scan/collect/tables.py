@@ -24,6 +24,13 @@ from nsagent.scan.collect.read_tables import TableDumper, read_files
 from nsagent.scan.plan import TablesWanted, plan_by_counters, read_counters
 
 
+class Everything:
+    """Holds whatever one asks it for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 class TableReader:
     """Reads tables with one engine; a context manager that closes every socket it made.
 
@@ -158,6 +165,16 @@ class TableReader:
         sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
         one.take(read_files(process.read_net, sockstat, self._wanted, one.met.subject))
         one.sockstat = sockstat
+
+    def skip(self, met: Iterable[MetNetns]) -> None:
+        """Note netns that are not worth reading, unless take_skipped() takes them back."""
+        self.netns += [NetnsTables(each, skipped=True) for each in met]
+
+    def take_skipped(self) -> list[MetNetns]:
+        """The netns that were skipped, which are to be read after all."""
+        skipped = [one.met for one in self.netns if one.skipped]
+        self.netns = [one for one in self.netns if not one.skipped]
+        return skipped
 
     def list_unheld(self, held: Container[int]) -> list[Unheld]:
         """Rows that an fd should hold and none in `held` does; notes what the rows name."""

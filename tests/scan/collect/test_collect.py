@@ -111,6 +111,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
             "processes": 3,
             "containers": [],
             "interfaces": None,
+            "pods": [],
             "rows": [["tcp", 3, 3], ["time_wait", 1, 1], ["udp", 1, 1]],
         },
         {
@@ -120,6 +121,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
             "processes": 2,
             "containers": [container],
             "interfaces": None,
+            "pods": [],
             "rows": [["tcp", 3, 3], ["time_wait", 0, 0], ["udp", 0, 0]],
         },
         {
@@ -129,6 +131,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
             "processes": 1,
             "containers": [],
             "interfaces": None,
+            "pods": [],
             "rows": [["tcp", 0, 0], ["time_wait", 0, 0], ["udp", 0, 0]],
         },
     ]

@@ -1,0 +1,94 @@
+"""A pass about some containers only: which they are, which netns it reads, and whether they are still the same.
+
+Only their netns are read, and all the others where a socket of theirs stands in none of these: a
+process keeps its sockets when it moves, and may be handed one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from nsagent.errors import Ambiguous, Changed, NotFound
+from nsagent.identity.claims import identify
+from nsagent.identity.join import NAMED_BY_ID, join_containers
+from nsagent.model.facts import ProcessReading
+from nsagent.model.ids import ContainerId
+from nsagent.query.containers import choose_containers
+from nsagent.query.filter import Filter
+from nsagent.runtimes.engines import Answers, Engines
+from nsagent.scan.collect.netns import MetNetns
+
+CGROUP_PATHS: Final = "cgroup paths"
+"""What is asked for names first of all, and always answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The containers that a pass is about, and their processes as the walk saw them."""
+
+    ids: frozenset[ContainerId]
+    readings: tuple[ProcessReading, ...]
+
+    def list_netns(self, met: Iterable[MetNetns]) -> list[MetNetns]:
+        """Those of `met` in which one of the processes is."""
+        inodes = {reading.netns_inode for reading in self.readings} - {None}
+        keys = {reading.netns_key for reading in self.readings} - {None}
+        return [one for one in met if one.inode in inodes or one.key in keys]
+
+
+def list_nameless(readings: Iterable[ProcessReading]) -> set[ContainerId]:
+    """The containers that processes are in and whose name their cgroup paths do not tell."""
+    identities = identify({reading.cgroup for reading in readings}).values()
+    return {one.container_id for one in identities if one.container_id is not None and one.runtime not in NAMED_BY_ID}
+
+
+def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers) -> Chosen:
+    """The containers that `wanted` means among those of these processes and of the engines.
+
+    Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
+    """
+    identities = identify({reading.cgroup for reading in readings})
+    containers = join_containers(identities.values(), answers.containers, answers.kept)
+    ids = choose_containers(wanted, containers, (CGROUP_PATHS, *answers.sources))
+    members = tuple(reading for reading in readings if identities[reading.cgroup].container_id in ids)
+    return Chosen(ids, members)
+
+
+def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, engines: Engines) -> Answers:
+    """The answers of before, once the engines were asked again whether names still mean what they meant.
+
+    Raises Changed if a name of a container or pod means nothing of it any more. An engine that does
+    not answer again makes a gap. The processes are those of the first answers: what cgroup paths
+    tell cannot change. A name that means one more container by now is still that of the first.
+    """
+    if not (wanted.containers or wanted.pods) or not before.containers:
+        return before
+    # What is listed no more must not stand for itself.
+    after = engines.ask_again()._replace(kept=())
+    if after.gaps:
+        return before._replace(gaps=(*before.gaps, *after.gaps))
+    for single in _list_single(wanted):
+        old = choose(single, readings, before).ids
+        try:
+            new = choose(single, readings, after).ids
+        except NotFound:
+            new = frozenset()
+        except Ambiguous:
+            continue
+        if old and old.isdisjoint(new):
+            name = (single.containers or single.pods)[0]
+            now = f"is {_short(new)}" if new else "is gone"
+            raise Changed(f"{name!r} was {_short(old)} when the pass began and {now} at its end: ask again")
+    return before
+
+
+def _list_single(wanted: Filter) -> list[Filter]:
+    """One filter for each name of a container, and of a pod."""
+    return [
+        *(replace(wanted, containers=(name,)) for name in wanted.containers),
+        *(replace(wanted, containers=(), pods=(name,)) for name in wanted.pods),
+    ]
+
+
+def _short(ids: Iterable[ContainerId]) -> str:
+    return ", ".join(id_[:12] for id_ in sorted(ids))

@@ -1,0 +1,106 @@
+"""What `--pod`, `-n` and `-l` mean, alone and together with `-c`."""
+
+import pytest
+
+from nsagent.errors import Ambiguous, NotFound
+from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.ids import ContainerId, PodUid
+from nsagent.query.containers import choose_containers
+from nsagent.query.filter import Filter
+from nsagent.query.labels import parse_labels
+
+SOURCES = ("cgroup paths", "cri (unix:///run/containerd/containerd.sock)")
+WEB_UID, TEST_UID, ETCD_UID = (PodUid(f"{digit * 8}-0000-4000-8000-000000000000") for digit in "123")
+HASH = PodUid("ab" * 16)
+
+WEB_POD = Pod(WEB_UID, "web-7d9c", "shop", {"app": "web", "tier": "front"})
+TEST_POD = Pod(TEST_UID, "web-7d9c", "test", {"app": "web"})
+ETCD_POD = Pod(ETCD_UID, "etcd-node-1", "kube-system", config_hash=HASH)
+
+
+def container(digits: str, name: str | None, pod: Pod | None = None, *, sandbox: bool = False) -> Container:
+    state = NameState.KNOWN if name else NameState.UNKNOWN
+    return Container(
+        ContainerId(digits.ljust(64, "0")),
+        name,
+        state,
+        None,
+        None,
+        True,
+        "cri",
+        labels={"own": "label"} if name == "app" else {},
+        pod=pod,
+        container_name=None if sandbox else name,
+        sandbox=sandbox,
+    )
+
+
+APP = container("aa1", "app", WEB_POD)
+SIDECAR = container("aa2", "sidecar", WEB_POD)
+PAUSE = container("aa3", "web-7d9c", WEB_POD, sandbox=True)
+TEST_APP = container("bb1", "app", TEST_POD)
+ETCD = container("cc1", "etcd", ETCD_POD)
+BARE = container("dd1", None, Pod(PodUid("4" * 32)))
+DOCKER = container("ee1", "registry")
+ALL = (APP, SIDECAR, PAUSE, TEST_APP, ETCD, BARE, DOCKER)
+
+
+def ids(*containers: Container) -> set[ContainerId]:
+    return {one.id for one in containers}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(pods=("shop/web-7d9c",)), ids(APP, SIDECAR, PAUSE)),
+        (Filter(pods=("test/web-7d9c",)), ids(TEST_APP)),
+        (Filter(pods=("etcd-node-1",)), ids(ETCD)),
+        (Filter(pods=(WEB_UID,)), ids(APP, SIDECAR, PAUSE)),
+        (Filter(pods=(HASH,)), ids(ETCD)),
+        (Filter(pods=("4" * 32,)), ids(BARE)),
+        (Filter(pods=("etcd-node-1", "test/web-7d9c")), ids(ETCD, TEST_APP)),
+        (Filter(kube_namespaces=("shop",)), ids(APP, SIDECAR, PAUSE)),
+        (Filter(kube_namespaces=("shop", "kube-system")), ids(APP, SIDECAR, PAUSE, ETCD)),
+        (Filter(kube_namespaces=("nobody",)), set()),
+        (Filter(labels=parse_labels(["app=web"])), ids(APP, SIDECAR, PAUSE, TEST_APP)),
+        (Filter(labels=parse_labels(["app=web,tier=front"])), ids(APP, SIDECAR, PAUSE)),
+        (Filter(labels=parse_labels(["tier=front", "own=label"])), ids(APP, SIDECAR, PAUSE, TEST_APP)),
+        (Filter(labels=parse_labels(["app=nobody"])), set()),
+        (Filter(kube_namespaces=("test",), pods=("web-7d9c",)), ids(TEST_APP)),
+        (Filter(kube_namespaces=("shop",), containers=("app",)), ids(APP)),
+        (Filter(pods=("shop/web-7d9c",), containers=("app",)), ids(APP)),
+        (Filter(labels=parse_labels(["!tier"]), containers=("app",)), ids(TEST_APP)),
+        (Filter(containers=("registry", "etcd")), ids(DOCKER, ETCD)),
+    ],
+)
+def test_each_way_of_choosing(wanted: Filter, expected: set[ContainerId]) -> None:
+    assert wanted.chooses_containers
+    assert choose_containers(wanted, ALL, SOURCES) == expected
+
+
+def test_a_filter_without_containers_chooses_none_in_particular() -> None:
+    assert not Filter(ports=frozenset((80,))).chooses_containers
+
+
+def test_a_pod_of_two_namespaces_is_ambiguous() -> None:
+    with pytest.raises(Ambiguous) as raised:
+        choose_containers(Filter(pods=("web-7d9c",)), ALL, SOURCES)
+    assert str(raised.value) == (f"pod 'web-7d9c' is ambiguous: shop/web-7d9c ({WEB_UID}), test/web-7d9c ({TEST_UID})")
+
+
+def test_an_unknown_pod_is_told_with_near_names_and_what_was_asked() -> None:
+    with pytest.raises(NotFound) as raised:
+        choose_containers(Filter(pods=("shop/web-7d9",)), ALL, SOURCES)
+    assert str(raised.value).startswith("no pod 'shop/web-7d9'; near names: shop/web-7d9c")
+    assert "cri (unix:///run/containerd/containerd.sock)" in str(raised.value)
+
+
+def test_a_container_that_only_another_namespace_has_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        choose_containers(Filter(kube_namespaces=("shop",), containers=("etcd",)), ALL, SOURCES)
+
+
+def test_the_pause_container_is_found_by_its_id_and_not_by_the_name_of_its_pod() -> None:
+    assert choose_containers(Filter(containers=("aa3000",)), ALL, SOURCES) == ids(PAUSE)
+    with pytest.raises(NotFound):
+        choose_containers(Filter(containers=("web-7d9c",)), ALL, SOURCES)

@@ -1,0 +1,318 @@
+"""Engines that speak CRI wrongly, slowly, without end, or of very much: a name may be missing, nobody waits."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nsagent.errors import RuntimeUnavailable
+from nsagent.model.container import Container
+from nsagent.runtimes.cri import CriSource
+from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.protobuf import encode_message
+from tests.runtimes.cri_server import (
+    DATA,
+    GOAWAY,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    UNKNOWN_FRAME,
+    Call,
+    Connection,
+    answer_http,
+    answering,
+    container,
+    frame,
+    lists,
+    pod_labels,
+    prefixed,
+    sandbox,
+    speaking,
+    version,
+    writing,
+)
+from tests.runtimes.engine_server import Behaviour, serve
+
+ID, SANDBOX_ID = "a" * 64, "c" * 64
+LABELS = pod_labels("shop-0", "6a52412a-0a32-425f-830f-87a95abb57d4", "shop")
+TIMEOUT_SECONDS = 0.5
+DEADLINE_SECONDS = 0.6
+SLACK_SECONDS = 0.4
+CPU_SECONDS = 0.02
+
+
+def ask(url: str) -> tuple[Container, ...]:
+    return CriSource(url, TIMEOUT_SECONDS).list_containers()
+
+
+def flood(*parts: bytes) -> Behaviour:
+    """An engine that begins to answer a call, then says `parts` for ever."""
+    block = b"".join(parts) * (65536 // sum(map(len, parts)) + 1)
+
+    def say(connection: Connection, calls: list[Call]) -> None:
+        connection.begin(calls[1].stream_id)
+        while True:
+            connection.socket.sendall(block)
+
+    return speaking(say)
+
+
+def dripping(answers: dict[str, bytes], seconds: float = 0.05) -> Behaviour:
+    """A byte every 50 ms: no wait is long, all together are."""
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        for call in connection.read_calls():
+            connection.begin(call.stream_id)
+            connection.http2.send_data(call.stream_id, prefixed(answers[call.path.rpartition("/")[2]]))
+        for byte in connection.http2.data_to_send():
+            connected.sendall(bytes([byte]))
+            time.sleep(seconds)
+
+    return behave
+
+
+def silence(connected: socket.socket) -> None:
+    """Take what comes and say nothing."""
+    while connected.recv(65536):
+        continue
+
+
+def begin_and_fall_silent(connection: Connection, calls: list[Call]) -> None:
+    connection.begin(calls[0].stream_id)
+    connection.send(calls[0].stream_id, prefixed(b"", length=1000))
+    silence(connection.socket)
+
+
+def reset(connected: socket.socket) -> None:
+    """Hang up with the calls unread, which a unix socket reports as ECONNRESET."""
+    time.sleep(0.05)
+
+
+def refuse(code: object, reason: str) -> Behaviour:
+    """Fail every call."""
+
+    def say(connection: Connection, calls: list[Call]) -> None:
+        for call in calls:
+            connection.fail(call.stream_id, code, reason)
+
+    return speaking(say)
+
+
+def with_status(status: str) -> Behaviour:
+    """Answer by a status of HTTP."""
+    return speaking(lambda connection, calls: connection.begin(calls[0].stream_id, status=status))
+
+
+def damaged(method: str, answer: bytes) -> Behaviour:
+    """Well-formed gRPC with an answer that is not."""
+    return answering({**lists([container(ID)], [sandbox(SANDBOX_ID)]), method: answer})
+
+
+LIST = lists([container(ID)])["ListContainers"]
+RECORDS = encode_message({1: [b""] * 4000})
+
+MISBEHAVIOURS: dict[str, Behaviour] = {
+    "silence": silence,
+    "silence after the head": speaking(begin_and_fall_silent),
+    "hangs up at once": lambda connected: None,
+    "hangs up after the calls": writing(),
+    "reset": reset,
+    "a byte at a time": dripping(lists([container(ID)] * 100)),
+    "an answer to one call of three": speaking(lambda connection, calls: connection.answer(1, version())),
+    "HTTP/1.1": answer_http,
+    "no HTTP": lambda connected: connected.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "NULs": lambda connected: connected.sendall(bytes(100_000)),
+    "HTTP 500": with_status("500"),
+    "HTTP 403 of a proxy": with_status("403"),
+    "a redirect": with_status("301"),
+    "UNAVAILABLE": refuse(14, "the engine is%0Anot ready " + "x" * 1000),
+    "UNIMPLEMENTED": refuse(12, "unknown method"),
+    "a status that is none": refuse("?", ""),
+    "success without an answer": refuse(0, ""),
+    "a call that is refused": writing(frame(RST_STREAM, 0, 1, b"\0\0\0\7")),
+    "GOAWAY": writing(frame(GOAWAY, 0, 0, b"\0\0\0\0\0\0\0\2")),
+    "GOAWAY in order": writing(frame(GOAWAY, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0")),
+    "a truncated frame": writing(frame(DATA, 0, 1, LIST)[:-5]),
+    "a huge frame": writing(frame(DATA, 0, 1, length=2**24 - 1)),
+    "a huge frame without end": writing(frame(DATA, 0, 1, length=2**24 - 1), bytes(17_000_000)),
+    "headers without end": writing(frame(HEADERS, 0, 1, b"x" * 16384) * 100),
+    "a truncated message": damaged("ListContainers", LIST[:-5]),
+    "a message of another kind": damaged("ListPodSandbox", b'{"items": []}'),
+    "a truncated record": damaged("ListContainers", encode_message({1: container(ID)[:-1]})),
+    "a damaged entry of a map": damaged("ListContainers", encode_message({1: container(ID, _8=b"\x0a\x09")})),
+    "a damaged version": damaged("Version", b"\x0a\x80"),
+    "containers without ids": damaged("ListContainers", encode_message({1: [container(""), container("x")]})),
+    "sandboxes without ids": damaged("ListPodSandbox", encode_message({1: sandbox("A" * 64)})),
+    "a record that is too long": damaged("ListContainers", encode_message({1: container(ID, _9={"x": "y" * 2**20})})),
+    "records without end": damaged("ListContainers", RECORDS * 51),
+    "fields without end": damaged("ListContainers", b"\x10\0" * 200_001),
+    "2 GB of records": flood(frame(DATA, 0, 3, RECORDS[:16384])),
+    "2 GB of empty frames": flood(frame(DATA, 0, 3)),
+    "2 GB of pings": flood(frame(PING, 0, 0, bytes(8))),
+    "2 GB of frames of no kind": flood(frame(UNKNOWN_FRAME, 0, 0, bytes(100))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("behave", MISBEHAVIOURS.values(), ids=MISBEHAVIOURS.keys())
+def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Behaviour) -> None:
+    """A gap in one line, within the deadline, and neither the thread nor its socket stays behind."""
+    with serve(tmp_path, behave) as url:
+        source = CriSource(url, TIMEOUT_SECONDS)
+        engines = Engines([source], DEADLINE_SECONDS, clock=time.monotonic)
+        began = time.monotonic()
+        engines.start()
+        containers, gaps, asked, _ = engines.collect()
+        assert time.monotonic() - began < DEADLINE_SECONDS + SLACK_SECONDS
+        engines.close()
+        (gap,) = gaps
+        assert (containers, gap.subject, asked) == ((), source.subject, (source.subject,))
+        assert gap.reason
+        assert "\n" not in gap.reason
+        assert len(gap.reason) < 300
+        wait_until(lambda: not any(thread.name.startswith("ask ") for thread in threading.enumerate()))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Fail unless it holds within two seconds."""
+    until = time.monotonic() + 2
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("behave", "reason"),
+    [
+        ("silence", "no answer within 0.5 s"),
+        ("reset", "Connection reset by peer (ECONNRESET)"),
+        ("hangs up after the calls", "it hung up before its answer was complete"),
+        ("HTTP 403 of a proxy", "HTTP 403"),
+        ("GOAWAY in order", "it ended the connection with HTTP/2 error NO_ERROR"),
+        ("containers without ids", "no valid answer: expected a list of containers, got 'records without an id of"),
+        ("records without end", "no valid answer: expected at most 200000 containers, got 'more'"),
+        ("a record that is too long", "no valid answer: expected a container in at most 1048576 bytes, got"),
+        ("a truncated record", "no valid answer: expected a complete message, got"),
+    ],
+)  # fmt: skip
+def test_the_reason_says_what_is_wrong(tmp_path: Path, behave: str, reason: str) -> None:
+    with serve(tmp_path, MISBEHAVIOURS[behave]) as url, pytest.raises(RuntimeUnavailable) as raised:
+        ask(url)
+    assert str(raised.value).startswith(reason)
+
+
+def test_a_slow_engine_is_heard_out_if_nobody_gives_up(tmp_path: Path) -> None:
+    """What bounds the sum of its waits is abandon alone."""
+    answers = lists([container(ID)])
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        for call in connection.read_calls():
+            time.sleep(0.3)
+            connection.answer(call.stream_id, answers[call.path.rpartition("/")[2]])
+
+    with serve(tmp_path, behave) as url:
+        assert [one.name for one in ask(url)] == ["web"]
+
+
+def test_abandon_ends_a_call_at_once(tmp_path: Path) -> None:
+    with serve(tmp_path, silence) as url:
+        source = CriSource(url, 60.0)
+        timer = threading.Timer(0.2, source.abandon)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(RuntimeUnavailable):
+            source.list_containers()
+        timer.join()
+        assert time.monotonic() - began < 2
+        source.abandon()
+
+
+def test_abandon_ends_the_reading_of_a_long_answer(tmp_path: Path) -> None:
+    """It takes seconds, in which the socket is closed already."""
+    answers = lists([container(f"{number:064x}", _8=LABELS) for number in range(20_000)] * 5)
+    with serve(tmp_path, answering(answers)) as url:
+        source = CriSource(url, 60.0)
+        ended: list[float] = []
+
+        def ask_until_abandoned() -> None:
+            with pytest.raises(RuntimeUnavailable):
+                source.list_containers()
+            ended.append(time.monotonic())
+
+        thread = threading.Thread(target=ask_until_abandoned)
+        thread.start()
+        wait_for_version(source)
+        abandoned = time.monotonic()
+        source.abandon()
+        thread.join()
+        assert ended[0] - abandoned < 1
+
+
+def wait_for_version(source: CriSource) -> None:
+    """Until the answer has arrived and is being read."""
+    until = time.monotonic() + 60
+    while source.version is None:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_a_hundred_thousand_containers(tmp_path: Path) -> None:
+    many = [container(f"{number:064x}", name=f"c{number}") for number in range(100_000)]
+    with serve(tmp_path, answering(lists(many))) as url:
+        containers = CriSource(url, 60.0).list_containers()
+    assert len(containers) == 100_000
+    assert containers[-1].name == "c99999"
+
+
+def test_a_node_full_of_pods_takes_little_time(tmp_path: Path) -> None:
+    """120 containers in 60 pods, in CPU time of the thread, measured up to five times."""
+    annotations = {f"io.kubernetes.container.note{number}": "x" * 40 for number in range(5)}
+    ids = [f"{number:064x}" for number in range(180)]
+    containers = [container(ids[n], ids[120 + n // 2], _8=LABELS, _9=annotations) for n in range(120)]
+    sandboxes = [sandbox(id_, _5={"app": "shop", **LABELS}, _6=annotations) for id_ in ids[120:]]
+    with serve(tmp_path, answering(lists(containers, sandboxes))) as url:
+        source = CriSource(url, TIMEOUT_SECONDS)
+        taken = []
+        for _ in range(5):
+            began = time.thread_time()
+            assert len(source.list_containers()) == 180
+            taken.append(time.thread_time() - began)
+            if taken[-1] <= CPU_SECONDS:
+                return
+    raise AssertionError(f"{min(taken):.3f} s of CPU")
+
+
+class TestNoEngine:
+    """Nobody answers at all."""
+
+    def test_no_socket(self, tmp_path: Path) -> None:
+        assert self.why(f"unix://{tmp_path}/none.sock") == "No such file or directory (ENOENT)"
+
+    def test_nobody_listens(self, tmp_path: Path) -> None:
+        path = tmp_path / "stale.sock"
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        assert self.why(f"unix://{path}") == "Connection refused (ECONNREFUSED)"
+
+    def test_a_queue_that_is_full(self, tmp_path: Path) -> None:
+        path = tmp_path / "full.sock"
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+            listener.bind(str(path))
+            listener.listen(0)
+            first.connect(str(path))
+            assert self.why(f"unix://{path}") == "Resource temporarily unavailable (EAGAIN)"
+
+    @pytest.mark.parametrize("url", ["nonsense", "ssh://host", "unix:///a\0b", "unix:///" + "x" * 200])
+    def test_an_address_that_is_none(self, url: str) -> None:
+        assert self.why(url)
+
+    @staticmethod
+    def why(url: str) -> str:
+        """The reason."""
+        with pytest.raises(RuntimeUnavailable) as raised:
+            ask(url)
+        return str(raised.value)

@@ -1,0 +1,105 @@
+"""Sources that are asked only for what those before them leave without a name."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from nsagent.model.container import Container, NameState
+from nsagent.model.ids import ContainerId
+from nsagent.runtimes.engines import Engines, MakeSources
+from tests.runtimes.stand_in import StandIn, fails, hangs, knows, names
+
+A, B, C = map(ContainerId, "abc")
+
+
+class Group:
+    """Makes the same stand-ins each time, and counts how often."""
+
+    def __init__(self, *sources: StandIn) -> None:
+        self.sources = sources
+        self.made = 0
+
+    def __call__(self) -> Sequence[StandIn]:
+        self.made += 1
+        return self.sources
+
+
+def collect(engines: Engines, *wanted: ContainerId) -> tuple[list[str | None], tuple[str, ...]]:
+    """The names and the sources that were asked."""
+    engines.start()
+    answers = engines.collect(lambda: wanted)
+    return names(answers.containers), answers.sources
+
+
+def engines_of(first: Sequence[StandIn], *fallbacks: MakeSources, deadline_seconds: float = 2.0) -> Engines:
+    return Engines(first, deadline_seconds, clock=time.monotonic, fallbacks=fallbacks)
+
+
+def test_none_is_asked_nor_made_where_all_have_a_name() -> None:
+    fallback = Group(StandIn("two", knows("b")))
+    assert collect(engines_of([StandIn("one", knows("a"))], fallback), A) == (["a"], ("one",))
+    assert fallback.made == 0
+
+
+def test_none_is_asked_where_no_name_is_wanted() -> None:
+    fallback = Group(StandIn("two", knows("b")))
+    assert collect(engines_of([StandIn("one", fails)], fallback)) == ([], ("one",))
+    assert fallback.made == 0
+
+
+@pytest.mark.parametrize("first", [knows(), fails], ids=["knows too little", "fails"])
+def test_one_group_after_the_other_is_asked_for_what_has_no_name(first: object) -> None:
+    second, third = Group(StandIn("two", knows("a"))), Group(StandIn("three", knows("c")))
+    engines = engines_of([StandIn("one", first)], second, third)  # type: ignore[arg-type]
+    assert collect(engines, A) == (["a"], ("one", "two"))
+    assert third.made == 0
+
+
+def test_a_container_without_a_name_yet_is_asked_for_elsewhere() -> None:
+    def knows_no_name(source: StandIn) -> tuple[Container, ...]:
+        return (Container(A, None, NameState.PENDING, None, None, True, source.subject),)
+
+    engines = engines_of([StandIn("one", knows_no_name)], Group(StandIn("two", knows("a"))))
+    assert collect(engines, A) == ([None, "a"], ("one", "two"))
+
+
+def test_all_groups_are_asked_at_half_of_the_deadline_once_one_is_slow() -> None:
+    engines = engines_of(
+        [StandIn("one", hangs)],
+        Group(StandIn("two", knows("b"))),
+        Group(StandIn("three", knows("a"))),
+        deadline_seconds=0.4,
+    )
+    began = time.monotonic()
+    engines.start()
+    answers = engines.collect(lambda: {A})
+    assert 0.35 < time.monotonic() - began < 1.0
+    assert names(answers.containers) == ["b", "a"]
+    assert [(gap.subject, gap.reason) for gap in answers.gaps] == [("one", "no answer within 0.4 s")]
+    engines.close()
+
+
+def test_without_a_source_the_first_group_is_asked_at_once() -> None:
+    assert collect(engines_of([], Group(StandIn("two", knows("b"))))) == (["b"], ("two",))
+
+
+def test_the_sources_of_a_group_are_made_once() -> None:
+    fallback = Group(StandIn("two", knows("a"), knows("b")))
+    engines = engines_of([StandIn("one", knows(), knows())], fallback)
+    assert [collect(engines, C)[0], collect(engines, C)[0]] == [["a"], ["b"]]
+    assert fallback.made == 1
+
+
+def test_who_has_answered_is_asked_again_and_nobody_else() -> None:
+    engines = engines_of([StandIn("one", fails)], Group(StandIn("two", knows("a"), knows("b"))))
+    collect(engines, A)
+    assert engines.ask_again().sources == ("two",)
+
+
+def test_a_fallback_that_hangs_is_ended_with_the_rest() -> None:
+    hung = StandIn("two", hangs)
+    engines = engines_of([StandIn("one", knows())], Group(hung), deadline_seconds=0.2)
+    collect(engines, A)
+    engines.close()
+    assert hung.abandoned.wait(5)

@@ -1,0 +1,123 @@
+"""Which containers a pass is about, and whether they still are what was meant."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, RuntimeUnavailable
+from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.facts import Gap, Stage
+from nsagent.model.ids import ContainerId, NetnsId, PodUid
+from nsagent.query.filter import Filter
+from nsagent.runtimes.engines import Answers, Engines
+from nsagent.scan.collect.chosen import check_names, choose, list_nameless
+from nsagent.scan.collect.netns import MetNetns
+from tests.runtimes.stand_in import Clock, StandIn
+from tests.scan.facts import reading
+
+A, B, C = (ContainerId(digit * 64) for digit in "abc")
+READINGS = [
+    reading(10, {3: 7}, netns=100, cgroup=f"0::/docker/{A}\n"),
+    reading(11, {3: 8}, netns=None, key=200, cgroup=f"0::/docker/{A}/init.scope\n"),
+    reading(12, {3: 9}, netns=300, cgroup=f"0::/docker/{B}\n"),
+    reading(13, cgroup="0::/system.slice/sshd.service\n", netns=400),
+    reading(14, cgroup="0::/lxc/101\n", netns=500),
+]
+WEB = Filter(containers=("web",))
+
+
+def record(id_: ContainerId, name: str, pod: Pod | None = None) -> Container:
+    return Container(id_, name, NameState.KNOWN, None, None, True, "docker", pod=pod)
+
+
+def answers(*containers: Container) -> Answers:
+    return Answers(containers, (), ("docker",), ())
+
+
+def engines_that_said(first: Sequence[Container], then: Sequence[Container] | None) -> tuple[Engines, Answers]:
+    """Engines that were asked once, and what they answered; None is a failure at the second question."""
+
+    def again(_: StandIn) -> tuple[Container, ...]:
+        if then is None:
+            raise RuntimeUnavailable("broken")
+        return tuple(then)
+
+    engines = Engines([StandIn("docker", lambda _: tuple(first), again)], clock=Clock())
+    engines.start()
+    return engines, engines.collect()
+
+
+def test_the_processes_and_netns_of_a_container_are_all_that_its_cgroups_tell() -> None:
+    chosen = choose(WEB, READINGS, answers(record(A, "web"), record(B, "db")))
+    assert chosen.ids == {A}
+    assert [one.pid for one in chosen.readings] == [10, 11]
+    met = [MetNetns(NetnsId(4, inode), None, None) for inode in (100, 300, 400)] + [MetNetns(None, 200, None)]
+    assert [one.inode or one.key for one in chosen.list_netns(met)] == [100, 200]
+
+
+def test_a_container_without_processes_is_chosen_and_is_nowhere() -> None:
+    chosen = choose(WEB, READINGS, answers(record(C, "web")))
+    assert (chosen.ids, chosen.readings) == (frozenset({C}), ())
+
+
+def test_an_unknown_name_is_told_with_what_was_asked() -> None:
+    with pytest.raises(NotFound, match=r"no container 'web' \(looked in: cgroup paths, docker\)"):
+        choose(WEB, READINGS, answers())
+
+
+def test_two_of_one_name_are_ambiguous() -> None:
+    with pytest.raises(Ambiguous):
+        choose(WEB, READINGS, answers(record(A, "web"), record(B, "web")))
+
+
+def test_names_are_wanted_of_containers_that_are_not_called_by_their_id() -> None:
+    assert list_nameless(READINGS) == {A, B}
+
+
+def test_a_name_that_stays_is_no_news() -> None:
+    engines, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "new")])
+    assert check_names(WEB, READINGS, before, engines) == before
+
+
+def test_a_name_that_is_given_to_another_container_is_told() -> None:
+    engines, before = engines_that_said([record(A, "web")], [record(A, "old"), record(B, "web")])
+    with pytest.raises(Changed) as raised:
+        check_names(WEB, READINGS, before, engines)
+    assert str(raised.value) == ("'web' was aaaaaaaaaaaa when the pass began and is bbbbbbbbbbbb at its end: ask again")
+    assert raised.value.exit_status == EXIT_NOT_FOUND
+
+
+def test_a_container_that_was_made_anew_under_its_name_is_told() -> None:
+    engines, before = engines_that_said([record(A, "web")], [record(C, "web")])
+    with pytest.raises(Changed, match="is cccccccccccc at its end"):
+        check_names(WEB, READINGS, before, engines)
+
+
+def test_a_container_that_is_gone_is_told() -> None:
+    engines, before = engines_that_said([record(A, "web")], [])
+    with pytest.raises(Changed, match="'web' was aaaaaaaaaaaa when the pass began and is gone at its end"):
+        check_names(WEB, READINGS, before, engines)
+
+
+def test_a_name_that_means_one_more_by_now_is_still_that_of_the_first() -> None:
+    engines, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "web")])
+    assert check_names(WEB, READINGS, before, engines) == before
+
+
+def test_an_engine_that_does_not_answer_again_is_a_gap() -> None:
+    engines, before = engines_that_said([record(A, "web")], None)
+    assert check_names(WEB, READINGS, before, engines).gaps == (Gap(Stage.NAMES, "docker", "broken"),)
+
+
+def test_a_pod_that_was_made_anew_is_told() -> None:
+    old, new = (Pod(PodUid(uid), "db-0", "shop") for uid in ("1" * 32, "2" * 32))
+    engines, before = engines_that_said([record(A, "app", old)], [record(B, "app", new)])
+    with pytest.raises(Changed):
+        check_names(Filter(pods=("shop/db-0",)), READINGS, before, engines)
+
+
+@pytest.mark.parametrize("wanted", [Filter(kube_namespaces=("shop",)), Filter(containers=(A,))], ids=["-n", "id"])
+def test_what_no_engine_needs_to_tell_is_not_lost_when_it_goes(wanted: Filter) -> None:
+    """Of a Kubernetes namespace pods come and go; an id is in the cgroup paths."""
+    engines, before = engines_that_said([record(A, "web", Pod(None, "web", "shop"))], [])
+    assert check_names(wanted, READINGS, before, engines) == before

@@ -1,0 +1,177 @@
+"""The containers and pods of a snapshot, and rows that are attributed to containers alone."""
+
+import struct
+from dataclasses import replace
+from socket import inet_aton
+
+import pytest
+
+from nsagent.model.choices import OwnersWanted
+from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.facts import Facts, Gap, Stage
+from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
+from nsagent.scan.attribute import attribute
+from tests.kernel.diag_message import make_message
+from tests.scan.facts import WEB_NETNS, diag_table, facts, listen_row, netns, reading, tcp_text
+
+UID = PodUid("3d6beaa3-0049-13ef-b68c-e073d73494b0")
+APP, PAUSE, OTHER = (ContainerId(digit * 64) for digit in "abc")
+POD = Pod(UID, "web-7d9c", "shop", {"app": "web"})
+POD_PATH = f"/kubepods/burstable/pod{UID}"
+LISTEN, ESTABLISHED = 10, 1
+CGROUP_ID = 21
+
+
+def record(id_: ContainerId, name: str, **changes: object) -> Container:
+    container = Container(id_, name, NameState.KNOWN, Runtime.CONTAINERD, "shop/web:1", True, "cri", pod=POD)
+    return replace(container, **changes)  # type: ignore[arg-type]
+
+
+def pod_facts(pause_fds: dict[int, int] | None = None) -> Facts:
+    """A pod with an app that listens at port 80, and its pause container, which may hold a socket at port 81."""
+    readings = [
+        reading(10, pause_fds, comm="pause", netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{PAUSE}\n"),
+        reading(11, {3: 7}, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{APP}\n"),
+    ]
+    given = facts(readings, [netns(tcp_text(listen_row(80, 7), listen_row(81, 8)), inode=WEB_NETNS)])
+    return replace(given, containers=(record(APP, "app"), record(PAUSE, "web-7d9c", sandbox=True)))
+
+
+def test_the_pause_container_is_folded_into_its_pod() -> None:
+    snapshot = attribute(pod_facts())
+    assert [one.id for one in snapshot.containers] == [APP]
+    assert [(one.containers, one.pods) for one in snapshot.netns] == [((APP,), (POD,))]
+
+
+def test_a_pause_container_that_holds_a_socket_is_there() -> None:
+    snapshot = attribute(pod_facts({3: 8}))
+    assert [(one.id, one.sandbox, one.pod) for one in snapshot.containers] == [(APP, False, POD), (PAUSE, True, POD)]
+    assert [one.containers for one in snapshot.netns] == [(APP,)]
+    assert snapshot.sockets[1].container_id == PAUSE
+
+
+def test_a_pod_whose_pause_container_alone_lives_is_that_of_its_netns() -> None:
+    given = pod_facts()
+    snapshot = attribute(replace(given, processes=given.processes[:1]))
+    assert [(one.containers, one.pods) for one in snapshot.netns] == [((), (POD,))]
+
+
+def test_sockets_of_a_sandboxed_container_are_told_as_not_observable() -> None:
+    given = replace(pod_facts(), containers=(record(APP, "app", sandboxed="gvisor"),))
+    snapshot = attribute(given)
+    gap = Gap(
+        Stage.TABLES,
+        "container app",
+        "sandboxed (gvisor), the sockets of its own network stack are not observable",
+    )
+    assert snapshot.coverage.gaps == (gap,)
+    assert not snapshot.coverage.complete
+
+
+def test_a_forger_has_neither_the_container_nor_the_pod_whose_names_it_took() -> None:
+    given = pod_facts()
+    forged = f"0::/user.slice/user@1000.service/pod{UID}/{APP}\n"
+    forger = reading(12, {3: 8}, comm="forger", netns=WEB_NETNS, cgroup=forged, uid=1000)
+    snapshot = attribute(replace(given, processes=(*given.processes, forger)))
+    assert [socket.container_id for socket in snapshot.sockets] == [APP, None]
+    assert snapshot.sockets[1].owners[0].process.unit == "user@1000.service"
+
+
+def test_names_of_an_earlier_pass_stay_while_the_engine_is_dead() -> None:
+    given = replace(pod_facts(), containers=(), kept=(record(APP, "app"), record(OTHER, "gone")))
+    assert [(one.id, one.name, one.name_state) for one in attribute(given).containers] == [
+        (APP, "app", NameState.KNOWN),
+        (PAUSE, None, NameState.UNKNOWN),
+    ]
+
+
+def test_a_skipped_netns_is_counted_as_such_and_harms_nothing() -> None:
+    given = facts([reading(10)], [replace(netns(engine=None), skipped=True)])
+    coverage = attribute(given).coverage
+    assert (coverage.netns.skipped, coverage.netns.failed, coverage.complete) == (1, 0, True)
+
+
+def row(state: int, port: int, inode: int, cgroup_id: int | None) -> bytes:
+    attributes = [] if cgroup_id is None else [(CGROUP_ID, struct.pack("<Q", cgroup_id))]
+    return make_message(
+        state=state,
+        local=inet_aton("10.0.0.1"),
+        local_port=port,
+        remote=inet_aton("0.0.0.0"),
+        remote_port=0,
+        inode=inode,
+        cookie=900 + port,
+        attributes=attributes,
+    )
+
+
+def creator_facts(*rows: bytes) -> Facts:
+    """A pass that looked for no holders: cgroup 5 is the app's, 6 the host's, 7 is gone."""
+    given = facts(
+        [reading(11, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{APP}\n")],
+        [netns(diag_table(b"".join(rows)), inode=WEB_NETNS)],
+    )
+    return replace(
+        given, owners=OwnersWanted.CONTAINER, cgroup_paths=((5, f"{POD_PATH}/{APP}"), (6, "/system.slice/x.service"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("cgroup_id", "told"),
+    [
+        (5, (APP, Attribution.CGROUP, Confidence.HIGH)),
+        (6, (None, Attribution.NONE, Confidence.NONE)),
+        (7, (None, Attribution.NONE, Confidence.NONE)),
+        (None, (None, Attribution.NONE, Confidence.NONE)),
+    ],
+)
+def test_a_row_has_the_container_that_made_its_socket(
+    cgroup_id: int | None, told: tuple[ContainerId | None, Attribution, Confidence]
+) -> None:
+    snapshot = attribute(creator_facts(row(LISTEN, 80, 7, cgroup_id)))
+    (socket,) = snapshot.sockets
+    assert (socket.container_id, socket.attribution, socket.confidence) == told
+    assert (socket.owners, socket.verdict, socket.flags) == ((), None, ())
+    assert (snapshot.coverage.owners, snapshot.coverage.complete) == (OwnersWanted.CONTAINER, True)
+
+
+def test_a_row_that_nobody_can_hold_has_its_verdict_also_where_no_holder_is_looked_for() -> None:
+    snapshot = attribute(creator_facts(row(LISTEN, 80, 7, 5), row(ESTABLISHED, 80, 0, 5)))
+    waiting = snapshot.sockets[1]
+    assert waiting.verdict is not None
+    assert waiting.verdict.kind is VerdictKind.ACCEPT_QUEUE
+    assert (waiting.container_id, waiting.attribution) == (APP, Attribution.LISTENER)
+
+
+def test_a_host_whose_containers_have_no_cgroups_of_version_2_cannot_tell_creators() -> None:
+    given = creator_facts(row(LISTEN, 80, 7, 5))
+    first = reading(11, netns=WEB_NETNS, cgroup=f"4:memory:{POD_PATH}/{APP}\n0::/\n")
+    snapshot = attribute(replace(given, processes=(first,)))
+    assert [socket.container_id for socket in snapshot.sockets] == [None]
+    assert [gap.stage for gap in snapshot.coverage.gaps] == [Stage.CGROUPS]
+    assert not snapshot.coverage.complete
+
+
+def test_a_process_whose_v2_cgroup_is_another_container_s_spoils_that_one_alone() -> None:
+    """Docker in Docker on a hybrid host: what the inner container makes bears the outer one's id."""
+    given = creator_facts(row(LISTEN, 80, 7, 5), row(LISTEN, 81, 8, 9))
+    outer = f"/docker/{OTHER}"
+    inner = reading(12, netns=WEB_NETNS, cgroup=f"4:memory:{outer}/docker/{PAUSE}\n0::{outer}\n")
+    given = replace(given, processes=(*given.processes, inner), cgroup_paths=(*given.cgroup_paths, (9, outer)))
+    assert [socket.container_id for socket in attribute(given).sockets] == [APP, None]
+
+
+def test_a_forged_cgroup_makes_no_creator() -> None:
+    given = creator_facts(row(LISTEN, 80, 7, 8))
+    forged = f"/user.slice/user@1000.service/docker-{APP}.scope"
+    snapshot = attribute(replace(given, cgroup_paths=(*given.cgroup_paths, (8, forged))))
+    assert [socket.container_id for socket in snapshot.sockets] == [None]
+
+
+def test_who_holds_what_another_container_made_is_flagged() -> None:
+    given = creator_facts(row(LISTEN, 80, 7, 5))
+    holder = reading(12, {3: 7}, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{OTHER}\n")
+    snapshot = attribute(replace(given, owners=OwnersWanted.PID, processes=(*given.processes, holder)))
+    (socket,) = snapshot.sockets
+    assert (socket.container_id, socket.flags) == (OTHER, (Flag.CREATOR_DIFFERS,))
