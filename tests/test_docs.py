@@ -24,7 +24,7 @@ from nsagent.report.netns_table import NETNS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("scan", "netns", "containers", "capture")
+COMMANDS = ("scan", "netns", "containers", "capture", "doctor")
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import typer
 import nsagent
 from nsagent.cli.capture import capture
 from nsagent.cli.containers import containers
+from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
 from nsagent.cli.scan import scan
 from nsagent.errors import EXIT_USAGE, NsagentError
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (scan, netns, containers, capture):
+for command in (scan, netns, containers, capture, doctor):
     app.command()(command)
 
 

@@ -1,0 +1,107 @@
+"""`nsagent doctor`, over a real host root with real sockets."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nsagent.errors import EXIT_INTERRUPTED, EXIT_USAGE
+from tests.cli.conftest import NODE, Run
+from tests.cli.test_app import environment
+
+
+@pytest.fixture
+def host_root(tmp_path: Path) -> Path:
+    """A host with a directory of log links and the socket of an engine that was killed."""
+    links = tmp_path / "var/log/containers"
+    links.mkdir(parents=True)
+    (links / f"web-1_shop_app-{'a' * 64}.log").symlink_to(f"/var/log/pods/shop_web-1_{'b' * 32}/app/0.log")
+    (tmp_path / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run/docker.sock"))
+    return tmp_path
+
+
+def check_host(run_cli: Run, *arguments: str | Path) -> list[dict[str, object]]:
+    """The checks of the document."""
+    ran = run_cli("doctor", "-o", "json", "--proc-root", NODE, *arguments)
+    assert (ran.status, ran.err) == (0, "")
+    document = json.loads(ran.out)
+    assert (document["schema"], document["host"]) == ("nsagent/doctor/v1", os.uname().nodename)
+    checks: list[dict[str, object]] = document["checks"]
+    return checks
+
+
+def test_every_source_has_a_line_and_what_fails_is_no_failure(run_cli: Run, host_root: Path) -> None:
+    checks = check_host(run_cli, "--host-root", host_root)
+    told = {(check["kind"], check["state"]): check for check in checks}
+    assert set(told) == {
+        ("cgroup", "used"),
+        ("cri", "absent"),
+        ("docker", "failed"),
+        ("podman", "absent"),
+        ("bundles", "absent"),
+        ("logs", "used"),
+    }
+    assert told["docker", "failed"]["fix"] == "start the engine: nobody listens at its socket"
+    assert told["cgroup", "used"]["containers"] == told["logs", "used"]["containers"] == 1
+
+
+def test_the_table_has_a_line_for_each_check(run_cli: Run, host_root: Path) -> None:
+    arguments = ("doctor", "--proc-root", NODE, "--host-root", host_root)
+    checks = check_host(run_cli, "--host-root", host_root)
+    lines = run_cli(*arguments).out.splitlines()
+    assert lines[0].split() == ["KIND", "SUBJECT", "STATE", "MS", "CONTAINERS", "DETAIL", "FIX"]
+    assert [line.split()[0] for line in lines[1:]] == [check["kind"] for check in checks]
+    assert len(run_cli(*arguments, "--no-headers").out.splitlines()) == len(checks)
+    assert "\x1b[31mfailed" in run_cli(*arguments, "--color", "always").out
+
+
+def test_with_the_option_only_that_is_looked_at(run_cli: Run, host_root: Path) -> None:
+    (only,) = check_host(run_cli, "--runtime", "none")
+    assert only["kind"] == "cgroup"
+    _, logs = check_host(run_cli, "--runtime", "logs", "--host-root", host_root)
+    assert (logs["subject"], logs["state"]) == (f"{host_root}/var/log/containers", "used")
+
+
+def test_a_capture_is_not_looked_at(run_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells of another host, or of another time."""
+    monkeypatch.setenv("NSAGENT_FROM", "/nowhere")
+    assert check_host(run_cli, "--runtime", "none")[0]["subject"] == str(NODE)
+
+
+def test_an_option_that_is_none_is_a_usage_error(run_cli: Run) -> None:
+    ran = run_cli("doctor", "--runtime", "rkt")
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err.startswith("nsagent: --runtime 'rkt': unknown kind 'rkt'")
+
+
+def test_an_engine_that_hangs_does_not_hang_doctor(run_cli: Run, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "engine.sock"))
+        listener.listen()
+        began = time.monotonic()
+        _, hung, logs = check_host(run_cli, "--runtime", f"docker={tmp_path}/engine.sock,logs={tmp_path}")
+    assert 1.9 < time.monotonic() - began < 6
+    assert (hung["state"], hung["detail"]) == ("failed", "no answer within 2 s")
+    assert logs["state"] == "used"
+
+
+def test_a_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "engine.sock"))
+        listener.listen()
+        listener.settimeout(20)
+        command = [sys.executable, "-m", "nsagent", "doctor", "--runtime", f"docker={tmp_path}/engine.sock"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+            connection, _ = listener.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (EXIT_INTERRUPTED, b"", b"nsagent: interrupted\n")
