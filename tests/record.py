@@ -1,7 +1,7 @@
 """Record the captures under fixtures/captures anew: `unshare --net --pid --fork --mount-proc python -m tests.record`.
 
-Run it as root, in namespaces of its own as shown, so that nothing of the machine gets into the
-files. Then `make golden`, and look at what has changed.
+Names of scenes record these alone. Run it as root, in namespaces of its own as shown, so that
+nothing of the machine gets into the files. Then `make golden`, and look at what has changed.
 """
 
 import os
@@ -9,13 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from tests.live.cri_bed import CriBed
 from tests.live.docker_bed import DockerBed
 from tests.live.netns_bed import NetnsBed, run_ip
+from tests.live.pods import ContainerSpec, PodSpec
 
 CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 TOKEN = "demo"
 BUSY_NETNS = 12
+
+B = TypeVar("B", DockerBed, CriBed)
 
 
 def record(name: str, *arguments: str, enter: Sequence[str] = ()) -> None:
@@ -75,7 +80,7 @@ def record_busy(bed: NetnsBed) -> None:
 
 def record_docker(bed: DockerBed) -> None:
     """Containers on every kind of network, and a process that `docker exec` started."""
-    web = bed.run("web", "bridge", ["httpd", "-f", "-p", "80"], {"com.docker.compose.service": "web"})
+    web = bed.run("web", "bridge", ["httpd", "-f", "-p", "80"], labels={"com.docker.compose.service": "web"})
     bed.run("sidecar", "container:web", ["httpd", "-f", "-p", "9090"])
     bed.run("client", "bridge", ["sh", "-c", f"sleep 1000 | nc {bed.address(web)} 9090"])
     bed.run("exporter", "host", ["httpd", "-f", "-p", "9100"])
@@ -83,6 +88,15 @@ def record_docker(bed: DockerBed) -> None:
     bed.execute(web, ["httpd", "-f", "-p", "2222"])
     subprocess.run(["sleep", "1"], check=True)
     record("docker", *bed.runtime_option, enter=["nsenter", f"--net=/run/netns/{TOKEN}-docker"])
+
+
+def record_pods(bed: CriBed) -> None:
+    """A small Kubernetes node, with a client in a pod of another Kubernetes namespace."""
+    web = bed.run_demo()[0]
+    command = ("sh", "-c", f"sleep 1000 | nc {web.address} 8080")
+    bed.run_pod(PodSpec("load-8c5d", [ContainerSpec("nc", command)], "test", labels=(("app", "load"),)))
+    subprocess.run(["sleep", "1"], check=True)
+    record("pods", *bed.runtime_option("cri", "bundles", "logs"), enter=bed.enter)
 
 
 def on_bed(scene: Callable[[NetnsBed], None]) -> None:
@@ -93,18 +107,27 @@ def on_bed(scene: Callable[[NetnsBed], None]) -> None:
         bed.close()
 
 
-def main() -> None:
-    """Record every scene."""
-    CAPTURES.mkdir(parents=True, exist_ok=True)
-    run_ip("link", "set", "lo", "up")
-    bed = DockerBed(TOKEN)
+def on_engine(bed: B, scene: Callable[[B], None]) -> None:
     try:
         bed.start()
-        record_docker(bed)
+        scene(bed)
     finally:
         bed.close()
-    for scene in (record_equal_addresses, record_busy, record_plain):
-        on_bed(scene)
+
+
+def main() -> None:
+    """Record the scenes that the arguments name, or every one."""
+    CAPTURES.mkdir(parents=True, exist_ok=True)
+    run_ip("link", "set", "lo", "up")
+    scenes = {
+        "docker": lambda: on_engine(DockerBed(TOKEN), record_docker),
+        "pods": lambda: on_engine(CriBed(TOKEN), record_pods),
+        "equal-addresses": lambda: on_bed(record_equal_addresses),
+        "busy": lambda: on_bed(record_busy),
+        "plain": lambda: on_bed(record_plain),
+    }
+    for name in sys.argv[1:] or scenes:
+        scenes[name]()
 
 
 if __name__ == "__main__":

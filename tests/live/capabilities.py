@@ -14,6 +14,9 @@ import pytest
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PATH = os.environ.get("PATH", os.defpath) + ":" + SBIN
 
+CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+CNI_PLUGINS = ("bridge", "host-local", "loopback")
+
 
 class Capability(StrEnum):
     """The names under which tests skip."""
@@ -26,7 +29,13 @@ class Capability(StrEnum):
     IPV6 = "IPv6 in this kernel"
     DOCKERD = "dockerd (docker.io)"
     IPTABLES = "iptables"
+    CONTAINERD = "containerd with runc"
+    CNI_PLUGINS = "the CNI plugins bridge, host-local and loopback (containernetworking-plugins)"
+    PODMAN = "podman with conmon"
+    RUNC = "runc"
+    CRUN = "crun"
     BUSYBOX = "a static busybox (busybox-static)"
+    CGROUPS_V1 = "cgroup hierarchies of version 1"
     GCC = "gcc and the headers of libc (gcc, libc6-dev)"
     STRACE = "strace"
     IO_URING = "io_uring in this kernel"
@@ -38,6 +47,11 @@ class Capability(StrEnum):
 def find_program(name: str) -> str | None:
     """The path of a program, searched in the sbin directories too."""
     return shutil.which(name, path=PATH)
+
+
+def find_cni_directory() -> str | None:
+    """The directory with the CNI plugins that the beds need."""
+    return next((path for path in CNI_DIRECTORIES if all(shutil.which(name, path=path) for name in CNI_PLUGINS)), None)
 
 
 def _has(*programs: str) -> Callable[[], bool]:
@@ -53,7 +67,13 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.IPV6: lambda: os.path.exists("/proc/self/net/if_inet6"),
     Capability.DOCKERD: _has("dockerd", "containerd", "runc"),
     Capability.IPTABLES: _has("iptables"),
+    Capability.CONTAINERD: _has("containerd", "containerd-shim-runc-v2", "ctr", "runc"),
+    Capability.CNI_PLUGINS: lambda: find_cni_directory() is not None,
+    Capability.PODMAN: _has("podman", "conmon"),
+    Capability.RUNC: _has("runc"),
+    Capability.CRUN: _has("crun"),
     Capability.BUSYBOX: _has("busybox"),
+    Capability.CGROUPS_V1: lambda: not os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
     Capability.GCC: _has("gcc"),
     Capability.STRACE: _has("strace"),
 }

@@ -12,9 +12,16 @@ import pytest
 
 from tests.live.capabilities import Capability, require
 from tests.live.closed_bed import ClosedBed
+from tests.live.cri_bed import CriBed
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
-from tests.live.leftovers import find_leftovers, list_docker_cgroups, remove_cgroups
+from tests.live.leftovers import (
+    find_leftovers,
+    list_docker_cgroups,
+    list_pod_cgroups,
+    list_pod_parents,
+    remove_cgroups,
+)
 from tests.live.netns_bed import NetnsBed
 from tests.live.programs import compile_program
 from tests.live.unprivileged import PlainUser
@@ -25,8 +32,10 @@ def token() -> Iterator[str]:
     """Marks all that this session makes; fails the session if something of it is left at the end."""
     session = f"nsl{secrets.token_hex(4)}"
     cgroups_before = list_docker_cgroups()
+    pod_parents_before = list_pod_parents()
     yield session
     remove_cgroups(list_docker_cgroups() - cgroups_before)
+    remove_cgroups(list_pod_cgroups(session) | list_pod_parents() - pod_parents_before)
     with suppress(TimeoutError):
         until(lambda: not find_leftovers(session), "nothing of the tests is left", seconds=15)
     assert find_leftovers(session) == []
@@ -81,6 +90,19 @@ def docker_bed(token: str) -> Iterator[DockerBed]:
     require(Capability.ROOT, Capability.NETNS, Capability.NSENTER, Capability.SS)
     require(Capability.SETPRIV, Capability.DOCKERD, Capability.IPTABLES, Capability.BUSYBOX)
     made = DockerBed(token)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def cri_bed(token: str) -> Iterator[CriBed]:
+    """A containerd with CRI of our own, in a netns of its own, for all tests."""
+    require(Capability.ROOT, Capability.NSENTER, Capability.SS, Capability.SETPRIV)
+    require(Capability.CONTAINERD, Capability.CNI_PLUGINS, Capability.BUSYBOX)
+    made = CriBed(token)
     try:
         made.start()
         yield made

@@ -1,30 +1,29 @@
 """A dockerd of our own: its own netns, data, sockets and busybox image; nothing from a registry."""
 
-import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import docker
 from docker.errors import DockerException
+from requests import RequestException
 
-from tests.live.capabilities import PATH, find_program
+from tests.live.capabilities import PATH
 from tests.live.deadlines import until
+from tests.live.images import make_busybox_layer
 from tests.live.leftovers import list_marked_processes, list_mounts, list_processes_in_cgroup, marked_environment
 from tests.live.netns_bed import NAMED_DIRECTORY, run_ip
 
 IMAGE = "nsagent-live/busybox:1"
 BRIDGE = "10.213.0.1/24"
 START_SECONDS = 40.0
-APPLETS = ("sh", "httpd", "nc", "sleep", "ip", "cat", "tail", "sort")
 DAEMON_LOG_TAIL_BYTES = 4000
 
 
@@ -38,11 +37,16 @@ class Made(NamedTuple):
 
 
 class DockerBed:
-    """One private dockerd; `start` it once, `close` ends it by its pid and removes all it made."""
+    """One private dockerd; `start` it once, `close` ends it by its pid and removes all it made.
 
-    def __init__(self, token: str) -> None:
+    `name` tells several beds of a session apart, `options` are further ones of dockerd(8). Only with
+    `--live-restore` the containers outlive `kill` and `end`, and `restart` finds them again.
+    """
+
+    def __init__(self, token: str, *, name: str = "docker", options: Sequence[str] = ()) -> None:
         self._token = token
-        self._netns = f"{token}-docker"
+        self._netns = f"{token}-{name}"
+        self._options = options
         self._directory = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._client: docker.DockerClient | None = None
@@ -76,33 +80,38 @@ class DockerBed:
         return os.stat(os.path.join(NAMED_DIRECTORY, self._netns)).st_ino
 
     def start(self) -> None:
-        """Start dockerd and import the image; raises RuntimeError with the end of its log."""
+        """Start dockerd and import the image; raises RuntimeError."""
         self._directory = tempfile.mkdtemp(prefix=f"{self._token}-")
         run_ip("netns", "add", self._netns)
         run_ip("-n", self._netns, "link", "set", "lo", "up")
-        with open(self._log_path, "wb") as log:
-            self._process = subprocess.Popen(
-                self._daemon_command(),
-                env={**marked_environment(self._token), "PATH": PATH},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            until(self._takes_connections, "dockerd takes connections", seconds=START_SECONDS)
-            self._client = docker.DockerClient(self.url, timeout=int(START_SECONDS))
-        except (TimeoutError, ChildProcessError, DockerException) as error:
-            raise RuntimeError(
-                f"dockerd does not come up ({error}); the end of its log:\n{self._log_tail()}"
-            ) from error
+        self._launch()
         repository, tag = IMAGE.split(":")
-        self.client.api.import_image_from_data(_busybox_root(), repository=repository, tag=tag)
+        self.client.api.import_image_from_data(make_busybox_layer(), repository=repository, tag=tag)
 
-    def run(self, name: str, network: str, command: Sequence[str], labels: dict[str, str] | None = None) -> Made:
-        """A started container; `network` is bridge, host, none or container:NAME."""
+    def kill(self) -> None:
+        """SIGKILL dockerd; containerd goes with it, the shims and what runs in containers stay."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        # Until PID 1 has reaped containerd, the next dockerd would take it for one that still runs.
+        os.unlink(os.path.join(self._directory, "exec", "containerd", "containerd.pid"))
+
+    def end(self) -> None:
+        """Have dockerd end as a service manager does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
+
+    def restart(self) -> None:
+        """Start dockerd again, after `kill` or `end`, and return as soon as it answers."""
+        if self._client is not None:
+            self._client.close()
+        self._launch()
+
+    def run(self, name: str, network: str, command: Sequence[str], **options: Any) -> Made:
+        """A started container; `network` is bridge, host, none or container:NAME, `options` are of the SDK's run()."""
         container = self.client.containers.run(
-            IMAGE, list(command), name=name, network_mode=network, labels=labels or {}, detach=True, init=False
+            IMAGE, list(command), name=name, network_mode=network, detach=True, init=False, **options
         )
         container.reload()
         pid = int(container.attrs["State"]["Pid"])
@@ -134,7 +143,7 @@ class DockerBed:
     def remove_all(self) -> None:
         """Kill and remove every container made so far."""
         for made in self._made:
-            with suppress(DockerException):
+            with suppress(DockerException, RequestException):
                 self.client.api.remove_container(made.id, force=True)
 
     def close(self) -> None:
@@ -155,6 +164,25 @@ class DockerBed:
     def _log_path(self) -> str:
         return os.path.join(self._directory, "dockerd.log")
 
+    def _launch(self) -> None:
+        """Start dockerd and wait for its first answer; raises RuntimeError with the end of its log."""
+        with open(self._log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                self._daemon_command(),
+                env={**marked_environment(self._token), "PATH": PATH},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            until(self._is_ready, "dockerd takes connections", seconds=START_SECONDS)
+            self._client = docker.DockerClient(self.url, timeout=int(START_SECONDS))
+        except (TimeoutError, ChildProcessError, DockerException) as error:
+            raise RuntimeError(
+                f"dockerd does not come up ({error}); the end of its log:\n{self._log_tail()}"
+            ) from error
+
     def _daemon_command(self) -> list[str]:
         directory = self._directory
         places = {"data-root": "data", "exec-root": "exec", "pidfile": "dockerd.pid"}
@@ -162,15 +190,14 @@ class DockerBed:
         netns = f"--net={os.path.join(NAMED_DIRECTORY, self._netns)}"
         # A dockerd that outlived killed tests would keep its containers for ever.
         enter = ["nsenter", netns, "setpriv", "--pdeathsig", "TERM"]
-        return [*enter, "dockerd", f"--host={self.url}", f"--bip={BRIDGE}", *options]
+        return [*enter, "dockerd", f"--host={self.url}", f"--bip={BRIDGE}", *options, *self._options]
 
-    def _takes_connections(self) -> bool:
-        """Its socket is there; dockerd answers the first request when it is ready."""
+    def _is_ready(self) -> bool:
+        """Whether it takes connections; raises ChildProcessError if it has ended."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise ChildProcessError(f"it ended with {self._process.returncode}")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            return probe.connect_ex(self.url.removeprefix("unix://")) == 0
+        return takes_connections(self.url)
 
     def _log_tail(self) -> str:
         with open(self._log_path, "rb") as log:
@@ -205,15 +232,7 @@ class DockerBed:
         return own
 
 
-def _busybox_root() -> bytes:
-    """A root file system as a tar: busybox and a few of its names."""
-    busybox = find_program("busybox")
-    assert busybox is not None
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(os.path.realpath(busybox), "bin/busybox")
-        for applet in APPLETS:
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-    return buffer.getvalue()
+def takes_connections(url: str) -> bool:
+    """Whether a dockerd has its socket; it answers the first request when it is ready."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(url.removeprefix("unix://")) == 0

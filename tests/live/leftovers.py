@@ -1,10 +1,12 @@
 """What the live tests could leave behind on a machine, and finding it.
 
 Everything they make carries the token of the session: in the environment of each process, in the
-name of each netns, in the path of each mount. Cgroups that Docker makes are compared with those
-that stood before.
+name of each netns, in the path of each mount, as a mark in the uid of each pod and so in the names
+of its cgroups. Cgroups that Docker makes, and those that hold pods, are compared with those that
+stood before.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +14,7 @@ from contextlib import suppress
 MARK_VARIABLE = "NSAGENT_LIVE_TOKEN"
 CGROUP_ROOT = "/sys/fs/cgroup"
 DOCKER_CGROUP = "docker"
+POD_PARENTS = ("kubepods", "kubepods/besteffort", "kubepods/burstable")
 
 
 def marked_environment(token: str) -> dict[str, str]:
@@ -20,12 +23,18 @@ def marked_environment(token: str) -> dict[str, str]:
 
 
 def find_leftovers(token: str) -> list[str]:
-    """Netns names, mounts and processes that carry the token, each as one line for people."""
+    """Netns names, mounts, processes and cgroups of pods that carry the token, each as one line for people."""
     return [
         *(f"netns {name}" for name in _list_directory("/run/netns") if name.startswith(token)),
         *(f"mount {path}" for path in list_mounts() if token in path),
         *(f"process {pid}" for pid in list_marked_processes(token)),
+        *(f"cgroup {path}" for path in sorted(list_pod_cgroups(token))),
     ]
+
+
+def pod_mark(token: str) -> str:
+    """What the uid of each pod of a session begins with: 8 hex digits."""
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
 def list_mounts() -> list[str]:
@@ -35,14 +44,29 @@ def list_mounts() -> list[str]:
 
 
 def list_docker_cgroups() -> set[str]:
-    """The directories that Docker makes at the top of each cgroup hierarchy, and those in them."""
-    tops = [CGROUP_ROOT, *(os.path.join(CGROUP_ROOT, name) for name in _list_directory(CGROUP_ROOT))]
-    found: set[str] = set()
-    for top in tops:
-        directory = os.path.join(top, DOCKER_CGROUP)
-        if os.path.isdir(directory):
-            found.update(path for path, _, _ in os.walk(directory))
-    return found
+    """The directories that Docker makes at the top of each cgroup hierarchy, and those in them, if nobody is in there.
+
+    Where somebody is, it is an engine of others, or a process that counts as left over itself.
+    """
+    return {path for top in _list_hierarchies() for path in _list_unused(os.path.join(top, DOCKER_CGROUP))}
+
+
+def list_pod_parents() -> set[str]:
+    """The directories, in each cgroup hierarchy, that a kubelet makes to hold the pods of one class."""
+    candidates = (os.path.join(top, parent) for top in _list_hierarchies() for parent in POD_PARENTS)
+    return {path for path in candidates if os.path.isdir(path)}
+
+
+def list_pod_cgroups(token: str) -> set[str]:
+    """The cgroups of the pods of this session, and those of their containers."""
+    name = f"pod{pod_mark(token)}"
+    pods = (
+        os.path.join(parent, pod)
+        for parent in list_pod_parents()
+        for pod in _list_directory(parent)
+        if pod.startswith(name)
+    )
+    return {path for pod in pods for path, _, _ in os.walk(pod)}
 
 
 def remove_cgroups(directories: set[str]) -> None:
@@ -56,7 +80,12 @@ def remove_cgroups(directories: set[str]) -> None:
 
 def list_marked_processes(token: str) -> Iterator[int]:
     """The processes that have the token in their environment, but this one."""
-    mark = f"{MARK_VARIABLE}={token}".encode()
+    return list_processes_with(MARK_VARIABLE, token)
+
+
+def list_processes_with(variable: str, value: str) -> Iterator[int]:
+    """The processes that have this variable with this value in their environment, but this one."""
+    mark = f"{variable}={value}".encode()
     for name in _list_directory("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
             continue
@@ -78,8 +107,27 @@ def list_processes_in_cgroup(container_id: str) -> list[int]:
     return found
 
 
+def _list_hierarchies() -> list[str]:
+    """Where the cgroup hierarchies are mounted: one at the root (v2), or one in each directory (v1, hybrid)."""
+    return [CGROUP_ROOT, *(os.path.join(CGROUP_ROOT, name) for name in _list_directory(CGROUP_ROOT))]
+
+
 def _list_directory(path: str) -> list[str]:
     try:
         return os.listdir(path)
     except FileNotFoundError:
         return []
+
+
+def _list_unused(directory: str) -> set[str]:
+    """The cgroups at and below `directory` in which, and below which, no process is."""
+    unused: set[str] = set()
+    for path, names, _ in os.walk(directory, topdown=False):
+        try:
+            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as procs:
+                is_used = bool(procs.read(1))
+        except OSError:
+            continue  # Removed meanwhile.
+        if not is_used and all(os.path.join(path, name) in unused for name in names):
+            unused.add(path)
+    return unused

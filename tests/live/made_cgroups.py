@@ -1,0 +1,65 @@
+"""Cgroups made by hand, in some or all hierarchies, and processes moved into them.
+
+Source: cgroups(7); Documentation/admin-guide/cgroup-v1/cpusets.rst (a new cpuset takes no process
+until it has CPUs and memory nodes).
+"""
+
+import os
+from collections.abc import Mapping
+
+from tests.live.leftovers import CGROUP_ROOT, remove_cgroups
+
+V2 = "v2"
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+
+
+def find_hierarchies() -> dict[str, str]:
+    """Where each cgroup hierarchy of this machine is mounted: V2, and those of version 1 by their directory."""
+    if os.path.exists(os.path.join(CGROUP_ROOT, "cgroup.controllers")):
+        return {V2: CGROUP_ROOT}
+    found: dict[str, str] = {}
+    for name in sorted(os.listdir(CGROUP_ROOT)):
+        top = os.path.join(CGROUP_ROOT, name)
+        if os.path.exists(os.path.join(top, "cgroup.controllers")):
+            found[V2] = top
+        elif os.path.exists(os.path.join(top, "cgroup.procs")) and not os.path.islink(top):
+            found[name] = top
+    return found
+
+
+class MadeCgroups:
+    """Makes cgroups; `close` removes them, when the processes in them have ended."""
+
+    def __init__(self) -> None:
+        self._made: set[str] = set()
+
+    def enter(self, pid: int, path: str, hierarchies: Mapping[str, str]) -> None:
+        """Move a process into the cgroup at `path` of each of these hierarchies, which is made if need be."""
+        for top in hierarchies.values():
+            directory = top
+            for name in path.strip("/").split("/"):
+                directory = os.path.join(directory, name)
+                if not os.path.isdir(directory):
+                    os.mkdir(directory)
+                    self._made.add(directory)
+                    _take_cpus(directory)
+            _write(os.path.join(directory, "cgroup.procs"), str(pid))
+
+    def close(self) -> None:
+        """Remove what was made here; raises AssertionError if some of it is still in use."""
+        remove_cgroups(self._made)
+        assert [path for path in self._made if os.path.exists(path)] == []
+
+
+def _take_cpus(directory: str) -> None:
+    """Give a new cpuset what the one around it has."""
+    for name in _CPUSET_FILES:
+        path = os.path.join(directory, name)
+        if os.path.exists(path):
+            with open(os.path.join(os.path.dirname(directory), name), encoding="ascii") as outer:
+                _write(path, outer.read())
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,170 @@
+"""Which container holds each socket, with a real podman: both of its OCI runtimes, every kind of network, and a pod.
+
+Here podman works with hybrid cgroups (runc: the id stands on every line) or with version 1 alone
+(crun: the id stands on its lines, and on that of version 2 there is nothing).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.live.capabilities import Capability, require
+from tests.live.deadlines import until
+from tests.live.docker_bed import Made
+from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
+from tests.live.podman_bed import IMAGE, PodmanBed
+from tests.live.rows import read_ss_rows
+from tests.live.unprivileged import UID
+
+pytestmark = pytest.mark.timeout(120)
+
+PUBLISHED, PUBLISHED_BY_POD = 8121, 8125
+
+
+class Town(NamedTuple):
+    """Containers on each kind of network and two in a pod, each listening on a port of its own."""
+
+    bed: PodmanBed
+    ports: dict[int, Made]
+    infra: str
+
+    @property
+    def netns_inodes(self) -> set[int]:
+        """Every netns that one of the containers is in."""
+        return {made.netns_inode for made in self.ports.values()}
+
+    def scan(self, *options: str) -> Scan:
+        """A scan that asks this podman only."""
+        return run_scan(*self.bed.runtime_option, *options)
+
+    def container_ids(self, scan: Scan) -> dict[int, str | None]:
+        """By port, of the rows in the netns of the containers."""
+        return {row["local"]["port"]: row["container_id"] for row in scan.of_netns(*self.netns_inodes)}
+
+
+@pytest.fixture(scope="module", params=["runc", "crun"])
+def town(token: str, request: pytest.FixtureRequest) -> Iterator[Town]:
+    require(Capability.ROOT, Capability.NSENTER, Capability.SS, Capability.SETPRIV, Capability.IPTABLES)
+    require(Capability.PODMAN, Capability.CNI_PLUGINS, Capability.BUSYBOX)
+    require(Capability.RUNC if request.param == "runc" else Capability.CRUN)
+    bed = PodmanBed(token, request.param)
+    try:
+        bed.start()
+        infra = bed.make_pod("shop", publish=f"{PUBLISHED_BY_POD}:8115")
+        ports = {
+            8111: bed.run("web", "bridge", serve(8111), publish=f"{PUBLISHED}:8111"),
+            8112: bed.run("side", "container:web", serve(8112)),
+            8113: bed.run("plain", "host", serve(8113)),
+            8114: bed.run("lonely", "none", serve(8114)),
+            8115: bed.run("front", "", serve(8115), pod="shop"),
+            8116: bed.run("back", "", serve(8116), pod="shop"),
+        }
+        town = Town(bed, ports, infra)
+        until(lambda: ports.keys() <= listening_ports(town), "every container listens")
+        yield town
+    finally:
+        bed.close()
+
+
+def serve(port: int) -> list[str]:
+    return ["httpd", "-f", "-p", str(port)]
+
+
+def listening_ports(town: Town) -> set[int]:
+    pids = {made.pid for made in town.ports.values()}
+    rows = [row for pid in pids for row in read_ss_rows(f"/proc/{pid}/ns/net")]
+    return {row.local[1] for row in rows if row.state == "listen"}
+
+
+def test_the_networks_are_what_this_test_thinks(town: Town) -> None:
+    web, side, plain, lonely, front, back = (town.ports[port].netns_inode for port in range(8111, 8117))
+    assert side == web
+    assert plain == town.bed.netns_inode
+    assert front == back
+    assert len({web, plain, lonely, front}) == 4
+
+
+def test_every_listener_has_its_container_on_every_network(town: Town) -> None:
+    scan = town.scan()
+    found = {
+        socket["local"]["port"]: (socket["netns"], socket["container_id"], socket["attribution"], socket["confidence"])
+        for socket in scan.of_netns(*town.netns_inodes)
+        if socket["local"]["port"] in town.ports
+    }
+    assert found == {port: (made.netns_inode, made.id, "fd", "exact") for port, made in town.ports.items()}
+
+
+def test_the_owner_of_each_listener_is_the_process_that_podman_started(town: Town) -> None:
+    scan = town.scan("--state", "listen", "--netns", ",".join(map(str, town.netns_inodes)))
+    pids = {socket["local"]["port"]: [owner["pid"] for owner in socket["owners"]] for socket in scan.sockets}
+    assert {port: pids[port] for port in town.ports} == {port: [made.pid] for port, made in town.ports.items()}
+
+
+def test_without_podman_the_ids_are_there_and_no_names(town: Town) -> None:
+    scan = run_scan("--runtime", "none")
+    found = town.container_ids(scan)
+    assert {port: found[port] for port in town.ports} == {port: made.id for port, made in town.ports.items()}
+    entries = {one["id"]: one for one in scan.containers}
+    for made in town.ports.values():
+        assert (entries[made.id]["name"], entries[made.id]["verified"]) == (None, False)
+        assert entries[made.id]["runtime"] == "podman"
+
+
+@pytest.mark.parametrize("port", [8112, 8116])
+def test_a_name_chooses_one_of_those_that_share_a_netns(town: Town, port: int) -> None:
+    scan = town.scan("-c", town.ports[port].name)
+    assert {row["local"]["port"]: row["container_id"] for row in scan.sockets} == {port: town.ports[port].id}
+
+
+def test_containers_lists_each_with_its_name_and_image(town: Town) -> None:
+    ran = run_nsagent("containers", "-o", "json", *town.bed.runtime_option)
+    assert ran.status == 0, ran.stderr
+    found = {one["id"]: one for one in json.loads(ran.stdout)["containers"]}
+    for made in town.ports.values():
+        entry = found[made.id]
+        assert (entry["name"], entry["name_state"], entry["image"]) == (made.name, "known", IMAGE)
+        assert (entry["runtime"], entry["source"], entry["verified"]) == ("podman", "podman", True)
+        assert (entry["chain"], entry["pod"]) == ([], None)
+
+
+def test_the_netns_of_a_pod_lists_its_infra_container_too(town: Town) -> None:
+    netns = town.scan().find_netns(town.ports[8115].netns_inode)
+    assert netns is not None
+    assert set(netns["containers"]) == {town.infra, town.ports[8115].id, town.ports[8116].id}
+
+
+@pytest.mark.parametrize("port", [PUBLISHED, PUBLISHED_BY_POD])
+def test_conmon_who_keeps_a_published_port_is_in_no_container(town: Town, port: int) -> None:
+    """Its cgroup stands beside those of the containers; in a pod that is below one called like an id."""
+    scan = town.scan("--port", str(port), "--state", "listen", "--netns", str(town.bed.netns_inode))
+    ((owner,),) = (row["owners"] for row in scan.sockets)
+    assert owner["pid"] in town.bed.list_conmon_pids()
+    assert (owner["comm"], owner["container_id"]) == ("conmon", None)
+    assert [row["container_id"] for row in scan.sockets] == [None]
+
+
+@pytest.fixture(scope="module")
+def rootless(token: str) -> Iterator[PodmanBed]:
+    """A podman of an ordinary user."""
+    require(Capability.ROOT, Capability.NSENTER, Capability.SS, Capability.SETPRIV)
+    require(Capability.PODMAN, Capability.RUNC, Capability.BUSYBOX)
+    bed = PodmanBed(token, "runc", uid=UID)
+    try:
+        bed.start()
+        yield bed
+    finally:
+        bed.close()
+
+
+def test_a_rootless_container_without_a_cgroup_is_known_and_its_sockets_are_in_no_container(
+    rootless: PodmanBed,
+) -> None:
+    """Where the user may make no cgroup, nothing that the kernel shows tells its processes from the user's others."""
+    made = rootless.run("solo", "none", serve(8119))
+    until(lambda: any(row.state == "listen" for row in read_ss_rows(f"/proc/{made.pid}/ns/net")), "it listens")
+    scan = run_scan(*rootless.runtime_option)
+    ((owner,),) = (row["owners"] for row in scan.of_netns(made.netns_inode))
+    assert (owner["pid"], owner["container_id"]) == (made.pid, None)
+    assert {one["id"]: (one["name"], one["verified"]) for one in scan.containers}[made.id] == ("solo", True)
