@@ -8,20 +8,18 @@ ListPodSandbox, which tells of them and of the pods. Nothing is asked per contai
 What is at the other end is not trusted to answer, to stop answering, or to send what it should.
 """
 
-import socket
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from nsagent.errors import FormatError, NotServed, RuntimeUnavailable
+from nsagent.errors import FormatError, NotServed
 from nsagent.identity.pod_labels import read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.connect import connect, explain, identify, one_line
+from nsagent.runtimes.connect import one_line
 from nsagent.runtimes.grpc import call_unary
 from nsagent.runtimes.protobuf import LENGTH_DELIMITED, decode_map_entry, decode_text, iterate_fields
+from nsagent.runtimes.socket_source import Question, SocketSource
 
 _SERVICES: Final = ("runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService")
 _METHODS: Final = ("Version", "ListContainers", "ListPodSandbox")
@@ -38,58 +36,25 @@ _POD_LABEL_OF_FIELD: Final = {1: "io.kubernetes.pod.name", 2: "io.kubernetes.pod
 """The fields of PodSandboxMetadata, and the labels in which a kubelet repeats them."""
 
 
-class CriSource:
-    """One engine that speaks CRI over a unix socket; `name` is the records' source.
+class CriSource(SocketSource):
+    """One engine that speaks CRI over a unix socket. Its `version` is as in `containerd 1.6.20`.
 
-    `base_url` is `unix:///path`. `timeout_seconds` bounds each wait for the engine, not their sum:
-    one that sends a byte a second is ended by `abandon`, which Engines calls. `named`: somebody
-    asked for this engine, it was not just found. One call of `list_containers` at a time.
+    The containers that have not exited, then the sandboxes that are ready, each id once. A record
+    without a usable id is left out; one without a name yet is `pending`. `chain` is left to the
+    cgroup paths. `sandboxed` is known where the engine tells the handler: not for a pod on the
+    default one, and never from CRI-O. Where something else than CRI is served, NotServed is raised.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str = "cri", *, named: bool = True) -> None:
-        self.base_url = base_url
-        self.timeout_seconds = timeout_seconds
-        self.name = name
-        self.named = named
-        self.subject = f"{name} ({base_url})"
+        super().__init__(base_url, timeout_seconds, name, named=named)
         self._services = _SERVICES
-        self._version: str | None = None
-        self._question: _Question | None = None
 
-    @property
-    def version(self) -> str | None:
-        """The engine's name and version as it last told them, as in `containerd 1.6.20`; None until then."""
-        return self._version
+    def _ask(self, question: Question) -> tuple[Container, ...]:
+        version, containers, sandboxes = self._call_newest(question)
+        runtime = self._read_version(_Message(version))
+        return _read_lists(containers, sandboxes, runtime, self.name, question)
 
-    def identify(self) -> object | None:
-        """What tells this engine from one started anew at the same address; None where nothing does."""
-        return identify(self.base_url)
-
-    def list_containers(self) -> tuple[Container, ...]:
-        """The containers that have not exited, then the sandboxes that are ready, each id once.
-
-        A record without a usable id is left out; one without a name yet is `pending`. `chain` is
-        left to the cgroup paths. `sandboxed` is known where the engine tells the handler: not for
-        a pod on the default one, and never from CRI-O. Raises RuntimeUnavailable with one line,
-        as its subclass NotServed if something else than CRI is served there.
-        """
-        # Its own: one that was given up may still be at its end when the next begins.
-        question = self._question = _Question()
-        try:
-            version, containers, sandboxes = self._ask(question)
-            runtime = self._read_version(_Message(version))
-            return _read_lists(containers, sandboxes, runtime, self.name, question)
-        except (OSError, ValueError) as err:
-            raise RuntimeUnavailable(explain(err, self.timeout_seconds)) from err
-        except FormatError as err:
-            raise RuntimeUnavailable(f"no valid answer: {one_line(str(err))}") from err
-
-    def abandon(self) -> None:
-        """End the call of `list_containers` that another thread is in, if any: it fails at once."""
-        if self._question is not None:
-            self._question.abandon()
-
-    def _ask(self, question: "_Question") -> list[bytes]:
+    def _call_newest(self, question: Question) -> list[bytes]:
         """The answers to _METHODS, of the newest version that the engine serves; the next time that is tried first."""
         preferred, other = self._services
         try:
@@ -102,52 +67,17 @@ class CriSource:
         self._services = other, preferred
         return answers
 
-    def _call(self, service: str, question: "_Question") -> list[bytes]:
+    def _call(self, service: str, question: Question) -> list[bytes]:
         """The answers to _METHODS of one service."""
         calls = [(f"/{service}/{method}", b"") for method in _METHODS]
-        with connect(self.base_url, self.timeout_seconds) as connected, question.over(connected):
-            question.check_wanted()
+        with self._connected(question) as connected:
             return call_unary(connected, calls, limit_bytes=_ANSWER_BYTES)
 
     def _read_version(self, version: "_Message") -> Runtime | None:
         """The runtime by its own name; cri-dockerd's is `docker`."""
         name = version.text(2)
-        self._version = one_line(f"{name} {version.text(3)}") or None
+        self.version = one_line(f"{name} {version.text(3)}") or None
         return _RUNTIME_OF_NAME.get(name)
-
-
-class _Question:
-    """One call of list_containers, which another thread may give up at any moment."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._abandoned = False
-
-    @contextmanager
-    def over(self, connected: socket.socket) -> Iterator[None]:
-        """While this lasts the question is put over that socket."""
-        with self._lock:
-            self._socket = connected
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._socket = None
-
-    def abandon(self) -> None:
-        """Give it up."""
-        with self._lock:
-            self._abandoned = True
-            if self._socket is not None:
-                # Where the engine has hung up already, that ends the call as well.
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-    def check_wanted(self) -> None:
-        """Raise if it was given up: to read a long answer takes seconds."""
-        if self._abandoned:
-            raise RuntimeUnavailable("nobody waits for its answer any longer")
 
 
 class _Sandbox(NamedTuple):
@@ -190,7 +120,7 @@ class _Message:
 
 
 def _read_lists(
-    containers: bytes, sandboxes: bytes, runtime: Runtime | None, source: str, question: _Question
+    containers: bytes, sandboxes: bytes, runtime: Runtime | None, source: str, question: Question
 ) -> tuple[Container, ...]:
     """The records of an answer to ListContainers, then those of one to ListPodSandbox."""
     # Those that are not ready as well: a container may outlive its sandbox.
@@ -206,7 +136,7 @@ def _read_lists(
     return tuple(records.values())
 
 
-def _iterate_records(answer: bytes, question: _Question) -> Iterator[tuple[str, _Message]]:
+def _iterate_records(answer: bytes, question: Question) -> Iterator[tuple[str, _Message]]:
     """The messages in field 1 of a list, which is all there is in it, by their ids; each usable id once."""
     seen: set[str] = set()
     unusable = False

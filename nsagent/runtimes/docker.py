@@ -9,16 +9,15 @@ daemon that may be slow.
 What is at the other end is not trusted to answer, to stop answering, or to send JSON.
 """
 
-import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nsagent.errors import FormatError, RuntimeUnavailable
+from nsagent.errors import FormatError
 from nsagent.identity.pod_labels import CONTAINER_NAME, is_docker_sandbox, read_pod
 from nsagent.model.container import Container, NameState, Runtime
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.connect import connect, explain, identify, one_line
+from nsagent.runtimes.connect import one_line
+from nsagent.runtimes.socket_source import Question, SocketSource
 
 if TYPE_CHECKING:
     from nsagent.runtimes.docker_events import EventFollower
@@ -33,64 +32,33 @@ _ID_LENGTH = 64
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
-class DockerSource:
-    """One engine that speaks Docker's API over a unix or TCP socket; `name` says which, and is the records' source.
+class DockerSource(SocketSource):
+    """One engine that speaks Docker's API. Its `version` is as in `Docker/20.10.24 (linux)`.
 
-    `base_url` is `unix:///path` or `tcp://host:port` (without TLS). `timeout_seconds` bounds each
-    wait for the engine, not their sum: one that sends a byte a second is ended by `abandon`, which
-    Engines calls. `named`: somebody asked for this engine, it was not just found. One call of
-    `list_containers` at a time.
+    The running and paused containers, in the engine's order, each id once. A record without a
+    usable id is left out; one without a name yet is `pending`. The pause container of a pod
+    (cri-dockerd) is called like its pod. `chain` is left to the cgroup paths; no version of this
+    answer tells the OCI runtime (for `sandboxed`), and podman's not the pods either. While events
+    are followed and none came, the last answer is given again. Where no HTTP is spoken, NotServed
+    is raised.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str = "docker", *, named: bool = True) -> None:
-        self.base_url = base_url
-        self.timeout_seconds = timeout_seconds
-        self.name = name
-        self.named = named
-        self.subject = f"{name} ({base_url})"
-        self._version: str | None = None
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        super().__init__(base_url, timeout_seconds, name, named=named)
         self._follower: EventFollower | None = None
 
-    @property
-    def version(self) -> str | None:
-        """What the engine called itself in its last answer, as in `Docker/20.10.24 (linux)`."""
-        return self._version
-
-    def identify(self) -> object | None:
-        """What tells this engine from one started anew at the same address; None where nothing does."""
-        return identify(self.base_url)
-
     def list_containers(self) -> tuple[Container, ...]:
-        """The running and paused containers, in the engine's order, each id once.
-
-        A record without a usable id is left out; one without a name yet is `pending`. The pause
-        container of a pod (cri-dockerd) is called like its pod. `chain` is left to the cgroup
-        paths; no version of this answer tells the OCI runtime (for `sandboxed`), and podman's not
-        the pods either. While events are followed and none came, the last answer is given again.
-        Raises RuntimeUnavailable with one line, NotServed if the peer speaks no HTTP.
-        """
+        """What the engine lists now; see SocketSource."""
         follower = self._follower
         if follower is None:
-            return self._ask()
+            return super().list_containers()
         fresh = follower.find_fresh()
         if fresh is not None:
             return fresh
         mark = follower.mark()
-        containers = self._ask()
+        containers = super().list_containers()
         follower.keep(containers, mark)
         return containers
-
-    def abandon(self) -> None:
-        """End the call of `list_containers` that another thread is in, if any: it fails at once."""
-        with self._lock:
-            if self._socket is not None:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    # The engine has hung up already, which ends the call as well.
-                    return
 
     def follow(self, clock: Callable[[], float]) -> None:
         """Follow the engine's events from now on, so that a list is asked for when something changed.
@@ -109,34 +77,17 @@ class DockerSource:
         if follower is not None:
             follower.stop()
 
-    def _ask(self) -> tuple[Container, ...]:
-        """What the engine answers to the one request."""
-        try:
-            with connect(self.base_url, self.timeout_seconds) as connected:
-                with self._lock:
-                    self._socket = connected
-                try:
-                    return self._ask_over(connected)
-                finally:
-                    with self._lock:
-                        # A question that was given up may end after the next has begun.
-                        if self._socket is connected:
-                            self._socket = None
-        except (OSError, ValueError) as err:
-            raise RuntimeUnavailable(explain(err, self.timeout_seconds)) from err
-        except FormatError as err:
-            raise RuntimeUnavailable(f"no valid answer: {one_line(str(err))}") from err
+    def _ask(self, question: Question) -> tuple[Container, ...]:
+        with self._connected(question) as connected:
+            # Only now: an engine that is absent must not cost an import.
+            from nsagent.runtimes.http import Answer, check_answer
 
-    def _ask_over(self, connected: socket.socket) -> tuple[Container, ...]:
-        # Only now: an engine that is absent must not cost an import.
-        from nsagent.runtimes.http import Answer, check_answer
-
-        answer = Answer(connected, _PODMAN_PATH if self.name == "podman" else _PATH, _ANSWER_BYTES)
-        check_answer(answer)
-        server = answer.headers.get("server")
-        self._version = one_line(server) if server else None
-        is_podman = self.name == "podman" or (server or "").startswith("Libpod/")
-        return tuple(_read_containers(answer.pieces(), self.name, Runtime.PODMAN if is_podman else Runtime.DOCKER))
+            answer = Answer(connected, _PODMAN_PATH if self.name == "podman" else _PATH, _ANSWER_BYTES)
+            check_answer(answer)
+            server = answer.headers.get("server")
+            self.version = one_line(server) if server else None
+            is_podman = self.name == "podman" or (server or "").startswith("Libpod/")
+            return tuple(_read_containers(answer.pieces(), self.name, Runtime.PODMAN if is_podman else Runtime.DOCKER))
 
 
 def _read_containers(pieces: Iterator[bytes], source: str, runtime: Runtime) -> Iterable[Container]:
