@@ -9,7 +9,10 @@ import pytest
 from tests.live.actors import Actor
 from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import Scan, owners_in, run_nsagent, run_scan
+from tests.live.nsagent_cli import NSAGENT, Scan, owners_in, run_nsagent, run_scan
+
+MOST_FILES = 75
+"""A pass leaves 64 of them for everything but netns."""
 
 
 @pytest.fixture
@@ -119,6 +122,19 @@ def test_a_holder_outside_of_the_container_is_an_owner_too(bed: NetnsBed, cgroup
     assert set(owners_in(socket)) == {actor.pid, child}
     assert socket["flags"] == ["holder_outside"]
     assert socket["inode"] == listener.inode
+
+
+def test_netns_that_are_not_to_be_read_need_not_be_open(bed: NetnsBed, cgroups: MadeCgroups) -> None:
+    """More netns than files: the one of the container is read by the files of /proc."""
+    *_, (netns, actor) = [bed.stage() for _ in range(12)]
+    listener = actor.listen()
+    id_ = put_into_container(cgroups, actor)
+    limited = ("prlimit", f"--nofile={MOST_FILES}:{MOST_FILES}", *NSAGENT)
+    answer = run_scan("--runtime", "none", "-c", id_, command=limited)
+    assert inodes(answer) == {listener.inode}
+    assert [one["engine"] for one in answer.netns] == ["proc"]
+    told = [gap["subject"] for gap in answer.coverage["gaps"] if gap["reason"] == "EMFILE" and gap["stage"] == "netns"]
+    assert told == [f"netns {netns.inode}"]
 
 
 def test_a_container_that_is_unknown_ends_before_any_table_is_read(bed: NetnsBed) -> None:

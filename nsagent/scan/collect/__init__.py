@@ -140,8 +140,10 @@ class _Pass:
                 names = engines.collect(lambda: list_nameless(walk.readings))
             else:
                 names = check_names(request.only, walk.readings, names, engines)
-            # A netns that could not be opened in one round could not in the next: one gap.
-            registry_gaps = dict.fromkeys(registry.gaps)
+            # A netns that could not be opened in one round could not in the next: one gap. One that is not
+            # to be read need not be open.
+            unread = {one.met.subject for one in reader.netns if one.skipped}
+            registry_gaps = dict.fromkeys(gap for gap in registry.gaps if gap.subject not in unread)
             read = (walk.gaps, registry_gaps, reader.gaps, self._look.gaps, rounds.gaps, hidden, no_paths, names.gaps)
             return Facts(
                 host=request.host,
