@@ -19,24 +19,16 @@ import json
 import os
 import re
 import stat
-import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from nsagent.errors import RuntimeUnavailable
 from nsagent.identity.pod_labels import CONTAINER_NAME, read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
-from nsagent.runtimes.kubelet_logs import (
-    ENTRY_LIMIT,
-    check_wanted,
-    explain_errno,
-    list_entries,
-    open_directory,
-    parse_pod_directory,
-)
+from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
+from nsagent.runtimes.kubelet_logs import parse_pod_directory
 
 USUAL_DIRECTORIES: Final = (
     "run/containerd/io.containerd.runtime.v2.task",
@@ -72,42 +64,22 @@ _KUBELET_LABELS: Final = (
 )
 
 
-class BundleSource:
-    """One directory of bundles; `name` is the records' source, `named` says whether somebody asked for it.
+class BundleSource(DirectorySource):
+    """One directory of bundles: the containers that have one, by namespace and id.
 
-    `entry_limit` bounds what is in the directory and in the namespaces below it, together.
+    Left out is a bundle that is damaged or was removed meanwhile, and an id that is not 64 hex
+    digits, as ctr(8) makes them: no cgroup path shows such a one. CRI-O and podman keep the
+    bundle of a container that has ended until they remove the container. If there are bundles and
+    none of them may be read, that is told.
     """
 
     def __init__(
         self, directory: str, name: str = "bundles", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
     ) -> None:
-        self.directory = directory
-        self.name = name
-        self.named = named
-        self.subject = f"{name} ({directory})"
-        self._entry_limit = entry_limit
-        self._abandoned = threading.Event()
+        super().__init__(directory, name, named=named, entry_limit=entry_limit)
 
-    def list_containers(self) -> tuple[Container, ...]:
-        """The containers that have a bundle, by namespace and id, each id once.
-
-        Left out is a bundle that is damaged or was removed meanwhile, and an id that is not 64 hex
-        digits, as ctr(8) makes them: no cgroup path shows such a one. CRI-O and podman keep the
-        bundle of a container that has ended until they remove the container. Raises
-        RuntimeUnavailable with one line; also if there are bundles and none of them may be read.
-        """
-        self._abandoned.clear()
-        descriptor = open_directory(self.directory)
-        try:
-            return _spread_kernels(_Walk(self.name, self._abandoned, self._entry_limit).run(descriptor))
-        except OSError as err:
-            raise RuntimeUnavailable(explain_errno(err)) from err
-        finally:
-            os.close(descriptor)
-
-    def abandon(self) -> None:
-        """End the call of `list_containers` that another thread is in, if any: it fails at the next bundle."""
-        self._abandoned.set()
+    def _read(self, descriptor: int) -> tuple[Container, ...]:
+        return _spread_kernels(_Walk(self.name, self.check_wanted, self.entry_limit).run(descriptor))
 
 
 def parse_annotations(config: bytes) -> Mapping[str, object] | None:
@@ -271,9 +243,9 @@ def _read_text(annotations: Mapping[str, object], key: str) -> str | None:
 class _Walk:
     """One reading of a directory of bundles; costs 70 us for each, half of it json.loads()."""
 
-    def __init__(self, source: str, abandoned: threading.Event, entry_limit: int) -> None:
+    def __init__(self, source: str, check_wanted: Callable[[], None], entry_limit: int) -> None:
         self._source = source
-        self._abandoned = abandoned
+        self._check_wanted = check_wanted
         self._entries_left = entry_limit
         self._found: dict[ContainerId, _Found] = {}
         self._denied: PermissionError | None = None
@@ -305,7 +277,7 @@ class _Walk:
 
     def _look_at(self, parent: int, id_: ContainerId, namespace: str | None) -> None:
         """Read one bundle; what is wrong with it costs no other one."""
-        check_wanted(self._abandoned)
+        self._check_wanted()
         try:
             bundle = _read_bundle(parent, id_, namespace)
         except OSError as err:

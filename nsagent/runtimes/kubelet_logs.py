@@ -9,22 +9,17 @@ What does not fit into 255 bytes the kubelet cuts off at the end, where the id i
 cut tells of no container, then, and the path that it leads to holds no id either.
 """
 
-import errno
 import os
 import re
-import threading
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from nsagent.errors import RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, PodUid
+from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 
 USUAL_DIRECTORIES: Final = ("var/log/containers",)
 """Where a kubelet makes its links, relative to the root of the host; the place is fixed in its source."""
-
-ENTRY_LIMIT: Final = 100_000
-"""More entries than any node has in such a directory: reading them takes longer than an engine may."""
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUBDOMAIN: Final = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
@@ -57,49 +52,29 @@ def parse_pod_directory(name: str) -> Pod | None:
     return Pod(PodUid(match[3]), match[2], match[1]) if match else None
 
 
-class LogLinkSource:
-    """The links of one directory; `name` is the records' source, `named` says whether somebody asked for it.
+class LogLinkSource(DirectorySource):
+    """The links of one directory: the containers that they are called after, by name, those that ended among them.
 
     A log proves nothing: it stays for a while when its container has ended, and who may write
-    there can make another. The records are not verified. `entry_limit` bounds the directory.
+    there can make another. The records are not verified. What is called otherwise is left out. The
+    pod's uid is None where the link's target is not the one that a kubelet makes for that name.
     """
 
     def __init__(
         self, directory: str, name: str = "logs", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
     ) -> None:
-        self.directory = directory
-        self.name = name
-        self.named = named
-        self.subject = f"{name} ({directory})"
-        self._entry_limit = entry_limit
-        self._abandoned = threading.Event()
+        super().__init__(directory, name, named=named, entry_limit=entry_limit)
 
-    def list_containers(self) -> tuple[Container, ...]:
-        """The containers that links are called after, by name, each id once; those that ended are among them.
-
-        What is called otherwise is left out. The pod's uid is None where the link's target is not
-        the one that a kubelet makes for that name. Raises RuntimeUnavailable with one line.
-        """
-        self._abandoned.clear()
-        descriptor = open_directory(self.directory)
-        try:
-            containers: dict[ContainerId, Container] = {}
-            for container in self._read_links(descriptor):
-                containers.setdefault(container.id, container)
-            return tuple(containers.values())
-        except OSError as err:
-            raise RuntimeUnavailable(explain_errno(err)) from err
-        finally:
-            os.close(descriptor)
-
-    def abandon(self) -> None:
-        """End the call of `list_containers` that another thread is in, if any: it fails at the next link."""
-        self._abandoned.set()
+    def _read(self, descriptor: int) -> tuple[Container, ...]:
+        containers: dict[ContainerId, Container] = {}
+        for container in self._read_links(descriptor):
+            containers.setdefault(container.id, container)
+        return tuple(containers.values())
 
     def _read_links(self, descriptor: int) -> Iterator[Container]:
         """One record for each link; costs 12 us each, of which readlink(2) takes one."""
-        for name in list_entries(descriptor, self._entry_limit):
-            check_wanted(self._abandoned)
+        for name in list_entries(descriptor, self.entry_limit):
+            self.check_wanted()
             link = parse_link_name(name)
             if link is not None:
                 yield Container(
@@ -113,39 +88,6 @@ class LogLinkSource:
                     pod=Pod(_read_uid(descriptor, name, link), link.pod_name, link.kube_namespace),
                     container_name=link.container_name,
                 )
-
-
-def open_directory(path: str) -> int:
-    """A descriptor to list a directory by, for the caller to close. Raises RuntimeUnavailable."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as err:
-        raise RuntimeUnavailable(explain_errno(err)) from err
-    except ValueError as err:
-        raise RuntimeUnavailable(f"no path: {err}") from err
-
-
-def list_entries(descriptor: int, limit: int) -> list[str]:
-    """The names in a directory, ascending. Raises OSError, and RuntimeUnavailable if there are more than `limit`."""
-    names: list[str] = []
-    with os.scandir(descriptor) as entries:
-        for entry in entries:
-            if len(names) >= limit:
-                raise RuntimeUnavailable("too many entries")
-            names.append(entry.name)
-    names.sort()
-    return names
-
-
-def check_wanted(abandoned: threading.Event) -> None:
-    """Raises RuntimeUnavailable once nobody waits for the answer."""
-    if abandoned.is_set():
-        raise RuntimeUnavailable("given up before the end")
-
-
-def explain_errno(err: OSError) -> str:
-    """As in `Permission denied (EACCES)`."""
-    return f"{err.strerror} ({errno.errorcode.get(err.errno or 0, err.errno)})"
 
 
 def _read_uid(descriptor: int, name: str, link: LogLink) -> PodUid | None:

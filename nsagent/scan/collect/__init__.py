@@ -117,14 +117,10 @@ class _Pass:
             ) as registry,
         ):
             engines.start()
-            chosen: Chosen | None = None
             if request.only is None:
-                walk = self._walk_and_read(registry, reader, met)
+                walk, chosen = self._walk_and_read(registry, reader, met), None
             else:
-                walk = self._walk(registry)
-                names = engines.collect(lambda: list_nameless(walk.readings))
-                chosen = choose(request.only, walk.readings, names)
-                self._read_chosen(registry, reader, chosen)
+                walk, chosen = self._walk_and_choose(request.only, registry, reader, engines)
             rounds = self._find_owners(registry, reader, walk, chosen)
             host_inode, host_key = self._find_host(walk)
             if request.interfaces and self._live:
@@ -136,10 +132,10 @@ class _Pass:
                 raise Aborted("interrupted")
             visibility, hidden = self._read_visibility(walk)
             cgroup_paths, no_paths = self._read_cgroup_paths(reader)
-            if request.only is None:
+            if request.only is None or chosen is None:
                 names = engines.collect(lambda: list_nameless(walk.readings))
             else:
-                names = check_names(request.only, walk.readings, names, engines)
+                names = check_names(request.only, walk.readings, chosen.answers, engines)
             # A netns that could not be opened in one round could not in the next: one gap. One that is not
             # to be read need not be open.
             unread = {one.met.subject for one in reader.netns if one.skipped}
@@ -191,6 +187,15 @@ class _Pass:
         walk = walk_processes(self._procfs, registry, self._stop, reach, self._request.patience_seconds)
         walk.gaps += threads.gaps
         return walk
+
+    def _walk_and_choose(
+        self, only: Filter, registry: NetnsRegistry, reader: TableReader, engines: Engines
+    ) -> tuple[Walk, Chosen]:
+        """Walk the processes, then read what concerns the containers that the pass is about."""
+        walk = self._walk(registry)
+        chosen = choose(only, walk.readings, engines.collect(lambda: list_nameless(walk.readings)))
+        self._read_chosen(registry, reader, chosen)
+        return walk, chosen
 
     def _read_chosen(self, registry: NetnsRegistry, reader: TableReader, chosen: Chosen) -> None:
         """Read the netns of the containers that the pass is about, and the others if it takes them."""

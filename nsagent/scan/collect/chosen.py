@@ -24,10 +24,11 @@ CGROUP_PATHS: Final = "cgroup paths"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The containers that a pass is about, and their processes as the walk saw them."""
+    """The containers that a pass is about by these answers, and their processes as the walk saw them."""
 
     ids: frozenset[ContainerId]
     readings: tuple[ProcessReading, ...]
+    answers: Answers
 
     def list_netns(self, met: Iterable[MetNetns]) -> list[MetNetns]:
         """Those of `met` in which one of the processes is."""
@@ -51,7 +52,7 @@ def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers)
     containers = join_containers(identities.values(), answers.containers, answers.kept)
     ids = choose_containers(wanted, containers, (CGROUP_PATHS, *answers.sources))
     members = tuple(reading for reading in readings if identities[reading.cgroup].container_id in ids)
-    return Chosen(ids, members)
+    return Chosen(ids, members, answers)
 
 
 def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, engines: Engines) -> Answers:

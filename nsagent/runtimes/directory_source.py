@@ -1,0 +1,65 @@
+"""What the directories that tell names without an engine have in common: bounds, and an end before the end."""
+
+import errno
+import os
+import threading
+
+from nsagent.errors import RuntimeUnavailable
+from nsagent.model.container import Container
+
+ENTRY_LIMIT = 100_000
+"""More entries than any node has in such a directory: reading them takes longer than an engine may."""
+
+
+class DirectorySource:
+    """One directory; `name` is the records' source, `named` says whether somebody asked for it.
+
+    `entry_limit` bounds what is in the directory and below it, together.
+    """
+
+    def __init__(self, directory: str, name: str, *, named: bool = True, entry_limit: int = ENTRY_LIMIT) -> None:
+        self.directory = directory
+        self.name = name
+        self.named = named
+        self.subject = f"{name} ({directory})"
+        self.entry_limit = entry_limit
+        self._abandoned = threading.Event()
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """What the directory tells, each id once. Raises RuntimeUnavailable with one line."""
+        self._abandoned.clear()
+        try:
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                return self._read(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as err:
+            raise RuntimeUnavailable(f"{err.strerror} ({errno.errorcode.get(err.errno or 0, err.errno)})") from err
+        except ValueError as err:
+            raise RuntimeUnavailable(f"no path: {err}") from err
+
+    def abandon(self) -> None:
+        """End the call of `list_containers` that another thread is in, if any: it fails at the next entry."""
+        self._abandoned.set()
+
+    def check_wanted(self) -> None:
+        """Raises RuntimeUnavailable once nobody waits for the answer."""
+        if self._abandoned.is_set():
+            raise RuntimeUnavailable("given up before the end")
+
+    def _read(self, descriptor: int) -> tuple[Container, ...]:
+        """The containers, by the open directory; raises OSError and RuntimeUnavailable."""
+        raise NotImplementedError
+
+
+def list_entries(descriptor: int, limit: int) -> list[str]:
+    """The names in a directory, ascending. Raises OSError, and RuntimeUnavailable if there are more than `limit`."""
+    names: list[str] = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            if len(names) >= limit:
+                raise RuntimeUnavailable("too many entries")
+            names.append(entry.name)
+    names.sort()
+    return names
