@@ -69,7 +69,7 @@ def _measure_state(name: str, options: argparse.Namespace, report: dict[str, Any
     if options.truth:
         options.truth.mkdir(parents=True, exist_ok=True)
         truth = str(options.truth.resolve() / f"{name}.json")
-    tools = ["bound", "scan", "version", *options.peers]
+    tools = ["bound", "scan", "scan-owners-container", "version", *options.peers]
     result = _run(Request(name, tools, options.runs, truth))
     if result is None:
         return True

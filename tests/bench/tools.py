@@ -53,6 +53,8 @@ def list_tools(bound: str) -> Mapping[str, Tool]:
     tools = (
         Tool("bound", (bound,)),
         Tool("scan", (NSAGENT, "scan", "-o", "json", "--engine", "sock_diag"), parser="nsagent"),
+        # Names no owners: only its sockets are scored.
+        Tool("scan-owners-container", (NSAGENT, "scan", "-o", "json", "--owners", "container"), parser="nsagent"),
         Tool("version", (NSAGENT, "--version")),
         Tool("ss", _in_each_netns("ss -tunapeH"), parser="ss", per_netns=True),
         Tool("lsof", _in_each_netns("lsof -nP -iTCP -iUDP -Fpfd"), parser="lsof", per_netns=True),
