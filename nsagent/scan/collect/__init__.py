@@ -165,17 +165,22 @@ class _Pass:
             )
 
     def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
-        """Walk the processes, while the tables of each netns that this meets are read."""
+        """Walk the processes, while the tables of each netns that this meets are read; then help with those."""
         walks: list[Walk] = []
 
-        def walk() -> None:
+        def walk_and_help() -> None:
             try:
                 walks.append(self._walk(registry))
             finally:
                 met.put(None)
+                met.put(None)
+            read()
+
+        def read() -> None:
+            reader.read(iter(met.get, None))
 
         reader.busy = True  # From before the walk: the first netns may already have to wait for room.
-        run_in_threads([walk, lambda: reader.read(iter(met.get, None))], self._stop)
+        run_in_threads([walk_and_help, read], self._stop)
         reader.read_rest(registry.list_met())
         return walks[0]
 

@@ -17,7 +17,14 @@ from nsagent.model.facts import Gap, RawTable, Stage
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.shortage import dump_whole
-from nsagent.scan.plan import TablesWanted, needs_counts, plan_by_counters, plan_counted, plan_protocols
+from nsagent.scan.plan import (
+    TablesWanted,
+    needs_counts,
+    plan_by_counters,
+    plan_counted,
+    plan_protocols,
+    read_counters,
+)
 
 _READS: Final = 2
 """How often a text table is read: one read may lose rows under churn, the decoder drops what is double."""
@@ -58,6 +65,14 @@ class TableDumper:
     buffer: bytearray
     unavailable: set[Protocol] = field(default_factory=set)
     knows_protocol: bool | None = None
+    _sockstat: str | None = None
+    _counters: SockStat = field(default_factory=dict)
+
+    def read_counters(self, sockstat: str | None) -> SockStat:
+        """The counters of a netns by its sockstat; netns without sockets have the same text, on a quiet host."""
+        if sockstat != self._sockstat:
+            self._sockstat, self._counters = sockstat, read_counters(sockstat)
+        return self._counters
 
     def dump_tables(self, diag: SockDiag, counters: SockStat, subject: str) -> TablesRead:
         """Read the tables of the netns that `diag` and the thread are in; `counters` were read just before."""

@@ -11,7 +11,6 @@ from nsagent.errors import (
     ReadFailed,
 )
 from nsagent.kernel.formats.raw_table import list_unheld
-from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
@@ -21,7 +20,7 @@ from nsagent.model.net import Protocol
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.netns_tables import NetnsTables, Unheld, is_in, make_reading
 from nsagent.scan.collect.read_tables import TableDumper, read_files
-from nsagent.scan.plan import TablesWanted, plan_by_counters, read_counters
+from nsagent.scan.plan import TablesWanted, plan_by_counters
 
 
 class Everything:
@@ -35,7 +34,7 @@ class TableReader:
     """Reads tables with one engine; a context manager that closes every socket it made.
 
     `listed` are the inodes of all rows, `cgroup_ids` what their tables name, both once list_unheld() was called.
-    `busy`: a thread is in read(); `sockets` counts those that it made and that are open still.
+    `busy`: a thread is in read(), or about to be; `sockets` counts those made there that are open still.
     """
 
     def __init__(
@@ -59,8 +58,7 @@ class TableReader:
         self.gaps: list[Gap] = []
         self.busy = False
         self.sockets = 0
-        self._last_sockstat: str | None = None
-        self._last_counters: SockStat = {}
+        self._lock = threading.Lock()
         self._held: deque[NetnsTables] = deque()
 
     def __enter__(self) -> "TableReader":
@@ -74,7 +72,7 @@ class TableReader:
         """Read these netns as they come, by sock_diag; moves the calling thread, which must end (kernel.netns).
 
         Nearly all of it is time in the kernel, which walks the sockets of the whole host for each
-        netns: the processes are walked in another thread meanwhile.
+        netns: the processes are walked in another thread meanwhile, which then helps.
         """
         self.busy = True
         dumper = None
@@ -91,8 +89,9 @@ class TableReader:
                         self._dump(one, dumper)
                     except (AccessDenied, ReadFailed) as err:
                         one.refused = err.reason
-                self._held.append(one)
-                self.sockets += one.diag is not None
+                with self._lock:
+                    self._held.append(one)
+                    self.sockets += one.diag is not None
         finally:
             self.busy = False
 
@@ -103,8 +102,9 @@ class TableReader:
         """
         count = 0
         while self._held:
-            one = self._held.popleft()
-            self.sockets -= one.diag is not None
+            with self._lock:
+                one = self._held.popleft()
+                self.sockets -= one.diag is not None
             one.close()
             count += one.met.fd is not None
             one.met.let_go()
@@ -126,10 +126,7 @@ class TableReader:
 
         One that counts no socket is not even given one, if its cookie can be had without.
         """
-        if one.sockstat != self._last_sockstat:
-            # Netns without sockets have the same text, while nothing changes on the host.
-            self._last_sockstat, self._last_counters = one.sockstat, read_counters(one.sockstat)
-        counters = self._last_counters
+        counters = dumper.read_counters(one.sockstat)
         one.engine = EngineName.SOCK_DIAG
         one.empty = not plan_by_counters(counters, self._wanted)
         one.cookie = dumper.entering.read_cookie(one.met.fd) if one.empty and one.met.fd is not None else None
