@@ -149,3 +149,11 @@ def test_the_daemonset_grants_what_the_readme_says() -> None:
         "add": ["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_ADMIN"],
     }
     assert not container["securityContext"]["privileged"]
+
+
+def test_the_daemonset_keeps_no_root_file_system_mounted_after_its_container_has_ended() -> None:
+    """containerd mounts them below its bundles, and unmounts them on the host."""
+    documents = list(yaml.safe_load_all((ROOT / "manifests" / "daemonset.yaml").read_text()))
+    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
+    (bundles,) = [mount for mount in container["volumeMounts"] if mount["name"] == "bundles"]
+    assert bundles["mountPropagation"] == "HostToContainer"

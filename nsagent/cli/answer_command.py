@@ -20,8 +20,9 @@ def answer(about: About, reading: ReadOptions, output: OutputOptions, select: Se
     """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
     try:
         snapshot = read_snapshot(reading)
-        write_answer(render_answer(select(snapshot), about, output, whole=snapshot))
-        status = write_coverage(snapshot, strict=strict)
+        selected = select(snapshot)
+        write_answer(render_answer(selected, about, output, whole=snapshot))
+        status = write_coverage(selected, strict=strict)
     except KeyboardInterrupt as err:
         raise Aborted("interrupted") from err
     raise typer.Exit(status)

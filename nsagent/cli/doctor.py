@@ -41,7 +41,9 @@ def doctor(
     from nsagent.runtimes.discover import list_places
 
     try:
-        checks = check_sources(list_places(runtime, os.environ, str(host_root)), str(proc_root), clock=time.monotonic)
+        checks = check_sources(
+            list_places(runtime, os.environ, os.path.abspath(host_root)), str(proc_root), clock=time.monotonic
+        )
     except KeyboardInterrupt as err:
         raise Aborted("interrupted") from err
     if output is DoctorFormat.JSON:

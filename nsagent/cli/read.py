@@ -134,11 +134,11 @@ def _read_host(options: ReadOptions, environ: Mapping[str, str]) -> Facts:
         engine=options.engine,
         interfaces=options.interfaces,
         tables=TablesWanted(options.protocols.union(PROTOCOLS), options.deep, options.tcp_info),
-        # What an earlier pass remembers may stand in any netns.
-        only=None if options.since else options.only,
+        # What an earlier pass remembers, and what a container has made, may stand in any netns.
+        only=None if options.since or options.owners is OwnersWanted.CONTAINER else options.only,
         owners=options.owners,
     )
-    engines = discover_engines(options.runtime, environ, str(options.host_root), clock=time.monotonic)
+    engines = discover_engines(options.runtime, environ, os.path.abspath(options.host_root), clock=time.monotonic)
     with (
         _progress_on_terminal("reading processes and tables ..."),
         _interruptible() as stop,

@@ -5,21 +5,29 @@ path. Who may make cgroups (a user below user@UID.service, a service with Delega
 container) can call one by the id of a container that runs elsewhere.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
 from nsagent.model.ids import ContainerId, PodUid
+
+_DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
+"""What engines draw as ids, the shortest of which has 25 characters."""
+
+
+_USER: Final = re.compile(r"/user@([0-9]{1,10})\.service/")
 
 
 def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
     """Who each of these cgroup texts of one host tells of; an id is believed at one place only.
 
     That is the one with the fewest containers around it, then one that no user or service was
-    delegated, then the shallowest. Of two that different users or services were delegated neither is
-    believed. What claims the id elsewhere is read as if it had no name: a process in there is in the
-    container around it, or in none, and likewise of pods.
+    delegated, then the shallowest. If that one was delegated, and another one to somebody else or to
+    nobody, none of them is believed. What is not believed is read as if it had no name: a process in
+    there is in the container around it, or in none, and likewise of pods. Ids that somebody chose, as
+    the names of LXC's containers, may be given twice.
     """
     identities = {text: parse_cgroup(text) for text in texts}
     forged: set[str] = set()
@@ -32,6 +40,12 @@ def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
     return identities
 
 
+def find_user(identity: CgroupIdentity) -> int | None:
+    """The uid of the user below whose user@UID.service the container's directory is, None if it is the system's."""
+    match = _USER.search(identity.roots[-1] if identity.roots else identity.pod_root or "")
+    return int(match[1]) if match else None
+
+
 def _find_forged(identities: Iterable[CgroupIdentity]) -> set[str]:
     """The directories that bear an id which another one has more right to."""
     forged: set[str] = set()
@@ -39,7 +53,7 @@ def _find_forged(identities: Iterable[CgroupIdentity]) -> set[str]:
         if len(claims) > 1:
             best, *others = sorted(_rank(root, depth) for root, depth in claims.items())
             forged.update(claim.root for claim in others)
-            if best.delegate and any(best[:3] == claim[:3] and best.delegate != claim.delegate for claim in others):
+            if best.delegate and any(claim.delegate != best.delegate for claim in others):
                 forged.add(best.root)
     return forged
 
@@ -54,7 +68,8 @@ def _index_claims(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId |
             for depth, (id_, root) in enumerate(
                 zip((*identity.chain, identity.container_id), identity.roots, strict=True)
             ):
-                claims[id_][root] = min(depth, claims[id_].get(root, depth))
+                if _DRAWN.fullmatch(id_):
+                    claims[id_][root] = min(depth, claims[id_].get(root, depth))
     return claims
 
 

@@ -5,10 +5,11 @@ shared. Pods meet on their uid, and static pods on their config hash, by which t
 called.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nsagent.identity.cgroup_path import CgroupIdentity
+from nsagent.identity.claims import find_user
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
@@ -17,8 +18,15 @@ NAMED_BY_ID = (Runtime.LXC, Runtime.NSPAWN)
 
 _IMAGE_ID = "sha256:"
 _FILES = ("bundles", "logs")
+_BY_LABELS = ("docker", "podman")
 
-Pods = Mapping[PodUid, Pod]
+User = int | None
+"""Whose containers they are: a user's of a rootless engine, or None, the system's."""
+
+Records = Mapping[tuple[User, ContainerId], Container]
+"""One record of each id, of the system's engines and of each user's."""
+
+Pods = Mapping[tuple[User, PodUid], Pod]
 """The pods that were told of, by uid, by config hash, and by what the cgroups of their containers call them."""
 
 
@@ -26,7 +34,7 @@ def join_containers(
     identities: Iterable[CgroupIdentity],
     engine_answers: Iterable[Container],
     kept: Iterable[Container] = (),
-    wanted: Collection[ContainerId] = (),
+    gone: Iterable[Container] = (),
 ) -> tuple[Container, ...]:
     """Every container that a cgroup path or an engine shows, once, by ascending id.
 
@@ -34,22 +42,53 @@ def join_containers(
     and labels, whether or not it has processes; it is verified. One that only paths show has name
     None and `unknown`, unless its name is its id (LXC, nspawn). Of several records of one id the
     earliest with a name counts, and the others fill in what it does not tell. Where paths disagree
-    on an id, the shallowest wins. A bundle or the name of a log makes no container of its own, for
-    these stay when it is gone, but a sandboxed one, whose processes may be in no cgroup here.
-    `kept` are records of earlier passes: they tell of what only
-    paths show, and of the ids in `wanted`, which may be of containers that are gone. A pod that
-    one of its containers names is that of the others too.
+    on an id, the shallowest wins. A pod that one of its containers names is that of the others too.
+
+    What a path proves a record must fit: of what is below user@UID.service only that user's engine
+    tells, and such an engine, unless somebody named it, of nothing else; an engine's containers are
+    not in each other; Docker's labels, which are the image's too, make no pod where the path shows
+    none. A bundle or the name of a log makes no container of its own, for these
+    stay when it is gone, but a sandboxed one, whose processes may be in no cgroup here.
+
+    `kept` are records of earlier passes that tell of what only paths show, `gone` those of containers
+    that no path shows and that are wanted all the same.
     """
     seen = _index_identities(identities)
-    known = _merge_records(engine_answers)
-    for record in kept:
-        if record.id not in known and (record.id in seen or record.id in wanted):
-            known[record.id] = record
-    pods = _index_pods(known.values(), seen)
-    ids = seen.keys() | {
-        id_ for id_, one in known.items() if one.source not in _FILES or one.sandboxed is not None or id_ in wanted
-    }
-    return tuple(_join_one(id_, seen.get(id_), known.get(id_), pods) for id_ in sorted(ids))
+    known = _merge_records(_believe(record, seen.get(record.id)) for record in engine_answers)
+    # Who is in another container may have taken the id of one that has ended.
+    _add_records(known, (record for record in kept if record.id in seen and not seen[record.id].chain))
+    lost = [record for record in gone if record.id not in seen]
+    _add_records(known, lost)
+    pods = _index_pods(known, seen)
+    alone = {record.id: (user, record) for (user, _), record in reversed(known.items()) if _stands_alone(record)}
+    for record in lost:
+        alone.setdefault(record.id, (_list_users(record)[0], record))
+    return tuple(
+        _join_seen(id_, seen[id_], known, pods) if id_ in seen else _join_alone(*alone[id_], pods)
+        for id_ in sorted(seen.keys() | alone.keys())
+    )
+
+
+def _believe(record: Container, identity: CgroupIdentity | None) -> Container:
+    """The record without what its path does not bear out."""
+    if record.source in _BY_LABELS and (identity is None or identity.pod_uid is None):
+        return replace(record, pod=None, container_name=None, sandbox=False)
+    return record
+
+
+def _stands_alone(record: Container) -> bool:
+    """Whether there is such a container although no path shows it."""
+    if record.source not in _FILES:
+        return True
+    # CRI-O keeps the bundle of a container that has ended.
+    return record.sandboxed is not None and record.runtime is not Runtime.CRIO
+
+
+def _list_users(record: Container) -> tuple[User, ...]:
+    """Of whose containers a record may tell; an engine of a user that somebody named is vouched for."""
+    if record.engine is None or not record.engine.uid:
+        return (None,)
+    return (None, record.engine.uid) if record.engine.named else (record.engine.uid,)
 
 
 def _index_identities(identities: Iterable[CgroupIdentity]) -> dict[ContainerId, CgroupIdentity]:
@@ -59,7 +98,7 @@ def _index_identities(identities: Iterable[CgroupIdentity]) -> dict[ContainerId,
         if identity.container_id is None:
             continue
         outer = (
-            CgroupIdentity(id_, None, None, identity.chain[:depth], None, None)
+            CgroupIdentity(id_, None, None, identity.chain[:depth], None, None, identity.roots[: depth + 1])
             for depth, id_ in enumerate(identity.chain)
         )
         for candidate in (*outer, identity):
@@ -82,18 +121,25 @@ def _rank(identity: CgroupIdentity) -> tuple[int, bool, bool, tuple[ContainerId,
     )
 
 
-def _merge_records(records: Iterable[Container]) -> dict[ContainerId, Container]:
-    """One record of each id."""
-    merged: dict[ContainerId, Container] = {}
+def _merge_records(records: Iterable[Container]) -> dict[tuple[User, ContainerId], Container]:
+    merged: dict[tuple[User, ContainerId], Container] = {}
     for record in records:
-        earlier = merged.get(record.id)
-        if earlier is None:
-            merged[record.id] = record
-        elif earlier.name is None and record.name is not None:
-            merged[record.id] = _fill_in(record, earlier)
-        else:
-            merged[record.id] = _fill_in(earlier, record)
+        for user in _list_users(record):
+            earlier = merged.get((user, record.id))
+            if earlier is None:
+                merged[user, record.id] = record
+            elif earlier.name is None and record.name is not None:
+                merged[user, record.id] = _fill_in(record, earlier)
+            else:
+                merged[user, record.id] = _fill_in(earlier, record)
     return merged
+
+
+def _add_records(known: dict[tuple[User, ContainerId], Container], records: Iterable[Container]) -> None:
+    """Add those of which nothing is known."""
+    for record in records:
+        for user in _list_users(record):
+            known.setdefault((user, record.id), record)
 
 
 def _fill_in(record: Container, other: Container) -> Container:
@@ -130,42 +176,52 @@ def _fill_in_pod(pod: Pod, other: Pod) -> Pod:
     )
 
 
-def _index_pods(records: Iterable[Container], seen: Mapping[ContainerId, CgroupIdentity]) -> Pods:
+def _index_pods(known: Records, seen: Mapping[ContainerId, CgroupIdentity]) -> Pods:
     """The pods that records tell of; what a sandbox tells goes before what its containers do."""
-    pods: dict[PodUid, Pod] = {}
-    for record in sorted(records, key=lambda record: not record.sandbox):
+    pods: dict[tuple[User, PodUid], Pod] = {}
+    for (user, id_), record in sorted(known.items(), key=lambda item: not item[1].sandbox):
         if record.pod is not None:
-            path_uid = seen[record.id].pod_uid if record.id in seen else None
+            identity = seen.get(id_)
+            path_uid = identity.pod_uid if identity is not None and find_user(identity) == user else None
             for uid in {record.pod.uid, record.pod.config_hash, path_uid}:
                 if uid is not None:
-                    pods[uid] = _fill_in_pod(pods[uid], record.pod) if uid in pods else record.pod
+                    earlier = pods.get((user, uid))
+                    pods[user, uid] = record.pod if earlier is None else _fill_in_pod(earlier, record.pod)
     return pods
 
 
-def _join_one(id_: ContainerId, identity: CgroupIdentity | None, answer: Container | None, pods: Pods) -> Container:
-    """One container; at least one of the two is given."""
-    runtime = identity.runtime if identity else None
-    chain = identity.chain if identity else ()
-    path_pod = Pod(identity.pod_uid) if identity and identity.pod_uid else None
-    pod = _find_pod(answer.pod if answer else None, path_pod, pods)
+def _join_alone(user: User, record: Container, pods: Pods) -> Container:
+    """A container that no path shows."""
+    return replace(record, pod=_find_pod(user, record.pod, None, pods))
+
+
+def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods: Pods) -> Container:
+    """A container that a path shows, with what is known of it."""
+    user = find_user(identity)
+    answer = known.get((user, id_))
+    outer = known.get((user, identity.chain[-1])) if identity.chain else None
+    if answer is not None and outer is not None and outer.engine is not None and outer.engine == answer.engine:
+        answer = None
+    path_pod = Pod(identity.pod_uid) if identity.pod_uid else None
+    pod = _find_pod(user, answer.pod if answer else None, path_pod, pods)
     if answer is None:
-        name = id_ if runtime in NAMED_BY_ID else None
+        name = id_ if identity.runtime in NAMED_BY_ID else None
         return Container(
             id=id_,
             name=name,
             name_state=NameState.UNKNOWN if name is None else NameState.KNOWN,
-            runtime=runtime,
+            runtime=identity.runtime,
             image=None,
             verified=False,
             source="cgroup",
-            chain=chain,
+            chain=identity.chain,
             pod=pod,
         )
     # The path is the engine's own hand; a socket only shows whose API it speaks.
-    return replace(answer, runtime=runtime or answer.runtime, chain=chain or answer.chain, pod=pod)
+    return replace(answer, runtime=identity.runtime or answer.runtime, chain=identity.chain or answer.chain, pod=pod)
 
 
-def _find_pod(told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:
+def _find_pod(user: User, told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:
     """The pod of a container by its record, else by its path, with all that is known of it.
 
     The uid is the one that the record tells: a static pod's path has another.
@@ -173,5 +229,5 @@ def _find_pod(told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:
     pod = told or path
     if pod is None or pod.uid is None:
         return _fill_in_pod(pod, path) if pod is not None and path is not None else pod
-    known = pods.get(pod.uid)
+    known = pods.get((user, pod.uid))
     return pod if known is None else _fill_in_pod(known, pod)

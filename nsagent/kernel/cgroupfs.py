@@ -4,8 +4,8 @@ An id is the number of the directory, and at the same time the handle by which i
 wherever it is. That takes a mount of the tree: one that is there, else one that is made for the
 purpose, stands in no mount namespace and is gone when its fd is closed.
 
-Source: cgroups(7), open_by_handle_at(2), fs/kernfs/mount.c (FILEID_KERNFS); fsopen(2), fsconfig(2),
-fsmount(2).
+Source: cgroups(7), cgroup_namespaces(7); open_by_handle_at(2), fs/kernfs/mount.c (FILEID_KERNFS);
+fsopen(2), fsconfig(2), fsmount(2).
 """
 
 import os
@@ -17,13 +17,11 @@ from errno import EACCES, ENOENT, EPERM, ESTALE
 from typing import Final
 
 from nsagent.errors import ReadFailed
-from nsagent.kernel.formats.mountinfo import parse_cgroup2_mounts
+from nsagent.kernel.formats.mountinfo import Mount, parse_cgroup2_mounts, parse_mount_of_file
 from nsagent.kernel.libc import call_libc
 from nsagent.kernel.procfs import read_file, translate_errno
 from nsagent.kernel.threads import run_in_threads
-
-ROOT_ID: Final = 1
-"""The id of the root of the tree, in which kernel sockets are made (kernfs gives it the first number)."""
+from nsagent.model.ids import ROOT_CGROUP_ID
 
 _SUBJECT: Final = "cgroup paths"
 _SYS_FSOPEN: Final = 430
@@ -39,68 +37,118 @@ _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict[int, str]:
-    """The paths of those of the cgroups that are there; `/` is the root.
+    """The paths of those of the cgroups that are there, as this program sees them in `0::` lines of /proc/PID/cgroup.
 
-    Paths start at the root of the whole tree, as in the `0::` line of a process that is read from
-    the root cgroup namespace. From another one that needs a mount of the whole tree, among the own
-    mounts (the host's /sys/fs/cgroup in a container) or those of PID 1. Without, paths start at
-    the root of the own cgroup namespace, and cgroups outside of it are left out like removed ones.
+    They are relative to the root of the own cgroup namespace: `/` for that itself, `/sub` below it,
+    `/..` and `/../sibling/x` outside. The root of the whole tree, ROOT_CGROUP_ID, is never among them.
+
+    What lies outside needs a mount of the whole tree, among the own mounts (the host's
+    /sys/fs/cgroup in a container) or those of PID 1; without, it is left out like removed cgroups.
+    With it the result is empty where it cannot be told in which cgroup the own namespace begins: that
+    takes a mount of the tree from there, which is what a container has at its /sys/fs/cgroup.
 
     Raises AccessDenied; ReadFailed also where no cgroup-v2 tree is in use; FormatError. Without
     CAP_DAC_READ_SEARCH the tree is searched; without CAP_SYS_ADMIN, or CAP_SYS_PTRACE over PID 1,
-    it must be mounted. Takes 0.1 ms, 0.6 where a mount must be made, and 15 us for an id, or 20 us
-    for every cgroup that is searched. Needs a 64-bit kernel of 5.5 or later: before, ids were
-    other numbers.
+    it must be mounted. Takes 0.1 ms, 0.2 in a cgroup namespace other than the root one, 0.6 where a
+    mount must be made, and 15 us for an id, or 20 us for every cgroup that is searched. Needs a
+    64-bit kernel of 5.5 or later: before, ids were other numbers.
     """
     if not ids:
         return {}
+    wanted = set(ids) - {ROOT_CGROUP_ID}
     try:
-        with _open_tree(proc_root) as root:
-            try:
-                return _open_each(root, ids, proc_root)
-            except OSError as err:
-                if err.errno not in (EPERM, EACCES):
-                    raise
-            return _search(root, set(ids), proc_root)
+        with _open_tree(proc_root) as (root, is_own):
+            if is_own:
+                return _read_paths(root, wanted, proc_root)
+            start = _find_own_start(proc_root)
+            if start is None:
+                return {}
+            paths = _read_paths(root, wanted | {start}, proc_root)
     except OSError as err:
         raise translate_errno(err, _SUBJECT, gone=False) from err
+    if start not in paths:
+        return {}  # The cgroup in which the namespace begins may be removed, and the namespace still be used.
+    return {each: _relate(path, paths[start]) for each, path in paths.items() if each in wanted}
+
+
+def _relate(path: str, start: str) -> str:
+    """A path as it is seen from the one at `start`, as fs/kernfs/dir.c kernfs_path_from_node() writes it."""
+    relative = os.path.relpath(path, start)
+    return "/" if relative == "." else f"/{relative}"
 
 
 @contextmanager
-def _open_tree(proc_root: str) -> Iterator[int]:
-    """An fd on the root of the tree, as much of it as can be had; raises OSError and ReadFailed."""
-    root = _find_whole_tree(read_file(f"{proc_root}/self/mountinfo"), "")
-    if root is None:
+def _open_tree(proc_root: str) -> Iterator[tuple[int, bool]]:
+    """An fd on the root of the tree, as much of it as can be had; whether the own cgroup namespace begins there.
+
+    Raises OSError and ReadFailed.
+    """
+    tree = _find_whole_tree(read_file(f"{proc_root}/self/mountinfo"), "")
+    if tree is None:
         # PID 1 may be hidden, or not to be traced.
         with suppress(OSError):
-            root = _find_whole_tree(read_file(f"{proc_root}/1/mountinfo"), f"{proc_root}/1/root")
-    if root is None:
+            tree = _find_whole_tree(read_file(f"{proc_root}/1/mountinfo"), f"{proc_root}/1/root")
+    if tree is None:
         # Whoever mounts it first makes every /proc/PID/cgroup show it from then on, so only where they do.
         if b"\n0::" not in b"\n" + read_file(f"{proc_root}/self/cgroup"):
             raise ReadFailed(_SUBJECT, "no cgroup-v2 tree")
-        root = _mount_tree()
+        tree = _mount_tree(), True
     try:
-        yield root
+        yield tree
     finally:
-        os.close(root)
+        os.close(tree[0])
 
 
-def _find_whole_tree(mountinfo: bytes, base: str) -> int | None:
+def _find_whole_tree(mountinfo: bytes, base: str) -> tuple[int, bool] | None:
     """An fd on a mount that shows the tree from its root, None if there is none that can be opened.
 
-    `base` is the root directory of the process whose mounts they are.
+    Also whether the own cgroup namespace begins there. `base` is the root directory of the process
+    whose mounts they are.
     """
-    for mount in parse_cgroup2_mounts(mountinfo):
+    mounts = parse_cgroup2_mounts(mountinfo)
+    for mount in mounts:
         try:
             root = os.open(base + mount.mount_point, _OPEN_DIRECTORY)
         except OSError:
             continue  # Out of reach, or gone.
         # Which root it is tells its number: mountinfo has it relative to the own cgroup namespace.
         found = os.fstat(root)
-        if found.st_ino == ROOT_ID and found.st_dev == os.makedev(mount.major, mount.minor):
-            return root
+        if found.st_ino == ROOT_CGROUP_ID and found.st_dev == os.makedev(mount.major, mount.minor):
+            # It is one of these, if not this one, and seen from below it begins with `/..`. A name
+            # that begins so costs a second look, which finds the same.
+            return root, not any(each.root.startswith("/..") for each in mounts)
         os.close(root)  # A part of the tree, or another mount that covers it.
     return None
+
+
+def _find_own_start(proc_root: str) -> int | None:
+    """The id of the root of the own cgroup namespace, None where no mount tells it; raises OSError and ReadFailed."""
+    mountinfo = read_file(f"{proc_root}/self/mountinfo")
+    for mount in parse_cgroup2_mounts(mountinfo):
+        if mount.root == "/" and (number := _read_mounted_id(mount, mountinfo, proc_root)) is not None:
+            return number
+    try:
+        root = _mount_tree()
+    except OSError:
+        return None  # Not allowed, or that cgroup is removed.
+    try:
+        return os.fstat(root).st_ino
+    finally:
+        os.close(root)
+
+
+def _read_mounted_id(mount: Mount, mountinfo: bytes, proc_root: str) -> int | None:
+    """The number of the cgroup that one of the own mounts begins with, None if the mount cannot be looked at."""
+    try:
+        fd = os.open(mount.mount_point, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # Any other part of the same tree may be mounted over it.
+        is_this = parse_mount_of_file(mountinfo, read_file(f"{proc_root}/self/fdinfo/{fd}")) == mount
+        return os.fstat(fd).st_ino if is_this else None
+    finally:
+        os.close(fd)
 
 
 def _mount_tree() -> int:
@@ -127,6 +175,16 @@ def _create_apart(context: int) -> None:
     """
     call_libc("unshare", _CLONE_NEWCGROUP)
     call_libc("syscall", _SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+
+
+def _read_paths(root: int, ids: set[int], proc_root: str) -> dict[int, str]:
+    """The paths of the cgroups from the root of the mount; raises OSError."""
+    try:
+        return _open_each(root, ids, proc_root)
+    except OSError as err:
+        if err.errno not in (EPERM, EACCES):
+            raise
+    return _search(root, ids, proc_root)
 
 
 def _open_each(root: int, ids: Collection[int], proc_root: str) -> dict[int, str]:

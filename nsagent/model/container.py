@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from nsagent.model.ids import ContainerId, PodUid
 
@@ -33,6 +34,17 @@ class NameState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Engine(NamedTuple):
+    """Who told of a container: the `subject` of the source, the uid that its socket belongs to, None without one.
+
+    `named`: somebody asked for it, it was not just found.
+    """
+
+    subject: str
+    uid: int | None
+    named: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A Kubernetes pod; `name` and `kube_namespace` are None where only the cgroup path names it.
@@ -58,6 +70,7 @@ class Container:
     `cgroup`. `sandbox`: it is the pause container of its pod, and called like the pod. `chain` holds
     the ids of the containers around it, outermost first, itself not included. `sandboxed` names a
     runtime with a network stack of its own (gvisor, kata), whose sockets this kernel does not see.
+    `engine` is None where only paths tell.
     """
 
     id: ContainerId
@@ -73,3 +86,4 @@ class Container:
     pod: Pod | None = None
     container_name: str | None = None
     sandbox: bool = False
+    engine: Engine | None = None

@@ -1,6 +1,6 @@
 """Identifiers: what makes a process, a socket, a netns and a container the same one."""
 
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 Pid = NewType("Pid", int)
 """A process id (thread group id) as seen from the PID namespace of the procfs that was read."""
@@ -32,3 +32,7 @@ class NetnsId(NamedTuple):
 
     dev: int
     inode: int
+
+
+ROOT_CGROUP_ID: Final = 1
+"""The id of the root of the cgroup-v2 tree, in which the kernel makes its own sockets: kernfs's first number."""

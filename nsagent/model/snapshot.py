@@ -208,7 +208,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One pass, decided. `taken_at` is RFC 3339 in UTC with ms; `sources` were asked for names."""
+    """One pass, decided. `taken_at` is RFC 3339 in UTC with ms; `sources` were asked for names.
+
+    `folded` are the pause containers that no row names: they are part of their pods, and no containers.
+    """
 
     host: str
     boot_id: str | None
@@ -221,3 +224,4 @@ class Snapshot:
     sockets: tuple[OwnedSocket, ...]
     coverage: Coverage
     sources: tuple[str, ...]
+    folded: tuple[Container, ...] = ()

@@ -5,7 +5,8 @@ first that matches anything decides, so that nobody can hide one by naming anoth
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.container import Container, Pod
@@ -13,9 +14,20 @@ from nsagent.model.ids import ContainerId
 from nsagent.query.filter import Filter
 
 _COMPOSE_SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
+_LABEL_SOURCES: Final = frozenset({"docker", "podman", "cri"})
+"""Those that tell all labels of a container; of Container.source."""
 _PREFIX_LENGTH = 4
 _SHORT_ID_LENGTH = 12
 _NEAR_NAMES = 5
+
+_PodKey: TypeAlias = tuple[str | None, str | None, str | None]
+
+
+class Unjudged(NamedTuple):
+    """How many containers a filter may or may not mean: nobody told their labels, or the namespace of their pods."""
+
+    labels: int
+    kube_namespaces: int
 
 
 def choose_containers(
@@ -24,19 +36,33 @@ def choose_containers(
     """The containers that a filter asks for, which it does (Filter.chooses_containers).
 
     Kubernetes' namespaces, labels and pods narrow down among which the names of containers are looked
-    for. Raises Ambiguous and NotFound, for a pod and for a container; a namespace or a label that no
-    container has is no error, for on another node one may have it.
+    for; what is not known matches nothing, see count_unjudged. Raises Ambiguous and NotFound, for a pod
+    and for a container; a namespace or a label that no container has is no error, for on another node
+    one may have it.
     """
-    chosen = containers
-    if wanted.kube_namespaces:
-        chosen = [one for one in chosen if one.pod and one.pod.kube_namespace in wanted.kube_namespaces]
-    if wanted.labels:
-        chosen = [one for one in chosen if any(selector.matches(_list_labels(one)) for selector in wanted.labels)]
+    chosen = [one for one in containers if _is_of_namespaces(wanted, one) and _is_labelled(wanted, one)]
     if wanted.pods:
         chosen = [one for name in wanted.pods for one in match_pod(name, chosen, sources)]
     if wanted.containers:
         chosen = [one for name in wanted.containers for one in match_containers(name, chosen, sources)]
     return frozenset(one.id for one in chosen)
+
+
+def count_unjudged(wanted: Filter, containers: Sequence[Container]) -> Unjudged:
+    """How many of these may be left out by `-l` and `-n` for want of an answer only.
+
+    A container that fails by what is known of it is judged, whatever else is not known.
+    """
+    judgements = [(_is_of_namespaces(wanted, one), _is_labelled(wanted, one)) for one in containers]
+    return Unjudged(
+        labels=sum(labelled is None and inside is not False for inside, labelled in judgements),
+        kube_namespaces=sum(inside is None and labelled is not False for inside, labelled in judgements),
+    )
+
+
+def is_called_by_id(container: Container, names: Collection[str]) -> bool:
+    """Whether one of the names is its id, or a prefix of it that may stand for it."""
+    return any(_is_id(name, container) or _is_id_prefix(name, container) for name in names)
 
 
 def match_containers(name: str, containers: Sequence[Container], sources: Sequence[str]) -> tuple[Container, ...]:
@@ -57,12 +83,13 @@ def match_containers(name: str, containers: Sequence[Container], sources: Sequen
 
 
 def match_pod(name: str, containers: Sequence[Container], sources: Sequence[str]) -> tuple[Container, ...]:
-    """The containers of the pod called [KUBE_NAMESPACE/]NAME, or with this uid; its pause container is one.
+    """The containers of the pod that `name` means; its pause container is one.
 
-    Raises Ambiguous, with the candidates, for a name that pods of several namespaces have, and NotFound.
+    In this order: uid, config hash, KUBE_NAMESPACE/NAME, NAME. Raises Ambiguous, with the candidates,
+    for a name that pods of several namespaces have, and NotFound.
     """
     pods = {_pod_key(one.pod): one.pod for one in containers if one.pod is not None}
-    meant = {key for key, pod in pods.items() if name and name in (pod.uid, pod.config_hash, pod.name, _pod_name(pod))}
+    meant = _match_keys(name, pods)
     names = {key: _pod_name(pod) or pod.uid or "" for key, pod in pods.items()}
     if len(meant) > 1:
         raise Ambiguous("pod", name, sorted(f"{names[key]} ({pods[key].uid})" for key in meant))
@@ -72,13 +99,51 @@ def match_pod(name: str, containers: Sequence[Container], sources: Sequence[str]
     return tuple(one for one in containers if one.pod is not None and _pod_key(one.pod) in meant)
 
 
-def _pod_key(pod: Pod) -> tuple[str | None, str | None, str | None]:
+def _match_keys(name: str, pods: Mapping[_PodKey, Pod]) -> set[_PodKey]:
+    """Those whose pods go by `name` in the first way in which any does."""
+    for tell in _POD_WAYS if name else ():
+        meant = {key for key, pod in pods.items() if tell(pod) == name}
+        if meant:
+            return meant
+    return set()
+
+
+def _pod_key(pod: Pod) -> _PodKey:
     """What makes a pod the same one; its name where no uid is known."""
     return (pod.uid, None, None) if pod.uid else (None, pod.kube_namespace, pod.name)
 
 
 def _pod_name(pod: Pod) -> str | None:
     return _join(pod.kube_namespace, pod.name)
+
+
+_POD_WAYS: Final[tuple[Callable[[Pod], str | None], ...]] = (
+    lambda pod: pod.uid,
+    lambda pod: pod.config_hash,
+    _pod_name,
+    lambda pod: pod.name,
+)
+"""What a pod goes by, in order."""
+
+
+def _is_of_namespaces(wanted: Filter, container: Container) -> bool | None:
+    """Whether `-n` lets it pass; None where it is in a pod of which nobody tells the namespace."""
+    if not wanted.kube_namespaces:
+        return True
+    if container.pod is None:
+        return False
+    known = container.pod.kube_namespace
+    return None if known is None else known in wanted.kube_namespaces
+
+
+def _is_labelled(wanted: Filter, container: Container) -> bool | None:
+    """Whether `-l` lets it pass; None where nobody tells its labels: a negative selector is not met by that."""
+    if not wanted.labels:
+        return True
+    labels = _list_labels(container)
+    if not labels and container.source not in _LABEL_SOURCES:
+        return None
+    return any(selector.matches(labels) for selector in wanted.labels)
 
 
 def _list_labels(container: Container) -> dict[str, str]:

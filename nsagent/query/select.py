@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from nsagent.errors import NotFound
+from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.net import Protocol, SocketState
-from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
-from nsagent.query.containers import choose_containers
+from nsagent.model.snapshot import Coverage, Netns, OwnedSocket, Snapshot
+from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id
 from nsagent.query.filter import Filter
 
 Test = Callable[[OwnedSocket], bool]
@@ -21,9 +22,11 @@ _THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
 
 
 def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
-    """The rows that match, with the netns and containers that they name; coverage is that of the whole pass.
+    """The rows that match, with the netns and containers that they name.
 
-    Raises NotFound or Ambiguous for a container, pod, netns or process that the snapshot does not know.
+    Coverage is that of the whole pass, with a gap more for what could not be judged. A pod of which
+    only the pause container lives is known, and may have no rows. Raises NotFound or Ambiguous for a
+    container, pod, netns or process that the snapshot does not know.
     """
     tests = _list_tests(snapshot, wanted)
     if not tests:
@@ -36,6 +39,7 @@ def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
         sockets=sockets,
         netns=tuple(one for one in snapshot.netns if one.number in netns),
         containers=tuple(one for one in snapshot.containers if one.id in containers),
+        coverage=_cover(snapshot, wanted),
     )
 
 
@@ -53,14 +57,26 @@ def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
 
 
 def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
-    """The containers that a filter chooses, with the netns in which they are; raises NotFound and Ambiguous."""
+    """The containers that a filter chooses, with the netns in which they are; coverage as in select_snapshot.
+
+    A pause container that no row names is one of them only where it is called by its own id. Raises
+    NotFound and Ambiguous.
+    """
     if not wanted.chooses_containers:
         return snapshot
-    ids = choose_containers(wanted, snapshot.containers, snapshot.sources)
+    ids = _choose(snapshot, wanted)
+    called = {one.id for one in snapshot.folded if one.id in ids and is_called_by_id(one, wanted.containers)}
+    # Not Netns.containers: the pause containers are not in there.
+    netns = {process.netns for process in snapshot.processes if process.container_id in ids}
     return replace(
         snapshot,
-        containers=tuple(one for one in snapshot.containers if one.id in ids),
-        netns=tuple(one for one in snapshot.netns if not ids.isdisjoint(one.containers)),
+        containers=(
+            *(one for one in snapshot.containers if one.id in ids),
+            *(one for one in snapshot.folded if one.id in called),
+        ),
+        netns=tuple(one for one in snapshot.netns if one.number in netns),
+        coverage=_cover(snapshot, wanted),
+        folded=tuple(one for one in snapshot.folded if one.id not in called),
     )
 
 
@@ -93,11 +109,29 @@ def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
     return tuple(found)
 
 
+def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:
+    """The containers meant, pause containers too: a pod may have no other left."""
+    return choose_containers(wanted, (*snapshot.containers, *snapshot.folded), snapshot.sources)
+
+
+def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:
+    """The coverage of the pass, and what it did not tell that this filter asks for."""
+    unjudged = count_unjudged(wanted, snapshot.containers)
+    counts = (
+        ("labels of containers", unjudged.labels),
+        ("Kubernetes namespaces of containers", unjudged.kube_namespaces),
+    )
+    gaps = tuple(
+        Gap(Stage.NAMES, subject, "told by no source that was asked", count) for subject, count in counts if count
+    )
+    return replace(snapshot.coverage, gaps=(*snapshot.coverage.gaps, *gaps)) if gaps else snapshot.coverage
+
+
 def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
     """One test for each field of the filter that is not empty."""
     tests: list[Test] = []
     if wanted.chooses_containers:
-        ids = choose_containers(wanted, snapshot.containers, snapshot.sources)
+        ids = _choose(snapshot, wanted)
         tests.append(lambda socket: any(id_ in ids for id_ in list_container_ids(socket)))
     if wanted.netns:
         numbers = {one.number for text in wanted.netns for one in find_netns(snapshot, text)}

@@ -56,6 +56,8 @@ def _kind_of(gap: Gap) -> _Kind:
 def _single_line(gap: Gap, kind: _Kind) -> str | None:
     """The line of a gap that is not added up with others, else None."""
     subject, reason = gap.subject, gap.reason
+    if gap.stage is Stage.NAMES and subject.endswith(" of containers"):
+        return f"{subject.removesuffix('containers')}{_count(gap.count, 'container')} not known ({reason})"
     if gap.stage is Stage.NAMES:
         return f"names from {subject}: {reason}"
     if gap.stage is Stage.CGROUPS:

@@ -59,6 +59,15 @@ def identify(base_url: str) -> tuple[int, int, int] | None:
     return (status.st_dev, status.st_ino, status.st_ctime_ns) if stat.S_ISSOCK(status.st_mode) else None
 
 
+def read_owner(base_url: str) -> int | None:
+    """The uid that a socket file belongs to; None for `tcp://`, and where none can be seen."""
+    scheme, _, path = base_url.partition("://")
+    try:
+        return os.stat(path).st_uid if scheme == "unix" else None
+    except (OSError, ValueError):
+        return None
+
+
 def explain(err: BaseException, timeout_seconds: float) -> str:
     """One line for why an engine did not answer: the errno's name where one is at the bottom of it."""
     for cause in _list_causes(err):

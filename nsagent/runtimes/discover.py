@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from nsagent.errors import UsageError
+from nsagent.runtimes.connect import read_owner
 from nsagent.runtimes.engines import Engines, Source
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -63,7 +64,6 @@ _KINDS_OF_DIRECTORIES: Final = frozenset({SourceKind.BUNDLES, SourceKind.LOGS})
 _ORDER: Final = (
     frozenset({SourceKind.DOCKER, SourceKind.PODMAN}),
     frozenset({SourceKind.CRI}),
-    frozenset({SourceKind.BUNDLES}),
     frozenset({SourceKind.LOGS}),
 )
 _VARIABLES: Final = ((SourceKind.DOCKER, "DOCKER_HOST"), (SourceKind.PODMAN, "CONTAINER_HOST"))
@@ -115,13 +115,19 @@ def discover_engines(
 ) -> Engines:
     """The sources to ask, in the order in which their names count; see list_places and Engines.
 
-    What is named is asked at once. Of what was found Docker's API comes first, then CRI, bundles and
-    the names of logs, each where those before leave a container without a name.
+    What is named is asked at once, and so are bundles: they alone tell of every container with a
+    network stack of its own. Of what else was found Docker's API comes first, then CRI and the names
+    of logs, each where those before leave a container without a name.
     """
     places = [place for place in list_places(option, environ, root) if place.state is PlaceState.ASKED]
-    groups = [[place for place in places if _is_in(place, kinds)] for kinds in _ORDER]
-    fallbacks = [partial(_make_sources, group) for group in groups if group]
-    return Engines((), deadline_seconds, clock=clock, fallbacks=fallbacks)
+    always = [place for place in places if place.named or place.kind is SourceKind.BUNDLES]
+    groups = [[place for place in places if place not in always and place.kind in kinds] for kinds in _ORDER]
+    return Engines(
+        [make_source(place) for place in always],
+        deadline_seconds,
+        clock=clock,
+        groups=[partial(_make_sources, group) for group in groups if group],
+    )
 
 
 def list_places(option: str | None, environ: Mapping[str, str], root: str = "/") -> tuple[Place, ...]:
@@ -189,7 +195,10 @@ def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
     yield from _list_sockets(root)
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "").lstrip("/")
     for kind, path in _ROOTLESS if runtime_dir else ():
-        yield Place(kind, f"unix://{_find_below(root, f'{runtime_dir}/{path}')}")
+        place = Place(kind, f"unix://{_find_below(root, f'{runtime_dir}/{path}')}")
+        # `su` takes the variable along. Another user's engine may say anything, and asking would start it.
+        is_own = read_owner(place.address) in (None, os.geteuid())
+        yield place if is_own else place._replace(state=PlaceState.LEFT_OUT, reason="another user's")
     yield from _list_directories(root)
 
 
@@ -278,11 +287,6 @@ def _look_at(place: Place) -> tuple[Hashable, PlaceState, str | None]:
     if not fits(status.st_mode):
         return identity, PlaceState.UNFIT, f"is no {what}"
     return identity, PlaceState.ASKED, None
-
-
-def _is_in(place: Place, kinds: frozenset[SourceKind]) -> bool:
-    """Whether a place is of the group of these kinds; what is named is in the first, whatever it is."""
-    return kinds is _ORDER[0] if place.named else place.kind in kinds
 
 
 def _make_sources(places: Iterable[Place]) -> list[Source]:

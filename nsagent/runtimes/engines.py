@@ -7,10 +7,11 @@ containers that nobody lists any longer.
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from nsagent.errors import NotServed, RuntimeUnavailable
-from nsagent.model.container import Container
+from nsagent.model.container import Container, Engine
 from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.connect import is_silence
@@ -18,9 +19,9 @@ from nsagent.runtimes.connect import is_silence
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 60.0
 _REPEAT_SECONDS = 1.0
-_LEAST_AGAIN_SECONDS = 0.5
+_LEAST_SECONDS = 0.5
 _PATIENCE = 0.5
-"""The part of the deadline that is left for fallbacks where an engine is slow."""
+"""The part of the deadline that is left for further groups where an engine is slow."""
 
 _KEPT_SECONDS = 600.0
 _KEPT_CONTAINERS = 4096
@@ -58,6 +59,14 @@ class Identifiable(Protocol):
 
 
 @runtime_checkable
+class Owned(Protocol):
+    """A source with a socket."""
+
+    def read_owner(self) -> int | None:
+        """The uid that it belongs to; None where that cannot be told."""
+
+
+@runtime_checkable
 class Followable(Protocol):
     """A source that has to ask less while it follows what happens in its engine."""
 
@@ -83,8 +92,9 @@ class Answers(NamedTuple):
 class Engines:
     """The engines that are asked for names; not for use from two threads at once.
 
-    `fallbacks` make further sources, in groups, each asked only where those before leave containers
-    without a name. `clock` is monotonic, in seconds. `deadline_seconds` counts from `start`.
+    `sources` are asked in every pass. `groups` make further ones: the first is asked at once, each of
+    the others only where those before, and the named ones of `sources`, leave containers without a
+    name. `clock` is monotonic, in seconds. `deadline_seconds` counts from `start`.
     With `follow` the sources that can follow events do so until `close`, which pays from the second
     pass on.
     """
@@ -96,10 +106,10 @@ class Engines:
         *,
         clock: Callable[[], float],
         follow: bool = False,
-        fallbacks: Sequence[MakeSources] = (),
+        groups: Sequence[MakeSources] = (),
     ) -> None:
         self._engines = [_Engine(source) for source in sources]
-        self._groups = [_Group(make) for make in fallbacks]
+        self._groups = [_Group(make) for make in groups]
         self._asked: list[_Engine] = []
         self._unasked: list[_Group] = []
         self._clock = clock
@@ -110,16 +120,16 @@ class Engines:
         self._started = False
 
     def start(self) -> None:
-        """Ask every source in a thread of its own and return at once; what an earlier start asked is forgotten.
+        """Ask every source, and those of the first group, each in a thread of its own, and return at once.
 
-        Without any, those of the first fallback.
+        What an earlier start asked is forgotten.
         """
         now = self._clock()
         self._started = True
         self._deadline = now + self._deadline_seconds
         self._asked, self._unasked = [], list(self._groups)
         self._ask(self._engines, now)
-        if not self._engines and self._unasked:
+        if self._unasked:
             self._ask(self._unasked.pop(0).list_engines(), now)
 
     def collect(self, list_ids: Callable[[], Collection[ContainerId]] = tuple) -> Answers:
@@ -133,13 +143,13 @@ class Engines:
             return Answers((), (), (), ())
         self._started = False
         if self._unasked:
-            self._ask_fallbacks(list_ids())
+            self._ask_groups(list_ids())
         return self._wait_for(self._asked, self._deadline, self._deadline_seconds)
 
     def ask_again(self) -> Answers:
         """What those say now who answered to `collect`: asked anew, within what is left of the deadline or 0.5 s."""
         now = self._clock()
-        seconds = max(self._deadline - now, _LEAST_AGAIN_SECONDS)
+        seconds = max(self._deadline - now, _LEAST_SECONDS)
         engines = [engine for engine in self._asked if engine.has_answered]
         for engine in engines:
             engine.ask(now)
@@ -159,20 +169,27 @@ class Engines:
             engine.ask(now)
             self._asked.append(engine)
 
-    def _ask_fallbacks(self, wanted: Collection[ContainerId]) -> None:
+    def _ask_groups(self, wanted: Collection[ContainerId]) -> None:
         """Ask group after group until all that is wanted has a name, and all the rest once somebody is slow."""
         nameless = set(wanted)
         patience = self._deadline - self._deadline_seconds * _PATIENCE
         while self._unasked:
             settled = [engine.has_settled(patience, self._clock) for engine in self._asked]
             nameless.difference_update(
-                container.id for engine in self._asked for container in engine.peek() if container.name is not None
+                container.id
+                for engine in self._asked
+                if engine not in self._engines or engine.source.named
+                for container in engine.peek()
+                if container.name is not None
             )
             if not nameless:
                 return
             groups = self._unasked[:1] if all(settled) else self._unasked[:]
             del self._unasked[: len(groups)]
-            self._ask([engine for group in groups for engine in group.list_engines()], self._clock())
+            now = self._clock()
+            # A pass may have taken longer than the deadline; who is asked after it has a little time all the same.
+            self._deadline = max(self._deadline, now + _LEAST_SECONDS)
+            self._ask([engine for group in groups for engine in group.list_engines()], now)
 
     def _wait_for(self, engines: Sequence["_Engine"], deadline: float, within_seconds: float) -> Answers:
         containers: list[Container] = []
@@ -347,7 +364,10 @@ class _Question:
         """Put the question once; only what comes first counts as the answer."""
         containers, failure = None, None
         try:
-            containers = self._source.list_containers()
+            source = self._source
+            owner = source.read_owner() if isinstance(source, Owned) else None
+            engine = Engine(source.subject, owner, source.named)
+            containers = tuple(replace(container, engine=engine) for container in source.list_containers())
             self._is_silent = False
         except RuntimeUnavailable as err:
             failure = str(err)

@@ -1,4 +1,4 @@
-"""Messages in the wire format of Protocol Buffers: bytes -> fields, and fields -> bytes.
+"""Messages in the wire format of Protocol Buffers: bytes -> fields.
 
 Source: https://protobuf.dev/programming-guides/encoding/. A field is known by its number alone;
 what it means, and which of several values counts, is for who reads the message to say. Groups are
@@ -6,8 +6,8 @@ not read: they were dropped before the messages of container engines were writte
 package costs 17 ms of import, and generated code that must match its version.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
 from nsagent.errors import FormatError
 
@@ -19,8 +19,6 @@ LENGTH_DELIMITED: Final = 2
 _FIXED_BYTES: Final = {1: 8, 5: 4}
 _FIELD_NUMBERS: Final = 1 << 29
 _NUMBERS: Final = 1 << 64
-
-Value: TypeAlias = "int | str | bytes | Mapping[str, str] | list[int] | list[str] | list[bytes]"
 
 
 def iterate_fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
@@ -83,39 +81,6 @@ def decode_map_entry(entry: bytes) -> tuple[str, str]:
 def decode_text(content: bytes) -> str:
     """A string; bytes that are not UTF-8, which no string may hold, become surrogate escapes."""
     return content.decode("utf-8", "surrogateescape")
-
-
-def encode_message(fields: Mapping[int, Value]) -> bytes:
-    """The message with these fields, by number, in their order.
-
-    An int is a varint (a negative one takes 10 bytes), a nested message the bytes of it, a mapping
-    a map<string, string>, and a list a repeated field, numbers unpacked. Zero and empty are
-    written as well, which means the same as leaving them out.
-    """
-    return b"".join(_encode_field(number, value) for number, value in fields.items())
-
-
-def _encode_field(number: int, value: Value) -> bytes:
-    """All that one field number stands for."""
-    if isinstance(value, int):
-        return _encode_varint(number << 3 | VARINT) + _encode_varint(value)
-    if isinstance(value, Mapping):
-        return b"".join(_encode_field(number, encode_message({1: key, 2: text})) for key, text in value.items())
-    if isinstance(value, list):
-        return b"".join(_encode_field(number, item) for item in value)
-    content = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    return _encode_varint(number << 3 | LENGTH_DELIMITED) + _encode_varint(len(content)) + content
-
-
-def _encode_varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; of a negative number those of its two's complement of 64 bits."""
-    number %= _NUMBERS
-    encoded = bytearray()
-    while number >= 0x80:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def _decode_varint(message: bytes, position: int) -> tuple[int, int]:

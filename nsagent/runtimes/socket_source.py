@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.connect import connect, explain, identify, one_line
+from nsagent.runtimes.connect import connect, explain, identify, one_line, read_owner
 
 
 class Question:
@@ -66,6 +66,10 @@ class SocketSource:
     def identify(self) -> object | None:
         """What tells this engine from one started anew at the same address; None where nothing does."""
         return identify(self.base_url)
+
+    def read_owner(self) -> int | None:
+        """The uid that the socket belongs to; None without one."""
+        return read_owner(self.base_url)
 
     def list_containers(self) -> tuple[Container, ...]:
         """What the engine lists; one call at a time. Raises RuntimeUnavailable with one line."""

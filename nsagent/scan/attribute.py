@@ -14,11 +14,11 @@ from nsagent.kernel.formats.raw_table import decode_netns
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, Gap, NetnsReading, ProcessReading, Stage
-from nsagent.model.ids import ContainerId, SocketInode
+from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Netns, OwnedSocket, RowCount, Snapshot
 from nsagent.scan.coverage import check_owners, check_rows, count_rows, cover
-from nsagent.scan.creators import identify_all, map_creators
+from nsagent.scan.creators import Creators, identify_all, map_creators
 from nsagent.scan.memory import Memory
 from nsagent.scan.own import Owning, number_of, read_netns_number
 
@@ -48,8 +48,12 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         counts.append(count_rows(one, rows, facts.protocols))
     gaps += check_owners(sockets, facts.owners)
     containers = _list_containers(facts, identities, memory, sockets)
-    gaps += _check_containers(facts, containers, knows_creators=creators is not None)
+    gaps += _check_sandboxed(containers)
+    if facts.owners is OwnersWanted.CONTAINER:
+        gaps += _check_creators(facts, creators, sockets)
     by_id = {container.id: container for container in containers}
+    holders = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds]
+    unfolded, folded = _fold_sandboxes(containers, holders, (creators or {}).values())
     return Snapshot(
         host=facts.host,
         boot_id=facts.boot_id,
@@ -60,17 +64,14 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
             _make_netns(one, members[number_of(one)], rows, by_id)
             for one, rows in zip(facts.netns, counts, strict=True)
         ),
-        containers=_fold_sandboxes(
-            containers,
-            [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds],
-            (creators or {}).values(),
-        ),
+        containers=unfolded,
         processes=distinct,
         sockets=tuple(sockets),
         coverage=cover(
             facts, sockets, [count for rows in counts for count in rows], len(owning.holders.keys() - listed), gaps
         ),
         sources=facts.sources,
+        folded=folded,
     )
 
 
@@ -78,25 +79,29 @@ def _list_containers(
     facts: Facts, identities: Mapping[str, CgroupIdentity], memory: Memory, sockets: Iterable[OwnedSocket]
 ) -> tuple[Container, ...]:
     """All containers; those that are gone where a row is charged to them."""
-    kept = (*facts.kept, *memory.containers)
-    wanted = {socket.container_id for socket in sockets if socket.container_id is not None} if kept else set()
-    return join_containers(identities.values(), facts.containers, kept, wanted)
+    gone: list[Container] = []
+    if earlier := (*facts.kept, *memory.containers):
+        charged = {socket.container_id for socket in sockets}
+        gone = [container for container in earlier if container.id in charged]
+    return join_containers(identities.values(), facts.containers, facts.kept, gone)
 
 
 def _fold_sandboxes(
     containers: Iterable[Container], processes: Iterable[Process], creators: Iterable[ContainerId | None]
-) -> tuple[Container, ...]:
-    """The containers without the pause containers, which are part of their pods.
+) -> tuple[tuple[Container, ...], tuple[Container, ...]]:
+    """The containers, and the pause containers apart, which are part of their pods.
 
     One stays that holds or made a socket: `processes` are those that hold any.
     """
     named = {process.container_id for process in processes}.union(creators)
-    return tuple(container for container in containers if not container.sandbox or container.id in named)
+    containers = tuple(containers)
+    folded = tuple(container for container in containers if container.sandbox and container.id not in named)
+    return tuple(container for container in containers if container not in folded), folded
 
 
-def _check_containers(facts: Facts, containers: Iterable[Container], *, knows_creators: bool) -> list[Gap]:
-    """What is not to be seen of containers: sockets in a network stack of their own; creators, if asked for."""
-    gaps = [
+def _check_sandboxed(containers: Iterable[Container]) -> list[Gap]:
+    """The containers whose sockets are in a network stack of their own."""
+    return [
         Gap(
             Stage.TABLES,
             f"container {container.name or container.id}",
@@ -105,9 +110,15 @@ def _check_containers(facts: Facts, containers: Iterable[Container], *, knows_cr
         for container in containers
         if container.sandboxed is not None and not container.sandbox
     ]
-    if facts.owners is OwnersWanted.CONTAINER and not knows_creators:
-        gaps.append(Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2"))
-    return gaps
+
+
+def _check_creators(facts: Facts, creators: Creators | None, sockets: Iterable[OwnedSocket]) -> list[Gap]:
+    """Whether the rows tell which container made each socket, where only that is asked for."""
+    if creators is None:
+        return [Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2")]
+    told = {None, ROOT_CGROUP_ID, *(id_ for id_, _ in facts.cgroup_paths)}
+    lost = {socket.row.cgroup_id for socket in sockets if socket.row.inode} - told
+    return [Gap(Stage.CGROUPS, "cgroups of sockets", "removed, or out of reach", len(lost))] if lost else []
 
 
 def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mapping[int, int]) -> Process:
@@ -130,7 +141,8 @@ def _make_netns(
     containers: Mapping[ContainerId, Container],
 ) -> Netns:
     ids = sorted({process.container_id for process in members if process.container_id})
-    pods = {pod.uid or pod.name: pod for id_ in ids if id_ in containers and (pod := containers[id_].pod)}
+    found = (containers[id_].pod for id_ in ids if id_ in containers)
+    pods = {(pod.uid, pod.kube_namespace, pod.name): pod for pod in found if pod is not None}
     return Netns(
         inode=reading.id.inode if reading.id else None,
         key=None if reading.id else reading.key,

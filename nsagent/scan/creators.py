@@ -41,7 +41,7 @@ def map_creators(facts: Facts, identities: Mapping[str, CgroupIdentity]) -> Crea
                 blurred.add(line)
     if in_containers and not named:
         return None
-    # The root tells nothing: where nobody uses version 2 everything is in there.
+    # A root tells nothing: that of the tree, where nobody uses version 2, or that of the own cgroup namespace.
     texts = ((id_, _text_of_path(path)) for id_, path in facts.cgroup_paths if path != "/")
     return {id_: identities[text].container_id for id_, text in texts if text not in blurred}
 
@@ -53,4 +53,5 @@ def _text_of_path(path: str) -> str:
 
 def _cut_to_v2(text: str) -> str:
     """The line of version 2 of a cgroup text, empty without one."""
-    return next((line for line in text.splitlines(keepends=True) if line.startswith("0::")), "")
+    # Not splitlines(): a cgroup's name may hold any of its separators but the newline.
+    return next((f"{line}\n" for line in text.split("\n") if line.startswith("0::")), "")

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
 from nsagent.identity.join import join_containers
-from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.container import Container, Engine, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
 A, B, C = (ContainerId(digit * 64) for digit in "abc")
@@ -98,7 +99,7 @@ def test_a_pod_that_one_record_names_is_that_of_the_other_containers_in_its_cgro
 
 def test_the_labels_of_a_pod_are_those_of_its_sandbox() -> None:
     pod = Pod(UID, "web-7d9c", "shop", {"app": "web"})
-    joined = join_containers([], (answer(A, pod=replace(pod, labels={})), sandbox(B, pod)))
+    joined = join_containers([], (replace(answer(A, pod=replace(pod, labels={})), source="cri"), sandbox(B, pod)))
     assert [one.pod for one in joined] == [pod, pod]
 
 
@@ -150,11 +151,70 @@ def test_what_is_kept_tells_of_containers_that_are_seen_and_no_longer_known() ->
     assert join_containers([identity], (), kept=(answer(A), answer(B))) == (answer(A),)
 
 
-def test_what_is_kept_tells_of_containers_that_are_gone_where_they_are_wanted() -> None:
-    assert join_containers([], (answer(A, "new"),), kept=(answer(A, "old"), answer(B), answer(C)), wanted=[C]) == (
+def test_what_is_gone_is_told_of_where_no_path_shows_it() -> None:
+    """A container that runs is never called as an earlier pass remembers: it may have been renamed."""
+    identity = parse_cgroup(f"0::/docker/{B}\n")
+    assert join_containers([identity], (answer(A, "new"),), gone=(answer(A, "old"), answer(B), answer(C))) == (
         answer(A, "new"),
+        unknown(B, Runtime.DOCKER),
         answer(C),
     )
+
+
+SYSTEM, USER = Engine("docker (unix:///run/docker.sock)", 0, False), Engine("podman (unix:///u)", 1000, False)
+ROOTLESS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}.scope"
+
+
+@pytest.mark.parametrize(
+    ("path", "engine", "verified"),
+    [
+        (f"/docker/{A}", SYSTEM, True),
+        (f"/docker/{A}", None, True),
+        (f"/docker/{A}", USER, False),
+        (f"/docker/{A}", USER._replace(named=True), True),
+        (ROOTLESS, USER, True),
+        (ROOTLESS, USER._replace(named=True), True),
+        (ROOTLESS, USER._replace(uid=1001), False),
+        (ROOTLESS, SYSTEM, False),
+        (ROOTLESS, None, False),
+    ],
+)
+def test_an_engine_tells_only_of_what_is_its_own(path: str, engine: Engine | None, verified: bool) -> None:
+    """A user may make a cgroup with any id, and an engine that says anything."""
+    (joined,) = join_containers([parse_cgroup(f"0::{path}\n")], (replace(answer(A), engine=engine),))
+    assert (joined.name, joined.verified) == (("web", True) if verified else (None, False))
+
+
+def test_the_containers_of_one_engine_are_not_in_each_other() -> None:
+    """Who is in one of them took the id of another, which shows no process just now."""
+    identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")
+    inner, outer = (replace(answer(id_), engine=SYSTEM) for id_ in (B, A))
+    joined = join_containers([identity], (inner, outer))
+    assert [(one.id, one.verified) for one in joined] == [(A, True), (B, False)]
+    other = replace(inner, engine=SYSTEM._replace(subject="docker (inner)"))
+    assert [one.verified for one in join_containers([identity], (other, outer))] == [True, True]
+
+
+def test_a_container_that_has_ended_names_nobody_in_another_container() -> None:
+    identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")
+    assert [one.verified for one in join_containers([identity], (), kept=(answer(B),))] == [False, False]
+
+
+def test_a_user_s_cgroup_that_is_called_like_a_pod_is_not_of_it() -> None:
+    pod = Pod(UID, "web-7d9c", "shop")
+    forged = parse_cgroup(f"0::/user.slice/user@1000.service/pod{UID}/{B}\n")
+    joined = {one.id: one for one in join_containers([forged], (sandbox(A, pod),))}
+    assert joined[B].pod == Pod(UID)
+
+
+def test_the_labels_of_an_image_make_no_pod() -> None:
+    forged = replace(
+        answer(A, pod=Pod(UID, "etcd", "kube-system")), container_name="etcd", sandbox=True, labels={"a": "b"}
+    )
+    (joined,) = join_containers([parse_cgroup(f"0::/docker/{A}\n")], (forged,))
+    assert (joined.pod, joined.container_name, joined.sandbox) == (None, None, False)
+    (in_pod,) = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")], (forged,))
+    assert in_pod.pod == Pod(UID, "etcd", "kube-system")
 
 
 def test_of_two_records_of_one_id_the_first_with_a_name_wins() -> None:

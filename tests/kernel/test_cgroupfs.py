@@ -25,7 +25,7 @@ WITHOUT_READ_SEARCH = ("setpriv", "--bounding-set=-dac_read_search", "--inh-caps
 ROOT_CGROUP_NAMESPACE = "cgroup:[4026531835]"
 
 PRELUDE = """
-import ctypes, json, subprocess
+import ctypes, json, signal, subprocess
 
 from nsagent.kernel.cgroupfs import read_cgroup_paths
 PLACE = {place!r}
@@ -55,6 +55,35 @@ def move(name):
     os.write(fd, str(os.getpid()).encode())
     os.close(fd)
 
+def place(name):
+    # It ends with this process, whose end of the pipe nobody else has.
+    pid = os.fork()
+    if not pid:
+        os.close(telling)
+        os.read(told, 1)
+        os._exit(0)
+    placed.append(pid)
+    fd = os.open(f"{{base}}/{{name}}/cgroup.procs", os.O_WRONLY, dir_fd=tree)
+    os.write(fd, str(pid).encode())
+    os.close(fd)
+    return pid
+
+def shown(pid):
+    with open(f"/proc/{{pid}}/cgroup", errors="surrogateescape") as lines:
+        return [line[3:-1] for line in lines if line.startswith("0::")][0]
+
+def begin_namespace(name):
+    move(f"{{base}}/{{name}}")
+    assert libc.unshare(CLONE_NEWCGROUP) == 0
+
+def bind(name, place):
+    os.makedirs(place, exist_ok=True)
+    run("mount", "--bind", f"{{PLACE}}/{{base}}/{{name}}", place)
+
+def read_without(prefix):
+    reader = [*prefix, sys.executable, "-c", {reader!r}, json.dumps(list(names))]
+    return named(dict(json.loads(subprocess.check_output(reader, text=True))))
+
 def open_fds():
     return {{fd: os.readlink(f"/proc/self/fd/{{fd}}") for fd in os.listdir("/proc/self/fd")
             if os.path.lexists(f"/proc/self/fd/{{fd}}")}}
@@ -70,6 +99,8 @@ tree = os.open(PLACE, os.O_RDONLY | os.O_DIRECTORY)
 base = f"nsagent-test-{{os.getpid()}}"
 os.mkdir(base, dir_fd=tree)
 names = {{1: "root"}}
+placed = []
+told, telling = os.pipe()
 try:
     for name in NAMES:
         os.mkdir(f"{{base}}/{{name}}", dir_fd=tree)
@@ -81,11 +112,19 @@ try:
     # The part of each test.
     {steps}
 finally:
+    for pid in placed:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     move(".")
     for name in reversed(NAMES):
         if name != "gone": os.rmdir(f"{{base}}/{{name}}", dir_fd=tree)
     os.rmdir(base, dir_fd=tree)
 ready(json.dumps(said)); wait()
+"""
+READER = """
+import json, sys
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+print(json.dumps([*read_cgroup_paths(json.loads(sys.argv[1])).items()]))
 """
 DENIED = """
 from nsagent.errors import AccessDenied
@@ -96,7 +135,6 @@ except AccessDenied as err:
     print(err)
 """
 EVERY = {
-    "root": "/",
     "in": "/BASE/in",
     "in/deep": "/BASE/in/deep",
     "out": "/BASE/out",
@@ -104,7 +142,17 @@ EVERY = {
     "x (deleted)": "/BASE/x (deleted)",
     "\udcff b": "/BASE/\udcff b",
 }
-"""All that is there; `gone` was removed."""
+"""All that is there but the root of the tree, which is asked for too; `gone` was removed."""
+
+EVERY_FROM_IN = {
+    "in": "/",
+    "in/deep": "/deep",
+    "out": "/../out",
+    "out/deep": "/../out/deep",
+    "x (deleted)": "/../x (deleted)",
+    "\udcff b": "/../\udcff b",
+}
+"""The same from a cgroup namespace that begins with `in`."""
 
 
 def said_after(directory: Path, steps: str, *prefix: str) -> object:
@@ -112,7 +160,7 @@ def said_after(directory: Path, steps: str, *prefix: str) -> object:
     require(Capability.ROOT, Capability.SETPRIV)
     if os.readlink("/proc/self/ns/cgroup") != ROOT_CGROUP_NAMESPACE:
         lack(Capability.ROOT_CGROUP_NAMESPACE)
-    program = PRELUDE.format(place=str(directory / "place"), steps=steps.replace("\n", "\n    "))
+    program = PRELUDE.format(place=str(directory / "place"), reader=READER, steps=steps.replace("\n", "\n    "))
     with start_child(program, *IN_NEW_MOUNT_NAMESPACE, *prefix) as child:
         said: object = json.loads(child.said)
         return said
@@ -155,39 +203,126 @@ def test_without_a_mount_and_the_right_to_make_one_it_is_denied(tmp_path: Path) 
     assert said_after(tmp_path, steps) == "cgroup paths: EPERM\n"
 
 
-def test_in_another_cgroup_namespace_a_mount_of_the_whole_tree_shows_whole_paths(tmp_path: Path) -> None:
-    steps = "move(base + '/in')\nassert libc.unshare(CLONE_NEWCGROUP) == 0\nsaid = read()"
-    assert said_after(tmp_path, steps) == EVERY
+@pytest.mark.parametrize("own_mount", ["", "bind(OWN, PLACE + '-own')\n"], ids=["without", "with own mount"])
+@pytest.mark.parametrize("prefix", [(), WITHOUT_READ_SEARCH], ids=["by number", "searched"])
+@pytest.mark.parametrize("own", [".", "in", "in/deep"])
+def test_in_another_cgroup_namespace_paths_are_those_that_processes_there_show(
+    tmp_path: Path, own: str, prefix: tuple[str, ...], own_mount: str
+) -> None:
+    steps = f"""
+OWN = {own!r}
+pids = {{name: place(name) for name in NAMES if name != "gone"}}
+{own_mount}
+begin_namespace(OWN)
+said = [read(), {{name: shown(pid) for name, pid in pids.items()}}]
+"""
+    found, shown = cast("list[dict[str, str]]", said_after(tmp_path, steps, *prefix))
+    assert found == shown
+    assert len(found) == len(EVERY)
+
+
+def test_in_the_root_cgroup_namespace_paths_are_those_that_processes_there_show(tmp_path: Path) -> None:
+    steps = """
+pids = {name: place(name) for name in NAMES if name != "gone"}
+said = [read(), {name: shown(pid).replace(base, "BASE") for name, pid in pids.items()}]
+"""
+    assert said_after(tmp_path, steps) == [EVERY, EVERY]
+
+
+def test_another_cgroup_namespace_of_the_whole_tree_is_like_the_root_one(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "move('.'); assert libc.unshare(CLONE_NEWCGROUP) == 0; said = read()") == EVERY
+
+
+def test_in_another_cgroup_namespace_paths_are_written_as_the_kernel_does(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "begin_namespace('in'); said = read()") == EVERY_FROM_IN
+
+
+def test_in_another_cgroup_namespace_no_mount_and_no_fd_is_left(tmp_path: Path) -> None:
+    look = "(open('/proc/self/mountinfo', errors='surrogateescape').read(), open_fds())"
+    for own_mount in ("", "; bind('in', PLACE + '-own')"):
+        place = tmp_path / str(len(own_mount))
+        place.mkdir()
+        steps = f"begin_namespace('in'){own_mount}; before = {look}; read(); said = {look} == before"
+        assert said_after(place, steps) is True
+
+
+def test_in_another_cgroup_namespace_a_mount_from_its_root_needs_no_right_to_make_one(tmp_path: Path) -> None:
+    steps = f"bind('in', PLACE + '-own'); begin_namespace('in'); said = read_without({WITHOUT_ADMIN})"
+    assert said_after(tmp_path, steps) == EVERY_FROM_IN
+
+
+@pytest.mark.parametrize(
+    "cover",
+    ["--bind {PLACE}/{base}/out", "-t tmpfs x"],
+    ids=["by another part", "by a tmpfs"],
+)
+def test_in_another_cgroup_namespace_a_covered_mount_does_not_tell_its_root(tmp_path: Path, cover: str) -> None:
+    steps = f"""
+bind("in", PLACE + "-own")
+run("mount", *f"{cover}".split(), PLACE + "-own")
+try:
+    begin_namespace("in")
+    said = [read_without({WITHOUT_ADMIN}), read()]
+finally:
+    # It lies on a cgroup's directory, which cannot be removed before.
+    run("umount", PLACE + "-own")
+"""
+    assert said_after(tmp_path, steps) == [{}, EVERY_FROM_IN]
+
+
+def test_in_another_cgroup_namespace_a_mount_of_the_whole_tree_over_one_from_its_root_is_not_mistaken_for_it(
+    tmp_path: Path,
+) -> None:
+    steps = """
+bind("in", PLACE + "-own")
+run("mount", "--bind", PLACE, PLACE + "-own")
+try:
+    unmount_all(but=[PLACE + "-own"])
+    begin_namespace("in")
+    said = read(procfs_without_pid_1())
+finally:
+    run("umount", PLACE + "-own")
+"""
+    assert said_after(tmp_path, steps) == EVERY_FROM_IN
+
+
+def test_in_another_cgroup_namespace_nothing_has_a_path_where_no_mount_tells_its_root(tmp_path: Path) -> None:
+    steps = f"bind('out', PLACE + '-part'); begin_namespace('in'); said = read_without({WITHOUT_ADMIN})"
+    assert said_after(tmp_path, steps) == {}
+
+
+def test_in_a_cgroup_namespace_whose_root_is_removed_nothing_has_a_path(tmp_path: Path) -> None:
+    steps = """
+os.mkdir(f"{base}/gone", dir_fd=tree)
+bind("gone", PLACE + "-own")
+begin_namespace("gone")
+move(base + "/in")
+os.rmdir(f"{base}/gone", dir_fd=tree)
+said = [read(), shown("self")]
+run("umount", PLACE + "-own")
+said.append(read())
+"""
+    assert said_after(tmp_path, steps) == [{}, "/../in", {}]
 
 
 @pytest.mark.parametrize("prefix", [(), WITHOUT_READ_SEARCH], ids=["by number", "searched"])
-def test_in_another_cgroup_namespace_without_one_only_what_is_inside_has_a_path(
+def test_in_another_cgroup_namespace_without_a_mount_of_the_whole_tree_only_what_is_inside_has_a_path(
     tmp_path: Path, prefix: tuple[str, ...]
 ) -> None:
-    steps = "move(base + '/in')\nassert libc.unshare(CLONE_NEWCGROUP) == 0\n"
-    steps += "unmount_all(); said = read(procfs_without_pid_1())"
+    steps = "begin_namespace('in'); unmount_all(); said = read(procfs_without_pid_1())"
     assert said_after(tmp_path, steps, *prefix) == {"in": "/", "in/deep": "/deep"}
 
 
-def test_in_another_cgroup_namespace_a_mount_of_pid_1_shows_whole_paths(tmp_path: Path, tree: ProcTree) -> None:
+def test_in_another_cgroup_namespace_a_mount_of_pid_1_shows_what_is_outside(tmp_path: Path, tree: ProcTree) -> None:
     steps = f"""
-told, telling = os.pipe()
-pid = os.fork()
-if not pid:
-    os.close(telling)
-    os.read(told, 1)
-    os._exit(0)
 os.symlink("/proc/self", "{tree.path}/self")
-os.symlink(f"/proc/{{pid}}", "{tree.path}/1")
+os.symlink(f"/proc/{{place('out')}}", "{tree.path}/1")
 assert libc.unshare(CLONE_NEWNS) == 0
 unmount_all()
-move(base + "/in")
-assert libc.unshare(CLONE_NEWCGROUP) == 0
+begin_namespace("in")
 said = read("{tree.path}")
-os.close(telling)
-os.waitpid(pid, 0)
 """
-    assert said_after(tmp_path, steps) == EVERY
+    assert said_after(tmp_path, steps) == EVERY_FROM_IN
 
 
 def test_a_mount_of_its_own_leaves_the_options_of_the_tree_as_they_are(tmp_path: Path) -> None:
@@ -216,12 +351,30 @@ finally:
 def test_a_mount_of_a_part_of_the_tree_is_not_taken_for_the_whole(tmp_path: Path) -> None:
     steps = """
 part = PLACE + "-part"
-os.mkdir(part)
-run("mount", "--bind", f"{PLACE}/{base}/in", part)
+bind("in", part)
 unmount_all(but=[part])
 said = read(procfs_without_pid_1())
 """
     assert said_after(tmp_path, steps) == EVERY
+
+
+def test_the_root_of_the_tree_has_no_path(tmp_path: Path) -> None:
+    assert said_after(tmp_path, "said = read_cgroup_paths([1])") == {}
+
+
+def test_a_cgroup_that_is_named_like_a_way_up_is_not_taken_for_one(tmp_path: Path) -> None:
+    steps = """
+name = f"..{base}"
+os.mkdir(name, dir_fd=tree)
+try:
+    os.makedirs(PLACE + "-part")
+    run("mount", "--bind", f"{PLACE}/{name}", PLACE + "-part")
+    number = os.stat(name, dir_fd=tree).st_ino
+    said = [read_cgroup_paths([number])[number].replace(base, "BASE"), read()]
+finally:
+    os.rmdir(name, dir_fd=tree)
+"""
+    assert said_after(tmp_path, steps) == ["/..BASE", EVERY]
 
 
 def test_without_ids_nothing_is_read() -> None:

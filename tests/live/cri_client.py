@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from nsagent.runtimes.grpc import call_unary
-from nsagent.runtimes.protobuf import decode_map_entry, decode_text, encode_message, iterate_fields
+from nsagent.runtimes.protobuf import decode_map_entry, decode_text, iterate_fields
+from tests.runtimes.protobuf_encoder import encode_message
 
 RUNTIME = "/runtime.v1.RuntimeService/"
 IMAGES = "/runtime.v1.ImageService/"

@@ -1,11 +1,13 @@
 """What `--pod`, `-n` and `-l` mean, alone and together with `-c`."""
 
+from dataclasses import replace
+
 import pytest
 
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, PodUid
-from nsagent.query.containers import choose_containers
+from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id
 from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
 
@@ -104,3 +106,93 @@ def test_the_pause_container_is_found_by_its_id_and_not_by_the_name_of_its_pod()
     assert choose_containers(Filter(containers=("aa3000",)), ALL, SOURCES) == ids(PAUSE)
     with pytest.raises(NotFound):
         choose_containers(Filter(containers=("web-7d9c",)), ALL, SOURCES)
+
+
+def told_by(source: str, one: Container, **changes: object) -> Container:
+    return replace(one, source=source, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", ["bundles", "logs", "cgroup"])
+@pytest.mark.parametrize("selector", ["app=web", "app!=web", "!app", "app", "own!=label"])
+def test_a_container_of_which_nobody_tells_labels_matches_no_selector(source: str, selector: str) -> None:
+    unknown = told_by(source, DOCKER)
+    wanted = Filter(labels=parse_labels([selector]))
+    assert choose_containers(wanted, (unknown,), SOURCES) == set()
+    assert count_unjudged(wanted, (unknown,)) == (1, 0)
+
+
+@pytest.mark.parametrize("source", ["docker", "podman", "cri"])
+def test_a_container_of_which_an_engine_tells_no_labels_has_none(source: str) -> None:
+    plain = told_by(source, DOCKER)
+    wanted = Filter(labels=parse_labels(["app!=web,!app"]))
+    assert choose_containers(wanted, (plain,), SOURCES) == ids(plain)
+    assert count_unjudged(wanted, (plain,)) == (0, 0)
+
+
+@pytest.mark.parametrize(("selector", "matches"), [("app=web", True), ("app!=web", False), ("!app", False)])
+def test_a_container_of_bundles_has_the_labels_that_its_pod_is_told_to_have(selector: str, matches: bool) -> None:
+    inside = told_by("bundles", SIDECAR)
+    wanted = Filter(labels=parse_labels([selector]))
+    assert choose_containers(wanted, (inside,), SOURCES) == (ids(inside) if matches else set())
+    assert count_unjudged(wanted, (inside,)) == (0, 0)
+
+
+def test_labels_that_an_engine_told_beside_a_bundle_are_known() -> None:
+    """Of two records the one with a name counts, and has the labels of the other."""
+    both = told_by("bundles", DOCKER, labels={"app": "web"})
+    assert choose_containers(Filter(labels=parse_labels(["app=web"])), (both,), SOURCES) == ids(both)
+    assert count_unjudged(Filter(labels=parse_labels(["app!=web"])), (both,)) == (0, 0)
+
+
+UNLABELLED_IN_SHOP = told_by("logs", container("ff1", "app"), labels={}, pod=Pod(WEB_UID, "web-7d9c", "shop"))
+UNLABELLED_BARE = told_by("cgroup", BARE)
+LABELLED_BARE = replace(APP, pod=Pod(WEB_UID, labels={"app": "web"}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "containers", "expected"),
+    [
+        (Filter(), (UNLABELLED_BARE, LABELLED_BARE), (0, 0)),
+        (Filter(kube_namespaces=("shop",)), (UNLABELLED_BARE, LABELLED_BARE, *ALL), (0, 3)),
+        (Filter(kube_namespaces=("shop",)), (UNLABELLED_IN_SHOP, DOCKER), (0, 0)),
+        (Filter(labels=parse_labels(["!x"])), (UNLABELLED_BARE, UNLABELLED_IN_SHOP, *ALL), (2, 0)),
+        (Filter(kube_namespaces=("shop",), labels=parse_labels(["!x"])), (UNLABELLED_IN_SHOP,), (1, 0)),
+        (Filter(kube_namespaces=("test",), labels=parse_labels(["!x"])), (UNLABELLED_IN_SHOP,), (0, 0)),
+        (Filter(kube_namespaces=("shop",), labels=parse_labels(["app=web"])), (LABELLED_BARE,), (0, 1)),
+        (Filter(kube_namespaces=("shop",), labels=parse_labels(["app=db"])), (LABELLED_BARE,), (0, 0)),
+        (Filter(kube_namespaces=("shop",), labels=parse_labels(["!x"])), (UNLABELLED_BARE,), (1, 1)),
+    ],
+)
+def test_those_are_counted_that_may_be_meant_for_all_that_is_known(
+    wanted: Filter, containers: tuple[Container, ...], expected: tuple[int, int]
+) -> None:
+    assert count_unjudged(wanted, containers) == expected
+
+
+NAMED_LIKE_UID = container("ee2", "x", Pod(PodUid("5" * 32), WEB_UID, "evil"))
+HASHED_LIKE_UID = container("ee3", "x", Pod(PodUid("6" * 32), "x", "evil", config_hash=WEB_UID))
+NAMED_LIKE_HASH = container("ee4", "x", Pod(PodUid("7" * 32), HASH, "evil"))
+NAMED_LIKE_ALL = container("ee5", "x", Pod(PodUid("8" * 32), "shop/web-7d9c", "evil"))
+
+
+@pytest.mark.parametrize(
+    ("name", "pretenders", "meant"),
+    [
+        (WEB_UID, (NAMED_LIKE_UID, HASHED_LIKE_UID), ids(APP, SIDECAR, PAUSE)),
+        (HASH, (NAMED_LIKE_HASH,), ids(ETCD)),
+        ("shop/web-7d9c", (NAMED_LIKE_ALL,), ids(APP, SIDECAR, PAUSE)),
+    ],
+)
+def test_the_earlier_way_of_naming_a_pod_wins(
+    name: str, pretenders: tuple[Container, ...], meant: set[ContainerId]
+) -> None:
+    """A pod that has another one's uid, hash or whole name for its own name takes nothing away from it."""
+    assert choose_containers(Filter(pods=(name,)), (*pretenders, *ALL), SOURCES) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [(PAUSE.id, True), ("aa30", True), ("aa3", False), ("web-7d9c", False), ("aa1000", False), ("", False)],
+)
+def test_a_container_is_called_by_its_id_or_the_beginning_of_it(name: str, called: bool) -> None:
+    assert is_called_by_id(PAUSE, ("registry", name)) is called

@@ -1,16 +1,19 @@
 """The rows of a snapshot that a filter selects."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound
-from nsagent.model.facts import RawTable
-from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.facts import Gap, RawTable, Stage
+from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
 from nsagent.query.filter import Filter
-from nsagent.query.select import find_netns, list_container_ids, select_netns, select_snapshot
+from nsagent.query.labels import parse_labels
+from nsagent.query.select import find_netns, list_container_ids, select_containers, select_netns, select_snapshot
 from nsagent.scan.attribute import attribute
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.report.conftest import ownerless, row
@@ -232,3 +235,123 @@ def test_one_netns_is_selected_with_all_its_rows_and_containers(snapshot: Snapsh
 def test_a_row_names_its_own_container_and_those_of_all_owners(snapshot: Snapshot) -> None:
     shared = next(socket for socket in snapshot.sockets if socket.row.inode == 6)
     assert set(list_container_ids(shared)) == {ContainerId(WEB_ID), ContainerId(OTHER_ID)}
+
+
+APP_ID, PAUSE_ID, LONELY_ID = (ContainerId(digits.ljust(64, "0")) for digits in ("a1", "a2", "b3"))
+LONELY_NETNS, POD_NETNS = 4026532600, 4026532700
+WEB_POD = Pod(PodUid("u-web"), "web-7d9c", "shop", {"app": "web"})
+LONELY_POD = Pod(PodUid("u-lonely"), "lonely", "shop", {"app": "none"})
+
+
+def pod_container(id_: ContainerId, pod: Pod | None, *, sandbox: bool = False, source: str = "cri") -> Container:
+    name = "POD" if sandbox else "app"
+    return Container(
+        id_, name, NameState.KNOWN, None, None, True, source, pod=pod, container_name=None if sandbox else name,
+        sandbox=sandbox,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pods() -> Snapshot:
+    """A pod with a server; one whose containers have ended, but for the pause container, which no row names."""
+    snapshot = attribute(
+        facts(
+            [
+                reading(40, {3: 6}, netns=POD_NETNS, cgroup=f"0::/docker/{APP_ID}\n"),
+                reading(41, netns=POD_NETNS, cgroup=f"0::/docker/{PAUSE_ID}\n"),
+                reading(42, netns=LONELY_NETNS, cgroup=f"0::/docker/{LONELY_ID}\n"),
+            ],
+            [netns(tcp_text(listen_row(80, 6)), inode=POD_NETNS), netns(inode=LONELY_NETNS)],
+        )
+    )
+    return replace(
+        snapshot,
+        containers=(pod_container(APP_ID, WEB_POD),),
+        folded=(
+            pod_container(PAUSE_ID, WEB_POD, sandbox=True),
+            pod_container(LONELY_ID, LONELY_POD, sandbox=True),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        (Filter(pods=("web-7d9c",)), [6]),
+        (Filter(pods=("shop/lonely",)), []),
+        (Filter(containers=(LONELY_ID,)), []),
+        (Filter(containers=(PAUSE_ID[:12],)), []),
+        (Filter(kube_namespaces=("shop",)), [6]),
+    ],
+)
+def test_a_pod_of_which_only_the_pause_container_lives_is_known(
+    pods: Snapshot, wanted: Filter, rows: list[int]
+) -> None:
+    assert inodes(select_snapshot(pods, wanted)) == rows
+
+
+@pytest.mark.parametrize(
+    ("wanted", "containers", "netns_numbers"),
+    [
+        (Filter(pods=("web-7d9c",)), [APP_ID], [POD_NETNS]),
+        (Filter(pods=("lonely",)), [], [LONELY_NETNS]),
+        (Filter(kube_namespaces=("shop",)), [APP_ID], [POD_NETNS, LONELY_NETNS]),
+        (Filter(labels=parse_labels(["app=none"])), [], [LONELY_NETNS]),
+        (Filter(containers=(LONELY_ID,)), [LONELY_ID], [LONELY_NETNS]),
+        (Filter(containers=(PAUSE_ID[:4], "app")), [APP_ID, PAUSE_ID], [POD_NETNS]),
+        (Filter(pods=("web-7d9c",), containers=(PAUSE_ID,)), [PAUSE_ID], [POD_NETNS]),
+    ],
+)
+def test_a_pause_container_is_shown_where_it_is_called_by_its_id(
+    pods: Snapshot, wanted: Filter, containers: list[ContainerId], netns_numbers: list[int]
+) -> None:
+    selected = select_containers(pods, wanted)
+    assert [one.id for one in selected.containers] == containers
+    assert [one.number for one in selected.netns] == netns_numbers
+    assert selected.folded == tuple(one for one in pods.folded if one.id not in containers)
+
+
+def test_no_filter_shows_no_pause_container(pods: Snapshot) -> None:
+    assert select_containers(pods, Filter()) is pods
+
+
+LABELS_GAP = Gap(Stage.NAMES, "labels of containers", "told by no source that was asked", 2)
+NAMESPACES_GAP = Gap(Stage.NAMES, "Kubernetes namespaces of containers", "told by no source that was asked", 1)
+
+
+@pytest.mark.parametrize("select", [select_snapshot, select_containers])
+@pytest.mark.parametrize(
+    ("wanted", "gaps"),
+    [
+        (Filter(labels=parse_labels(["!x"])), (LABELS_GAP,)),
+        (Filter(kube_namespaces=("shop",)), (NAMESPACES_GAP,)),
+        (Filter(labels=parse_labels(["x"]), kube_namespaces=("shop",)), (replace(LABELS_GAP, count=1), NAMESPACES_GAP)),
+        (Filter(pods=("web-7d9c",)), ()),
+    ],
+)
+def test_what_nobody_told_that_a_filter_asks_for_is_a_gap(
+    pods: Snapshot, select: Callable[[Snapshot, Filter], Snapshot], wanted: Filter, gaps: tuple[Gap, ...]
+) -> None:
+    unknown = (
+        pod_container(ContainerId("c1"), Pod(PodUid("u-nameless")), source="cgroup"),
+        pod_container(ContainerId("c2"), None, source="cgroup"),
+    )
+    earlier = Gap(Stage.NAMES, "docker (unix:///run/docker.sock)", "no answer within 2 s")
+    coverage = replace(pods.coverage, gaps=(earlier,))
+    given = replace(pods, containers=(*pods.containers, *unknown), coverage=coverage)
+    assert select(given, wanted).coverage == replace(coverage, gaps=(earlier, *gaps))
+
+
+@pytest.mark.parametrize("select", [select_snapshot, select_containers])
+def test_a_pause_container_that_no_row_names_is_not_counted_as_unjudged(
+    pods: Snapshot, select: Callable[[Snapshot, Filter], Snapshot]
+) -> None:
+    lonely = pod_container(LONELY_ID, Pod(PodUid("u-lonely"), "lonely"), sandbox=True, source="bundles")
+    wanted = Filter(kube_namespaces=("shop",), labels=parse_labels(["app"]))
+    assert select(replace(pods, folded=(lonely,)), wanted).coverage == pods.coverage
+
+
+def test_a_pause_container_is_not_shown_for_a_container_named_like_the_beginning_of_its_id(pods: Snapshot) -> None:
+    namesake = replace(pod_container(ContainerId("c1"), None), name=PAUSE_ID[:12])
+    given = replace(pods, containers=(*pods.containers, namesake))
+    assert select_containers(given, Filter(containers=(PAUSE_ID[:12],))).containers == (namesake,)

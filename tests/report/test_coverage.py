@@ -121,6 +121,11 @@ def test_failed_netns_without_a_gap_are_told(snapshot: Snapshot) -> None:
     assert lines_of(snapshot, netns=NetnsCounts(9, 7, 0, 2, 0)) == ["2 of 9 netns not read"]
 
 
+def test_labels_that_nobody_tells_are_counted(snapshot: Snapshot) -> None:
+    gap = Gap(Stage.NAMES, "labels of containers", "told by no source that was asked", 3)
+    assert lines_of(snapshot, gap) == ["labels of 3 containers not known (told by no source that was asked)"]
+
+
 def test_containers_without_cgroups_of_version_2_are_told_with_what_helps(snapshot: Snapshot) -> None:
     gap = Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2")
     (line,) = lines_of(snapshot, gap)

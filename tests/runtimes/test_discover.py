@@ -94,19 +94,33 @@ def test_a_host_without_any_engine_has_no_source_and_every_place_is_told(tmp_pat
     assert [place.address for place in places][:6] == [f"unix://{tmp_path}/{path}" for path in CRI_SOCKETS]
 
 
-def test_what_is_found_first_is_asked_and_the_rest_where_it_names_too_little(tmp_path: Path) -> None:
-    """The bundles tell of one container without a name; the link to its log has it."""
+def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_bundles_always(tmp_path: Path) -> None:
+    """Neither Docker's nor the bundle's record has a name; the link to the log has."""
     bundle = tmp_path / "run/containerd/io.containerd.runtime.v2.task/moby" / ID
     bundle.mkdir(parents=True)
     (bundle / "config.json").write_text("{}")
     logs = tmp_path / "var/log/containers"
     logs.mkdir(parents=True)
     (logs / f"web_shop_app-{ID}.log").symlink_to("/var/log/pods/x")
+    make_socket(tmp_path, "run/docker.sock")
     engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic)
-    for wanted, asked_for in ((frozenset[ContainerId](), ["bundles"]), (frozenset({ID}), ["bundles", "logs"])):
+    for wanted, asked_for in (
+        (frozenset[ContainerId](), ["bundles", "docker"]),
+        (frozenset({ID}), ["bundles", "docker", "logs"]),
+    ):
         engines.start()
         answers = engines.collect(lambda wanted=wanted: wanted)  # type: ignore[misc]
         assert [subject.partition(" ")[0] for subject in answers.sources] == asked_for
+
+
+def test_an_engine_of_another_user_is_not_asked_because_su_took_the_variable_along(root: Path) -> None:
+    own, other = (make_socket(root, f"run/user/{user}/docker.sock") for user in (os.geteuid(), 4711))
+    if os.geteuid() == 0:
+        os.chown(other, 4711, 4711)
+        assert left(root, XDG_RUNTIME_DIR="/run/user/4711") == {
+            "unix:///run/user/4711/docker.sock": (PlaceState.LEFT_OUT, "another user's")
+        }
+    assert f"docker unix://{own}".replace(str(root), "") in asked(root, XDG_RUNTIME_DIR=f"/run/user/{os.geteuid()}")
 
 
 def test_what_is_named_is_asked_at_once_whatever_it_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.engines import Engines, MakeSources
-from tests.runtimes.stand_in import StandIn, fails, hangs, knows, names
+from tests.runtimes.stand_in import Clock, StandIn, fails, hangs, knows, names
 
 A, B, C = map(ContainerId, "abc")
 
@@ -33,7 +33,8 @@ def collect(engines: Engines, *wanted: ContainerId) -> tuple[list[str | None], t
 
 
 def engines_of(first: Sequence[StandIn], *fallbacks: MakeSources, deadline_seconds: float = 2.0) -> Engines:
-    return Engines(first, deadline_seconds, clock=time.monotonic, fallbacks=fallbacks)
+    groups: list[MakeSources] = [Group(*first), *fallbacks] if first else [*fallbacks]
+    return Engines((), deadline_seconds, clock=time.monotonic, groups=groups)
 
 
 def test_none_is_asked_nor_made_where_all_have_a_name() -> None:
@@ -82,6 +83,33 @@ def test_all_groups_are_asked_at_half_of_the_deadline_once_one_is_slow() -> None
 
 def test_without_a_source_the_first_group_is_asked_at_once() -> None:
     assert collect(engines_of([], Group(StandIn("two", knows("b"))))) == (["b"], ("two",))
+
+
+def test_what_is_asked_in_every_pass_is_asked_beside_and_spares_no_group() -> None:
+    """Bundles tell the names of some containers, and much less of each than an engine does."""
+    always = StandIn("bundles", knows("a"))
+    always.named = False
+    groups = [Group(StandIn("docker", knows())), Group(StandIn("cri", knows("a")))]
+    engines = Engines([always], clock=time.monotonic, groups=groups)
+    assert collect(engines, A) == (["a", "a"], ("bundles", "docker", "cri"))
+
+
+def test_what_is_named_spares_the_groups_that_it_makes_needless() -> None:
+    groups = [Group(StandIn("docker", knows())), Group(StandIn("cri", knows("a")))]
+    engines = Engines([StandIn("podman", knows("a"))], clock=time.monotonic, groups=groups)
+    assert collect(engines, A) == (["a"], ("podman", "docker"))
+
+
+def test_a_group_that_is_asked_after_the_deadline_has_a_little_time_all_the_same() -> None:
+    """A pass over a large host takes longer than names may."""
+    clock = Clock()
+    engines = Engines(
+        (), 2.0, clock=clock, groups=[Group(StandIn("docker", knows())), Group(StandIn("logs", knows("a")))]
+    )
+    engines.start()
+    time.sleep(0.1)
+    clock.now += 10
+    assert names(engines.collect(lambda: {A}).containers) == ["a"]
 
 
 def test_the_sources_of_a_group_are_made_once() -> None:

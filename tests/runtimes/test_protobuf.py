@@ -13,10 +13,10 @@ from nsagent.runtimes.protobuf import (
     VARINT,
     decode_map_entry,
     decode_text,
-    encode_message,
     iterate_fields,
 )
 from tests.kernel.damage import assert_fast, mutate
+from tests.runtimes.protobuf_encoder import encode_message
 
 NUMBERS = st.integers(1, 2**29 - 1)
 VARINTS = st.integers(0, 2**64 - 1)

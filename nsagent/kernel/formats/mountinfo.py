@@ -12,6 +12,7 @@ from nsagent.kernel.formats.numbers import parse_decimal
 # Kernels before 5.8 show hidepid as a number.
 _HIDEPID_NUMBERS = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+_MOUNT_ID = re.compile(rb"^mnt_id:[ \t]*([0-9]+)$", re.MULTILINE)
 
 
 class Mount(NamedTuple):
@@ -63,6 +64,17 @@ def parse_nsfs_mounts(text: bytes) -> list[Mount]:
 def parse_cgroup2_mounts(text: bytes) -> list[Mount]:
     """The mounts of the cgroup-v2 tree among the lines of a mountinfo; raises FormatError."""
     return [parse_mount(line) for line in text.split(b"\n") if b" - cgroup2 " in line]
+
+
+def parse_mount_of_file(text: bytes, fdinfo: bytes) -> Mount | None:
+    """The mount that an open file lies on, by its /proc/PID/fdinfo/FD; None where it is not listed; raises FormatError.
+
+    Source: fs/proc/fd.c seq_show().
+    """
+    shown = _MOUNT_ID.search(fdinfo)
+    if shown is None:
+        return None
+    return next((parse_mount(line) for line in text.split(b"\n") if line.startswith(shown[1] + b" ")), None)
 
 
 def parse_proc_options(text: bytes, major: int, minor: int) -> ProcOptions | None:

@@ -187,8 +187,8 @@ class _Pass:
     def _walk(self, registry: NetnsRegistry) -> Walk:
         """Walk the processes, and with --deep each of their threads."""
         threads = ThreadTables(self._procfs.shows_own_pids(), registry)
-        further = threads.look if self._request.tables.deep else lambda *_: ()
-        reach = Reach(self._request.owners is OwnersWanted.PID, further)
+        fds = self._request.owners is OwnersWanted.PID
+        reach = Reach(fds, threads.look if fds and self._request.tables.deep else lambda *_: ())
         walk = walk_processes(self._procfs, registry, self._stop, reach, self._request.patience_seconds)
         walk.gaps += threads.gaps
         return walk
@@ -210,9 +210,7 @@ class _Pass:
         self._read(reader, theirs)
         reader.skip(one for one in met if id(one) not in inside)
         reader.list_unheld(Everything())
-        if self._request.owners is OwnersWanted.PID and find_unlisted(
-            self._procfs, chosen.readings, reader.listed, self._request.tables.protocols
-        ):
+        if find_unlisted(self._procfs, chosen.readings, reader.listed, self._request.tables.protocols):
             self._read(reader, reader.take_skipped())
 
     def _read(self, reader: TableReader, met: Sequence[MetNetns]) -> None:

@@ -1,5 +1,7 @@
 """Lines of /proc/PID/mountinfo."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from nsagent.kernel.formats.mountinfo import (
     ProcOptions,
     parse_cgroup2_mounts,
     parse_mount,
+    parse_mount_of_file,
     parse_nsfs_mounts,
     parse_proc_options,
 )
@@ -80,6 +83,28 @@ def test_only_mounts_of_the_cgroup_v2_tree_are_listed() -> None:
     second = b"41 31 0:38 /../.. /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
     expected = [Mount(0, 38, "/../..", "/sys/fs/cgroup/unified", "cgroup2")]
     assert parse_cgroup2_mounts(ROOT + first + second) == expected
+
+
+def test_the_mount_of_a_file_is_the_one_with_its_number() -> None:
+    fdinfo = b"pos:\t0\nflags:\t012000000\nmnt_id:\t412\nino:\t4026532500\n"
+    longer = b"4120 30 0:4 net:[4026532501] /run/netns/db rw - nsfs nsfs rw\n"
+    assert parse_mount_of_file(ROOT + longer + NETNS, fdinfo) == WEB
+    assert parse_mount_of_file(ROOT + longer, fdinfo) is None
+
+
+@pytest.mark.parametrize("fdinfo", [b"", b"pos:\t0\nflags:\t02\n", b"mnt_id:\tx\n", b"mnt_id:\t-1\n"])
+def test_a_file_whose_mount_is_not_told_has_none(fdinfo: bytes) -> None:
+    assert parse_mount_of_file(ROOT + NETNS, fdinfo) is None
+
+
+def test_a_file_lies_on_a_mount_that_is_listed() -> None:
+    with open("/proc/self/mountinfo", "rb") as mountinfo:
+        with open(f"/proc/self/fdinfo/{mountinfo.fileno()}", "rb") as fdinfo:
+            mount = parse_mount_of_file(mountinfo.read(), fdinfo.read())
+        device = os.fstat(mountinfo.fileno()).st_dev
+    assert mount is not None
+    assert mount.fs_type == "proc"
+    assert os.makedev(mount.major, mount.minor) == device
 
 
 def test_the_options_of_a_procfs_are_those_of_its_device() -> None:

@@ -27,7 +27,7 @@ WEB = Filter(containers=("web",))
 
 
 def record(id_: ContainerId, name: str, pod: Pod | None = None) -> Container:
-    return Container(id_, name, NameState.KNOWN, None, None, True, "docker", pod=pod)
+    return Container(id_, name, NameState.KNOWN, None, None, True, "docker" if pod is None else "cri", pod=pod)
 
 
 def answers(*containers: Container) -> Answers:

@@ -1,0 +1,165 @@
+"""Names that the shell completes, as engines on real sockets tell them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nsagent.cli.completion import list_container_names
+from tests.runtimes.cri_server import answering, container, lists, sandbox
+from tests.runtimes.engine_server import Behaviour, rows, saying, serve
+
+ID, CRI_ID, SANDBOX_ID, LOG_ID = (digit * 64 for digit in "abcd")
+DOCKER = "run/docker.sock"
+CRI = "run/crio/crio.sock"
+LOGS = "var/log/containers"
+DEADLINE_SECONDS = 1.5
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root directory of a host that has no engine yet."""
+    monkeypatch.setenv("NSAGENT_HOST_ROOT", str(tmp_path))
+    for path in (DOCKER, CRI):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / LOGS).mkdir(parents=True)
+    return tmp_path
+
+
+def named(name: str, id_: str = ID, **labels: str) -> object:
+    """A container as Docker lists it."""
+    return {"Id": id_, "Names": [f"/{name}"], "Labels": labels}
+
+
+def docker(*containers: object) -> Behaviour:
+    return saying(rows(*containers))
+
+
+def add_log(root: Path) -> None:
+    """A link to the log of a container that no engine tells of."""
+    (root / LOGS / f"batch-0_jobs_run-{LOG_ID}.log").symlink_to("/var/log/pods/jobs_batch-0_u/run/0.log")
+
+
+def test_the_names_that_start_so_are_offered_in_order(root: Path) -> None:
+    service = {"com.docker.compose.service": "web"}
+    containers = [named("web-2", "a" * 64, **service), named("web-1", "b" * 64, **service), named("db", "c" * 64)]
+    with serve(root, docker(*containers), DOCKER):
+        assert list_container_names("we") == ["web", "web-1", "web-2"]
+        assert list_container_names("") == ["db", "web", "web-1", "web-2"]
+        assert list_container_names("nobody") == []
+
+
+def test_all_groups_of_sources_are_asked_although_the_first_one_names_all_that_it_has(root: Path) -> None:
+    add_log(root)
+    told = lists([container(CRI_ID, SANDBOX_ID, "app")], [sandbox(SANDBOX_ID, "web-7d9c")])
+    with serve(root, docker(named("registry")), DOCKER), serve(root, answering(told), CRI):
+        assert list_container_names("") == [
+            "app",
+            "batch-0/run",
+            "jobs/batch-0/run",
+            "registry",
+            "run",
+            "shop/web-7d9c/app",
+            "web-7d9c/app",
+        ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "w$(touch /tmp/x)",
+        "w`id`",
+        "w;id",
+        "w|id",
+        "w&",
+        "w x",
+        "w'",
+        'w"',
+        "w\\",
+        "w>x",
+        "w*",
+        "w{a,b}",
+        "w~",
+        "w:x",
+        "w=x",
+        "w\x1b]0;owned\x07",
+        "w\x1b[2J",
+        "w\nx",
+        "w\n",
+        "w\r",
+        "w\t",
+        "w\0",
+        "w\udcff",
+        "w\u202ex",
+        "wé",
+        "w\u0661",
+        "-w",
+        ".w",
+        "/w",
+        "~w",
+        "!w",
+        "",
+    ],
+)
+@pytest.mark.parametrize("place", ["name", "service"])
+def test_what_is_no_plain_word_is_not_offered(root: Path, name: str, place: str) -> None:
+    """A container's name and its labels are whatever somebody chose."""
+    hostile = named(name) if place == "name" else named("other", **{"com.docker.compose.service": name})
+    with serve(root, docker(hostile, named("plain", "b" * 64)), DOCKER):
+        assert [one for one in list_container_names("") if one != "other"] == ["plain"]
+
+
+@pytest.mark.parametrize("variable", ["nonsense", "docker=ftp://x", "logs=relative", ","])
+def test_a_setting_that_is_no_valid_value_offers_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("NSAGENT_RUNTIME", variable)
+    with serve(root, docker(named("web")), DOCKER):
+        assert list_container_names("") == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "offered"),
+    [("", ["web"]), ("none", []), ("docker", ["web"]), ("docker=/nowhere/docker.sock", []), ("cri", [])],
+)
+def test_who_is_asked_is_as_for_a_command(
+    root: Path, monkeypatch: pytest.MonkeyPatch, variable: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("NSAGENT_RUNTIME", variable)
+    with serve(root, docker(named("web")), DOCKER):
+        assert list_container_names("") == offered
+
+
+def test_a_host_without_engines_offers_nothing(root: Path) -> None:
+    assert list_container_names("") == []
+
+
+def test_an_engine_that_says_nothing_costs_little_time_and_only_its_own_names(root: Path) -> None:
+    add_log(root)
+
+    def hang(connection: socket.socket) -> None:
+        while connection.recv(4096):
+            continue
+
+    with serve(root, hang, DOCKER):
+        started = time.monotonic()
+        assert list_container_names("") == ["batch-0/run", "jobs/batch-0/run", "run"]
+        assert time.monotonic() - started < DEADLINE_SECONDS
+
+
+def test_the_shell_is_given_the_names_one_a_line(root: Path) -> None:
+    environment = {
+        **os.environ,
+        "_NSAGENT_COMPLETE": "complete_bash",
+        "COMP_WORDS": "nsagent scan --container we",
+        "COMP_CWORD": "3",
+    }
+    with serve(root, docker(named("web"), named("w$(id)", "b" * 64), named("db", "c" * 64)), DOCKER):
+        done = subprocess.run(
+            [sys.executable, "-m", "nsagent"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.stdout, done.stderr) == ("web\n", "")
