@@ -4,6 +4,7 @@ A socket carries the id of its creator's cgroup of version 2. runc makes one for
 where the limits of containers are in version 1 (hybrid).
 """
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ import pytest
 from tests.live.actors import Actor
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
+from tests.live.leftovers import remove_cgroups
 from tests.live.made_cgroups import V2, MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import Scan, Socket, run_scan
+from tests.live.nsagent_cli import NSAGENT, Scan, Socket, run_scan
 from tests.live.rows import read_ss_rows
 
 pytestmark = pytest.mark.timeout(120)
@@ -175,6 +177,22 @@ def test_a_socket_that_was_taken_into_a_container_is_of_where_it_was_made(
     assert town.scan().one(held.inode)["container_id"] is None
     row = run_scan(*town.bed.runtime_option).one(held.inode)
     assert (row["container_id"], row["attribution"], row["flags"]) == (lonely.id, "fd", ["creator_differs"])
+
+
+def test_from_another_cgroup_namespace_it_is_the_same(town: Town) -> None:
+    """An unprivileged pod is in one of its own: there the paths of others begin with `/..`."""
+    place = os.path.join(find_hierarchies()[V2], "nsagent-pod")
+    script = f'mkdir -p {place} && echo $$ > {place}/cgroup.procs && exec unshare --cgroup "$@"'
+    enter = ("sh", "-c", script, "sh", *NSAGENT)
+    try:
+        by_creator = run_scan(*town.bed.runtime_option, "--owners", "container", command=enter)
+        by_owner = run_scan(*town.bed.runtime_option, command=enter)
+    finally:
+        remove_cgroups({place})
+    for scan in (by_creator, by_owner):
+        found = {row["local"]["port"]: row["container_id"] for row in scan.of_netns(*town.netns_inodes)}
+        assert {port: found[port] for port in town.ports} == {port: made.id for port, made in town.ports.items()}
+    assert {tuple(row["flags"]) for row in town.rows(by_owner)} == {()}
 
 
 def find_path(made: Made, hierarchy: str) -> str:
