@@ -60,13 +60,19 @@ def join_containers(
     lost = [record for record in gone if record.id not in seen]
     _add_records(known, lost)
     pods = _index_pods(known, seen)
+    kernels = {
+        (user, record.pod.uid): record.sandboxed
+        for (user, _), record in known.items()
+        if record.sandbox and record.sandboxed is not None and record.pod is not None and record.pod.uid is not None
+    }
     alone = {record.id: (user, record) for (user, _), record in reversed(known.items()) if _stands_alone(record)}
     for record in lost:
         alone.setdefault(record.id, (_list_users(record)[0], record))
-    return tuple(
+    joined = (
         _join_seen(id_, seen[id_], known, pods) if id_ in seen else _join_alone(*alone[id_], pods)
         for id_ in sorted(seen.keys() | alone.keys())
     )
+    return tuple(_sandbox_with_pod(container, kernels) for container in joined) if kernels else tuple(joined)
 
 
 def _believe(record: Container, identity: CgroupIdentity | None) -> Container:
@@ -188,6 +194,14 @@ def _index_pods(known: Records, seen: Mapping[ContainerId, CgroupIdentity]) -> P
                     earlier = pods.get((user, uid))
                     pods[user, uid] = record.pod if earlier is None else _fill_in_pod(earlier, record.pod)
     return pods
+
+
+def _sandbox_with_pod(container: Container, kernels: Mapping[tuple[User, PodUid], str]) -> Container:
+    """A container in a sandbox with a kernel of its own is sandboxed with it: often the sandbox alone tells."""
+    if container.sandboxed is not None or container.pod is None or container.pod.uid is None:
+        return container
+    found = (kernels.get((user, container.pod.uid)) for user in _list_users(container))
+    return replace(container, sandboxed=next(filter(None, found), None))
 
 
 def _join_alone(user: User, record: Container, pods: Pods) -> Container:

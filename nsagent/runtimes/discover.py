@@ -64,6 +64,7 @@ _KINDS_OF_DIRECTORIES: Final = frozenset({SourceKind.BUNDLES, SourceKind.LOGS})
 _ORDER: Final = (
     frozenset({SourceKind.DOCKER, SourceKind.PODMAN}),
     frozenset({SourceKind.CRI}),
+    frozenset({SourceKind.BUNDLES}),
     frozenset({SourceKind.LOGS}),
 )
 _VARIABLES: Final = ((SourceKind.DOCKER, "DOCKER_HOST"), (SourceKind.PODMAN, "CONTAINER_HOST"))
@@ -115,15 +116,15 @@ def discover_engines(
 ) -> Engines:
     """The sources to ask, in the order in which their names count; see list_places and Engines.
 
-    What is named is asked at once, and so are bundles: they alone tell of every container with a
-    network stack of its own. Of what else was found Docker's API comes first, then CRI and the names
-    of logs, each where those before leave a container without a name.
+    What is named is asked at once, and so are the shims beside bundles that were found: they tell which
+    containers have a network stack of their own. Of what was found Docker's API comes first, then
+    CRI, bundles and the names of logs, each where those before leave a container without a name.
     """
     places = [place for place in list_places(option, environ, root) if place.state is PlaceState.ASKED]
-    always = [place for place in places if place.named or place.kind is SourceKind.BUNDLES]
-    groups = [[place for place in places if place not in always and place.kind in kinds] for kinds in _ORDER]
+    named = [place for place in places if place.named]
+    groups = [[place for place in places if not place.named and place.kind in kinds] for kinds in _ORDER]
     return Engines(
-        [make_source(place) for place in always],
+        [*_make_shim_sources(places), *map(make_source, named)],
         deadline_seconds,
         clock=clock,
         groups=[partial(_make_sources, group) for group in groups if group],
@@ -291,6 +292,16 @@ def _look_at(place: Place) -> tuple[Hashable, PlaceState, str | None]:
 
 def _make_sources(places: Iterable[Place]) -> list[Source]:
     return [make_source(place) for place in places]
+
+
+def _make_shim_sources(places: Iterable[Place]) -> list[Source]:
+    """What tells of sandboxes, wherever bundles were found."""
+    directories = [place.address for place in places if place.kind is SourceKind.BUNDLES and not place.named]
+    if not directories:
+        return []
+    from nsagent.runtimes.shims import ShimSource
+
+    return [ShimSource(directory, named=False) for directory in directories]
 
 
 def make_source(place: Place) -> Source:

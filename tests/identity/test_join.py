@@ -161,6 +161,15 @@ def test_what_is_gone_is_told_of_where_no_path_shows_it() -> None:
     )
 
 
+def test_the_containers_of_a_sandboxed_pod_are_sandboxed() -> None:
+    """In containerd 2 the sandbox alone has a shim, whose record has neither name nor pod."""
+    pod = Pod(UID, "web-7d9c", "shop")
+    shim = Container(B, None, NameState.UNKNOWN, None, None, True, "bundles", sandboxed="kata")
+    app = replace(answer(A, pod=pod), source="cri")
+    joined = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{B}\n")], (shim, app, sandbox(B, pod)))
+    assert [(one.id, one.name, one.sandboxed) for one in joined] == [(A, "web", "kata"), (B, "web-7d9c", "kata")]
+
+
 SYSTEM, USER = Engine("docker (unix:///run/docker.sock)", 0, False), Engine("podman (unix:///u)", 1000, False)
 ROOTLESS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}.scope"
 

@@ -94,7 +94,7 @@ def test_a_host_without_any_engine_has_no_source_and_every_place_is_told(tmp_pat
     assert [place.address for place in places][:6] == [f"unix://{tmp_path}/{path}" for path in CRI_SOCKETS]
 
 
-def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_bundles_always(tmp_path: Path) -> None:
+def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_shims_always(tmp_path: Path) -> None:
     """Neither Docker's nor the bundle's record has a name; the link to the log has."""
     bundle = tmp_path / "run/containerd/io.containerd.runtime.v2.task/moby" / ID
     bundle.mkdir(parents=True)
@@ -105,8 +105,8 @@ def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_bundles_a
     make_socket(tmp_path, "run/docker.sock")
     engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic)
     for wanted, asked_for in (
-        (frozenset[ContainerId](), ["bundles", "docker"]),
-        (frozenset({ID}), ["bundles", "docker", "logs"]),
+        (frozenset[ContainerId](), ["shims", "docker"]),
+        (frozenset({ID}), ["shims", "docker", "bundles", "logs"]),
     ):
         engines.start()
         answers = engines.collect(lambda wanted=wanted: wanted)  # type: ignore[misc]

@@ -86,12 +86,11 @@ def test_without_a_source_the_first_group_is_asked_at_once() -> None:
 
 
 def test_what_is_asked_in_every_pass_is_asked_beside_and_spares_no_group() -> None:
-    """Bundles tell the names of some containers, and much less of each than an engine does."""
-    always = StandIn("bundles", knows("a"))
-    always.named = False
+    """Shims tell of containers, and much less of each than an engine does."""
+    always = StandIn("shims", knows("a"), named=False)
     groups = [Group(StandIn("docker", knows())), Group(StandIn("cri", knows("a")))]
     engines = Engines([always], clock=time.monotonic, groups=groups)
-    assert collect(engines, A) == (["a", "a"], ("bundles", "docker", "cri"))
+    assert collect(engines, A) == (["a", "a"], ("shims", "docker", "cri"))
 
 
 def test_what_is_named_spares_the_groups_that_it_makes_needless() -> None:
