@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "query": {"errors", "model"},
     "report": {"errors", "model"},
     "kernel": {"errors", "model", "kernel.formats"},
-    "runtimes": {"errors", "model", "identity"},
+    "runtimes.wire": {"errors", "model"},
+    "runtimes": {"errors", "model", "identity", "runtimes.wire"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
     "doctor": {

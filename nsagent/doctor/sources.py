@@ -21,7 +21,7 @@ from nsagent.model.check import Check, CheckState
 from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.runtimes.discover import TIMEOUT_SECONDS, Place, PlaceState, SourceKind, make_source
-from nsagent.runtimes.engines import Source
+from nsagent.runtimes.source import Source
 
 Clock = Callable[[], float]
 

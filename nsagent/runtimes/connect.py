@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterator
 
 from nsagent.errors import RuntimeUnavailable
+from nsagent.runtimes.wire.one_line import one_line
 
-_REASON_LENGTH = 160
 _DOCKER_PORT = 2375
 
 
@@ -83,12 +83,6 @@ def explain(err: BaseException, timeout_seconds: float) -> str:
 def is_silence(err: BaseException) -> bool:
     """Whether an error says that an engine did not answer in time, and not what it answered or that it is absent."""
     return any(isinstance(cause, TimeoutError) for cause in _list_causes(err))
-
-
-def one_line(text: str) -> str:
-    """At most 160 characters of `text`, in one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
 
 
 def _list_causes(err: BaseException) -> Iterator[BaseException]:

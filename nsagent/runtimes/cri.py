@@ -16,10 +16,10 @@ from nsagent.identity.pod_labels import read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.connect import one_line
-from nsagent.runtimes.grpc import call_unary
-from nsagent.runtimes.protobuf import LENGTH_DELIMITED, decode_map_entry, decode_text, iterate_fields
 from nsagent.runtimes.socket_source import Question, SocketSource
+from nsagent.runtimes.wire.grpc import call_unary
+from nsagent.runtimes.wire.one_line import one_line
+from nsagent.runtimes.wire.protobuf import LENGTH_DELIMITED, decode_map_entry, decode_text, iterate_fields
 
 _SERVICES: Final = ("runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService")
 _METHODS: Final = ("Version", "ListContainers", "ListPodSandbox")

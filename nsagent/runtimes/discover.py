@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from nsagent.errors import UsageError
 from nsagent.runtimes.connect import read_owner
-from nsagent.runtimes.engines import Engines, Source
+from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.source import Source
 
 TIMEOUT_SECONDS: Final = 2.0
 """How long one wait for an engine may last: no longer than the deadline of them all."""

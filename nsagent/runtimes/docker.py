@@ -16,8 +16,8 @@ from nsagent.errors import FormatError
 from nsagent.identity.pod_labels import CONTAINER_NAME, is_docker_sandbox, read_pod
 from nsagent.model.container import Container, NameState, Runtime
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.connect import one_line
 from nsagent.runtimes.socket_source import Question, SocketSource
+from nsagent.runtimes.wire.one_line import one_line
 
 if TYPE_CHECKING:
     from nsagent.runtimes.docker_events import EventFollower
@@ -80,7 +80,7 @@ class DockerSource(SocketSource):
     def _ask(self, question: Question) -> tuple[Container, ...]:
         with self._connected(question) as connected:
             # Only now: an engine that is absent must not cost an import.
-            from nsagent.runtimes.http import Answer, check_answer
+            from nsagent.runtimes.wire.http import Answer, check_answer
 
             answer = Answer(connected, _PODMAN_PATH if self.name == "podman" else _PATH, _ANSWER_BYTES)
             check_answer(answer)
@@ -92,7 +92,7 @@ class DockerSource(SocketSource):
 
 def _read_containers(pieces: Iterator[bytes], source: str, runtime: Runtime) -> Iterable[Container]:
     """The containers in the body of an answer."""
-    from nsagent.runtimes.json_array import decode_array
+    from nsagent.runtimes.wire.json_array import decode_array
 
     containers: dict[ContainerId, Container] = {}
     rows = 0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
 from nsagent.runtimes.connect import connect, explain
-from nsagent.runtimes.http import Answer, check_answer
+from nsagent.runtimes.wire.http import Answer, check_answer
 
 SETTLE_SECONDS = 1.0
 """How long a list has to be asked for after the last change to be kept.

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.connect import connect, explain, identify, one_line, read_owner
+from nsagent.runtimes.connect import connect, explain, identify, read_owner
+from nsagent.runtimes.wire.one_line import one_line
 
 
 class Question:

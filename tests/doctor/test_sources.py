@@ -16,7 +16,7 @@ from nsagent.model.check import Check, CheckState
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.discover import Place, PlaceState, SourceKind, list_places, make_source
-from nsagent.runtimes.engines import Source
+from nsagent.runtimes.source import Source
 from tests.kernel.proc_tree import ProcTree
 from tests.runtimes.cri_server import answering, lists
 from tests.runtimes.engine_server import Behaviour, answer, rows, saying, serve

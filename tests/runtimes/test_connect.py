@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import RuntimeUnavailable
-from nsagent.runtimes.connect import connect, explain, identify, is_silence, one_line
+from nsagent.runtimes.connect import connect, explain, identify, is_silence
+from nsagent.runtimes.wire.one_line import one_line
 
 TIMEOUT_SECONDS = 0.5
 

@@ -297,7 +297,7 @@ except RuntimeUnavailable as err:
 print(sorted(name for name in sys.modules if name.startswith("nsagent.runtimes.") or name in ("json", "http.client")))
 """
     done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, timeout=30, check=True)
-    loaded = [f"nsagent.runtimes.{name}" for name in ("connect", "docker", "socket_source")]
+    loaded = [f"nsagent.runtimes.{name}" for name in ("connect", "docker", "socket_source", "wire", "wire.one_line")]
     assert done.stdout == f"{reason}\n{loaded}\n"
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.engines import Engines, MakeSources
+from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.source import MakeSources
 from tests.runtimes.stand_in import Clock, StandIn, fails, hangs, knows, names
 
 A, B, C = map(ContainerId, "abc")

@@ -6,7 +6,7 @@ Source: https://protobuf.dev/programming-guides/encoding/. nsagent itself only r
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from nsagent.runtimes.protobuf import LENGTH_DELIMITED, VARINT
+from nsagent.runtimes.wire.protobuf import LENGTH_DELIMITED, VARINT
 
 _NUMBERS: Final = 1 << 64
 

@@ -9,7 +9,7 @@ import pytest
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.runtimes.connect import connect
-from nsagent.runtimes.grpc import call_unary
+from nsagent.runtimes.wire.grpc import call_unary
 from tests.kernel.damage import mutate
 from tests.runtimes.cri_server import (
     CONTINUATION,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from nsagent.errors import FormatError, NotServed, RuntimeUnavailable
-from nsagent.runtimes.connect import one_line
-from nsagent.runtimes.http2 import ClientConnection, Data, Ended, Event, Headers
+from nsagent.runtimes.wire.http2 import ClientConnection, Data, Ended, Event, Headers
+from nsagent.runtimes.wire.one_line import one_line
 
 _CHUNK_BYTES: Final = 64 * 1024
 _REQUESTS_BYTES: Final = 16 * 1024

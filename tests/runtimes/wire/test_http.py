@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError, NotServed, RuntimeUnavailable
-from nsagent.runtimes.http import Answer, AnswerDecoder, check_answer, parse_head
+from nsagent.runtimes.wire.http import Answer, AnswerDecoder, check_answer, parse_head
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
-from nsagent.runtimes.hpack import Header, HeaderDecoder, encode_headers
+from nsagent.runtimes.wire.hpack import Header, HeaderDecoder, encode_headers
 
 WINDOW_BYTES: Final = 2**31 - 1
 """What a peer may send before anything is acknowledged; nothing ever is."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.runtimes.protobuf import (
+from nsagent.runtimes.wire.protobuf import (
     LENGTH_DELIMITED,
     VARINT,
     decode_map_entry,
@@ -16,7 +16,7 @@ from nsagent.runtimes.protobuf import (
     iterate_fields,
 )
 from tests.kernel.damage import assert_fast, mutate
-from tests.runtimes.protobuf_encoder import encode_message
+from tests.runtimes.wire.protobuf_encoder import encode_message
 
 NUMBERS = st.integers(1, 2**29 - 1)
 VARINTS = st.integers(0, 2**64 - 1)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 
 from nsagent.errors import FormatError, NotServed, RuntimeUnavailable
-from nsagent.runtimes.connect import one_line
+from nsagent.runtimes.wire.one_line import one_line
 
 _VERSION = b"HTTP/1."
 _HEAD_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.runtimes.hpack import HeaderDecoder, encode_headers
+from nsagent.runtimes.wire.hpack import HeaderDecoder, encode_headers
 from tests.kernel.damage import assert_fast, mutate
 
 NAMES = st.sampled_from([b":status", b"content-type", b"grpc-status", b"grpc-message", b"x", b"date"])

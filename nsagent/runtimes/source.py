@@ -1,0 +1,54 @@
+"""What can be asked for names: the one small protocol of all sources, and what some of them can do beside."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from nsagent.model.container import Container
+
+
+class Source(Protocol):
+    """One engine; `subject` names it in gaps, as in `docker (unix:///run/docker.sock)`.
+
+    `named`: somebody asked for it. One that was merely found and serves something else is no gap.
+    """
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def named(self) -> bool: ...
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """What it knows. Raises RuntimeUnavailable, and nothing else."""
+
+    def abandon(self) -> None:
+        """Called from another thread: end list_containers, which nobody waits for any longer."""
+
+
+MakeSources = Callable[[], Sequence[Source]]
+"""Makes the sources of one group; what they need is loaded then."""
+
+
+@runtime_checkable
+class Identifiable(Protocol):
+    """A source that can tell an engine from the same engine started anew."""
+
+    def identify(self) -> object | None:
+        """What is another after a start; None where that cannot be told."""
+
+
+@runtime_checkable
+class Owned(Protocol):
+    """A source with a socket."""
+
+    def read_owner(self) -> int | None:
+        """The uid that it belongs to; None where that cannot be told."""
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """A source that has to ask less while it follows what happens in its engine."""
+
+    def follow(self, clock: Callable[[], float]) -> None: ...
+
+    def unfollow(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What engines say, as bytes: decoders of their protocols, which know neither containers nor pods."""

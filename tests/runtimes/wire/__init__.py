@@ -1,0 +1,1 @@
+"""Tests of the engines, each over a real unix socket."""
