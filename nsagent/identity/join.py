@@ -10,21 +10,15 @@ from dataclasses import replace
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.claims import find_user
+from nsagent.identity.records import Records, User, add_records, fill_in_pod, list_users, merge_records
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
 NAMED_BY_ID = (Runtime.LXC, Runtime.NSPAWN)
 """Runtimes whose containers are called by their id."""
 
-_IMAGE_ID = "sha256:"
 _FILES = ("bundles", "logs")
 _BY_LABELS = ("docker", "podman")
-
-User = int | None
-"""Whose containers they are: a user's of a rootless engine, or None, the system's."""
-
-Records = Mapping[tuple[User, ContainerId], Container]
-"""One record of each id, of the system's engines and of each user's."""
 
 Pods = Mapping[tuple[User, PodUid], Pod]
 """The pods that were told of, by uid, by config hash, and by what the cgroups of their containers call them."""
@@ -40,25 +34,24 @@ def join_containers(
 
     The containers of a chain are there too. One that an engine knows has the engine's name, image
     and labels, whether or not it has processes; it is verified. One that only paths show has name
-    None and `unknown`, unless its name is its id (LXC, nspawn). Of several records of one id the
-    earliest with a name counts, and the others fill in what it does not tell. Where paths disagree
-    on an id, the shallowest wins. A pod that one of its containers names is that of the others too.
+    None and `unknown`, unless its name is its id (LXC, nspawn). Where paths disagree on an id, the
+    shallowest wins. A pod that one of its containers names is that of the others too.
 
     What a path proves a record must fit: of what is below user@UID.service only that user's engine
     tells, and such an engine, unless somebody named it, of nothing else; an engine's containers are
     not in each other; Docker's labels, which are the image's too, make no pod where the path shows
-    none. A bundle or the name of a log makes no container of its own, for these
-    stay when it is gone, but a sandboxed one, whose processes may be in no cgroup here.
+    none. A bundle or the name of a log makes no container of its own, for these stay when it is gone,
+    but a sandboxed one, whose processes may be in no cgroup here.
 
     `kept` are records of earlier passes that tell of what only paths show, `gone` those of containers
     that no path shows and that are wanted all the same.
     """
     seen = _index_identities(identities)
-    known = _merge_records(_believe(record, seen.get(record.id)) for record in engine_answers)
+    known = merge_records(_believe(record, seen.get(record.id)) for record in engine_answers)
     # Who is in another container may have taken the id of one that has ended.
-    _add_records(known, (record for record in kept if record.id in seen and not seen[record.id].chain))
+    add_records(known, (record for record in kept if record.id in seen and not seen[record.id].chain))
     lost = [record for record in gone if record.id not in seen]
-    _add_records(known, lost)
+    add_records(known, lost)
     pods = _index_pods(known, seen)
     kernels = {
         (user, record.pod.uid): record.sandboxed
@@ -67,7 +60,7 @@ def join_containers(
     }
     alone = {record.id: (user, record) for (user, _), record in reversed(known.items()) if _stands_alone(record)}
     for record in lost:
-        alone.setdefault(record.id, (_list_users(record)[0], record))
+        alone.setdefault(record.id, (list_users(record)[0], record))
     joined = (
         _join_seen(id_, seen[id_], known, pods) if id_ in seen else _join_alone(*alone[id_], pods)
         for id_ in sorted(seen.keys() | alone.keys())
@@ -88,13 +81,6 @@ def _stands_alone(record: Container) -> bool:
         return True
     # CRI-O keeps the bundle of a container that has ended.
     return record.sandboxed is not None and record.runtime is not Runtime.CRIO
-
-
-def _list_users(record: Container) -> tuple[User, ...]:
-    """Of whose containers a record may tell; an engine of a user that somebody named is vouched for."""
-    if record.engine is None or not record.engine.uid:
-        return (None,)
-    return (None, record.engine.uid) if record.engine.named else (record.engine.uid,)
 
 
 def _index_identities(identities: Iterable[CgroupIdentity]) -> dict[ContainerId, CgroupIdentity]:
@@ -127,61 +113,6 @@ def _rank(identity: CgroupIdentity) -> tuple[int, bool, bool, tuple[ContainerId,
     )
 
 
-def _merge_records(records: Iterable[Container]) -> dict[tuple[User, ContainerId], Container]:
-    merged: dict[tuple[User, ContainerId], Container] = {}
-    for record in records:
-        for user in _list_users(record):
-            earlier = merged.get((user, record.id))
-            if earlier is None:
-                merged[user, record.id] = record
-            elif earlier.name is None and record.name is not None:
-                merged[user, record.id] = _fill_in(record, earlier)
-            else:
-                merged[user, record.id] = _fill_in(earlier, record)
-    return merged
-
-
-def _add_records(known: dict[tuple[User, ContainerId], Container], records: Iterable[Container]) -> None:
-    """Add those of which nothing is known."""
-    for record in records:
-        for user in _list_users(record):
-            known.setdefault((user, record.id), record)
-
-
-def _fill_in(record: Container, other: Container) -> Container:
-    """A record with what only another one of the same container tells."""
-    pod = record.pod or other.pod
-    if record.pod is not None and other.pod is not None:
-        pod = _fill_in_pod(record.pod, other.pod)
-    return replace(
-        record,
-        runtime=record.runtime or other.runtime,
-        image=_pick_image(record.image, other.image),
-        verified=record.verified or other.verified,
-        labels=record.labels or other.labels,
-        chain=record.chain or other.chain,
-        sandboxed=record.sandboxed or other.sandboxed,
-        pod=pod,
-        container_name=record.container_name or other.container_name,
-        sandbox=record.sandbox or other.sandbox,
-    )
-
-
-def _pick_image(image: str | None, other: str | None) -> str | None:
-    """A name rather than an id: a kubelet has an image pulled by name and its container made of the id."""
-    return other if other and (image is None or image.startswith(_IMAGE_ID)) else image
-
-
-def _fill_in_pod(pod: Pod, other: Pod) -> Pod:
-    return Pod(
-        pod.uid or other.uid,
-        pod.name or other.name,
-        pod.kube_namespace or other.kube_namespace,
-        pod.labels or other.labels,
-        pod.config_hash or other.config_hash,
-    )
-
-
 def _index_pods(known: Records, seen: Mapping[ContainerId, CgroupIdentity]) -> Pods:
     """The pods that records tell of; what a sandbox tells goes before what its containers do."""
     pods: dict[tuple[User, PodUid], Pod] = {}
@@ -192,7 +123,7 @@ def _index_pods(known: Records, seen: Mapping[ContainerId, CgroupIdentity]) -> P
             for uid in {record.pod.uid, record.pod.config_hash, path_uid}:
                 if uid is not None:
                     earlier = pods.get((user, uid))
-                    pods[user, uid] = record.pod if earlier is None else _fill_in_pod(earlier, record.pod)
+                    pods[user, uid] = record.pod if earlier is None else fill_in_pod(earlier, record.pod)
     return pods
 
 
@@ -200,7 +131,7 @@ def _sandbox_with_pod(container: Container, kernels: Mapping[tuple[User, PodUid]
     """A container in a sandbox with a kernel of its own is sandboxed with it: often the sandbox alone tells."""
     if container.sandboxed is not None or container.pod is None or container.pod.uid is None:
         return container
-    found = (kernels.get((user, container.pod.uid)) for user in _list_users(container))
+    found = (kernels.get((user, container.pod.uid)) for user in list_users(container))
     return replace(container, sandboxed=next(filter(None, found), None))
 
 
@@ -242,6 +173,6 @@ def _find_pod(user: User, told: Pod | None, path: Pod | None, pods: Pods) -> Pod
     """
     pod = told or path
     if pod is None or pod.uid is None:
-        return _fill_in_pod(pod, path) if pod is not None and path is not None else pod
+        return fill_in_pod(pod, path) if pod is not None and path is not None else pod
     known = pods.get((user, pod.uid))
-    return pod if known is None else _fill_in_pod(known, pod)
+    return pod if known is None else fill_in_pod(known, pod)
