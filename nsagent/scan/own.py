@@ -207,7 +207,13 @@ def _list_kernel_made(reading: NetnsReading, byteorder: ByteOrder) -> frozenset[
 
 
 def _is_thorough(facts: Facts) -> bool:
-    """Whether the absence of a holder means something: every process and thread was asked for it, twice."""
+    """Whether the absence of a holder means something: every process and thread was asked for it, twice.
+
+    Where the kernel's threads are not seen the PID namespace is not the first one, and processes
+    outside of it may hold anything.
+    """
+    if not any(reading.kernel_thread for reading in facts.processes):
+        return False
     rewalk = facts.rewalk
     missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
     counts = facts.process_counts

@@ -34,7 +34,7 @@ class Evidence:
 
     `hidden_here`: a process that lives in this netns could not be read, or processes are hidden as
     such; `hidden`: some process anywhere. `in_flight` counts descriptors in transit over unix
-    sockets. `thorough`: the processes were walked again for these rows, with every thread, and
+    sockets. `thorough`: all processes of the host were walked again for these rows, with every thread, and
     nothing failed. `kernel_made` are sockets that user programs hardly make: UDP with multicast
     loop off. `unsettled` is that of the NetnsReading.
     """

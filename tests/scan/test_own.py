@@ -92,7 +92,8 @@ def test_a_socket_made_in_another_container_than_its_holders_is_told(
     assert flags_of(replace(given, cgroup_paths=((44, path),))) == expected
 
 
-UNHELD = facts([reading(10)], [netns(tcp_text(listen_row(80, 7)))])
+KTHREADD = reading(2, comm="kthreadd", kernel_thread=True)
+UNHELD = facts([KTHREADD, reading(10)], [netns(tcp_text(listen_row(80, 7)))])
 DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
 
 
@@ -101,6 +102,7 @@ DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
     [
         (UNHELD, VerdictKind.UNKNOWN),
         (replace(UNHELD, rewalk=LOOKED), VerdictKind.KERNEL),
+        (replace(UNHELD, rewalk=LOOKED, processes=UNHELD.processes[1:]), VerdictKind.UNKNOWN),
         (replace(UNHELD, rewalk=replace(LOOKED, threads_skipped=1)), VerdictKind.UNKNOWN),
         (replace(UNHELD, rewalk=replace(LOOKED, in_flight=2)), VerdictKind.IN_FLIGHT),
         (
@@ -131,6 +133,7 @@ DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
     ids=[
         "nobody looked again",
         "everybody was asked",
+        "everybody in a PID namespace",
         "a thread was skipped",
         "in flight",
         "hidden",
