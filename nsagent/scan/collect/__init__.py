@@ -22,7 +22,7 @@ from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.threads import run_in_threads
 from nsagent.kernel.visibility import read_visibility
 from nsagent.model.choices import EngineName, OwnersWanted
-from nsagent.model.facts import Facts, Gap, ProcessReading, Stage, Visibility
+from nsagent.model.facts import Facts, Gap, NetnsReading, ProcessReading, Stage, Visibility
 from nsagent.query.filter import Filter
 from nsagent.runtimes.engines import Engines
 from nsagent.scan.collect.chosen import CGROUP_PATHS, Chosen, check_names, choose, list_nameless
@@ -130,39 +130,58 @@ class _Pass:
             netns = reader.readings(host_inode, host_key)
             if self._stop.is_set():
                 raise Aborted("interrupted")
-            visibility, hidden = self._read_visibility(walk)
-            cgroup_paths, no_paths = self._read_cgroup_paths(reader)
+            facts = self._conclude(walk, rounds, registry, reader, netns)
             if request.only is None or chosen is None:
                 names = engines.collect(lambda: list_nameless(walk.readings))
             else:
                 names = check_names(request.only, walk.readings, chosen.answers, engines)
-            # A netns that could not be opened in one round could not in the next: one gap. One that is not
-            # to be read need not be open.
-            unread = {one.met.subject for one in reader.netns if one.skipped}
-            registry_gaps = dict.fromkeys(gap for gap in registry.gaps if gap.subject not in unread)
-            read = (walk.gaps, registry_gaps, reader.gaps, self._look.gaps, rounds.gaps, hidden, no_paths, names.gaps)
-            return Facts(
-                host=request.host,
-                boot_id=procfs.read_boot_id(),
-                byteorder=sys.byteorder,
-                taken_at_ns=request.started_at_ns,
+            return replace(
+                facts,
                 duration_seconds=round(self._clock() - started, 6),
-                engine=request.engine,
-                processes=(*walk.readings, *rounds.readings),
-                process_counts=walk.counts(),
-                netns=netns,
                 containers=names.containers,
                 sources=(CGROUP_PATHS, *names.sources),
-                gaps=tuple(chain.from_iterable(read)),
-                protocols=tuple(sorted(request.tables.protocols)),
-                deep=request.tables.deep,
-                visibility=visibility,
-                rewalk=rounds.rewalk,
-                cgroup_paths=cgroup_paths,
-                stale_names=self._list_stale_names(),
+                gaps=(*facts.gaps, *names.gaps),
                 kept=names.kept,
-                owners=request.owners,
             )
+
+    def _conclude(
+        self,
+        walk: Walk,
+        rounds: Rounds,
+        registry: NetnsRegistry,
+        reader: TableReader,
+        netns: tuple[NetnsReading, ...],
+    ) -> Facts:
+        """All that was read, but for names, and what concerns the whole host."""
+        request = self._request
+        visibility, hidden = self._read_visibility(walk)
+        cgroup_paths, no_paths = self._read_cgroup_paths(reader)
+        # A netns that could not be opened in one round could not in the next: one gap. One that is not
+        # to be read need not be open.
+        unread = {one.met.subject for one in reader.netns if one.skipped}
+        registry_gaps = dict.fromkeys(gap for gap in registry.gaps if gap.subject not in unread)
+        read = (walk.gaps, registry_gaps, reader.gaps, self._look.gaps, rounds.gaps, hidden, no_paths)
+        return Facts(
+            host=request.host,
+            boot_id=self._procfs.read_boot_id(),
+            byteorder=sys.byteorder,
+            taken_at_ns=request.started_at_ns,
+            duration_seconds=0.0,
+            engine=request.engine,
+            processes=(*walk.readings, *rounds.readings),
+            process_counts=walk.counts(),
+            netns=netns,
+            containers=(),
+            sources=(),
+            gaps=tuple(chain.from_iterable(read)),
+            protocols=tuple(sorted(request.tables.protocols)),
+            deep=request.tables.deep,
+            visibility=visibility,
+            rewalk=rounds.rewalk,
+            cgroup_paths=cgroup_paths,
+            stale_names=self._list_stale_names(),
+            owners=request.owners,
+        )
 
     def _walk_and_read(self, registry: NetnsRegistry, reader: TableReader, met: SimpleQueue[MetNetns | None]) -> Walk:
         """Walk the processes, while the tables of each netns that this meets are read; then help with those."""
