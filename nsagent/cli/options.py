@@ -41,7 +41,7 @@ Owners = Annotated[
     typer.Option(
         "--owners",
         envvar="NSAGENT_OWNERS",
-        help="pid: the processes that hold each socket. container: only the container that made it, much cheaper.",
+        help="pid: the processes that hold each socket. container: only the container that made it, which is cheaper.",
     ),
 ]
 NetnsOption = Annotated[

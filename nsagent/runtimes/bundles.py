@@ -30,16 +30,6 @@ from nsagent.model.ids import ContainerId, PodUid
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 from nsagent.runtimes.kubelet_logs import parse_pod_directory
 
-USUAL_DIRECTORIES: Final = (
-    "run/containerd/io.containerd.runtime.v2.task",
-    "run/k3s/containerd/io.containerd.runtime.v2.task",
-    "run/k0s/containerd/io.containerd.runtime.v2.task",
-    "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task",
-    "run/docker/containerd/daemon/io.containerd.runtime.v2.task",
-    "run/containers/storage/overlay-containers",
-)
-"""Where engines keep the bundles of running containers, relative to the root of the host."""
-
 _CONFIG_BYTES: Final = 1024 * 1024
 _PROGRAM_BYTES: Final = 4096
 _TEXT_LENGTH: Final = 1024

@@ -82,7 +82,7 @@ _SOCKETS: Final = (
     (SourceKind.DOCKER, ("var/run/docker.sock", "run/docker.sock")),
     (SourceKind.PODMAN, ("run/podman/podman.sock",)),
 )
-# Their readers know these too: looking must not load them, which takes 6 ms.
+# Below the root of the host too; that of the logs is fixed in the kubelet's source.
 _DIRECTORIES: Final = (
     (SourceKind.BUNDLES, "run/containerd/io.containerd.runtime.v2.task"),
     (SourceKind.BUNDLES, "run/k3s/containerd/io.containerd.runtime.v2.task"),

@@ -18,9 +18,6 @@ from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, PodUid
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 
-USUAL_DIRECTORIES: Final = ("var/log/containers",)
-"""Where a kubelet makes its links, relative to the root of the host; the place is fixed in its source."""
-
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUBDOMAIN: Final = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 _LINK: Final = re.compile(rf"({_SUBDOMAIN})_({_LABEL})_({_LABEL})-([0-9a-f]{{64}})\.log")

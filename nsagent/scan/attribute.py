@@ -94,9 +94,11 @@ def _fold_sandboxes(
     One stays that holds or made a socket: `processes` are those that hold any.
     """
     named = {process.container_id for process in processes}.union(creators)
-    containers = tuple(containers)
-    folded = tuple(container for container in containers if container.sandbox and container.id not in named)
-    return tuple(container for container in containers if container not in folded), folded
+    unfolded: list[Container] = []
+    folded: list[Container] = []
+    for container in containers:
+        (folded if container.sandbox and container.id not in named else unfolded).append(container)
+    return tuple(unfolded), tuple(folded)
 
 
 def _check_sandboxed(containers: Iterable[Container]) -> list[Gap]:

@@ -11,7 +11,6 @@ import pytest
 
 from nsagent.errors import UsageError
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes import bundles, kubelet_logs
 from nsagent.runtimes.discover import PlaceState, discover_engines, list_places, make_source, parse_runtime_option
 
 CRI_SOCKETS = (
@@ -336,10 +335,20 @@ def test_a_source_knows_whether_somebody_asked_for_it(root: Path) -> None:
     assert chosen.named
 
 
-def test_the_usual_directories_are_those_that_their_readers_know() -> None:
-    """Looking must not load the readers, so the names stand twice."""
-    directories = [place.address for place in list_places(None, {}) if place.kind in ("bundles", "logs")]
-    assert directories == [f"/{path}" for path in (*bundles.USUAL_DIRECTORIES, *kubelet_logs.USUAL_DIRECTORIES)]
+def test_the_usual_directories_lie_where_engines_and_kubelets_make_them_below_any_root(tmp_path: Path) -> None:
+    places = [place for place in list_places(None, {}, str(tmp_path)) if place.kind in ("bundles", "logs")]
+    assert [place.address for place in places] == [
+        f"{tmp_path}/{directory}"
+        for directory in (
+            "run/containerd/io.containerd.runtime.v2.task",
+            "run/k3s/containerd/io.containerd.runtime.v2.task",
+            "run/k0s/containerd/io.containerd.runtime.v2.task",
+            "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task",
+            "run/docker/containerd/daemon/io.containerd.runtime.v2.task",
+            "run/containers/storage/overlay-containers",
+            "var/log/containers",
+        )
+    ]
 
 
 def test_neither_looking_nor_a_missing_engine_imports_a_client(tmp_path: Path) -> None:
