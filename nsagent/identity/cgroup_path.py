@@ -7,14 +7,16 @@ directory that looks like a container's. Whether an engine knows the id is join'
 """
 
 import re
-from collections.abc import Container
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from nsagent.model.container import Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
 _PATH_MAX = 4096
+_KEPT_ANSWERS: Final = 2048
+"""One pass asks several times of each cgroup, by the whole text and by a path in it, and the next pass again."""
 _DELETED = " (deleted)"
 
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
@@ -102,7 +104,8 @@ class _Reading(NamedTuple):
     unit: str | None
 
 
-def parse_cgroup(text: str, forged: Container[str] = frozenset()) -> CgroupIdentity:
+@lru_cache(maxsize=_KEPT_ANSWERS)
+def parse_cgroup(text: str, forged: frozenset[str] = frozenset()) -> CgroupIdentity:
     """Who a process is by the text of its cgroup file.
 
     Every line counts, v1 or v2, and the deepest nesting wins: in hybrid mode the id may stand on
@@ -142,7 +145,8 @@ def _list_paths(text: str) -> list[str]:
     return list(dict.fromkeys(unified + systemd + others))
 
 
-def _read_path(path: str, forged: Container[str]) -> _Reading:
+@lru_cache(maxsize=_KEPT_ANSWERS)
+def _read_path(path: str, forged: frozenset[str]) -> _Reading:
     """What one path says, segment by segment from the root."""
     containers: list[_Found] = []
     pod_uid: PodUid | None = None

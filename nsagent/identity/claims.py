@@ -30,7 +30,7 @@ def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
     the names of LXC's containers, may be given twice.
     """
     identities = {text: parse_cgroup(text) for text in texts}
-    forged: set[str] = set()
+    forged = frozenset[str]()
     while found := _find_forged(identities.values()):
         forged |= found
         identities = {
