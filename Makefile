@@ -39,6 +39,8 @@ clean:
 $(VENV)/.installed: pyproject.toml
 	PYTHON=$(PYTHON) sh .ci/make-venv $(VENV)
 	$(VENV)/bin/pip install --quiet --editable .
+# As pip does with what it copies: else the first scan, and each one under PYTHONDONTWRITEBYTECODE, compiles all modules.
+	$(RUN) compileall -q nsagent
 	touch $@
 
 $(VENV)/.tested-with: $(VENV)/.installed .ci/apt-packages

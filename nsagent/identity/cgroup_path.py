@@ -7,16 +7,14 @@ directory that looks like a container's. Whether an engine knows the id is join'
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from nsagent.model.container import Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
 _PATH_MAX = 4096
-_KEPT_ANSWERS: Final = 2048
-"""One pass asks several times of each cgroup, by the whole text and by a path in it, and the next pass again."""
 _DELETED = " (deleted)"
 
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
@@ -104,8 +102,7 @@ class _Reading(NamedTuple):
     unit: str | None
 
 
-@lru_cache(maxsize=_KEPT_ANSWERS)
-def parse_cgroup(text: str, forged: frozenset[str] = frozenset()) -> CgroupIdentity:
+def parse_cgroup(text: str, forged: Container[str] = frozenset()) -> CgroupIdentity:
     """Who a process is by the text of its cgroup file.
 
     Every line counts, v1 or v2, and the deepest nesting wins: in hybrid mode the id may stand on
@@ -113,7 +110,29 @@ def parse_cgroup(text: str, forged: frozenset[str] = frozenset()) -> CgroupIdent
     removed cgroups (` (deleted)`) are read too. A directory among the `forged` ones is no container's
     and no pod's. Any text has an answer; nothing is raised.
     """
-    readings = [_read_path(path, forged) for path in _list_paths(text)]
+    return CgroupParser(forged).parse(text)
+
+
+class CgroupParser:
+    """parse_cgroup() for many texts of one host, which have most paths in common: each is read once."""
+
+    def __init__(self, forged: Container[str] = frozenset()) -> None:
+        self._forged = forged
+        self._readings: dict[str, _Reading] = {}
+
+    def parse(self, text: str) -> CgroupIdentity:
+        """Who a process with this text is."""
+        return _conclude([self._read(path) for path in _list_paths(text)])
+
+    def _read(self, path: str) -> _Reading:
+        reading = self._readings.get(path)
+        if reading is None:
+            reading = self._readings[path] = _read_path(path, self._forged)
+        return reading
+
+
+def _conclude(readings: list[_Reading]) -> CgroupIdentity:
+    """What the paths of one process say together: the one that tells most counts, of equal ones the first."""
     if not readings:
         return CgroupIdentity(None, None, None, (), None, None)
     best = max(readings, key=lambda told: (len(told.containers), told.pod_uid is not None, told.unit is not None))
@@ -145,8 +164,7 @@ def _list_paths(text: str) -> list[str]:
     return list(dict.fromkeys(unified + systemd + others))
 
 
-@lru_cache(maxsize=_KEPT_ANSWERS)
-def _read_path(path: str, forged: frozenset[str]) -> _Reading:
+def _read_path(path: str, forged: Container[str]) -> _Reading:
     """What one path says, segment by segment from the root."""
     containers: list[_Found] = []
     pod_uid: PodUid | None = None

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
+from nsagent.identity.cgroup_path import CgroupIdentity, CgroupParser
 from nsagent.model.ids import ContainerId, PodUid
 
 _DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
@@ -29,12 +29,14 @@ def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
     there is in the container around it, or in none, and likewise of pods. Ids that somebody chose, as
     the names of LXC's containers, may be given twice.
     """
-    identities = {text: parse_cgroup(text) for text in texts}
-    forged = frozenset[str]()
+    forged = set[str]()
+    parser = CgroupParser()
+    identities = {text: parser.parse(text) for text in texts}
     while found := _find_forged(identities.values()):
         forged |= found
+        parser = CgroupParser(forged)
         identities = {
-            text: identity if found.isdisjoint((*identity.roots, identity.pod_root)) else parse_cgroup(text, forged)
+            text: identity if found.isdisjoint((*identity.roots, identity.pod_root)) else parser.parse(text)
             for text, identity in identities.items()
         }
     return identities

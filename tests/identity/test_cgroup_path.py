@@ -129,8 +129,8 @@ def test_the_directory_of_a_pod_is_the_same_for_all_forms_of_its_containers() ->
 
 def test_a_forged_directory_is_one_like_any_other() -> None:
     forged = f"/user.slice/docker-{OUTER}.scope"
-    assert parse_cgroup(f"0::{forged}/docker/{INNER}\n", frozenset({forged})).chain == ()
-    assert parse_cgroup(f"0::{forged}\n1:cpu:/docker/{INNER}\n", frozenset({forged})).container_id == INNER
+    assert parse_cgroup(f"0::{forged}/docker/{INNER}\n", {forged}).chain == ()
+    assert parse_cgroup(f"0::{forged}\n1:cpu:/docker/{INNER}\n", {forged}).container_id == INNER
 
 
 ODD_SEGMENTS = ("", "..", ".", "docker-", ".scope", ":", "::", "pod", "user@", "supervisor", "lxc", "x" * 64, "\\xff")
