@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -32,15 +32,21 @@ for command in (scan, netns, containers, capture, doctor):
     app.command()(command)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; its exit status. Every error is one line on stderr, a traceback only with --debug."""
+def run(arguments: Sequence[str], leave: Callable[[int], object] = lambda _: None) -> int:
+    """Run one command; its exit status. Every error is one line on stderr, a traceback only with --debug.
+
+    `leave` may end the process with the status of a command that has answered. It is called while
+    the answer is in memory: to take 10^5 rows apart takes a fiftieth of a scan.
+    """
     # A pass makes up to millions of records and no cycles: collecting them again and again takes
     # a tenth of the time and finds nothing.
     gc.disable()
     try:
         app(args=list(arguments), prog_name="nsagent")
     except SystemExit as err:
-        return err.code if isinstance(err.code, int) else EXIT_USAGE
+        status = err.code if isinstance(err.code, int) else EXIT_USAGE
+        leave(status)
+        return status
     except NsagentError as err:
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
