@@ -97,6 +97,9 @@ def write_capture(facts: Facts, path: Path) -> None:
     data = encode_capture(facts)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():
+            # A file is replaced as a whole: /dev/null, and where /dev/stdout leads, would be gone for everybody.
+            raise CaptureError(f"{path}: cannot be written: it is no regular file")
         fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as file:

@@ -5,11 +5,12 @@ first that matches anything decides, so that nobody can hide one by naming anoth
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.container import Container, Pod
+from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId
 from nsagent.query.filter import Filter
 
@@ -46,6 +47,14 @@ def choose_containers(
     if wanted.containers:
         chosen = [one for name in wanted.containers for one in match_containers(name, chosen, sources)]
     return frozenset(one.id for one in chosen)
+
+
+def tell_sources(sources: Iterable[str], gaps: Iterable[Gap]) -> tuple[str, ...]:
+    """The sources of names as an error lists them: one that failed with its reason, for it may know the name."""
+    failed = {gap.subject: gap.reason for gap in gaps if gap.stage is Stage.NAMES}
+    told = (f"{source} failed: {failed[source]}" if source in failed else source for source in sources)
+    not_asked = (f"{subject} {reason}" for subject, reason in failed.items() if reason.startswith("not asked"))
+    return (*told, *not_asked)
 
 
 def count_unjudged(wanted: Filter, containers: Sequence[Container]) -> Unjudged:

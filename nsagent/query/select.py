@@ -12,7 +12,7 @@ from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Coverage, Netns, OwnedSocket, Snapshot
-from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id
+from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter
 
 Test = Callable[[OwnedSocket], bool]
@@ -111,7 +111,8 @@ def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
 
 def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:
     """The containers meant, pause containers too: a pod may have no other left."""
-    return choose_containers(wanted, (*snapshot.containers, *snapshot.folded), snapshot.sources)
+    sources = tell_sources(snapshot.sources, snapshot.coverage.gaps)
+    return choose_containers(wanted, (*snapshot.containers, *snapshot.folded), sources)
 
 
 def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:

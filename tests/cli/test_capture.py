@@ -86,3 +86,12 @@ def test_a_scan_that_is_answered_from_a_file_may_keep_it_again(
 
 def test_a_capture_needs_a_file(on_node: Run) -> None:
     assert on_node("capture").status == EXIT_USAGE
+
+
+def test_no_device_or_fifo_is_replaced(on_node: Run, tmp_path: Path) -> None:
+    """As root a capture to /dev/null would take it away from the whole machine."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    ran = on_node("capture", path)
+    assert (ran.status, ran.err) == (EXIT_FAILED, f"nsagent: {path}: cannot be written: it is no regular file\n")
+    assert stat.S_ISFIFO(path.lstat().st_mode)

@@ -4,8 +4,9 @@ import pytest
 
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId, PodUid
-from nsagent.query.containers import match_containers
+from nsagent.query.containers import match_containers, tell_sources
 
 SOURCES = ("cgroup", "docker (unix:///var/run/docker.sock)")
 
@@ -113,4 +114,20 @@ def test_not_found_tells_near_names_and_who_was_asked() -> None:
     assert str(raised.value) == (
         "no container 'shop-apl-1'; near names: shop-api-1, shop-api-2, shop-web-1 "
         "(looked in: cgroup, docker (unix:///var/run/docker.sock))"
+    )
+
+
+def test_a_source_that_failed_is_told_with_its_reason() -> None:
+    gaps = (
+        Gap(Stage.NAMES, "docker (unix:///d.sock)", "no answer within 2 s"),
+        Gap(Stage.NAMES, "cri (unix:///c.sock)", "not asked: it failed 3 times, next in 60 s"),
+        Gap(Stage.NAMES, "labels of containers", "told by no source that was asked"),
+        Gap(Stage.FDS, "logs (/var/log/containers)", "EACCES"),
+    )
+    sources = ("cgroup paths", "docker (unix:///d.sock)", "logs (/var/log/containers)")
+    assert tell_sources(sources, gaps) == (
+        "cgroup paths",
+        "docker (unix:///d.sock) failed: no answer within 2 s",
+        "logs (/var/log/containers)",
+        "cri (unix:///c.sock) not asked: it failed 3 times, next in 60 s",
     )
