@@ -29,7 +29,7 @@ from nsagent.kernel.formats.netlink import (
     find_status,
     read_sequence,
 )
-from nsagent.kernel.formats.raw_table import list_unheld
+from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.netns import read_socket_cookie
 from nsagent.model.facts import RawTable, TableFormat
@@ -267,9 +267,7 @@ class SockDiag:
 
 
 def _find_absent(table: RawTable, places: Collection[RowPlace]) -> frozenset[SocketInode]:
-    there: set[int] = set()
-    list_unheld(table, (), there, sys.byteorder)
-    return frozenset(place.inode for place in places) - there
+    return frozenset(place.inode for place in places) - index_rows(table, sys.byteorder).inodes
 
 
 def make_buffer() -> bytearray:

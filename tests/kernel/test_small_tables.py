@@ -11,8 +11,7 @@ import pytest
 
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats.net_protocols import count_mptcp, parse_net_protocols
-from nsagent.kernel.formats.raw_table import NET_FILES, decode_raw_table, list_unheld
-from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.raw_table import NET_FILES, decode_raw_table, find_rows
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.facts import RawTable
@@ -238,8 +237,7 @@ def test_a_closed_socket_is_told_from_one_that_is_there(protocol: Protocol, make
         gone = make()
         inodes = {SocketInode(os.fstat(one.fileno()).st_ino) for one in (gone, there)}
         table = diag.dump(protocol, make_buffer(), deep=True).table
-        places: list[RowPlace] = list_unheld(table, (), set(), "little").places
-        asked = [place for place in places if place.inode in inodes]
+        asked = find_rows(table, inodes, "little")
         expected = SocketInode(os.fstat(gone.fileno()).st_ino)
         gone.close()
         assert len(asked) == len(inodes)

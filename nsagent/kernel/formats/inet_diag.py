@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
-from nsagent.kernel.formats.row_place import RowPlace, UnheldRows
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.socket_state import (
     NO_CONNECTION,
     SCTP_ASSOCIATION_STATES,
@@ -31,6 +31,9 @@ _ATTRIBUTE_PEERS = 13
 _ATTRIBUTE_CGROUP_ID = 21
 _ATTRIBUTE_SOCKOPT = 22
 
+_LISTEN = 10
+"""TCP_LISTEN of include/net/tcp_states.h."""
+
 _PAYLOADS = {(_ATTRIBUTE_CGROUP_ID, 12): "Q", (_ATTRIBUTE_SKV6ONLY, 5): "B"}
 """Attributes of one length whose value a row keeps, by type and length, as a struct format."""
 
@@ -46,45 +49,60 @@ _UIDS: Final = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
 _new = tuple.__new__
 
 
-def list_unheld(data: bytes, held: Container[int], listed: set[int], byteorder: ByteOrder) -> UnheldRows:
-    """The rows of a raw table that some fd should hold and none in `held` does, all ifindexes and cgroup ids it names.
+def index_rows(data: bytes, byteorder: ByteOrder) -> RowIndex:
+    """What the rows of a raw table name.
 
-    Adds every inode to `listed`. Costs about 0.15 us a row, and 0.3 us more for a row it lists.
-    Stops at a damaged length, which decode_table reports.
+    Costs about 0.1 us a row. Stops at a damaged length, which decode_table reports.
     """
-    places: list[RowPlace] = []
+    inodes: set[int] = set()
     interfaces: set[int] = set()
     cgroup_ids: set[int] = set()
     offset, view, order = 0, memoryview(data), _order(byteorder)
-    read_uid = _UIDS[order].unpack_from
     strides: dict[int, _Stride] = {}
-    while len(data) - offset >= ROW_BYTES:
-        length = int.from_bytes(data[offset : offset + 4], byteorder)
-        size = (length + 3) & ~3
-        count = (len(data) - offset) // size if length >= ROW_BYTES else 0
-        if not count:
-            break
+    while run := _measure_run(data, offset, byteorder):
+        length, size, count = run
         stride = strides.get(length)
-        if stride is None or data[offset + stride.place : offset + stride.place + len(stride.header)] != stride.header:
+        if stride is None or not data.startswith(stride.header, offset + stride.place):
             stride = strides[length] = _learn_stride(data, offset, length, order)
+        layout, _, header = stride
         last = None
-        for row_length, interface, inode, mark in stride.struct.iter_unpack(view[offset : offset + count * size]):
+        for row_length, interface, inode, mark in layout.iter_unpack(view[offset : offset + count * size]):
             if row_length != length:
                 break
             if mark != last:  # Most rows are of the cgroup of the row before.
-                if mark[:4] != stride.header:
+                if mark[:4] != header:
                     break
                 if len(mark) > 4:
                     cgroup_ids.add(int.from_bytes(mark[4:], byteorder))
                 last = mark
-            listed.add(inode)
-            if inode not in held and inode:
-                # idiag_uid and idiag_state of struct inet_diag_msg: of so few rows that they are not unpacked above.
-                places.append(_new(RowPlace, (offset, inode, read_uid(data, offset + 80)[0], data[offset + 17] == 10)))
+            inodes.add(inode)
             if interface:
                 interfaces.add(interface)
             offset += size
-    return UnheldRows(places, interfaces, cgroup_ids)
+    inodes.discard(0)
+    return RowIndex(inodes, interfaces, cgroup_ids)
+
+
+def find_rows(data: bytes, inodes: Container[int], byteorder: ByteOrder) -> list[RowPlace]:
+    """The places of the rows with one of these inodes, as they stand in a raw table.
+
+    Costs about 0.05 us a row, and 0.3 us more for a row it finds. Stops at a damaged length, which decode_table reports.
+    """
+    places: list[RowPlace] = []
+    offset, view, order = 0, memoryview(data), _order(byteorder)
+    read_uid = _UIDS[order].unpack_from
+    while run := _measure_run(data, offset, byteorder):
+        length, size, count = run
+        layout = struct.Struct(f"{order}I80xI{size - ROW_BYTES}x")  # nlmsg_len and idiag_inode.
+        for row_length, inode in layout.iter_unpack(view[offset : offset + count * size]):
+            if row_length != length:
+                break
+            if inode in inodes and inode:
+                # idiag_uid and idiag_state of struct inet_diag_msg: of so few rows that they are not unpacked above.
+                listening = data[offset + 17] == _LISTEN
+                places.append(_new(RowPlace, (offset, inode, read_uid(data, offset + 80)[0], listening)))
+            offset += size
+    return places
 
 
 def list_without_multicast_loop(data: bytes, byteorder: ByteOrder) -> set[SocketInode]:
@@ -134,6 +152,17 @@ def decode_table(
 def _name_bound(row: SocketRow) -> SocketRow:
     """A TCP row that says CLOSE: bound and idle, or a connection that closed while it was dumped, which has a peer."""
     return row if row.remote.port else row._replace(state=SocketState.BOUND_INACTIVE)
+
+
+def _measure_run(data: bytes, offset: int, byteorder: ByteOrder) -> tuple[int, int, int] | None:
+    """The length of the message at `offset`, the same with its padding, and how many like it fit into the rest.
+
+    None at the end of the table, and at a damaged length.
+    """
+    length = int.from_bytes(data[offset : offset + 4], byteorder)
+    size = (length + 3) & ~3
+    count = (len(data) - offset) // size if length >= ROW_BYTES else 0
+    return (length, size, count) if count else None
 
 
 class _Layout(NamedTuple):

@@ -4,13 +4,13 @@ Source: proc_net_tcp.rst of the kernel, net/ipv4/tcp_ipv4.c get_tcp4_sock(), net
 udp4_format_sock(). Address words are in the byte order of the machine, ports are not.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
 from nsagent.kernel.formats.numbers import parse_decimal, parse_hex
-from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
@@ -18,7 +18,7 @@ from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, 
 MAX_ERRORS: Final = 1000
 
 
-def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder, mptcp: bool | None = None) -> SocketRow:
+def parse_row(line: str, protocol: Protocol, byteorder: ByteOrder, *, mptcp: bool | None = None) -> SocketRow:
     """One row; the caller drops the header line. `mptcp` is what the row says of it: the table does not tell.
 
     Queues are in bytes, but in a LISTEN row `rx_queue` counts connections that wait for accept(2)
@@ -60,7 +60,7 @@ def parse_row(line: str, protocol: Protocol, *, byteorder: ByteOrder, mptcp: boo
 
 
 def parse_table(
-    data: bytes, protocol: Protocol, *, byteorder: ByteOrder, mptcp: bool | None = None
+    data: bytes, protocol: Protocol, byteorder: ByteOrder, *, mptcp: bool | None = None
 ) -> tuple[list[SocketRow], list[FormatError]]:
     """All rows of a table without its header line, each once, and one error for each bad row.
 
@@ -73,7 +73,7 @@ def parse_table(
     errors: list[FormatError] = []
     for line in data.decode("ascii", "replace").splitlines():
         try:
-            row = parse_row(line, protocol, byteorder=byteorder, mptcp=mptcp)
+            row = parse_row(line, protocol, byteorder, mptcp=mptcp)
         except FormatError as err:
             errors.append(err)
             if len(errors) == MAX_ERRORS:
@@ -83,24 +83,34 @@ def parse_table(
     return list(rows.values()), errors
 
 
-def list_unheld(data: bytes, held: Container[int], listed: set[int]) -> list[RowPlace]:
-    """The rows of a table that some fd should hold and none in `held` does; adds every inode to `listed`.
+def index_rows(data: bytes) -> RowIndex:
+    """What the rows of a table name; no interface and no cgroup. Damaged rows are passed over."""
+    return RowIndex({inode for _, inode, _, _ in _walk_rows(data) if inode}, set(), set())
 
-    Damaged rows are passed over.
-    """
-    unheld: list[RowPlace] = []
-    offset = 0
+
+def find_rows(data: bytes, inodes: Container[int]) -> list[RowPlace]:
+    """The places of the rows with one of these inodes, as they stand in a table. Damaged rows are passed over."""
+    return [
+        RowPlace(offset, inode, uid, state == b"0A")
+        for offset, inode, uid, state in _walk_rows(data)
+        if inode in inodes and inode
+    ]
+
+
+def _walk_rows(data: bytes) -> Iterator[tuple[int, SocketInode, int, bytes]]:
+    """Where each whole row starts, its inode and uid, and its state in hex; up to MAX_ERRORS bad ones."""
+    offset = errors = 0
     for line in data.splitlines(keepends=True):
         columns = line.split(None, 10)
         at, offset = offset, offset + len(line)
         try:
             inode, uid = SocketInode(parse_decimal(columns[9], 64)), parse_decimal(columns[7], 32)
         except (IndexError, ValueError):
+            errors += 1
+            if errors == MAX_ERRORS:
+                return
             continue
-        listed.add(inode)
-        if inode and inode not in held:
-            unheld.append(RowPlace(at, inode, uid, columns[3] == b"0A"))
-    return unheld
+        yield at, inode, uid, columns[3]
 
 
 def _parse_address(text: str, byteorder: ByteOrder) -> tuple[bytes, int]:

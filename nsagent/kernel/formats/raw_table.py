@@ -4,7 +4,8 @@ The only module that knows all formats. A table that was damaged on its way, in 
 any format together with any protocol: it gives rows or errors.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNSPEC
 from typing import Final, NamedTuple
 
@@ -17,15 +18,17 @@ from nsagent.kernel.formats import (
     net_sctp,
     netlink_diag,
     packet_diag,
+    small_table,
     vsock_diag,
 )
-from nsagent.kernel.formats.row_place import RowPlace, UnheldRows
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.small_table import PlacedRows
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Protocol, SocketRow, SocketState
+from nsagent.model.net import ByteOrder, Protocol, SocketRow
 
-_new = tuple.__new__
+Decoded = tuple[list[SocketRow], list[FormatError]]
+"""The rows of a table, each once, and one error for each damaged one."""
 
 
 class NetFile(NamedTuple):
@@ -70,19 +73,22 @@ def decode_netns(
     TCP rows say whether they are MPTCP: by the table of MPTCP sockets, which has the inodes of
     their TCP rows, or by the count of such sockets. A row without an inode cannot be told by a table.
     """
+    of_mptcp = [table for table in reading.tables if table.format is TableFormat.MPTCP_DIAG]
+    mptcp: set[SocketInode] = set()
     rows: list[SocketRow] = []
     damage: list[tuple[RawTable, FormatError]] = []
-    mptcp: set[SocketInode] | None = None
-    for table in reading.tables:
-        decoded, errors = decode_raw_table(table, byteorder, mptcp=False if reading.mptcp_counted == 0 else None)
+    for table in of_mptcp:
+        decoded, errors = decode_raw_table(table, byteorder)
+        mptcp.update(row.inode for row in decoded)
         damage += [(table, error) for error in errors]
-        if table.format is TableFormat.MPTCP_DIAG:
-            mptcp = (mptcp or set()) | {row.inode for row in decoded}
-        else:
+    no_others = not damage if of_mptcp else reading.mptcp_counted == 0
+    for table in reading.tables:
+        if table.format is not TableFormat.MPTCP_DIAG:
+            decoded, errors = decode_raw_table(table, byteorder, False if no_others else None)
+            damage += [(table, error) for error in errors]
             rows += decoded
-    if mptcp is not None:
-        whole = not any(table.format is TableFormat.MPTCP_DIAG for table, _ in damage)
-        rows = [_mark(row, mptcp, whole=whole) if row.protocol is Protocol.TCP else row for row in rows]
+    if of_mptcp:
+        rows = [_mark(row, mptcp) if row.protocol is Protocol.TCP else row for row in rows]
     if any(table.protocol is Protocol.ICMP for table in reading.tables):
         rows = _drop_strays(rows)
     if reading.closed:
@@ -90,64 +96,79 @@ def decode_netns(
     return rows, damage
 
 
-def decode_raw_table(
-    table: RawTable, byteorder: ByteOrder, *, mptcp: bool | None = None
-) -> tuple[list[SocketRow], list[FormatError]]:
+def decode_raw_table(table: RawTable, byteorder: ByteOrder, mptcp: bool | None = None) -> Decoded:
     """All rows of a table, each once, and one error for each damaged one.
 
     `mptcp` is what rows of TCP say of it. A table of MPTCP sockets gives rows too: not of TCP
     connections, but with the inodes of these.
     """
-    of_tcp = mptcp if table.protocol is Protocol.TCP else None
-    if table.format in (TableFormat.INET_DIAG, TableFormat.MPTCP_DIAG):
-        return inet_diag.decode_table(table.data, table.protocol, byteorder, mptcp=of_tcp)
-    if table.format is TableFormat.NET_INET:
-        return net_inet.parse_table(table.data, table.protocol, byteorder=byteorder, mptcp=of_tcp)
-    placed = _decode_small(table, byteorder)
-    return [row for _, row in placed.rows], placed.errors
+    return READERS[table.format].decode(table, byteorder, mptcp if table.protocol is Protocol.TCP else None)
 
 
-def list_unheld(table: RawTable, held: Container[int], listed: set[int], byteorder: ByteOrder) -> UnheldRows:
-    """The rows of a table that some fd should hold and none in `held` does, and what all of its rows name.
+def index_rows(table: RawTable, byteorder: ByteOrder) -> RowIndex:
+    """What the rows of a table name. MPTCP sockets are no rows: their table names nothing.
 
-    Adds every inode to `listed`. Damaged rows are passed over: decoding the table reports them.
-    MPTCP sockets are no rows: none are listed.
+    Damaged rows are passed over: decoding the table reports them.
     """
-    if table.format is TableFormat.INET_DIAG:
-        return inet_diag.list_unheld(table.data, held, listed, byteorder)
-    if table.format is TableFormat.NET_INET:
-        return UnheldRows(net_inet.list_unheld(table.data, held, listed), set(), set())
-    found = UnheldRows([], set(), set())
-    if table.format is TableFormat.MPTCP_DIAG:
-        return found
-    for offset, row in _decode_small(table, byteorder).rows:
-        listed.add(row.inode)
-        if row.interface:
-            found.interfaces.add(row.interface)
-        of_kernel = row.protocol is Protocol.NETLINK and not row.local.port  # Its own end, with port id 0.
-        if row.inode and row.inode not in held and not of_kernel:
-            found.places.append(RowPlace(offset, row.inode, row.uid or 0, row.state is SocketState.LISTEN))
-    return found
+    return READERS[table.format].index(table.data, byteorder)
 
 
-def _decode_small(table: RawTable, byteorder: ByteOrder) -> PlacedRows:
-    match table.format:
-        case TableFormat.PACKET_DIAG:
-            return packet_diag.decode_table(table.data, byteorder)
-        case TableFormat.NETLINK_DIAG:
-            return netlink_diag.decode_table(table.data, byteorder)
-        case TableFormat.VSOCK_DIAG:
-            return vsock_diag.decode_table(table.data, byteorder)
-        case TableFormat.NET_PACKET:
-            return net_packet.parse_table(table.data)
-        case TableFormat.NET_NETLINK:
-            return net_netlink.parse_table(table.data)
-        case TableFormat.NET_SCTP_ENDPOINTS:
-            return net_sctp.parse_endpoints(table.data)
-        case TableFormat.NET_SCTP_ASSOCIATIONS:
-            return net_sctp.parse_associations(table.data)
-        case _:
-            return PlacedRows([], [])
+def find_rows(table: RawTable, inodes: Container[int], byteorder: ByteOrder) -> list[RowPlace]:
+    """The places of the rows of a table with one of these inodes: several rows may share one.
+
+    Not of the kernel's own ends of netlink, which no fd can hold. Takes as long as index_rows(),
+    which tells whether there is anything to find.
+    """
+    return READERS[table.format].find(table.data, inodes, byteorder)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the tables of one format are read: in whole, and for what a pass decides by (row_place)."""
+
+    decode: Callable[[RawTable, ByteOrder, bool | None], Decoded]
+    index: Callable[[bytes, ByteOrder], RowIndex]
+    find: Callable[[bytes, Container[int], ByteOrder], list[RowPlace]]
+
+
+def _read_inet_diag(table: RawTable, byteorder: ByteOrder, mptcp: bool | None) -> Decoded:
+    return inet_diag.decode_table(table.data, table.protocol, byteorder, mptcp=mptcp)
+
+
+def _read_net_inet(table: RawTable, byteorder: ByteOrder, mptcp: bool | None) -> Decoded:
+    return net_inet.parse_table(table.data, table.protocol, byteorder, mptcp=mptcp)
+
+
+def _read_small(decode: Callable[[bytes, ByteOrder], PlacedRows]) -> Reader:
+    """How tables are read that have few rows on every host: they are decoded for every question."""
+
+    def decode_rows(table: RawTable, byteorder: ByteOrder, _: bool | None) -> Decoded:
+        placed = decode(table.data, byteorder)
+        return [row for _, row in placed.rows], placed.errors
+
+    return Reader(
+        decode_rows,
+        lambda data, byteorder: small_table.index_rows(decode(data, byteorder)),
+        lambda data, inodes, byteorder: small_table.find_rows(decode(data, byteorder), inodes),
+    )
+
+
+READERS: Final[Mapping[TableFormat, Reader]] = {
+    TableFormat.INET_DIAG: Reader(_read_inet_diag, inet_diag.index_rows, inet_diag.find_rows),
+    TableFormat.MPTCP_DIAG: Reader(_read_inet_diag, lambda *_: RowIndex(set(), set(), set()), lambda *_: []),
+    TableFormat.PACKET_DIAG: _read_small(packet_diag.decode_table),
+    TableFormat.NETLINK_DIAG: _read_small(netlink_diag.decode_table),
+    TableFormat.VSOCK_DIAG: _read_small(vsock_diag.decode_table),
+    TableFormat.NET_INET: Reader(
+        _read_net_inet,
+        lambda data, _: net_inet.index_rows(data),
+        lambda data, inodes, _: net_inet.find_rows(data, inodes),
+    ),
+    TableFormat.NET_PACKET: _read_small(lambda data, _: net_packet.parse_table(data)),
+    TableFormat.NET_NETLINK: _read_small(lambda data, _: net_netlink.parse_table(data)),
+    TableFormat.NET_SCTP_ENDPOINTS: _read_small(lambda data, _: net_sctp.parse_endpoints(data)),
+    TableFormat.NET_SCTP_ASSOCIATIONS: _read_small(lambda data, _: net_sctp.parse_associations(data)),
+}
 
 
 def _drop_strays(rows: list[SocketRow]) -> list[SocketRow]:
@@ -171,7 +192,8 @@ def _has_address(row: SocketRow) -> bool:
     return {row.local.address, row.remote.address} - {"0.0.0.0", "::"} != set()
 
 
-def _mark(row: SocketRow, mptcp: Container[int], *, whole: bool) -> SocketRow:
-    """The row with its MPTCP mark; `whole`: the table of MPTCP sockets was not damaged."""
-    is_mptcp = row.inode in mptcp if row.inode else None
-    return _new(SocketRow, (*row[:14], None if is_mptcp is False and not whole else is_mptcp, row.tcp_info))
+def _mark(row: SocketRow, mptcp: Container[int]) -> SocketRow:
+    """The row with its MPTCP mark; one that is in no MPTCP table keeps what it says."""
+    if row.inode and row.inode not in mptcp:
+        return row
+    return row._replace(mptcp=True if row.inode else None)

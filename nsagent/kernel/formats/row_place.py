@@ -1,4 +1,4 @@
-"""The few fields of a table row by which a pass decides whether to look again, read without decoding the row."""
+"""The few fields of table rows by which a pass decides what else to look at, read without decoding the rows."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ class RowPlace(NamedTuple):
     listening: bool
 
 
-class UnheldRows(NamedTuple):
-    """The rows of one table that nobody holds, and all ifindexes and cgroup ids that any of its rows names."""
+class RowIndex(NamedTuple):
+    """What the rows of a table name: the inodes, without 0, of what an fd may hold, all ifindexes and cgroup ids."""
 
-    places: list[RowPlace]
+    inodes: set[int]
     interfaces: set[int]
     cgroup_ids: set[int]

@@ -5,11 +5,12 @@ clearest way, where those of TCP and UDP are decoded in the fastest.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.netlink import HEADER_BYTES
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketCookie, SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
 
@@ -48,6 +49,21 @@ def parse_lines(data: bytes, parse_row: Callable[[str], SocketRow]) -> PlacedRow
     After MAX_ERRORS bad rows what follows is given up: this is no such table.
     """
     return _collect(_split_lines(data), lambda line: parse_row(line.decode("ascii", "replace")))
+
+
+def index_rows(placed: PlacedRows) -> RowIndex:
+    """What these rows name."""
+    rows = [row for _, row in placed.rows]
+    return RowIndex({row.inode for row in rows if row.inode}, {row.interface for row in rows if row.interface}, set())
+
+
+def find_rows(placed: PlacedRows, inodes: Container[int]) -> list[RowPlace]:
+    """The places of the rows with one of these inodes, without the kernel's own ends of netlink (port id 0)."""
+    return [
+        RowPlace(offset, row.inode, row.uid or 0, row.state is SocketState.LISTEN)
+        for offset, row in placed.rows
+        if row.inode in inodes and row.inode and (row.protocol is not Protocol.NETLINK or row.local.port)
+    ]
 
 
 def decode_attributes(message: bytes, fixed_bytes: int, byteorder: ByteOrder) -> dict[int, bytes]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 from nsagent.errors import AccessDenied, DumpInterrupted, DumpUnavailable, FormatError, ProcessGone, ReadFailed
-from nsagent.kernel.formats.raw_table import find_net_file, list_unheld
+from nsagent.kernel.formats.raw_table import find_net_file, index_rows
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcFs
@@ -54,8 +54,7 @@ class SecondLook:
                 with nullcontext(one.diag) if one.diag else _visit(one, entering) as diag:
                     for protocol in protocols:
                         with suppress(DumpUnavailable):
-                            dump = diag.dump(protocol, buffer, deep=True)
-                            list_unheld(dump.table, (), found, sys.byteorder)
+                            found |= index_rows(diag.dump(protocol, buffer, deep=True).table, sys.byteorder).inodes
             except (ProcessGone, AccessDenied, ReadFailed, DumpInterrupted, FormatError):
                 continue  # Its sockets are asked themselves.
 
@@ -155,6 +154,5 @@ def _find_absent(
     file = find_net_file(table)
     if file is None:
         return None
-    there: set[int] = set()
-    list_unheld(table._replace(data=read_text(file.name, read_net) or b""), (), there, sys.byteorder)
-    return frozenset(place.inode for place in places) - there
+    text = table._replace(data=read_text(file.name, read_net) or b"")
+    return frozenset(place.inode for place in places) - index_rows(text, sys.byteorder).inodes

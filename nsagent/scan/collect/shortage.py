@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nsagent.errors import DumpInterrupted, FormatError, ReadFailed
-from nsagent.kernel.formats.raw_table import list_unheld
+from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.sock_diag import Dump
 from nsagent.model.facts import RawTable
@@ -53,7 +53,5 @@ def _are_alike(dumps: list[Dump]) -> bool:
     """Whether all dumps show the same sockets; those without an inode are compared by their number."""
     shown = set()
     for dump in dumps:
-        inodes: set[int] = set()
-        list_unheld(dump.table, (), inodes, sys.byteorder)
-        shown.add((dump.rows, frozenset(inodes)))
+        shown.add((dump.rows, frozenset(index_rows(dump.table, sys.byteorder).inodes)))
     return len(shown) == 1

@@ -10,7 +10,7 @@ from nsagent.errors import (
     ProcessGone,
     ReadFailed,
 )
-from nsagent.kernel.formats.raw_table import list_unheld
+from nsagent.kernel.formats.raw_table import find_rows, index_rows
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
@@ -178,11 +178,12 @@ class TableReader:
         found = []
         for one in self.netns:
             for table in one.tables:
-                places, indexes, cgroup_ids = list_unheld(table, held, self.listed, sys.byteorder)
-                one.interface_indexes |= indexes
-                self.cgroup_ids |= cgroup_ids
-                if one.closed:
-                    places = [place for place in places if place.inode not in one.closed]
+                index = index_rows(table, sys.byteorder)
+                self.listed |= index.inodes
+                one.interface_indexes |= index.interfaces
+                self.cgroup_ids |= index.cgroup_ids
+                unheld = {inode for inode in index.inodes if inode not in held} - one.closed
+                places = find_rows(table, unheld, sys.byteorder) if unheld else []
                 if places:
                     found.append(Unheld(one, table, places))
         return found

@@ -64,7 +64,7 @@ def decode_netlink(data: bytes) -> object:
 
 def decode_everything(table: RawTable) -> None:
     """What a pass and its replay do with one table."""
-    raw_table.list_unheld(table, (), set(), "little")
+    raw_table.find_rows(table, raw_table.index_rows(table, "little").inodes, "little")
     reading = NetnsReading(None, 1, None, (), True, (), None, False, None, (table, table))
     raw_table.decode_netns(reading, "little")
 
@@ -91,10 +91,12 @@ DECODERS = {
     "inet_diag multicast loop": Decoder(
         lambda data: inet_diag.list_without_multicast_loop(data, "little"), [*DUMPS, read_recorded("udplite")]
     ),
-    "inet_diag unheld": Decoder(lambda data: inet_diag.list_unheld(data, (), set(), "little"), DUMPS),
+    "inet_diag index": Decoder(lambda data: inet_diag.index_rows(data, "little"), DUMPS),
+    "inet_diag places": Decoder(lambda data: inet_diag.find_rows(data, range(1 << 32), "big"), DUMPS),
     "net_inet": Decoder(lambda data: net_inet.parse_table(data, Protocol.TCP, byteorder="little"), TEXTS),
     "net_inet big-endian": Decoder(lambda data: net_inet.parse_table(data, Protocol.UDP, byteorder="big"), TEXTS),
-    "net_inet unheld": Decoder(lambda data: net_inet.list_unheld(data, (), set()), TEXTS),
+    "net_inet index": Decoder(net_inet.index_rows, TEXTS),
+    "net_inet places": Decoder(lambda data: net_inet.find_rows(data, range(1 << 64)), TEXTS),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,
@@ -136,7 +138,8 @@ def test_any_bytes_give_a_value_or_a_format_error(name: str, data: bytes) -> Non
     "name",
     [
         "net_inet",
-        "net_inet unheld",
+        "net_inet index",
+        "net_inet places",
         "pid_stat",
         "sockstat",
         "mountinfo",

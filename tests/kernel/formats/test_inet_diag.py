@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, list_unheld, list_without_multicast_loop
-from nsagent.kernel.formats.row_place import RowPlace, UnheldRows
+from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows, list_without_multicast_loop
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
 from tests.kernel.diag_message import ORDER_SIGN, make_message
@@ -225,39 +225,51 @@ def test_a_message_cut_off_at_any_byte_is_an_error() -> None:
         assert (rows, len(errors)) == ([], 1)
 
 
-def test_rows_of_all_recorded_listeners_and_connections_are_unheld_but_those_without_inode() -> None:
-    listed: set[int] = set()
-    unheld, _, _ = list_unheld(read_recorded("tcp"), (), listed, "little")
-    rows = [row for row in TCP_ROWS if row.inode]
-    assert [(place.inode, place.uid, place.listening) for place in unheld] == [
-        (row.inode, row.uid, row.state is SocketState.LISTEN) for row in rows
+def test_the_index_of_a_recorded_table_has_all_that_its_rows_name_and_no_inode_0() -> None:
+    assert 0 in {row.inode for row in TCP_ROWS}
+    assert index_rows(read_recorded("tcp"), "little") == RowIndex(
+        {row.inode for row in TCP_ROWS if row.inode},
+        {row.interface for row in TCP_ROWS if row.interface},
+        {row.cgroup_id for row in TCP_ROWS if row.cgroup_id is not None},
+    )
+
+
+def test_all_recorded_rows_are_found_by_their_inodes_but_those_without_one() -> None:
+    found = find_rows(read_recorded("tcp"), {row.inode for row in TCP_ROWS}, "little")
+    assert [(place.inode, place.uid, place.listening) for place in found] == [
+        (row.inode, row.uid, row.state is SocketState.LISTEN) for row in TCP_ROWS if row.inode
     ]
-    assert listed == {row.inode for row in TCP_ROWS}
 
 
-def test_the_place_of_an_unheld_row_is_where_its_message_starts() -> None:
+def test_the_place_of_a_row_is_where_its_message_starts() -> None:
     data = read_recorded("tcp")
-    for place in list_unheld(data, (), set(), "little")[0]:
+    for place in find_rows(data, {row.inode for row in TCP_ROWS}, "little"):
         rows, _ = decode_table(data[place.offset :], Protocol.TCP, "little")
         assert rows[0].inode == place.inode
 
 
-def test_rows_that_somebody_holds_are_not_unheld_but_listed() -> None:
-    listed: set[int] = set()
-    unheld, _, _ = list_unheld(make_message(inode=7) + make_message(inode=8), {7}, listed, "little")
-    assert ([place.inode for place in unheld], listed) == ([8], {7, 8})
+def test_all_rows_that_share_an_inode_are_found_and_no_others() -> None:
+    messages = [make_message(inode=inode, attributes=[(MARK, bytes(4))] * (inode % 2)) for inode in (7, 8, 9, 7)]
+    found = find_rows(b"".join(messages), {7}, "little")
+    assert [place.offset for place in found] == [0, sum(map(len, messages[:3]))]
 
 
 @pytest.mark.parametrize("byteorder", BYTE_ORDERS)
-def test_unheld_rows_are_read_in_either_byte_order(byteorder: ByteOrder) -> None:
+def test_rows_are_indexed_and_found_in_either_byte_order(byteorder: ByteOrder) -> None:
     data = make_message(byteorder=byteorder, state=10, interface=3, uid=1000, inode=7)
-    expected = UnheldRows([RowPlace(0, SocketInode(7), 1000, listening=True)], {3}, set())
-    assert list_unheld(data, (), set(), byteorder) == expected
+    assert index_rows(data, byteorder) == RowIndex({7}, {3}, set())
+    assert find_rows(data, {7}, byteorder) == [RowPlace(0, SocketInode(7), 1000, listening=True)]
+
+
+def test_rows_are_indexed_and_found_up_to_a_damaged_length() -> None:
+    data = make_message(inode=7) + struct.pack("<I", 87) + bytes(100) + make_message(inode=8)
+    assert index_rows(data, "little").inodes == {7}
+    assert [place.inode for place in find_rows(data, {7, 8}, "little")] == [7]
 
 
 def test_the_interfaces_that_rows_are_bound_to_are_listed_once() -> None:
     data = b"".join(make_message(interface=index, cookie=i, inode=i) for i, index in enumerate((2, 0, 2, 9), 1))
-    assert list_unheld(data, (), set(), "little")[1] == {2, 9}
+    assert index_rows(data, "little").interfaces == {2, 9}
 
 
 def test_an_unspecified_end_of_a_mapped_socket_is_0_0_0_0() -> None:
@@ -278,21 +290,21 @@ def test_the_cgroups_that_rows_name_are_listed_once_whatever_stands_before_them(
     mark = (MARK, struct.pack("<I", 7))
     orders = [[first], [first], [second], [mark, first], [first, mark], [second, mark], [], [mark]]
     data = b"".join(make_message(cookie=i, inode=i, attributes=order) for i, order in enumerate(orders, 1))
-    found = list_unheld(data, (), set(), "little")
-    assert (found.cgroup_ids, len(found.places)) == ({44, 1 << 40}, len(orders))
+    found = index_rows(data, "little")
+    assert (found.cgroup_ids, len(found.inodes)) == ({44, 1 << 40}, len(orders))
 
 
 @pytest.mark.parametrize("byteorder", BYTE_ORDERS)
 def test_a_cgroup_is_read_in_either_byte_order(byteorder: ByteOrder) -> None:
     payload = struct.pack(ORDER_SIGN[byteorder] + "Q", 0x1122334455667788)
     data = make_message(byteorder=byteorder, attributes=[(CGROUP_ID, payload)])
-    assert list_unheld(data, (), set(), byteorder).cgroup_ids == {0x1122334455667788}
+    assert index_rows(data, byteorder).cgroup_ids == {0x1122334455667788}
 
 
 @pytest.mark.parametrize("payload", [b"", b"short", bytes(9)])
 def test_what_has_not_the_length_of_a_cgroup_id_is_none(payload: bytes) -> None:
-    found = list_unheld(make_message(attributes=[(CGROUP_ID, payload)]), (), set(), "little")
-    assert (found.cgroup_ids, len(found.places)) == (set(), 1)
+    found = index_rows(make_message(attributes=[(CGROUP_ID, payload)]), "little")
+    assert (found.cgroup_ids, len(found.inodes)) == (set(), 1)
 
 
 @pytest.mark.parametrize(("byteorder", "on"), [("little", 0x10), ("big", 0x08)])

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.net_inet import list_unheld, parse_row, parse_table
-from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.net_inet import MAX_ERRORS, find_rows, index_rows, parse_row, parse_table
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Protocol, SocketRow, SocketState
 from tests.kernel.rows import TCP_UNPRIVILEGED_ROWS, UDP_ROWS, as_text_shows, four, make_row, read_recorded_text
@@ -192,25 +192,36 @@ def test_bytes_that_are_not_ascii_are_a_bad_row() -> None:
     assert (len(rows), len(errors)) == (1, 1)
 
 
-def test_unheld_rows_are_those_with_an_inode_that_nobody_holds() -> None:
-    listed: set[int] = set()
+def test_the_index_of_a_table_has_the_inodes_of_its_rows_and_no_0() -> None:
     data = read_recorded_text("tcp")
-    unheld = list_unheld(data, {7999602}, listed)
-    expected = [row for row in parse_table(data, Protocol.TCP, byteorder="little")[0] if row.inode]
-    assert listed == {0, *(row.inode for row in expected)}
-    assert [(place.inode, place.uid, place.listening) for place in unheld] == [
-        (row.inode, row.uid, row.state is SocketState.LISTEN) for row in expected if row.inode != 7999602
+    rows, _ = parse_table(data, Protocol.TCP, byteorder="little")
+    assert 0 in {row.inode for row in rows}
+    assert index_rows(data) == RowIndex({row.inode for row in rows if row.inode}, set(), set())
+
+
+def test_rows_are_found_by_their_inodes() -> None:
+    data = read_recorded_text("tcp")
+    expected = [row for row in parse_table(data, Protocol.TCP, byteorder="little")[0] if row.inode not in (0, 7999602)]
+    found = find_rows(data, {0, *(row.inode for row in expected)})
+    assert [(place.inode, place.uid, place.listening) for place in found] == [
+        (row.inode, row.uid, row.state is SocketState.LISTEN) for row in expected
     ]
 
 
-def test_the_place_of_an_unheld_row_is_where_its_line_starts() -> None:
+def test_the_place_of_a_row_is_where_its_line_starts() -> None:
     data = read_recorded_text("tcp6")
-    for place in list_unheld(data, (), set()):
+    for place in find_rows(data, index_rows(data).inodes):
         line = data[place.offset :].partition(b"\n")[0]
         assert re.search(rf" {place.inode} ".encode(), line)
 
 
 @pytest.mark.parametrize("damage", [b"rubbish\n", b"\n", b"0: a b c d e f uid 0 inode\n", b"\xff" * 40 + b"\n"])
-def test_unheld_rows_are_found_past_damaged_ones(damage: bytes) -> None:
-    expected = [RowPlace(len(damage), SocketInode(7732), 1000, listening=True)]
-    assert list_unheld(damage + LISTEN.encode(), (), set()) == expected
+def test_rows_are_found_past_damaged_ones(damage: bytes) -> None:
+    data = damage + LISTEN.encode()
+    assert index_rows(data).inodes == {7732}
+    assert find_rows(data, {7732}) == [RowPlace(len(damage), SocketInode(7732), 1000, listening=True)]
+
+
+def test_rows_behind_very_many_damaged_ones_are_not_looked_for() -> None:
+    data = b"\n" * MAX_ERRORS + LISTEN.encode()
+    assert (index_rows(data).inodes, find_rows(data, {7732})) == (set(), [])

@@ -7,11 +7,14 @@ import pytest
 
 from nsagent.kernel.formats.raw_table import (
     NET_FILES,
+    READERS,
     decode_netns,
     decode_raw_table,
     find_net_file,
-    list_unheld,
+    find_rows,
+    index_rows,
 )
+from nsagent.kernel.formats.row_place import RowIndex
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.ids import NetnsId, SocketInode
@@ -80,14 +83,16 @@ def test_a_recorded_table_has_rows_of_its_protocol_only(table: RawTable) -> None
 @pytest.mark.parametrize(
     "table", [*RECORDED.values(), *TEXTS], ids=lambda table: f"{table.format} {table.protocol} {table.family}"
 )
-def test_the_unheld_rows_of_a_table_are_those_that_a_process_can_hold(table: RawTable) -> None:
-    listed: set[int] = set()
-    found = list_unheld(table, (), listed, "little")
+def test_the_rows_of_a_table_are_indexed_and_found_without_decoding_it(table: RawTable) -> None:
+    index = index_rows(table, "little")
     rows, _ = decode_raw_table(table, "little")
-    assert {place.inode for place in found.places} == {row.inode for row in rows if row.inode and not is_kernels(row)}
-    assert found.interfaces == {row.interface for row in rows if row.interface}
-    assert found.cgroup_ids == {row.cgroup_id for row in rows if row.cgroup_id is not None}
-    assert listed == {row.inode for row in rows}
+    assert index == RowIndex(
+        {row.inode for row in rows if row.inode},
+        {row.interface for row in rows if row.interface},
+        {row.cgroup_id for row in rows if row.cgroup_id is not None},
+    )
+    found = find_rows(table, {0, *index.inodes}, "little")
+    assert {place.inode for place in found} == {row.inode for row in rows if row.inode and not is_kernels(row)}
 
 
 def is_kernels(row: SocketRow) -> bool:
@@ -95,15 +100,19 @@ def is_kernels(row: SocketRow) -> bool:
     return row.protocol is Protocol.NETLINK and row.local.port == 0
 
 
-def test_a_packet_socket_that_somebody_holds_is_not_unheld_but_listed() -> None:
-    listed: set[int] = set()
-    found = list_unheld(RECORDED[Protocol.PACKET], {1329084, 1329086}, listed, "little")
-    assert ([place.inode for place in found.places], listed) == ([1329085], {1329084, 1329085, 1329086})
+def test_only_packet_sockets_with_a_wanted_inode_are_found() -> None:
+    found = find_rows(RECORDED[Protocol.PACKET], {1329085}, "little")
+    (row,) = [row for row in decode(read(RECORDED[Protocol.PACKET])) if row.inode == 1329085]
+    assert [(place.inode, place.uid, place.listening) for place in found] == [(row.inode, row.uid, False)]
+
+
+def test_every_format_has_its_reader() -> None:
+    assert set(READERS) == set(TableFormat)
 
 
 def test_sockets_of_the_mptcp_table_are_no_rows() -> None:
-    listed: set[int] = set()
-    assert (list_unheld(MPTCP, (), listed, "little").places, listed) == ([], set())
+    assert index_rows(MPTCP, "little") == RowIndex(set(), set(), set())
+    assert find_rows(MPTCP, OF_MPTCP, "little") == []
     assert {row.inode for row in decode(read(DEEP, MPTCP))} == {row.inode for row in decode(read(DEEP))}
 
 
