@@ -5,6 +5,7 @@ errno is translated once, at the edge to the kernel or to an engine, and chained
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -19,26 +20,72 @@ class NsagentError(Exception):
     exit_status = EXIT_FAILED
 
 
-class ProcessGone(NsagentError):
-    """The process (or thread) exited between two reads: ENOENT or ESRCH. Try the next one."""
+class Reason(StrEnum):
+    """Why something that exists was not read, or does not fit; closed: whoever decides, decides by these.
+
+    `denied` (EACCES, EPERM) and `failed` (any other) come with an errno, the others without.
+    """
+
+    DENIED = "denied"
+    FAILED = "failed"
+    GONE = "gone"
+    NO_ANSWER = "no_answer"
+    MALFORMED = "malformed"
+    INTERRUPTED = "interrupted"
+    TOO_MANY = "too_many"
+    UNREACHABLE = "unreachable"
+    NOT_TOLD = "not_told"
+    SHORT = "short"
+    NOBODY_INSIDE = "nobody_inside"
+    HIDEPID = "hidepid"
+    SUBSET = "subset"
+    NO_INIT = "no_init"
+    SANDBOXED = "sandboxed"
+    NO_CGROUP2 = "no_cgroup2"
+    NOT_ASKED = "not_asked"
+    REPEATED = "repeated"
+    ELSEWHERE_TOO = "elsewhere_too"
+    MISMATCH = "mismatch"
+    LEFT_OPEN = "left_open"
 
 
-class AccessDenied(NsagentError):
-    """EACCES or EPERM: the fact exists and may not be read. It becomes a Gap."""
+class Gone(NsagentError):
+    """ENOENT or ESRCH: an fd, a thread or a mount is not there any more, or its process is: ask that."""
 
-    def __init__(self, subject: str, reason: str) -> None:
-        super().__init__(f"{subject}: {reason}")
+
+class ProcessGone(Gone):
+    """The process (or the thread that stands for it) has exited, as it says itself. Try the next one."""
+
+
+class NotRead(NsagentError):
+    """The fact exists and could not be read. It becomes a Gap. `errno` is its name, as in EACCES, or None."""
+
+    def __init__(self, subject: str, reason: Reason, errno: str | None = None) -> None:
+        super().__init__(f"{subject}: {errno or reason.replace('_', ' ')}")
         self.subject = subject
         self.reason = reason
+        self.errno = errno
 
 
-class ReadFailed(NsagentError):
-    """A read failed for another reason (EMFILE, EIO, EINVAL ...). It becomes a Gap."""
+class AccessDenied(NotRead):
+    """EACCES or EPERM: it may not be read."""
 
-    def __init__(self, subject: str, reason: str) -> None:
-        super().__init__(f"{subject}: {reason}")
-        self.subject = subject
-        self.reason = reason
+    def __init__(self, subject: str, errno: str) -> None:
+        super().__init__(subject, Reason.DENIED, errno)
+
+
+class ReadFailed(NotRead):
+    """It cannot be read: EMFILE, EIO, EINVAL ..."""
+
+    def __init__(self, subject: str, errno: str) -> None:
+        super().__init__(subject, Reason.FAILED, errno)
+
+
+class NoAnswer(NotRead):
+    """Nobody answers, in a time in which the kernel always does."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject, Reason.NO_ANSWER)
 
 
 class FormatError(NsagentError):
@@ -50,8 +97,11 @@ class FormatError(NsagentError):
         self.text = text
 
 
-class DumpInterrupted(NsagentError):
+class DumpInterrupted(NotRead):
     """The kernel says that its table changed during the dump (NLM_F_DUMP_INTR). Dump again."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject, Reason.INTERRUPTED)
 
 
 class DumpUnavailable(NsagentError):

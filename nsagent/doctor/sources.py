@@ -11,7 +11,7 @@ from dataclasses import replace
 from errno import EACCES, ECONNREFUSED, ENOENT, ENOTDIR, EPERM
 from typing import Final, Protocol, runtime_checkable
 
-from nsagent.errors import AccessDenied, FormatError, NotServed, ProcessGone, ReadFailed, RuntimeUnavailable
+from nsagent.errors import FormatError, Gone, NotRead, NotServed, ReadFailed, RuntimeUnavailable
 from nsagent.identity.cgroup_path import parse_cgroup
 from nsagent.identity.join import NAMED_BY_ID
 from nsagent.kernel.procfs import ProcFs
@@ -125,8 +125,8 @@ def _check_cgroup_paths(proc_root: str, clock: Clock) -> tuple[Check, set[Contai
     procfs = ProcFs(proc_root)
     try:
         pids = procfs.list_pids()
-    except (AccessDenied, ReadFailed) as err:
-        return Check(proc_root, _CGROUP, CheckState.FAILED, clock() - began, None, err.reason, _NO_PROCFS), set()
+    except NotRead as err:
+        return Check(proc_root, _CGROUP, CheckState.FAILED, clock() - began, None, err.errno, _NO_PROCFS), set()
     ids, nameless, unread = _read_container_ids(procfs, pids)
     details = [f"{count} of {len(pids)} processes not readable ({reason})" for reason, count in unread.items()]
     hidden = _find_hidden(proc_root, pids)
@@ -149,10 +149,10 @@ def _read_container_ids(procfs: ProcFs, pids: Sequence[Pid]) -> tuple[set[Contai
         try:
             with procfs.open_process(pid) as process:
                 identity = parse_cgroup(process.read_cgroup())
-        except ProcessGone:
+        except Gone:
             continue
-        except (AccessDenied, ReadFailed) as err:
-            unread[err.reason] += 1
+        except NotRead as err:
+            unread[err.errno or err.reason] += 1
             continue
         ids.update(identity.chain)
         if identity.container_id is not None:
@@ -178,7 +178,7 @@ def _find_hidden(proc_root: str, pids: Sequence[Pid]) -> str | None:
     """What hides processes from this user, None if nothing does."""
     try:
         visibility = read_visibility(proc_root, pids)
-    except (AccessDenied, ReadFailed, FormatError) as err:
+    except (NotRead, FormatError) as err:
         return str(err)
     if not visibility.partial:
         return None

@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, ENOENT, EPERM, ESTALE
 from typing import Final
 
-from nsagent.errors import ReadFailed
+from nsagent.errors import NotRead, Reason
 from nsagent.kernel.formats.mountinfo import Mount, parse_cgroup2_mounts, parse_mount_of_file
 from nsagent.kernel.libc import call_libc
-from nsagent.kernel.procfs import read_file, translate_errno
+from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.ids import ROOT_CGROUP_ID
 
@@ -47,7 +47,7 @@ def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict
     With it the result is empty where it cannot be told in which cgroup the own namespace begins: that
     takes a mount of the tree from there, which is what a container has at its /sys/fs/cgroup.
 
-    Raises AccessDenied; ReadFailed also where no cgroup-v2 tree is in use; FormatError. Without
+    Raises NotRead, also where no cgroup-v2 tree is in use, and FormatError. Without
     CAP_DAC_READ_SEARCH the tree is searched; without CAP_SYS_ADMIN, or CAP_SYS_PTRACE over PID 1,
     it must be mounted. Takes 0.1 ms, 0.2 in a cgroup namespace other than the root one, 0.6 where a
     mount must be made, and 15 us for an id, or 20 us for every cgroup that is searched. Needs a
@@ -65,7 +65,7 @@ def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict
                 return {}
             paths = _read_paths(root, wanted | {start}, proc_root)
     except OSError as err:
-        raise translate_errno(err, _SUBJECT, gone=False) from err
+        raise translate_failure(err, _SUBJECT) from err
     if start not in paths:
         return {}  # The cgroup in which the namespace begins may be removed, and the namespace still be used.
     return {each: _relate(path, paths[start]) for each, path in paths.items() if each in wanted}
@@ -81,7 +81,7 @@ def _relate(path: str, start: str) -> str:
 def _open_tree(proc_root: str) -> Iterator[tuple[int, bool]]:
     """An fd on the root of the tree, as much of it as can be had; whether the own cgroup namespace begins there.
 
-    Raises OSError and ReadFailed.
+    Raises OSError and NotRead.
     """
     tree = _find_whole_tree(read_file(f"{proc_root}/self/mountinfo"), "")
     if tree is None:
@@ -91,7 +91,7 @@ def _open_tree(proc_root: str) -> Iterator[tuple[int, bool]]:
     if tree is None:
         # Whoever mounts it first makes every /proc/PID/cgroup show it from then on, so only where they do.
         if b"\n0::" not in b"\n" + read_file(f"{proc_root}/self/cgroup"):
-            raise ReadFailed(_SUBJECT, "no cgroup-v2 tree")
+            raise NotRead(_SUBJECT, Reason.NO_CGROUP2)
         tree = _mount_tree(), True
     try:
         yield tree
@@ -122,7 +122,7 @@ def _find_whole_tree(mountinfo: bytes, base: str) -> tuple[int, bool] | None:
 
 
 def _find_own_start(proc_root: str) -> int | None:
-    """The id of the root of the own cgroup namespace, None where no mount tells it; raises OSError and ReadFailed."""
+    """The id of the root of the own cgroup namespace, None where no mount tells it; raises OSError and NotRead."""
     mountinfo = read_file(f"{proc_root}/self/mountinfo")
     for mount in parse_cgroup2_mounts(mountinfo):
         if mount.root == "/" and (number := _read_mounted_id(mount, mountinfo, proc_root)) is not None:

@@ -9,9 +9,11 @@ Source: rtnetlink(7), if_link.h, net_namespace.h of include/uapi/linux.
 
 import socket
 import struct
+from errno import errorcode
 from typing import Any, NamedTuple, Self
 
 from nsagent.errors import ReadFailed
+from nsagent.kernel.procfs import translate_failure
 from nsagent.model.facts import Interface
 
 IFF_UP = 0x1
@@ -30,9 +32,12 @@ class Link(NamedTuple):
 
 
 def open_route_socket() -> socket.socket:
-    """An rtnetlink socket in the netns of the calling thread, for Links. Raises OSError."""
-    # A datagram socket, for netlink no other than a raw one: asyncio, below pyroute2, takes no raw one.
-    route = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    """An rtnetlink socket in the netns of the calling thread, for Links. Raises NotRead."""
+    try:
+        # A datagram socket, for netlink no other than a raw one: asyncio, below pyroute2, takes no raw one.
+        route = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    except OSError as err:
+        raise translate_failure(err, "links") from err
     route.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
     return route
 
@@ -52,7 +57,7 @@ class Links:
         self._route.close()
 
     def list_links(self) -> list[Link]:
-        """Its interfaces by index, with their addresses; raises ReadFailed."""
+        """Its interfaces by index, with their addresses; raises NotRead."""
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
@@ -65,8 +70,10 @@ class Links:
                 (_make_link(message, addresses.get(message["index"], [])) for message in self._route.link("dump")),
                 key=lambda link: link.interface.index,
             )
-        except (NetlinkError, OSError) as err:
-            raise ReadFailed("links", str(err)) from err
+        except NetlinkError as err:
+            raise ReadFailed("links", errorcode.get(err.code, str(err.code))) from err
+        except OSError as err:
+            raise translate_failure(err, "links") from err
 
     def read_nsid(self, netns_fd: int) -> int | None:
         """The id that this netns has for another one, given by an fd on it; None if it has none."""

@@ -14,9 +14,8 @@ import threading
 from fcntl import ioctl
 from typing import Final
 
-from nsagent.errors import AccessDenied, ReadFailed
 from nsagent.kernel.libc import call_libc
-from nsagent.kernel.procfs import read_file, translate_errno
+from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.model.ids import NetnsId
 
 CLONE_NEWNET: Final = 0x40000000
@@ -73,7 +72,7 @@ class Entering:
     def enter(self, fd: int) -> str | None:
         """Move into an open netns; the text of its sockstat and sockstat6, None if unreadable.
 
-        Raises AccessDenied and ReadFailed; the thread then stays where it is. Needs CAP_SYS_ADMIN
+        Raises NotRead; the thread then stays where it is. Needs CAP_SYS_ADMIN
         for every netns but the own one. Takes 0.02 ms.
         """
         try:
@@ -82,7 +81,7 @@ class Entering:
                 call_libc("setns", fd, CLONE_NEWNET)  # os.setns exists from Python 3.12 only.
                 self._here = there
         except OSError as err:
-            raise _translate(err, "setns") from err
+            raise translate_failure(err, "setns") from err
         return self.read_sockstat()
 
     def read_sockstat(self) -> str | None:
@@ -92,14 +91,14 @@ class Entering:
     def read_net(self, name: str) -> bytes | None:
         """The file net/NAME of the netns that the thread is in; None where this kernel has no such table.
 
-        Raises AccessDenied and ReadFailed.
+        Raises NotRead.
         """
         try:
             return read_file(f"{self._proc_root}/thread-self/net/{name}")
         except FileNotFoundError:
             return None
         except OSError as err:
-            raise _translate(err, f"net/{name}") from err
+            raise translate_failure(err, f"net/{name}") from err
 
 
 def _has_cookies_as_ids() -> bool:
@@ -131,11 +130,6 @@ def _read_id(fd: int) -> int | None:
     except OSError:
         return None
     return found
-
-
-def _translate(err: OSError, subject: str) -> AccessDenied | ReadFailed:
-    translated = translate_errno(err, subject, gone=False)
-    return translated if isinstance(translated, AccessDenied | ReadFailed) else ReadFailed(subject, str(err))
 
 
 def _read_sockstat(proc_root: str) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from errno import EACCES, EBADF, ENOSYS, EPERM
 from typing import Final
 
-from nsagent.errors import AccessDenied, ProcessGone, ReadFailed
+from nsagent.errors import Gone, NotRead
 from nsagent.kernel.libc import call_libc
 from nsagent.kernel.procfs import translate_errno
 
@@ -43,8 +43,8 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
     is when the connection ends, and until then its epoll sets tell of it. So the link of the fd is
     read just before: another socket is left alone.
 
-    Raises ProcessGone if the process is gone or holds another file there than the socket with
-    `inode`, AccessDenied, and ReadFailed (ENOSYS before Linux 5.6). Needs CAP_SYS_PTRACE over the
+    Raises Gone if the process is, or holds another file there than the socket with `inode`, and NotRead
+    (ENOSYS before Linux 5.6). Needs CAP_SYS_PTRACE over the
     process and CAP_NET_ADMIN over the netns. Takes 14 us.
     """
     try:
@@ -72,7 +72,7 @@ def shares_fd_table(pid: int, tid: int) -> bool | None:
 
     Means something only if both are numbers of the own PID namespace: in others they belong to
     someone else. A leader that has exited has no table any more: it shares none with a live
-    thread. Raises ProcessGone if either is gone, and ReadFailed. Needs CAP_SYS_PTRACE over both.
+    thread. Raises Gone if either is, and NotRead. Needs CAP_SYS_PTRACE over both.
     Takes 4 us.
     """
     number = _SYS_KCMP.get((os.uname().machine, sys.maxsize.bit_length() + 1))
@@ -86,7 +86,7 @@ def shares_fd_table(pid: int, tid: int) -> bool | None:
         raise _translate(err, f"fd table of pid {pid} and thread {tid}") from err
 
 
-def _translate(err: OSError, subject: str) -> ProcessGone | AccessDenied | ReadFailed:
+def _translate(err: OSError, subject: str) -> Gone | NotRead:
     if err.errno == EBADF:
-        return ProcessGone(f"{subject}: EBADF")
+        return Gone(f"{subject}: EBADF")
     return translate_errno(err, subject)

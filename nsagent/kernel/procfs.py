@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
 from typing import Self, TypeVar
 
-from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import Mount, parse_nsfs_mounts
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
@@ -39,8 +39,8 @@ class FdLinks:
 class ProcessDir:
     """A process (or, under task/, a thread) through its held directory; a context manager.
 
-    `number` is its pid or tid, `subject` what a gap calls it, `path` where it is. Every method raises ProcessGone once
-    the process has exited, AccessDenied, or ReadFailed.
+    `number` is its pid or tid, `subject` what errors call it, `path` where it is. Every method raises Gone for what is
+    not there, ProcessGone where that is sure to be the process itself, and NotRead.
     """
 
     def __init__(self, fd: int, number: int, subject: str, path: str) -> None:
@@ -60,8 +60,11 @@ class ProcessDir:
         os.close(self._fd)
 
     def read_stat(self) -> PidStat:
-        """Its stat line; raises FormatError too."""
-        return parse_pid_stat(self._read("stat", whole=True))
+        """Its stat line, which every process has: raises ProcessGone without, and FormatError."""
+        try:
+            return parse_pid_stat(self._read("stat", whole=True))
+        except Gone as err:
+            raise ProcessGone(self.subject) from err
 
     def read_uid(self) -> int:
         """Its effective uid; 0 if it is not dumpable."""
@@ -111,7 +114,7 @@ class ProcessDir:
         """
         try:
             return self._read("net/" + name)
-        except ProcessGone:
+        except Gone:
             self._read("net/dev")  # There as long as the process has a netns.
             return b""
 
@@ -147,7 +150,7 @@ class ProcessDir:
                     live = not thread.read_stat().is_dead
                 if live:
                     return self.open_thread(tid)
-            except ProcessGone:
+            except Gone:
                 continue
         raise ProcessGone(self.subject)
 
@@ -190,7 +193,7 @@ class ProcessDir:
         finally:
             os.close(fd_dir)
         if closed:
-            self._read("stat")  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
+            self.read_stat()  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
         return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)))
 
     def _read_ns(self, kind: str) -> int:
@@ -224,18 +227,20 @@ class ProcFs:
         self.root = root.rstrip("/") or "/"
 
     def list_pids(self) -> list[Pid]:
-        """The processes there are, ascending; raises ReadFailed or AccessDenied for the root itself."""
+        """The processes there are, ascending; raises NotRead for the root itself."""
         try:
             return sorted(Pid(int(name)) for name in os.listdir(self.root) if is_number(name))
         except OSError as err:
-            raise translate_errno(err, self.root, gone=False) from err
+            raise translate_failure(err, self.root) from err
 
     def open_process(self, pid: Pid) -> ProcessDir:
-        """Its directory, held; raises ProcessGone."""
+        """Its directory, held; raises ProcessGone and NotRead."""
         path = f"{self.root}/{pid}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as err:
+            if err.errno in _GONE:
+                raise ProcessGone(f"pid {pid}") from err
             raise translate_errno(err, f"pid {pid}") from err
         return ProcessDir(fd, pid, f"pid {pid}", path)
 
@@ -297,11 +302,17 @@ def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False) -> b
         os.close(fd)
 
 
-def translate_errno(err: OSError, subject: str, *, gone: bool = True) -> ProcessGone | AccessDenied | ReadFailed:
-    """What the caller should do about a failed read of `subject`: ENOENT and ESRCH both mean gone."""
+def translate_errno(err: OSError, subject: str) -> Gone | NotRead:
+    """What the caller should do about a failed read of `subject`: ENOENT and ESRCH both mean gone.
+
+    ESRCH is what a read through the held directory of a process gives that is no more.
+    """
+    if err.errno in _GONE:
+        return (ProcessGone if err.errno == ESRCH else Gone)(f"{subject}: {errorcode[err.errno]}")
+    return translate_failure(err, subject)
+
+
+def translate_failure(err: OSError, subject: str) -> NotRead:
+    """The same for what no process takes along when it goes."""
     name = errorcode.get(err.errno or 0, str(err))
-    if gone and err.errno in _GONE:
-        return ProcessGone(f"{subject}: {name}")
-    if err.errno in _DENIED:
-        return AccessDenied(subject, name)
-    return ReadFailed(subject, name)
+    return AccessDenied(subject, name) if err.errno in _DENIED else ReadFailed(subject, name)

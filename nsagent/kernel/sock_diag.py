@@ -17,7 +17,7 @@ from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, errorcode
 from fcntl import ioctl
 from typing import Final, NamedTuple, Self
 
-from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, ReadFailed
+from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, ReadFailed
 from nsagent.kernel.formats import inet_diag_request as inet_request
 from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
 from nsagent.kernel.formats.inet_diag import ROW_BYTES
@@ -32,6 +32,7 @@ from nsagent.kernel.formats.netlink import (
 from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.netns import read_socket_cookie
+from nsagent.kernel.procfs import translate_failure
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
@@ -84,7 +85,7 @@ class SockDiag:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
         except OSError as err:
-            raise ReadFailed("sock_diag", errorcode.get(err.errno or 0, str(err))) from err
+            raise translate_failure(err, "sock_diag") from err
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         self._sequence = 0
         self.knows_protocol = knows_protocol
@@ -256,8 +257,9 @@ class SockDiag:
             except OSError as err:
                 if err.errno == EINTR:
                     continue
-                reason = "no answer" if err.errno == EAGAIN else errorcode.get(err.errno or 0, str(err))
-                raise ReadFailed("sock_diag", reason) from err
+                if err.errno == EAGAIN:
+                    raise NoAnswer("sock_diag") from err
+                raise translate_failure(err, "sock_diag") from err
             if flags & socket.MSG_TRUNC:
                 raise FormatError("a datagram that fits", bytes(buffer[:64]))
             view = memoryview(buffer)[:count]

@@ -9,7 +9,7 @@ Source: ip-netns(8), namespaces(7); fs/nsfs.c: all namespaces are files of one d
 import os
 from errno import ENOENT
 
-from nsagent.kernel.procfs import translate_errno
+from nsagent.kernel.procfs import translate_failure
 
 
 def list_stale_names(directory: str = "/run/netns", *, own: str = "/proc/self") -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def list_stale_names(directory: str = "/run/netns", *, own: str = "/proc/self") 
     mount namespace, every name of the host looks stale: pass the directory below the root of one
     of its processes, as in /proc/1/root/run/netns.
 
-    `own` is the directory of this process in a procfs. Raises AccessDenied and ReadFailed. Takes
+    `own` is the directory of this process in a procfs. Raises NotRead. Takes
     3 us a name.
     """
     try:
@@ -31,7 +31,7 @@ def list_stale_names(directory: str = "/run/netns", *, own: str = "/proc/self") 
             return tuple(sorted(entry.name for entry in entries if _is_stale(entry, nsfs)))
     except OSError as err:
         if err.errno != ENOENT or err.filename != directory:
-            raise translate_errno(err, directory, gone=False) from err
+            raise translate_failure(err, directory) from err
         return ()
 
 

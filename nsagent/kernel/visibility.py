@@ -10,7 +10,7 @@ from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.mountinfo import ProcOptions, parse_proc_options
-from nsagent.kernel.procfs import read_file, translate_errno
+from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.model.facts import Visibility
 
 _CAP_SYS_PTRACE: Final = 19
@@ -23,13 +23,13 @@ def read_visibility(root: str, pids: Container[int], *, own: str = "/proc/self")
     tells its mounts. With `ptraceable`, and with the others for whoever is not in the group that
     the mount exempts, processes of others are hidden without CAP_SYS_PTRACE.
 
-    Raises AccessDenied, ReadFailed and FormatError.
+    Raises NotRead and FormatError.
     """
     try:
         device = os.stat(root).st_dev
         mounts = read_file(f"{own}/mountinfo")
     except OSError as err:
-        raise translate_errno(err, f"mount options of {root}", gone=False) from err
+        raise translate_failure(err, f"mount options of {root}") from err
     options = parse_proc_options(mounts, os.major(device), os.minor(device))
     if options is None:
         return Visibility()
@@ -43,15 +43,18 @@ def _may_hide(options: ProcOptions, own: str) -> bool:
         return False
     if options.hidepid == "invisible" and options.gid in (os.getegid(), *os.getgroups()):
         return False
+    return not read_capabilities(own=own) >> _CAP_SYS_PTRACE & 1
+
+
+def read_capabilities(*, own: str = "/proc/self") -> int:
+    """The effective capabilities of this program, as a bit mask; see proc_pid_status(5), capabilities(7).
+
+    Raises NotRead and FormatError.
+    """
     try:
         status = read_file(f"{own}/status")
     except OSError as err:
-        raise translate_errno(err, "own capabilities", gone=False) from err
-    return not _read_effective(status) >> _CAP_SYS_PTRACE & 1
-
-
-def _read_effective(status: bytes) -> int:
-    """The effective capabilities, as a bit mask; see proc_pid_status(5)."""
+        raise translate_failure(err, "own capabilities") from err
     found = re.search(rb"^CapEff:\t([0-9a-f]{1,16})$", status, re.MULTILINE)
     if found is None:
         raise FormatError("a line CapEff of /proc/self/status", status)

@@ -9,21 +9,9 @@ from typing import NamedTuple
 
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
+from nsagent.model.gap import Gap
 from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode, Tid
 from nsagent.model.net import ByteOrder, Protocol
-
-
-class Stage(StrEnum):
-    """Which part of a pass a gap belongs to."""
-
-    PROCESSES = "processes"
-    FDS = "fds"
-    NETNS = "netns"
-    TABLES = "tables"
-    LINKS = "links"
-    CGROUPS = "cgroups"
-    NAMES = "names"
-    CHECKS = "checks"
 
 
 class FoundBy(StrEnum):
@@ -59,20 +47,6 @@ class TableFormat(StrEnum):
     NET_NETLINK = "net_netlink"
     NET_SCTP_ENDPOINTS = "net_sctp_endpoints"
     NET_SCTP_ASSOCIATIONS = "net_sctp_associations"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Something that exists and could not be read.
-
-    `subject` names it ("pid 1", "netns 4026532500", "docker"), `reason` is the errno's name or a
-    short text, `count` how many reads failed alike.
-    """
-
-    stage: Stage
-    subject: str
-    reason: str
-    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +198,8 @@ class Facts:
     are those whose tables were asked for; `deep`: with every thread, and sockets that are bound and
     do nothing. `rewalk` is None where every row had a holder at once. `cgroup_paths` maps ids of
     cgroup-v2 directories, as rows name them, to paths. `stale_names` are files in
-    /run/netns that are no netns any more.
+    /run/netns that are no netns any more. `capabilities` is the mask of those that the program had
+    (capabilities(7)), None where that is not known.
     """
 
     host: str
@@ -247,3 +222,4 @@ class Facts:
     stale_names: tuple[str, ...] = ()
     kept: tuple[Container, ...] = ()
     owners: OwnersWanted = OwnersWanted.PID
+    capabilities: int | None = None

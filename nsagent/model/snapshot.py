@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container, Pod
-from nsagent.model.facts import FoundBy, Gap, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
+from nsagent.model.facts import FoundBy, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
+from nsagent.model.gap import AlikeGaps
 from nsagent.model.ids import ContainerId, Fd, Pid, Tid
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.process import Process
@@ -191,19 +192,21 @@ class Coverage:
     those whose tables were asked for. `rewalk` is None where every row had a holder at once.
     `stale_names` are files in /run/netns that are no netns any more. With `owners` container no fds
     were looked at: no row has owners, and those that only an fd leads to were not found.
+    `capabilities` are those that the pass had, as in Facts.
     """
 
     complete: bool
     processes: ProcessCounts
     netns: NetnsCounts
     socket_fds_unlisted: int
-    gaps: tuple[Gap, ...]
+    gaps: tuple[AlikeGaps, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
     host: tuple[HostCount, ...] = ()
     visibility: Visibility = field(default_factory=Visibility)
     rewalk: Rewalk | None = None
     stale_names: tuple[str, ...] = ()
     owners: OwnersWanted = OwnersWanted.PID
+    capabilities: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from nsagent.errors import Ambiguous, NotFound
+from nsagent.errors import Ambiguous, NotFound, Reason
 from nsagent.model.container import Container, Pod
-from nsagent.model.facts import Gap, Stage
+from nsagent.model.gap import AlikeGaps, Kind
 from nsagent.model.ids import ContainerId
 from nsagent.query.filter import Filter
 
@@ -49,11 +49,11 @@ def choose_containers(
     return frozenset(one.id for one in chosen)
 
 
-def tell_sources(sources: Iterable[str], gaps: Iterable[Gap]) -> tuple[str, ...]:
+def tell_sources(sources: Iterable[str], gaps: Iterable[AlikeGaps]) -> tuple[str, ...]:
     """The sources of names as an error lists them: one that failed with its reason, for it may know the name."""
-    failed = {gap.subject: gap.reason for gap in gaps if gap.stage is Stage.NAMES}
-    told = (f"{source} failed: {failed[source]}" if source in failed else source for source in sources)
-    not_asked = (f"{subject} {reason}" for subject, reason in failed.items() if reason.startswith("not asked"))
+    failed = {subject.id: gap for gap in gaps if gap.kind is Kind.SOURCE for subject in gap.subjects}
+    told = (f"{source} failed: {failed[source].detail}" if source in failed else source for source in sources)
+    not_asked = (f"{source} {gap.detail}" for source, gap in failed.items() if gap.reason is Reason.NOT_ASKED)
     return (*told, *not_asked)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from nsagent.errors import NotFound
-from nsagent.model.facts import Gap, Stage
+from nsagent.errors import NotFound, Reason
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Coverage, Netns, OwnedSocket, Snapshot
@@ -119,12 +119,10 @@ def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:
     """The coverage of the pass, and what it did not tell that this filter asks for."""
     unjudged = count_unjudged(wanted, snapshot.containers)
     counts = (
-        ("labels of containers", unjudged.labels),
-        ("Kubernetes namespaces of containers", unjudged.kube_namespaces),
+        (Kind.LABELS, unjudged.labels),
+        (Kind.KUBE_NAMESPACES, unjudged.kube_namespaces),
     )
-    gaps = tuple(
-        Gap(Stage.NAMES, subject, "told by no source that was asked", count) for subject, count in counts if count
-    )
+    gaps = merge_gaps(Gap(Stage.NAMES, Subject(kind), Reason.NOT_TOLD, count=count) for kind, count in counts if count)
     return replace(snapshot.coverage, gaps=(*snapshot.coverage.gaps, *gaps)) if gaps else snapshot.coverage
 
 

@@ -1,135 +1,126 @@
 """What a pass could not see, for stderr: few lines, each with what would help."""
 
-import re
-from collections import Counter
-from enum import Enum
+from collections.abc import Iterable
 from typing import Final
 
-from nsagent.model.facts import Gap, Stage
+from nsagent.errors import Reason
+from nsagent.model.gap import AlikeGaps, Kind, Stage
 from nsagent.model.snapshot import Coverage, Snapshot
 from nsagent.report.escape import escape
+from nsagent.report.gaps import tell_reason, tell_subjects
 
+_BITS: Final = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21}
+"""Capabilities by their bit in the mask; include/uapi/linux/capability.h."""
 
-class _Kind(Enum):
-    """What the subject of a gap is: its first words tell."""
+_PTRACE: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 
-    PROCESS = "pid"
-    NETNS = "netns"
-    SOCKETS_NETNS = "netns of sockets"
-    OTHER = ""
-
-
-_Reads = Counter[tuple[Stage, _Kind, str]]
-
-_PTRACE: Final = "add CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
-_NOT_PERMITTED: Final = ("EACCES", "EPERM")
-_ERRNO: Final = re.compile("E[A-Z0-9]+")
+_LIMITS: Final = {
+    "EMFILE": "raise the limit of open files (ulimit -Hn)",
+    "ENFILE": "raise the host's limit of open files (sysctl fs.file-max)",
+}
 
 
 def coverage_lines(snapshot: Snapshot) -> list[str]:
     """One printable line, without its end, for each way in which something could not be seen; [] for nothing.
 
-    Gaps are added up by stage and reason; those of single things keep a line of their own, as do
-    the engines that told no names. Processes and netns that count as unread and have no gap of
-    their own come last.
+    Processes and netns that count as unread and have no gap of their own come last.
     """
     coverage = snapshot.coverage
-    reads: _Reads = Counter()
-    single: dict[str, None] = {}
-    for gap in coverage.gaps:
-        kind = _kind_of(gap)
-        if line := _single_line(gap, kind):
-            single[line] = None
-        else:
-            reads[gap.stage, kind, gap.reason] += gap.count
-    lines = [_reads_line(coverage, *key, count) for key, count in reads.items()]
-    return [escape(line) for line in (*lines, *single, *_untold_lines(coverage, reads))]
+    counted = [gap for gap in coverage.gaps if _is_counted(gap)]
+    single = [gap for gap in coverage.gaps if not _is_counted(gap)]
+    lines = [_counted_line(coverage, gap) for gap in counted]
+    lines += [line for gap in single for line in _single_lines(coverage, gap)]
+    return [escape(line) for line in (*lines, *_untold_lines(coverage, counted))]
 
 
-def _kind_of(gap: Gap) -> _Kind:
-    if gap.subject.startswith(_Kind.SOCKETS_NETNS.value):
-        return _Kind.SOCKETS_NETNS
-    word = gap.subject.partition(" ")[0]
-    return _Kind(word) if word in ("pid", "netns") else _Kind.OTHER
+def _is_counted(gap: AlikeGaps) -> bool:
+    """Whether only the number matters: of these there may be thousands."""
+    if gap.stage in (Stage.CHECKS, Stage.NAMES):
+        return False
+    return gap.kind in (Kind.PROCESS, Kind.NETNS, Kind.NETNS_OF_SOCKETS) or (
+        gap.kind is Kind.TABLE and gap.errno is not None
+    )
 
 
-def _single_line(gap: Gap, kind: _Kind) -> str | None:
-    """The line of a gap that is not added up with others, else None."""
-    subject, reason = gap.subject, gap.reason
-    if gap.stage is Stage.NAMES and subject.endswith(" of containers"):
-        return f"{subject.removesuffix('containers')}{_count(gap.count, 'container')} not known ({reason})"
-    if gap.stage is Stage.NAMES:
-        return f"names from {subject}: {reason}"
-    if gap.stage is Stage.CGROUPS:
-        return f"{subject}: {reason}: use --owners pid"
-    if gap.stage is Stage.CHECKS:
-        return f"self-check failed: {subject}: {reason}"
-    if gap.stage is Stage.TABLES:
-        return None if _ERRNO.fullmatch(reason) else f"{subject}: {reason}"
-    if kind is not _Kind.OTHER:
-        return None
-    if subject == "hidden processes":
-        return _hidden_line(reason)
-    if subject.startswith("threads of pid") and not _ERRNO.fullmatch(reason):
-        return f"{_count(gap.count, 'thread')} of {subject.replace('threads of ', '')} not looked at ({reason})"
-    return _with_remedy(f"{subject} not read", reason, _PTRACE if reason in _NOT_PERMITTED else None)
-
-
-def _hidden_line(reason: str) -> str:
-    remedy = "run as root, or in the group of its option gid" if reason.startswith("hidepid") else None
-    return _with_remedy("processes are hidden from this user", reason, remedy)
-
-
-def _reads_line(coverage: Coverage, stage: Stage, kind: _Kind, reason: str, count: int) -> str:
-    of_processes = f"{count} of {coverage.processes.seen} processes"
-    of_netns = f"{count} of {coverage.netns.seen} netns"
-    if stage is Stage.TABLES:
-        subject = f"{_count(count, 'read')} of socket tables failed"
-    elif kind is _Kind.SOCKETS_NETNS:
-        subject = f"netns of {_count(count, 'socket')} not looked up"
-    elif stage is Stage.LINKS:
-        subject = f"interfaces of {of_netns} not readable"
-    elif kind is _Kind.NETNS:
-        subject = f"{of_netns} not readable"
-    elif stage is Stage.NETNS:
-        subject = f"netns of {of_processes} not readable"
+def _counted_line(coverage: Coverage, gap: AlikeGaps) -> str:
+    of_processes = f"{len(gap.subjects)} of {coverage.processes.seen} processes"
+    of_netns = f"{len(gap.subjects)} of {coverage.netns.seen} netns"
+    if gap.kind is Kind.TABLE:
+        text = f"{_count(gap.count, 'read')} of socket tables failed"
+    elif gap.kind is Kind.NETNS_OF_SOCKETS:
+        text = f"netns of {_count(gap.count, 'socket')} not looked up"
+    elif gap.stage is Stage.LINKS:
+        text = f"interfaces of {of_netns} not readable"
+    elif gap.kind is Kind.NETNS:
+        text = f"{of_netns} not readable"
+    elif gap.stage is Stage.NETNS:
+        text = f"netns of {of_processes} not readable"
     else:
-        subject = f"{of_processes} not readable"
-    return _with_remedy(subject, reason, _find_remedy(kind, reason))
+        text = f"{of_processes} not readable"
+    return _with_remedy(coverage, gap, text)
 
 
-def _find_remedy(kind: _Kind, reason: str) -> str | None:
-    """What would help, where anything would.
+def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
+    """The lines of a gap that says more than a number."""
+    subjects, reason = tell_subjects(gap), tell_reason(gap)
+    if gap.kind in (Kind.LABELS, Kind.KUBE_NAMESPACES):
+        what = subjects.removesuffix("containers")
+        return [f"{what}{_count(gap.count, 'container')} not known ({reason})"]
+    if gap.kind is Kind.SOURCE:
+        return [f"names from {subject.id}: {reason}" for subject in gap.subjects]
+    if gap.stage is Stage.CGROUPS:
+        return [f"{subjects}: {reason}: use --owners pid"]
+    if gap.stage is Stage.CHECKS:
+        return [f"self-check failed: {subjects}: {reason}"]
+    if gap.kind in (Kind.TABLE, Kind.CONTAINER):
+        return [f"{subjects}: {reason}"]
+    if gap.kind is Kind.HIDDEN_PROCESSES:
+        remedy = ": run as root, or in the group of its option gid" if gap.reason is Reason.HIDEPID else ""
+        return [f"processes are hidden from this user ({reason}){remedy}"]
+    if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
+        pids = ", ".join(f"pid {subject.id}" for subject in gap.subjects)
+        return [f"{_count(gap.count, 'thread')} of {pids} not looked at ({reason})"]
+    return [_with_remedy(coverage, gap, f"{subjects} not read")]
+
+
+def _with_remedy(coverage: Coverage, gap: AlikeGaps, text: str) -> str:
+    remedy = _LIMITS.get(gap.errno or "") or (_find_remedy(coverage, gap) if gap.reason is Reason.DENIED else None)
+    return f"{text} ({tell_reason(gap)})" + (f": {remedy}" if remedy else "")
+
+
+def _find_remedy(coverage: Coverage, gap: AlikeGaps) -> str | None:
+    """What would help: the capabilities that are needed, as far as they are not there.
 
     Links below /proc/PID want ptrace access, the directories on the way CAP_DAC_READ_SEARCH,
     setns(2) CAP_SYS_ADMIN, and ioctl SIOCGSKNS CAP_NET_ADMIN in the socket's netns.
     """
-    if reason not in _NOT_PERMITTED or kind is _Kind.OTHER:
+    if gap.kind is Kind.TABLE:
         return None
-    if kind is _Kind.SOCKETS_NETNS:
-        return "add CAP_NET_ADMIN"
-    return "add CAP_SYS_ADMIN" if kind is _Kind.NETNS and reason == "EPERM" else _PTRACE
-
-
-def _with_remedy(subject: str, reason: str, remedy: str | None) -> str:
-    if reason == "EMFILE":
-        remedy = "raise the limit of open files (ulimit -Hn)"
-    elif reason == "ENFILE":
-        remedy = "raise the host's limit of open files (sysctl fs.file-max)"
-    return f"{subject} ({reason})" + (f": {remedy}" if remedy else "")
+    if gap.kind is Kind.NETNS_OF_SOCKETS:
+        needed: tuple[str, ...] = ("CAP_NET_ADMIN",)
+    else:
+        needed = ("CAP_SYS_ADMIN",) if gap.kind is Kind.NETNS and gap.errno == "EPERM" else _PTRACE
+    mask = coverage.capabilities or 0
+    lacking = [name for name in needed if not mask >> _BITS[name] & 1]
+    if lacking:
+        return f"add {' and '.join(lacking)}"
+    return f"although {' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there: refused by a security module"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _untold_lines(coverage: Coverage, reads: _Reads) -> list[str]:
+def _untold_lines(coverage: Coverage, counted: Iterable[AlikeGaps]) -> list[str]:
+    """Processes and netns that were not read and have no gap of their own."""
     processes, netns = coverage.processes, coverage.netns
-    told_processes = sum(count for (_, kind, _), count in reads.items() if kind is _Kind.PROCESS)
-    told_netns = sum(count for (_, kind, _), count in reads.items() if kind in (_Kind.NETNS, _Kind.OTHER))
+    told_processes = {subject for gap in counted if gap.kind is Kind.PROCESS for subject in gap.subjects}
+    told_netns = {
+        subject for gap in counted if gap.kind is Kind.NETNS and gap.stage is Stage.NETNS for subject in gap.subjects
+    }
     lines = []
-    if (untold := processes.denied + processes.skipped - told_processes) > 0:
+    if (untold := processes.denied + processes.skipped - len(told_processes)) > 0:
         lines.append(f"{untold} of {processes.seen} processes not read")
-    if (untold := netns.failed - told_netns) > 0:
+    if (untold := netns.failed - len(told_netns)) > 0:
         lines.append(f"{untold} of {netns.seen} netns not read")
     return lines

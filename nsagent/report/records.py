@@ -5,6 +5,7 @@ from nsagent.model.facts import Interface, Rewalk
 from nsagent.model.net import Endpoint
 from nsagent.model.snapshot import Coverage, Netns
 from nsagent.report.accept_queues import AcceptQueue
+from nsagent.report.gaps import gap_record
 
 Record = dict[str, object]
 
@@ -130,10 +131,7 @@ def coverage_record(coverage: Coverage) -> Record:
         "owners_by": coverage.owners,
         "rewalk": coverage.rewalk and rewalk_record(coverage.rewalk),
         "stale_names": coverage.stale_names,
-        "gaps": [
-            {"stage": gap.stage, "subject": gap.subject, "reason": gap.reason, "count": gap.count}
-            for gap in coverage.gaps
-        ],
+        "gaps": [gap_record(gap) for gap in coverage.gaps],
     }
 
 

@@ -8,8 +8,9 @@ containers that nobody lists any longer.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from nsagent.errors import Reason
 from nsagent.model.container import Container
-from nsagent.model.facts import Gap, Stage
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.asked_source import AskedSource
 from nsagent.runtimes.source import Followable, MakeSources, Source
@@ -150,9 +151,14 @@ class Engines:
             if engine.was_asked:
                 asked.append(engine.source.subject)
             if engine.failure is not None:
-                gaps.append(Gap(Stage.NAMES, engine.source.subject, engine.failure))
+                gaps.append(_make_gap(engine.source.subject, engine.failure))
         kept = self._memory.update(containers, self._clock())
         return Answers(tuple(containers), tuple(gaps), tuple(asked), kept)
+
+
+def _make_gap(source: str, failure: str) -> Gap:
+    reason = Reason.NOT_ASKED if failure.startswith("not asked") else Reason.NO_ANSWER
+    return Gap(Stage.NAMES, Subject(Kind.SOURCE, source), reason, detail=failure)
 
 
 class _Group:

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.join import join_containers
-from nsagent.kernel.formats.raw_table import decode_netns
-from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.choices import EngineName
 from nsagent.model.container import Container
-from nsagent.model.facts import Facts, Gap, NetnsReading, ProcessReading, Stage
-from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode
+from nsagent.model.facts import Facts, NetnsReading, ProcessReading
+from nsagent.model.ids import ContainerId
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Netns, OwnedSocket, RowCount, Snapshot
-from nsagent.scan.coverage import check_owners, check_rows, count_rows, cover
-from nsagent.scan.creators import Creators, identify_all, map_creators
+from nsagent.scan.coverage import count_rows, cover
+from nsagent.scan.creators import identify_all, map_creators
 from nsagent.scan.memory import Memory
 from nsagent.scan.own import Owning, number_of, read_netns_number
+from nsagent.scan.rows import decode_rows
 
 
 def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
@@ -35,22 +35,12 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         members[process.netns].append(process)
     creators = map_creators(facts, identities)
     owning = Owning(facts, processes, creators={**memory.creators, **(creators or {})}, memory=memory)
-    gaps = list(facts.gaps)
-    sockets: list[OwnedSocket] = []
-    counts: list[tuple[RowCount, ...]] = []
-    listed: set[SocketInode] = set()
-    for one in facts.netns:
-        rows, damage = decode_netns(one, facts.byteorder)
-        subject = f"netns {number_of(one)}"
-        gaps += [Gap(Stage.TABLES, f"{table.protocol} of {subject}", str(error)) for table, error in damage]
-        gaps += check_rows(subject, rows, listed)
-        sockets += owning.own(one, rows, members[number_of(one)])
-        counts.append(count_rows(one, rows, facts.protocols))
-    gaps += check_owners(sockets, facts.owners)
+    decoded = [decode_rows(reading, facts.byteorder) for reading in facts.netns]
+    sockets = [
+        socket for one in decoded for socket in owning.own(one.reading, one.rows, members[number_of(one.reading)])
+    ]
+    counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
     containers = _list_containers(facts, identities, memory, sockets)
-    gaps += _check_sandboxed(containers)
-    if facts.owners is OwnersWanted.CONTAINER:
-        gaps += _check_creators(facts, creators, sockets)
     by_id = {container.id: container for container in containers}
     holders = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds]
     unfolded, folded = _fold_sandboxes(containers, holders, (creators or {}).values())
@@ -67,9 +57,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         containers=unfolded,
         processes=distinct,
         sockets=tuple(sockets),
-        coverage=cover(
-            facts, sockets, [count for rows in counts for count in rows], len(owning.holders.keys() - listed), gaps
-        ),
+        coverage=cover(facts, decoded, sockets, counts, containers, creators, owning.holders.keys()),
         sources=facts.sources,
         folded=folded,
     )
@@ -99,28 +87,6 @@ def _fold_sandboxes(
     for container in containers:
         (folded if container.sandbox and container.id not in named else unfolded).append(container)
     return tuple(unfolded), tuple(folded)
-
-
-def _check_sandboxed(containers: Iterable[Container]) -> list[Gap]:
-    """The containers whose sockets are in a network stack of their own."""
-    return [
-        Gap(
-            Stage.TABLES,
-            f"container {container.name or container.id}",
-            f"sandboxed ({container.sandboxed}), the sockets of its own network stack are not observable",
-        )
-        for container in containers
-        if container.sandboxed is not None and not container.sandbox
-    ]
-
-
-def _check_creators(facts: Facts, creators: Creators | None, sockets: Iterable[OwnedSocket]) -> list[Gap]:
-    """Whether the rows tell which container made each socket, where only that is asked for."""
-    if creators is None:
-        return [Gap(Stage.CGROUPS, "containers of sockets", "containers here have no cgroups of version 2")]
-    told = {None, ROOT_CGROUP_ID, *(id_ for id_, _ in facts.cgroup_paths)}
-    lost = {socket.row.cgroup_id for socket in sockets if socket.row.inode} - told
-    return [Gap(Stage.CGROUPS, "cgroups of sockets", "removed, or out of reach", len(lost))] if lost else []
 
 
 def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mapping[int, int]) -> Process:

@@ -1,18 +1,20 @@
-"""What a pass saw, held against what the kernel counts, and its checks of itself. Pure.
+"""What a pass saw, held against what the kernel counts. Pure.
 
 Source: net/ipv4/proc.c sockstat_seq_show(): `inuse` and `tw` are per netns; `alloc` and `orphan`
 are host-wide.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from itertools import chain
 from operator import itemgetter
 from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.sockstat import SockStat, parse_sockstat
-from nsagent.model.choices import OwnersWanted
-from nsagent.model.facts import Facts, FoundBy, Gap, NetnsReading, ProcessCounts, Stage
+from nsagent.model.container import Container
+from nsagent.model.facts import Facts, FoundBy, NetnsReading
+from nsagent.model.gap import is_complete, merge_gaps
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import (
@@ -23,6 +25,9 @@ from nsagent.model.snapshot import (
     RowCount,
     VerdictKind,
 )
+from nsagent.scan.checks import check_accounts, check_creators, check_owners, check_rows, check_sandboxed
+from nsagent.scan.creators import Creators
+from nsagent.scan.rows import NetnsRows
 
 _COUNTERS: Final = {
     "tcp": (("TCP", "inuse"), ("TCP6", "inuse")),
@@ -80,86 +85,46 @@ def count_host(facts: Facts, sockets: Iterable[OwnedSocket], counts: Iterable[Ro
     )
 
 
-def check_rows(subject: str, rows: Sequence[SocketRow], listed: set[SocketInode]) -> list[Gap]:
-    """Whether each socket of a netns stands there once, and in no netns before; adds its inodes to `listed`."""
-    inodes = set(map(itemgetter(7), rows))  # 10^4 to 10^6 of them: 0.1 us each.
-    bare = [row for row in rows if not row[7]] if 0 in inodes else []
-    inodes.discard(SocketInode(0))
-    broken = []
-    if len(inodes) + len({row[:9] for row in bare}) < len(rows) and not _are_unique(rows):
-        broken.append(Gap(Stage.CHECKS, subject, "a row stands there twice"))
-    if not listed.isdisjoint(inodes):
-        broken.append(Gap(Stage.CHECKS, subject, "a socket stands in another netns too"))
-    listed |= inodes
-    return broken
-
-
-def check_owners(sockets: Iterable[OwnedSocket], owners: OwnersWanted) -> list[Gap]:
-    """Whether every row with owners has the container of the first, and every other row a verdict.
-
-    A row has no owners, and one with an inode no verdict, where nobody was looked for who holds it.
-    """
-    if owners is OwnersWanted.CONTAINER:
-        wrong = [one for one in sockets if one.owners or (one.verdict is None) != bool(one.row.inode)]
-        return [Gap(Stage.CHECKS, "owners of rows", "told and not looked for", len(wrong))] if wrong else []
-    # 10^4 to 10^6 times: 0.3 us each.
-    wrong = [one for one in sockets if (one[4] != one[3][0][0].container_id if one[3] else one[8] is None)]
-    return [Gap(Stage.CHECKS, "owners of rows", "not those of its container", len(wrong))] if wrong else []
-
-
 def cover(
-    facts: Facts, sockets: Sequence[OwnedSocket], counts: Iterable[RowCount], unlisted: int, gaps: Iterable[Gap]
+    facts: Facts,
+    decoded: Sequence[NetnsRows],
+    sockets: Sequence[OwnedSocket],
+    counts: Iterable[Iterable[RowCount]],
+    containers: Iterable[Container],
+    creators: Creators | None,
+    held: Set[SocketInode],
 ) -> Coverage:
-    """The coverage block; an account that does not add up is one more gap."""
+    """The coverage block: the gaps of the pass, and those that its rows, owners and accounts show.
+
+    `counts` are those of each netns, `held` the sockets that some fd holds.
+    """
     netns = _count_netns(facts.netns)
-    merged = merge_gaps([*gaps, *_check_accounts(facts.process_counts, netns)])
+    listed: set[SocketInode] = set()
+    merged = merge_gaps(
+        chain(
+            facts.gaps,
+            check_rows(decoded, listed),
+            check_owners(sockets, facts.owners),
+            check_sandboxed(containers),
+            check_creators(facts, creators, sockets),
+            check_accounts(facts.process_counts, netns),
+        )
+    )
     processes = facts.process_counts
     return Coverage(
-        complete=not (
-            processes.denied or processes.skipped or netns.failed or any(gap.stage is not Stage.NAMES for gap in merged)
-        ),
+        complete=not (processes.denied or processes.skipped or netns.failed or not is_complete(merged)),
         processes=processes,
         netns=netns,
-        socket_fds_unlisted=unlisted,
+        socket_fds_unlisted=len(held - listed),
         gaps=merged,
         protocols=facts.protocols,
-        host=count_host(facts, sockets, counts),
+        host=count_host(facts, sockets, chain.from_iterable(counts)),
         visibility=facts.visibility,
         rewalk=facts.rewalk,
         stale_names=facts.stale_names,
         owners=facts.owners,
+        capabilities=facts.capabilities,
     )
-
-
-def merge_gaps(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """The gaps of one stage and reason as one, which names the first three subjects and counts the rest."""
-    groups: defaultdict[tuple[Stage, str], list[Gap]] = defaultdict(list)
-    for gap in gaps:
-        groups[gap.stage, gap.reason].append(gap)
-    merged = []
-    for (stage, reason), alike in groups.items():
-        subjects = list(dict.fromkeys(gap.subject for gap in alike))
-        text = ", ".join(subjects[:3]) + (f" and {len(subjects) - 3} more" if len(subjects) > 3 else "")
-        merged.append(Gap(stage, text, reason, sum(gap.count for gap in alike)))
-    return tuple(merged)
-
-
-def _are_unique(rows: Iterable[SocketRow]) -> bool:
-    """Whether no two rows show the same socket: one inode, or without it the same tuple and cookie.
-
-    An SCTP socket has a row for each of its associations.
-    """
-    keys = [row[7] if row[7] and row[0] is not Protocol.SCTP else row[:9] for row in rows]
-    return len(set(keys)) == len(keys)
-
-
-def _check_accounts(processes: ProcessCounts, netns: NetnsCounts) -> list[Gap]:
-    broken = []
-    if processes.seen != processes.ok + processes.vanished + processes.denied + processes.skipped:
-        broken.append(Gap(Stage.CHECKS, "processes", "their counts do not add up"))
-    if netns.seen != netns.read + netns.empty + netns.failed + netns.skipped:
-        broken.append(Gap(Stage.CHECKS, "netns", "their counts do not add up"))
-    return broken
 
 
 def _count_netns(netns: Sequence[NetnsReading]) -> NetnsCounts:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nsagent.kernel.formats.inet_diag import list_without_multicast_loop
 from nsagent.model.choices import OwnersWanted
-from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading, Stage, TableFormat
+from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading, TableFormat
+from nsagent.model.gap import Stage
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode
 from nsagent.model.net import ByteOrder, Protocol, SocketRow
 from nsagent.model.process import Process

@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from nsagent.errors import FormatError, ReadFailed
+from nsagent.errors import FormatError, NotRead, ReadFailed
 from nsagent.kernel.cgroupfs import read_cgroup_paths
 from tests.kernel.children import start_child
 from tests.kernel.proc_tree import ROOT_MOUNT, ProcTree
@@ -384,7 +384,7 @@ def test_without_ids_nothing_is_read() -> None:
 def test_where_no_tree_is_in_use_the_read_fails(tree: ProcTree) -> None:
     tree.link("self", "321")
     tree.process(321, cgroup="1:name=systemd:/0::/x\n", mountinfo=ROOT_MOUNT)
-    with pytest.raises(ReadFailed, match="cgroup paths: no cgroup-v2 tree"):
+    with pytest.raises(NotRead, match="cgroup paths: no cgroup2"):
         read_cgroup_paths([1], proc_root=tree.path)
 
 

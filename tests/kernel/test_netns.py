@@ -182,7 +182,7 @@ def enter_both():
             entering.enter(fd)
             said.append("entered")
         except AccessDenied as err:
-            said.append(err.reason)
+            said.append(err.errno or "")
 thread = threading.Thread(target=enter_both); thread.start(); thread.join()
 ready(" ".join(said)); wait()
 """

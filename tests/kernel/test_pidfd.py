@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.errors import ProcessGone, ReadFailed
+from nsagent.errors import Gone, ReadFailed
 from nsagent.kernel.netns import read_netns_id, read_own_netns
 from nsagent.kernel.pidfd import open_netns_of_socket, shares_fd_table
 from nsagent.model.ids import NetnsId
@@ -81,7 +81,7 @@ def test_another_socket_at_that_fd_is_gone() -> None:
     require(Capability.ROOT)
     with start_child(HOLD_SOCKET) as child:
         fd, inode = map(int, child.said.split())
-        with pytest.raises(ProcessGone, match=f"fd {fd} of pid {child.pid}: EBADF"):
+        with pytest.raises(Gone, match=f"fd {fd} of pid {child.pid}: EBADF"):
             open_netns_of_socket(child.pid, fd, inode + 1)
 
 
@@ -90,7 +90,7 @@ def test_a_file_with_the_number_of_the_socket_is_gone() -> None:
     require(Capability.ROOT)
     with start_child("made = os.open('/dev/null', 0); ready(f'{made} {os.fstat(made).st_ino}'); wait()") as child:
         fd, inode = map(int, child.said.split())
-        with pytest.raises(ProcessGone):
+        with pytest.raises(Gone):
             open_netns_of_socket(child.pid, fd, inode)
 
 
@@ -103,14 +103,14 @@ def test_the_file_of_a_unix_socket_opened_as_a_path_is_gone(tmp_path: Path) -> N
         bound.bind(path)
         with start_child(program) as child:
             fd, inode = map(int, child.said.split())
-            with pytest.raises(ProcessGone):
+            with pytest.raises(Gone):
                 open_netns_of_socket(child.pid, fd, inode)
 
 
 @pytest.mark.usefixtures("same_fds")
 def test_a_closed_fd_is_gone() -> None:
     require(Capability.ROOT)
-    with start_child("ready(); wait()") as child, pytest.raises(ProcessGone):
+    with start_child("ready(); wait()") as child, pytest.raises(Gone):
         open_netns_of_socket(child.pid, 999, 1)
 
 
@@ -118,9 +118,9 @@ def test_a_closed_fd_is_gone() -> None:
 def test_a_process_that_ended_is_gone() -> None:
     with start_child("ready(); wait()") as child:
         pass
-    with pytest.raises(ProcessGone, match="ESRCH"):
+    with pytest.raises(Gone, match="ESRCH"):
         open_netns_of_socket(child.pid, 3, 1)
-    with pytest.raises(ProcessGone, match="ESRCH"):
+    with pytest.raises(Gone, match="ESRCH"):
         shares_fd_table(child.pid, os.getpid())
 
 
@@ -128,7 +128,7 @@ def test_a_zombie_holds_nothing() -> None:
     with start_child("ready(); wait()") as child:
         os.kill(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(ProcessGone):
+        with pytest.raises(Gone):
             open_netns_of_socket(child.pid, 3, 1)
         child.kill()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.errors import AccessDenied, FormatError, NsagentError, ProcessGone, ReadFailed
+from nsagent.errors import AccessDenied, FormatError, Gone, NsagentError, ProcessGone, ReadFailed
 from nsagent.kernel.formats.mountinfo import Mount
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs, translate_errno
+from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs, translate_errno, translate_failure
 from nsagent.model.ids import Fd, Pid, SocketInode
 from tests.kernel.proc_tree import BOOT_ID, HOST_MOUNT_NAMESPACE, ProcTree, stat_line
 
@@ -106,7 +106,7 @@ def test_a_missing_tcp6_means_no_ipv6(tree: ProcTree) -> None:
 
 def test_a_missing_tcp6_means_no_ipv6_only_while_the_process_still_has_a_netns(tree: ProcTree) -> None:
     tree.process(PID, netns=None)
-    with open_process(tree) as process, pytest.raises(ProcessGone):
+    with open_process(tree) as process, pytest.raises(Gone):
         process.read_net("tcp6")
 
 
@@ -174,7 +174,7 @@ def test_a_process_without_fds_has_none(tree: ProcTree) -> None:
 
 def test_a_process_without_an_fd_directory_is_gone(tree: ProcTree) -> None:
     tree.write(f"{PID}/stat", stat_line(PID))
-    with open_process(tree) as process, pytest.raises(ProcessGone):
+    with open_process(tree) as process, pytest.raises(Gone):
         process.read_fd_links()
 
 
@@ -205,7 +205,7 @@ def test_the_live_thread_of_a_dead_leader_is_found(tree: ProcTree) -> None:
 def test_a_dead_leader_without_a_live_thread_is_gone(tree: ProcTree) -> None:
     tree.process(PID, netns=None, state="Z", threads=2)
     tree.thread(f"{PID}/task/321", stat_line(321, state="Z"))
-    with open_process(tree) as process, pytest.raises(ProcessGone):
+    with open_process(tree) as process, pytest.raises(Gone):
         process.open_live_thread()
 
 
@@ -214,7 +214,7 @@ def test_no_fd_is_left_after_every_read_of_a_process_failed(tree: ProcTree) -> N
     (tree.root / str(PID)).mkdir()
     with open_process(tree) as process:
         for read in (process.read_stat, process.read_cgroup, process.read_fd_links, process.open_live_thread):
-            with pytest.raises(ProcessGone):
+            with pytest.raises(Gone):
                 read()
 
 
@@ -245,7 +245,7 @@ def test_a_root_that_is_not_there_is_not_live(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("errno", "kind"),
     [
-        (ENOENT, ProcessGone),
+        (ENOENT, Gone),
         (ESRCH, ProcessGone),
         (EACCES, AccessDenied),
         (EPERM, AccessDenied),
@@ -261,4 +261,4 @@ def test_an_errno_says_what_the_caller_does_next(errno: int, kind: type[NsagentE
 
 
 def test_nothing_but_a_process_can_be_gone() -> None:
-    assert isinstance(translate_errno(OSError(ENOENT, "text"), "/proc", gone=False), ReadFailed)
+    assert isinstance(translate_failure(OSError(ENOENT, "text"), "/proc"), ReadFailed)

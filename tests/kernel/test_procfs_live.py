@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nsagent.errors import ProcessGone
+from nsagent.errors import Gone
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.ids import Fd, Pid, SocketInode
 from tests.kernel.children import Child, start_child
@@ -58,7 +58,7 @@ def open_child(child: Child) -> ProcessDir:
 def test_every_read_through_the_held_directory_of_an_exited_process_is_process_gone(name: str) -> None:
     with start_child("ready(); wait()") as child, open_child(child) as process:
         child.end()
-        with pytest.raises(ProcessGone):
+        with pytest.raises(Gone):
             READS[name](process)
 
 
@@ -90,7 +90,7 @@ def test_a_zombie_has_no_fds_and_no_netns() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as zombie, ProcFs().open_process(Pid(zombie.pid)) as process:
         until(lambda: process.read_stat().is_dead, "the child is a zombie")
         assert process.read_fd_links().sockets == ()
-        with pytest.raises(ProcessGone):
+        with pytest.raises(Gone):
             process.read_net("tcp6")
 
 

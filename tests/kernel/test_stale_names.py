@@ -97,7 +97,7 @@ os.setuid(65534)
 try:
     list_stale_names({str(tmp_path / "closed")!r})
 except AccessDenied as err:
-    ready(err.reason); wait()
+    ready(err.errno); wait()
 """
     with start_child(program) as child:
         assert child.said == "EACCES"

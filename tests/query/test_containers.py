@@ -2,11 +2,12 @@
 
 import pytest
 
-from nsagent.errors import Ambiguous, NotFound
+from nsagent.errors import Ambiguous, NotFound, Reason
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.facts import Gap, Stage
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, PodUid
 from nsagent.query.containers import match_containers, tell_sources
+from tests.gaps import failed, unnamed
 
 SOURCES = ("cgroup", "docker (unix:///var/run/docker.sock)")
 
@@ -119,13 +120,13 @@ def test_not_found_tells_near_names_and_who_was_asked() -> None:
 
 def test_a_source_that_failed_is_told_with_its_reason() -> None:
     gaps = (
-        Gap(Stage.NAMES, "docker (unix:///d.sock)", "no answer within 2 s"),
-        Gap(Stage.NAMES, "cri (unix:///c.sock)", "not asked: it failed 3 times, next in 60 s"),
-        Gap(Stage.NAMES, "labels of containers", "told by no source that was asked"),
-        Gap(Stage.FDS, "logs (/var/log/containers)", "EACCES"),
+        unnamed("docker (unix:///d.sock)", "no answer within 2 s"),
+        unnamed("cri (unix:///c.sock)", "not asked: it failed 3 times, next in 60 s", Reason.NOT_ASKED),
+        Gap(Stage.NAMES, Subject(Kind.LABELS), Reason.NOT_TOLD),
+        failed(Stage.FDS, Kind.PROCFS_FILES, "logs (/var/log/containers)", "EACCES"),
     )
     sources = ("cgroup paths", "docker (unix:///d.sock)", "logs (/var/log/containers)")
-    assert tell_sources(sources, gaps) == (
+    assert tell_sources(sources, merge_gaps(gaps)) == (
         "cgroup paths",
         "docker (unix:///d.sock) failed: no answer within 2 s",
         "logs (/var/log/containers)",

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound
+from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound, Reason
 from nsagent.model.container import Container, NameState, Pod
-from nsagent.model.facts import Gap, RawTable, Stage
+from nsagent.model.facts import RawTable
+from nsagent.model.gap import AlikeGaps, Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
@@ -15,6 +16,7 @@ from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
 from nsagent.query.select import find_netns, list_container_ids, select_containers, select_netns, select_snapshot
 from nsagent.scan.attribute import attribute
+from tests.gaps import alike, unnamed
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.report.conftest import ownerless, row
 from tests.scan.facts import (
@@ -315,8 +317,8 @@ def test_no_filter_shows_no_pause_container(pods: Snapshot) -> None:
     assert select_containers(pods, Filter()) is pods
 
 
-LABELS_GAP = Gap(Stage.NAMES, "labels of containers", "told by no source that was asked", 2)
-NAMESPACES_GAP = Gap(Stage.NAMES, "Kubernetes namespaces of containers", "told by no source that was asked", 1)
+LABELS_GAP = alike(Gap(Stage.NAMES, Subject(Kind.LABELS), Reason.NOT_TOLD, count=2))
+NAMESPACES_GAP = alike(Gap(Stage.NAMES, Subject(Kind.KUBE_NAMESPACES), Reason.NOT_TOLD))
 
 
 @pytest.mark.parametrize("select", [select_snapshot, select_containers])
@@ -330,13 +332,13 @@ NAMESPACES_GAP = Gap(Stage.NAMES, "Kubernetes namespaces of containers", "told b
     ],
 )
 def test_what_nobody_told_that_a_filter_asks_for_is_a_gap(
-    pods: Snapshot, select: Callable[[Snapshot, Filter], Snapshot], wanted: Filter, gaps: tuple[Gap, ...]
+    pods: Snapshot, select: Callable[[Snapshot, Filter], Snapshot], wanted: Filter, gaps: tuple[AlikeGaps, ...]
 ) -> None:
     unknown = (
         pod_container(ContainerId("c1"), Pod(PodUid("u-nameless")), source="cgroup"),
         pod_container(ContainerId("c2"), None, source="cgroup"),
     )
-    earlier = Gap(Stage.NAMES, "docker (unix:///run/docker.sock)", "no answer within 2 s")
+    earlier = alike(unnamed("docker (unix:///run/docker.sock)", "no answer within 2 s"))
     coverage = replace(pods.coverage, gaps=(earlier,))
     given = replace(pods, containers=(*pods.containers, *unknown), coverage=coverage)
     assert select(given, wanted).coverage == replace(coverage, gaps=(earlier, *gaps))

@@ -4,7 +4,8 @@ import pytest
 
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.facts import FoundBy, Gap, HeldBy, Interface, ProcessCounts, Rewalk, Stage, Visibility
+from nsagent.model.facts import FoundBy, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
+from nsagent.model.gap import Kind, Stage, merge_gaps
 from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode, Tid
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
 from nsagent.model.process import Process
@@ -24,6 +25,7 @@ from nsagent.model.snapshot import (
     Verdict,
     VerdictKind,
 )
+from tests.gaps import failed, unnamed
 
 HOST, WEB, KEYED = 4026531840, 4026532500, 4026533000
 WEB_ID = ContainerId("c0ffee" + "0" * 58)
@@ -222,10 +224,11 @@ def snapshot() -> Snapshot:
 
     A thread with its own fd table holds the MPTCP connection, an io_uring the UDP socket.
     """
-    gaps = (
-        Gap(Stage.FDS, "pid 1", "EACCES", 1),
-        Gap(Stage.FDS, "pid 2", "EACCES", 2),
-        Gap(Stage.NAMES, "docker", "no answer within 2 s"),
+    gaps = merge_gaps(
+        (
+            *(failed(Stage.FDS, Kind.PROCESS, pid, "EACCES") for pid in (1, 2, 3)),
+            unnamed("docker", "no answer within 2 s"),
+        )
     )
     return Snapshot(
         host="node-1",

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsagent.model.facts import Gap, Stage
+from nsagent.errors import Reason
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.columns import SOCKET_COLUMNS
@@ -24,6 +25,7 @@ from nsagent.report.jsonl import render_jsonl
 from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
 from nsagent.report.netns_table import NETNS_COLUMNS, render_netns_csv, render_netns_table
 from nsagent.report.table import render_table
+from tests.gaps import unnamed
 
 TEXTS_PER_SNAPSHOT = 10
 SOCKET_NAMES = [column.name for column in SOCKET_COLUMNS]
@@ -48,6 +50,11 @@ def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
     owners = (both.owners[0]._replace(process=process), both.owners[1]._replace(process=other))
     container, nameless = snapshot.containers
     pod = replace(container.pod, name=pod_name, kube_namespace=label) if container.pod else None
+    gaps = (
+        unnamed(name, reason),
+        Gap(Stage.TABLES, Subject(Kind.TABLE, name), Reason.MALFORMED, detail=reason),
+        Gap(Stage.NETNS, Subject(Kind.MOUNT, mount), Reason.UNREACHABLE),
+    )
     return replace(
         snapshot,
         sockets=(both._replace(owners=owners, interface=interface), one._replace(owners=owners[1:]), *rest),
@@ -59,7 +66,7 @@ def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
             replace(snapshot.netns[0], names=(netns_name,)),
             replace(snapshot.netns[1], names=(netns_name, mount), mounts=(mount,), containers=(ContainerId(comm),)),
         ),
-        coverage=replace(snapshot.coverage, gaps=(Gap(Stage.NAMES, name, reason), Gap(Stage.FDS, "pid 1", reason))),
+        coverage=replace(snapshot.coverage, gaps=merge_gaps(gaps)),
     )
 
 
@@ -151,5 +158,5 @@ def test_names_and_coverage_are_printable_lines(snapshot: Snapshot, texts: list[
     hostile = poisoned(snapshot, texts)
     names = [*render_socket_names(hostile), *render_netns_names(hostile), *render_container_names(hostile)]
     lines = [*"".join(names).removesuffix("\n").split("\n"), *coverage_lines(hostile)]
-    assert len(lines) == 6 + 2 + 2 + 4
+    assert len(lines) == 6 + 2 + 2 + 5
     assert all(line.isprintable() for line in lines)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from nsagent.errors import Reason
 from nsagent.model.container import Container
-from nsagent.model.facts import Gap, Stage
 from nsagent.runtimes.engines import Answers, Engines
+from tests.gaps import unnamed
 from tests.runtimes.stand_in import (
     Clock,
     StandIn,
@@ -57,7 +58,7 @@ def test_one_that_fails_is_a_gap_and_the_others_answer() -> None:
     engines.start()
     containers, gaps, asked, _ = engines.collect()
     assert (names(containers), asked) == (["c"], ("one", "two"))
-    assert gaps == (Gap(Stage.NAMES, "one", "broken"),)
+    assert gaps == (unnamed("one", "broken"),)
 
 
 def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> None:
@@ -117,7 +118,7 @@ def test_who_is_still_being_waited_for_is_not_asked_again() -> None:
         engines.start()
         gaps, asked = engines.collect()[1:3]
         assert not source.abandoned.is_set()
-    assert (gaps, asked) == ((Gap(Stage.NAMES, "one", "not asked: still busy with an earlier question"),), ())
+    assert (gaps, asked) == ((unnamed("one", "not asked: still busy with an earlier question", Reason.NOT_ASKED),), ())
     clock.now += 0.1
     engines.start()
     assert engines.collect().sources == ()
@@ -218,7 +219,7 @@ class TestOtherProtocols:
     def test_that_is_a_gap_where_it_was_named(self) -> None:
         engines = Engines([StandIn("one", is_no_engine)], clock=Clock())
         engines.start()
-        gap = Gap(Stage.NAMES, "one", "it speaks no HTTP")
+        gap = unnamed("one", "it speaks no HTTP")
         assert engines.collect() == ((), (gap,), ("one",), ())
 
 

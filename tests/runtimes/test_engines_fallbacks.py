@@ -78,7 +78,7 @@ def test_all_groups_are_asked_at_half_of_the_deadline_once_one_is_slow() -> None
     answers = engines.collect(lambda: {A})
     assert 0.35 < time.monotonic() - began < 1.0
     assert names(answers.containers) == ["b", "a"]
-    assert [(gap.subject, gap.reason) for gap in answers.gaps] == [("one", "no answer within 0.4 s")]
+    assert [(gap.subject.id, gap.detail) for gap in answers.gaps] == [("one", "no answer within 0.4 s")]
     engines.close()
 
 

@@ -4,9 +4,9 @@ import threading
 import time
 
 from nsagent.model.container import Container, NameState
-from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.engines import Answers, Engines
+from tests.gaps import unnamed
 from tests.runtimes.stand_in import Clock, StandIn, fails, hangs, knows, names
 
 
@@ -72,7 +72,7 @@ class TestAskAgain:
         began = time.monotonic()
         again = engines.ask_again()
         assert 0.4 < time.monotonic() - began < 1.5
-        assert again[:3] == ((), (Gap(Stage.NAMES, "one", "no answer within 0.5 s"),), ("one",))
+        assert again[:3] == ((), (unnamed("one", "no answer within 0.5 s"),), ("one",))
         assert names(again.kept) == ["a"]
         assert engines.ask_again().sources == (), "it did not answer any more"
         engines.close()

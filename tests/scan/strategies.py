@@ -2,12 +2,12 @@
 
 from hypothesis import strategies as st
 
+from nsagent.errors import Reason
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import (
     Facts,
     FoundBy,
-    Gap,
     HeldBy,
     Interface,
     NetnsReading,
@@ -15,10 +15,10 @@ from nsagent.model.facts import (
     ProcessReading,
     RawTable,
     Rewalk,
-    Stage,
     TableFormat,
     Visibility,
 )
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, PodUid, SocketInode, Tid
 from nsagent.model.net import Protocol
 from nsagent.scan.capture import YEAR_10000_NS
@@ -34,7 +34,10 @@ def many(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object,
     return st.lists(strategy, max_size=3).map(tuple)
 
 
-GAPS = st.builds(Gap, st.sampled_from(Stage), TEXT, TEXT, COUNTS)
+SUBJECTS = st.builds(Subject, st.sampled_from(Kind), TEXT, st.none() | st.sampled_from(Protocol))
+GAPS = st.builds(
+    Gap, st.sampled_from(Stage), SUBJECTS, st.sampled_from(Reason), st.none() | TEXT, st.none() | TEXT, COUNTS
+)
 PROCESSES = st.builds(
     ProcessReading,
     pid=NUMBERS.map(Pid),

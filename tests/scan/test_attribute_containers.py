@@ -6,9 +6,11 @@ from socket import inet_aton
 
 import pytest
 
+from nsagent.errors import Reason
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.facts import Facts, Gap, Stage
+from nsagent.model.facts import Facts
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, PodUid
 from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
 from nsagent.scan.attribute import attribute
@@ -65,12 +67,8 @@ def test_a_pod_whose_pause_container_alone_lives_is_that_of_its_netns() -> None:
 def test_sockets_of_a_sandboxed_container_are_told_as_not_observable() -> None:
     given = replace(pod_facts(), containers=(record(APP, "app", sandboxed="gvisor"),))
     snapshot = attribute(given)
-    gap = Gap(
-        Stage.TABLES,
-        "container app",
-        "sandboxed (gvisor), the sockets of its own network stack are not observable",
-    )
-    assert snapshot.coverage.gaps == (gap,)
+    gap = Gap(Stage.TABLES, Subject(Kind.CONTAINER, "app"), Reason.SANDBOXED, detail="gvisor")
+    assert snapshot.coverage.gaps == merge_gaps([gap])
     assert not snapshot.coverage.complete
 
 
@@ -138,8 +136,8 @@ def test_a_row_has_the_container_that_made_its_socket(
     (socket,) = snapshot.sockets
     assert (socket.container_id, socket.attribution, socket.confidence) == told
     assert (socket.owners, socket.verdict, socket.flags) == ((), None, ())
-    lost = [Gap(Stage.CGROUPS, "cgroups of sockets", "removed, or out of reach")] if cgroup_id == 7 else []
-    assert (snapshot.coverage.owners, list(snapshot.coverage.gaps)) == (OwnersWanted.CONTAINER, lost)
+    lost = [Gap(Stage.CGROUPS, Subject(Kind.CGROUPS), Reason.UNREACHABLE)] if cgroup_id == 7 else []
+    assert (snapshot.coverage.owners, snapshot.coverage.gaps) == (OwnersWanted.CONTAINER, merge_gaps(lost))
 
 
 def test_a_row_that_nobody_can_hold_has_its_verdict_also_where_no_holder_is_looked_for() -> None:

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from nsagent.errors import Reason
 from nsagent.model.choices import OwnersWanted
-from nsagent.model.facts import Facts, FoundBy, Gap, ProcessCounts, Rewalk, Stage, Visibility
+from nsagent.model.facts import Facts, FoundBy, ProcessCounts, Rewalk, Visibility
+from nsagent.model.gap import AlikeGaps, Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Coverage, HostCount, NetnsCounts, RowCount, VerdictKind
 from nsagent.scan.attribute import attribute
-from nsagent.scan.coverage import check_owners, merge_gaps
+from nsagent.scan.checks import check_owners
+from tests.gaps import alike, failed, unnamed
 from tests.kernel.diag_message import make_message
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.scan.facts import (
@@ -25,7 +28,7 @@ from tests.scan.facts import (
     tcp_text,
 )
 
-NAMES = Gap(Stage.NAMES, "docker", "no answer")
+NAMES = unnamed("docker", "no answer")
 
 
 def test_a_pass_that_saw_everything_is_complete() -> None:
@@ -50,7 +53,11 @@ def test_a_pass_that_saw_everything_is_complete() -> None:
         (facts([], [netns(empty=True)]), True),
         (facts([], [netns(tcp_text("rubbish\n"))]), False),
         (replace(BARE, gaps=(NAMES,)), True),
-        *((replace(BARE, gaps=(Gap(stage, "x", "EIO"),)), False) for stage in Stage if stage is not Stage.NAMES),
+        *(
+            (replace(BARE, gaps=(failed(stage, Kind.PROCESS, 1, "EIO"),)), False)
+            for stage in Stage
+            if stage is not Stage.NAMES
+        ),
     ],
 )
 def test_a_pass_is_complete_unless_something_but_a_name_was_not_seen(changed: Facts, complete: bool) -> None:
@@ -67,8 +74,9 @@ def test_damage_is_a_gap_that_names_the_table_and_the_other_rows_survive() -> No
     snapshot = attribute(facts([], [netns(table, inode=WEB_NETNS)]))
     assert [socket.row.inode for socket in snapshot.sockets] == [7, 8]
     (gap,) = snapshot.coverage.gaps
-    assert (gap.stage, gap.subject, gap.count) == (Stage.TABLES, f"tcp of netns {WEB_NETNS}", 1)
-    assert "rubbish" in gap.reason
+    assert gap.subjects == (Subject(Kind.TABLE, str(WEB_NETNS), Protocol.TCP),)
+    assert (gap.stage, gap.reason, gap.count) == (Stage.TABLES, Reason.MALFORMED, 1)
+    assert "rubbish" in (gap.detail or "")
 
 
 def test_a_dump_cut_short_is_a_gap_and_the_rows_before_survive() -> None:
@@ -98,17 +106,27 @@ def test_a_row_may_be_hidden_where_a_process_was_denied() -> None:
 
 
 def test_gaps_of_one_stage_and_reason_are_one_that_counts_them() -> None:
-    gaps = [Gap(Stage.FDS, f"pid {pid}", "EACCES", count) for pid, count in ((1, 1), (2, 5), (3, 1), (4, 1), (5, 1))]
-    assert merge_gaps(gaps) == (Gap(Stage.FDS, "pid 1, pid 2, pid 3 and 2 more", "EACCES", 9),)
+    gaps = [failed(Stage.FDS, Kind.PROCESS, pid, "EACCES", count) for pid, count in ((1, 1), (2, 5), (3, 1))]
+    subjects = tuple(Subject(Kind.PROCESS, pid) for pid in "123")
+    assert merge_gaps(gaps) == (AlikeGaps(Stage.FDS, Kind.PROCESS, subjects, Reason.DENIED, "EACCES", None, 7),)
 
 
 def test_a_subject_that_failed_twice_alike_is_named_once() -> None:
-    assert merge_gaps([Gap(Stage.FDS, "pid 1", "EIO")] * 2) == (Gap(Stage.FDS, "pid 1", "EIO", 2),)
+    gap = failed(Stage.FDS, Kind.PROCESS, 1, "EIO")
+    assert merge_gaps([gap] * 2) == (alike(replace(gap, count=2)),)
 
 
-def test_gaps_of_other_stages_or_reasons_stay_apart_in_their_order() -> None:
-    gaps = (Gap(Stage.FDS, "pid 1", "EIO"), Gap(Stage.NETNS, "pid 1", "EIO"), Gap(Stage.FDS, "pid 1", "EACCES"))
-    assert merge_gaps(gaps) == gaps
+def test_gaps_that_differ_in_anything_but_their_subject_stay_apart_in_their_order() -> None:
+    first = failed(Stage.FDS, Kind.PROCESS, 1, "EIO")
+    gaps = (
+        first,
+        replace(first, stage=Stage.NETNS),
+        replace(first, subject=Subject(Kind.NETNS, "1")),
+        replace(first, errno="EACCES"),
+        replace(first, reason=Reason.DENIED),
+        replace(first, detail="worn out"),
+    )
+    assert merge_gaps(gaps) == tuple(map(alike, gaps))
 
 
 SOCKSTAT = """sockets: used 9
@@ -147,19 +165,21 @@ def test_host_wide_counters_stand_beside_the_sum_over_all_netns() -> None:
 
 def test_a_row_that_stands_in_a_netns_twice_is_a_broken_check() -> None:
     snapshot = attribute(facts([], [netns(tcp_text(listen_row(80, 7)), tcp_text(listen_row(80, 7)))]))
-    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, f"netns {HOST_NETNS}", "a row stands there twice"),)
+    assert snapshot.coverage.gaps == (alike(Gap(Stage.CHECKS, Subject(Kind.NETNS, str(HOST_NETNS)), Reason.REPEATED)),)
     assert not snapshot.coverage.complete
 
 
 def test_a_socket_that_stands_in_two_netns_is_a_broken_check() -> None:
     both = [netns(tcp_text(listen_row(80, 7))), netns(tcp_text(listen_row(80, 7)), inode=WEB_NETNS)]
     snapshot = attribute(facts([], both))
-    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, f"netns {WEB_NETNS}", "a socket stands in another netns too"),)
+    assert snapshot.coverage.gaps == (
+        alike(Gap(Stage.CHECKS, Subject(Kind.NETNS, str(WEB_NETNS)), Reason.ELSEWHERE_TOO)),
+    )
 
 
 def test_processes_whose_counts_do_not_add_up_are_a_broken_check() -> None:
     snapshot = attribute(replace(BARE, process_counts=ProcessCounts(5, 4, 0, 0, 0)))
-    assert snapshot.coverage.gaps == (Gap(Stage.CHECKS, "processes", "their counts do not add up"),)
+    assert snapshot.coverage.gaps == (alike(Gap(Stage.CHECKS, Subject(Kind.COUNTS, "processes"), Reason.MISMATCH)),)
     assert not snapshot.coverage.complete
 
 
@@ -167,7 +187,7 @@ def test_a_socket_with_the_container_of_nobody_who_holds_it_is_a_broken_check() 
     (socket,) = attribute(facts([reading(10, {3: 7})], [netns(tcp_text(listen_row(80, 7)))])).sockets
     assert check_owners([socket], OwnersWanted.PID) == []
     assert check_owners([socket._replace(container_id=ContainerId("x"))], OwnersWanted.PID) == [
-        Gap(Stage.CHECKS, "owners of rows", "not those of its container")
+        Gap(Stage.CHECKS, Subject(Kind.OWNERS), Reason.MISMATCH)
     ]
 
 

@@ -12,6 +12,7 @@ from nsagent.errors import Ambiguous, Changed, NotFound
 from nsagent.identity.claims import identify
 from nsagent.identity.join import NAMED_BY_ID, join_containers
 from nsagent.model.facts import ProcessReading
+from nsagent.model.gap import merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.query.containers import choose_containers, tell_sources
 from nsagent.query.filter import Filter
@@ -50,7 +51,9 @@ def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers)
     """
     identities = identify({reading.cgroup for reading in readings})
     containers = join_containers(identities.values(), answers.containers, answers.kept)
-    ids = choose_containers(wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), answers.gaps))
+    ids = choose_containers(
+        wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), merge_gaps(answers.gaps))
+    )
     members = tuple(reading for reading in readings if identities[reading.cgroup].container_id in ids)
     return Chosen(ids, members, answers)
 

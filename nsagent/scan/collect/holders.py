@@ -6,19 +6,20 @@ table of their process, and most processes have no ring.
 Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
 """
 
-import threading
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.kernel.formats.fdinfo import parse_registered_sockets, parse_scm_fds
 from nsagent.kernel.pidfd import shares_fd_table
-from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
-from nsagent.model.facts import FoundBy, Gap, HeldBy, ProcessReading, Stage
+from nsagent.kernel.procfs import FdLinks, ProcessDir
+from nsagent.model.facts import FoundBy, HeldBy, ProcessReading
+from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import NetnsRegistry
-from nsagent.scan.collect.processes import Reach, walk_processes
+from nsagent.scan.collect.walk import Reach, walk_processes
 
 MAX_THREADS: Final = 512
 """How many threads of one process are looked at."""
@@ -59,18 +60,17 @@ class ThreadTables:
         if len(tids) > MAX_THREADS:
             unseen = len(tids) - MAX_THREADS
             self.skipped += unseen
-            self.gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", "too many", unseen))
+            self.gaps.append(Gap(Stage.PROCESSES, threads_subject(reading.pid), Reason.TOO_MANY, count=unseen))
         for tid in tids[:MAX_THREADS]:
             if tid == holder.number:
                 continue
             try:
                 yield from self._look_at(process, holder, reading, links, Tid(tid), search_table)
-            except ProcessGone:
+            except Gone:
                 continue  # The thread ended; whether the process did is asked at the next one.
-            except (AccessDenied, ReadFailed, FormatError) as err:
+            except (NotRead, FormatError) as err:
                 self.skipped += 1
-                reason = str(err) if isinstance(err, FormatError) else err.reason
-                self.gaps.append(Gap(Stage.PROCESSES, f"threads of pid {reading.pid}", reason))
+                self.gaps.append(make_gap(Stage.PROCESSES, threads_subject(reading.pid), err))
             else:
                 self.seen += 1
 
@@ -137,18 +137,19 @@ class Search:
 
     def _read_ring(self, holder: ProcessDir, pid: Pid, fd: Fd) -> tuple[SocketInode, ...]:
         """The sockets registered with one io_uring; the kernel does not list those of a ring that is busy just then."""
-        reason = ""
+        ring = Subject(Kind.IO_URING, str(pid))
+        gap = Gap(Stage.FDS, ring, Reason.NOT_TOLD)
         for _ in range(_RING_ATTEMPTS):
             try:
                 return parse_registered_sockets(holder.read_fdinfo(fd))
-            except ProcessGone:
+            except Gone:
                 return ()  # This ring was closed; whether the process went is asked at the next read.
-            except (AccessDenied, ReadFailed) as err:
-                reason = err.reason
+            except NotRead as err:
+                gap = make_gap(Stage.FDS, ring, err)
                 break
             except FormatError:
-                reason = "registered files not told"
-        self.gaps.append(Gap(Stage.FDS, f"io_uring of pid {pid}", reason))
+                continue
+        self.gaps.append(gap)
         return ()
 
     def _count_in_flight(self, holder: ProcessDir, links: FdLinks) -> None:
@@ -158,16 +159,19 @@ class Search:
             self._seen.add(inode)
             try:
                 self.in_flight += parse_scm_fds(holder.read_fdinfo(fd))
-            except (ProcessGone, AccessDenied, ReadFailed, FormatError):
+            except (Gone, NotRead, FormatError):
                 continue  # Closed by now, most likely: it has no queue any more.
 
 
-def search_processes(
-    procfs: ProcFs, registry: NetnsRegistry, search: Search, stop: threading.Event, patience_seconds: float
-) -> list[ProcessReading]:
+def search_processes(context: PassContext, search: Search) -> list[ProcessReading]:
     """Who holds one of the wanted inodes now: new readings, with those fds alone.
 
     A process is read whole again: under its number may by now be another one.
     """
-    walk = walk_processes(procfs, registry, stop, Reach(further=search.look), patience_seconds)
+    walk = walk_processes(context, Reach(further=search.look))
     return list(search.keep_wanted(walk.readings))
+
+
+def threads_subject(pid: Pid) -> Subject:
+    """What a gap calls the threads of a process."""
+    return Subject(Kind.THREADS, str(pid))

@@ -2,55 +2,52 @@
 
 import os
 import socket
-import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from errno import errorcode
 from functools import partial
 from typing import Final
 
-from nsagent.errors import AccessDenied, ProcessGone, ReadFailed
+from nsagent.errors import Gone, NotRead, Reason
 from nsagent.kernel.links import Link, Links, open_route_socket
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.threads import run_in_threads
-from nsagent.model.facts import Gap, Interface, Stage
+from nsagent.model.facts import Interface
+from nsagent.model.gap import Gap, Stage
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.netns_tables import NetnsTables
+from nsagent.scan.collect.state import NetnsState
 
-MOST_AT_ONCE: Final = 256
+_MOST_AT_ONCE: Final = 256
 """How many netns are entered at most before their links are read: bounds the fds in use."""
 
 
-def read_interfaces(
-    netns: Sequence[NetnsTables], host_inode: int | None, proc_root: str, stop: threading.Event, at_once: int
-) -> list[Gap]:
-    """Fill in the interfaces of each netns that can be entered, `at_once` of them at a time; gaps say which could not.
+def read_interfaces(context: PassContext, host_inode: int | None) -> None:
+    """Fill in the interfaces of each netns that can be entered; gaps say which could not.
 
     The other ends of veths are only looked for in netns that are held.
     """
-    gaps: list[Gap] = []
-    held = [one for one in netns if one.met.fd is not None or one.met.path]
+    at_once = context.room.make_for(_MOST_AT_ONCE)
+    held = [one for one in context.reader.list_states() if one.met.fd is not None or one.met.path]
     # A container's peers are nearly always in the host's netns: it is asked about first.
     others = sorted((one.met for one in held), key=lambda met: met.id is None or met.id.inode != host_inode)
     for start in range(0, len(held), at_once):
         batch = held[start : start + at_once]
         with ExitStack() as sockets:
-            (routes,) = run_in_threads([partial(_open_routes, batch, proc_root, sockets, gaps)], stop)
+            (routes,) = run_in_threads([partial(_open_routes, context, batch, sockets)], context.stop)
             for one, route in routes:
                 try:
                     with Links(route) as links:
                         one.interfaces = _join_peers(links, links.list_links(), one.met, others)
-                except ReadFailed as err:
-                    gaps.append(Gap(Stage.LINKS, one.met.subject, err.reason))
-    return gaps
+                except NotRead as err:
+                    context.gaps.note(Stage.LINKS, one.met.subject, err)
 
 
 def _open_routes(
-    batch: Iterable[NetnsTables], proc_root: str, sockets: ExitStack, gaps: list[Gap]
-) -> list[tuple[NetnsTables, socket.socket]]:
+    context: PassContext, batch: Iterable[NetnsState], sockets: ExitStack
+) -> list[tuple[NetnsState, socket.socket]]:
     """A route socket in each netns, to be closed by `sockets`; moves the calling thread (kernel.netns)."""
-    entering = Entering(proc_root)
+    entering = Entering(context.procfs.root)
     routes = []
     for one in batch:
         try:
@@ -60,12 +57,10 @@ def _open_routes(
             finally:
                 os.close(fd)
             routes.append((one, sockets.enter_context(open_route_socket())))
-        except ProcessGone:
-            gaps.append(Gap(Stage.LINKS, one.met.subject, "gone"))
-        except (AccessDenied, ReadFailed) as err:
-            gaps.append(Gap(Stage.LINKS, one.met.subject, err.reason))
-        except OSError as err:
-            gaps.append(Gap(Stage.LINKS, one.met.subject, errorcode.get(err.errno or 0, str(err))))
+        except Gone:
+            context.gaps.add((Gap(Stage.LINKS, one.met.subject, Reason.GONE),))
+        except NotRead as err:
+            context.gaps.note(Stage.LINKS, one.met.subject, err)
     return routes
 
 

@@ -1,27 +1,32 @@
 """The netns that a pass has met: each is held open from first sight, so that its inode stays its own."""
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import Mount
 from nsagent.kernel.netns import read_netns_id, read_own_netns
 from nsagent.kernel.procfs import ProcessDir
-from nsagent.model.facts import FoundBy, Gap, Stage
+from nsagent.model.facts import FoundBy
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Fd, NetnsId, Pid
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.room import Room
 
 
 @dataclass(slots=True)
 class MetNetns:
     """One netns while the pass goes on.
 
-    `id` is None where only `key` (the st_ino of its net/dev) is readable; `fd` is None where it
-    cannot be held (then id.dev is 0), or is held no longer. `path` is by which it was opened.
-    `members` are processes in it, through which its /proc files are read.
+    `serial` is its own within the pass. `id` is None where only `key` (the st_ino of its net/dev) is
+    readable; `fd` is None where it cannot be held (then id.dev is 0), or is held no longer. `path` is
+    by which it was opened. `members` are processes in it, through which its /proc files are read.
     """
 
+    serial: int
     id: NetnsId | None
     key: int | None
     fd: int | None
@@ -36,12 +41,12 @@ class MetNetns:
         return self.id.inode if self.id else None
 
     @property
-    def subject(self) -> str:
+    def subject(self) -> Subject:
         """What a gap calls it."""
-        return f"netns {self.id.inode if self.id else self.key}"
+        return netns_subject(self.id.inode if self.id else self.key)
 
     def open_again(self) -> int:
-        """An fd on it, to be closed by the caller; raises ProcessGone if it cannot be reached any more.
+        """An fd on it, to be closed by the caller; raises Gone if it cannot be reached any more.
 
         Where it is not held, another netns may have its inode by now: only the cookie tells.
         """
@@ -50,10 +55,10 @@ class MetNetns:
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as err:
-            raise ProcessGone(f"{self.subject}: {err.strerror}") from err
+            raise Gone(f"netns {self.inode}: {err.strerror}") from err
         if read_netns_id(fd) != self.id:
             os.close(fd)
-            raise ProcessGone(self.subject)
+            raise Gone(f"netns {self.inode}")
         return fd
 
     def let_go(self) -> None:
@@ -64,31 +69,30 @@ class MetNetns:
 
 
 class NetnsRegistry:
-    """All netns met so far; a context manager that lets go of them. One thread at a time adds to it.
+    """All netns met so far; a context manager that lets go of them. One thread at a time walks and adds to it.
 
-    `met` is told each netns that can be told from others by its inode, when it is first seen.
-    `make_room` is called with the number of netns held before one more is opened, and gives the
-    number of those that it let go.
+    A read that was given up may come back at any time and add one more, or, after the end, none.
+
+    `tell_met` is told each netns that can be told from others by its inode, when it is first seen.
     """
 
-    def __init__(
-        self, met: Callable[[MetNetns], object] = lambda _: None, make_room: Callable[[int], int] = lambda _: 0
-    ) -> None:
-        self._tell = met
-        self._make_room = make_room
+    def __init__(self, room: Room, gaps: GapSink, tell_met: Callable[[MetNetns], object] = lambda _: None) -> None:
+        self._room = room
+        self._gaps = gaps
+        self._tell_met = tell_met
         self._by_inode: dict[int, MetNetns] = {}
         self._by_key: dict[int, MetNetns] = {}
         self._mounts_read: set[tuple[int, str]] = set()
         self._nsfs = read_own_netns().dev
-        self._held = 0
+        self._lock = threading.Lock()
         self._closed = False
-        self.gaps: list[Gap] = []
 
     def __enter__(self) -> "NetnsRegistry":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed = True
+        with self._lock:
+            self._closed = True
         for met in self._by_inode.values():
             met.let_go()
 
@@ -101,7 +105,7 @@ class NetnsRegistry:
     def see_process(self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS) -> int:
         """The inode of the netns of a process, or of a thread that may be the only one in it; held from now on.
 
-        Raises ProcessGone, and AccessDenied where ns/net may not be read.
+        Raises Gone, and NotRead where ns/net may not be read.
         """
         inode = process.read_netns_inode()
         met = self._by_inode.get(inode) or self._hold_netns_of(process, inode)
@@ -115,7 +119,9 @@ class NetnsRegistry:
     def see_key(self, process: ProcessDir, pid: Pid) -> int:
         """The key of the netns of a process whose ns/net may not be read. Raises as any read does."""
         key = process.read_netns_key()
-        met = self._by_key.setdefault(key, MetNetns(None, key, None))
+        met = self._by_key.get(key)
+        if met is None:
+            met = self._by_key[key] = MetNetns(self._count(), None, key, None)
         met.found_by.add(FoundBy.PROCESS)
         met.members.append(pid)
         return key
@@ -131,10 +137,10 @@ class NetnsRegistry:
         try:
             path = f"{process.path}/fd/{fd}"
             met = self._by_inode.get(inode) or self._hold(lambda: process.open_fd_target(fd), path)
-        except ProcessGone:
+        except Gone:
             return
-        except (AccessDenied, ReadFailed) as err:
-            self.gaps.append(Gap(Stage.NETNS, f"netns {inode}", err.reason))
+        except NotRead as err:
+            self._gaps.note(Stage.NETNS, netns_subject(inode), err)
             return
         if met is not None:
             met.found_by.add(FoundBy.FD)
@@ -150,18 +156,20 @@ class NetnsRegistry:
             if view in self._mounts_read:
                 return
             mounts = process.read_nsfs_mounts()
-        except (AccessDenied, ReadFailed):
+        except NotRead:
             return
         except FormatError as err:
-            self.gaps.append(Gap(Stage.NETNS, f"mountinfo of {process.subject}", str(err)))
+            self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
             return
         self._mounts_read.add(view)
         missed = [mount for mount in mounts if not self._see_mount(process, mount)]
         # What was unmounted meanwhile is no gap; what lies under another mount is.
         still = process.read_nsfs_mounts() if missed else ()
-        self.gaps += [
-            Gap(Stage.NETNS, f"mount {mount.mount_point}", "not reachable") for mount in missed if mount in still
-        ]
+        self._gaps.add(
+            Gap(Stage.NETNS, Subject(Kind.MOUNT, mount.mount_point), Reason.UNREACHABLE)
+            for mount in missed
+            if mount in still
+        )
 
     def _see_mount(self, process: ProcessDir, mount: Mount) -> bool:
         """Whether a mount is seen, or none of a netns."""
@@ -171,7 +179,7 @@ class NetnsRegistry:
         try:
             path = f"{process.path}/root{mount.mount_point}"
             met = self._by_inode.get(inode) or self._hold(lambda: process.open_mount(mount.mount_point), path)
-        except (ProcessGone, AccessDenied, ReadFailed):
+        except (Gone, NotRead):
             met = None
         if met is None or met.id is None or met.id.inode != inode:
             return False
@@ -184,15 +192,15 @@ class NetnsRegistry:
         met = None
         try:
             met = self._hold(process.open_netns, f"{process.path}/ns/net")
-        except ProcessGone:
+        except Gone:
             process.read_netns_inode()
-        except (AccessDenied, ReadFailed) as err:
-            self.gaps.append(Gap(Stage.NETNS, f"netns {inode}", err.reason))
+        except NotRead as err:
+            self._gaps.note(Stage.NETNS, netns_subject(inode), err)
         if met is None:
-            met = self._add(MetNetns(NetnsId(0, inode), None, None), inode)
+            met = self._add(NetnsId(0, inode), None, "")
         try:
             met.key = process.read_netns_key()
-        except (ProcessGone, AccessDenied, ReadFailed):
+        except (Gone, NotRead):
             met.key = None
         return met
 
@@ -201,27 +209,34 @@ class NetnsRegistry:
 
         It may be another than the one looked for: a process can move, a mount be replaced.
         """
-        self._held -= self._make_room(self._held)
+        self._room.make()
         fd = open_netns()
         found = read_netns_id(fd)
-        if self._closed:
-            # A read that was given up has come back after all.
-            os.close(fd)
-            return None
-        if found.dev != self._nsfs or found.inode in self._by_inode:
-            os.close(fd)
-            return self._by_inode.get(found.inode) if found.dev == self._nsfs else None
-        return self._add(MetNetns(found, None, fd, path), found.inode)
+        with self._lock:
+            known = self._by_inode.get(found.inode) if found.dev == self._nsfs else None
+            if known is None and found.dev == self._nsfs and not self._closed:
+                self._room.count_opened()
+                return self._add(found, fd, path)
+        os.close(fd)
+        return known
 
-    def _add(self, met: MetNetns, inode: int) -> MetNetns:
-        self._by_inode[inode] = met
-        self._held += met.fd is not None
-        self._tell(met)
+    def _add(self, id_: NetnsId, fd: int | None, path: str) -> MetNetns:
+        met = self._by_inode[id_.inode] = MetNetns(self._count(), id_, None, fd, path)
+        self._tell_met(met)
         return met
+
+    def _count(self) -> int:
+        """The serial number of the next one: none is ever taken out."""
+        return len(self._by_inode) + len(self._by_key)
+
+
+def netns_subject(number: int | None) -> Subject:
+    """What a gap calls a netns, by its inode or its key."""
+    return Subject(Kind.NETNS, str(number))
 
 
 def _read_root(process: ProcessDir) -> str:
     try:
         return process.read_root()
-    except ProcessGone:
+    except Gone:
         return "/"  # A copied tree may lack the link; of a live process the next read says that it went.

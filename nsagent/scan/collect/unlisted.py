@@ -6,22 +6,28 @@ A socket that was never bound is in no table either.
 Source: net/socket.c sock_ioctl() SIOCGSKNS, sockfs_xattr_get().
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.kernel.pidfd import open_netns_of_socket
-from nsagent.kernel.procfs import ProcessDir, ProcFs
-from nsagent.model.facts import FoundBy, Gap, ProcessReading, Stage
+from nsagent.kernel.procfs import ProcessDir
+from nsagent.model.facts import FoundBy, ProcessReading
+from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
 from nsagent.model.net import Protocol
-from nsagent.scan.collect.holders import MAX_THREADS
+from nsagent.scan.collect.context import PassContext
+from nsagent.scan.collect.holders import MAX_THREADS, threads_subject
 from nsagent.scan.collect.netns import NetnsRegistry
 
 MAX_SOCKETS: Final = 4096
 """How many sockets are asked for their netns: each is duplicated for a moment, which takes 30 us."""
+
+_SUBJECT: Final = Subject(Kind.NETNS_OF_SOCKETS)
 
 _PROTOCOLS: Final = {
     "TCP": Protocol.TCP,
@@ -58,10 +64,9 @@ class UnlistedSocket(NamedTuple):
     threads: int
 
 
-def find_unlisted(
-    procfs: ProcFs, readings: Iterable[ProcessReading], listed: Collection[int], protocols: Collection[Protocol]
-) -> list[UnlistedSocket]:
-    """The sockets of these protocols that stand in no table read, each at the first fd that was seen on it."""
+def find_unlisted(context: PassContext, readings: Iterable[ProcessReading]) -> list[UnlistedSocket]:
+    """The sockets of the protocols wanted that stand in no table read, each at the first fd that was seen on it."""
+    listed, protocols = context.reader.list_inodes(), context.request.tables.protocols
     found: list[UnlistedSocket] = []
     seen: set[SocketInode] = set()
     for reading in readings:
@@ -69,50 +74,48 @@ def find_unlisted(
         if not strangers:
             continue
         try:
-            with procfs.open_process(reading.pid) as process, _open_holder(process, reading) as holder:
+            with context.procfs.open_process(reading.pid) as process, _open_holder(process, reading) as holder:
                 for fd, inode in strangers:
                     seen.add(inode)
                     if _read_protocol(holder, fd) in protocols:
                         tid = Tid(holder.number)
                         found.append(UnlistedSocket(reading.netns_inode, reading.pid, tid, fd, inode, reading.threads))
-        except (ProcessGone, AccessDenied, ReadFailed):
+        except (Gone, NotRead):
             continue
     return found
 
 
-def see_threads(procfs: ProcFs, registry: NetnsRegistry, unlisted: Iterable[UnlistedSocket]) -> list[Gap]:
+def see_threads(context: PassContext, unlisted: Iterable[UnlistedSocket]) -> None:
     """Look for netns that only threads are in, in their processes; gaps say whose are too many or unreadable."""
-    gaps = []
     for pid in dict.fromkeys(one.pid for one in unlisted if one.threads > 1):
         try:
-            with procfs.open_process(pid) as process:
+            with context.procfs.open_process(pid) as process:
                 tids = process.list_threads()
-                if len(tids) > MAX_THREADS:
-                    gaps.append(Gap(Stage.PROCESSES, f"threads of pid {pid}", "too many", len(tids) - MAX_THREADS))
+                if unseen := len(tids[MAX_THREADS:]):
+                    context.gaps.add((Gap(Stage.PROCESSES, threads_subject(pid), Reason.TOO_MANY, count=unseen),))
                 for tid in tids[:MAX_THREADS]:
-                    _see_thread(process, tid, registry)
-        except ProcessGone:
+                    _see_thread(process, tid, context.registry)
+        except Gone:
             continue
-        except (AccessDenied, ReadFailed) as err:
-            gaps.append(Gap(Stage.PROCESSES, f"threads of pid {pid}", err.reason))
-    return gaps
+        except NotRead as err:
+            context.gaps.note(Stage.PROCESSES, threads_subject(pid), err)
 
 
-def see_sockets(registry: NetnsRegistry, unlisted: Sequence[UnlistedSocket]) -> list[Gap]:
+def see_sockets(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> None:
     """Look for netns that only these sockets keep alive; gaps say how many could not be asked, and why."""
-    failed: dict[str, int] = {}
-    if len(unlisted) > MAX_SOCKETS:
-        failed["too many"] = len(unlisted) - MAX_SOCKETS
+    failed: Counter[Gap] = Counter()
+    if unasked := len(unlisted[MAX_SOCKETS:]):
+        failed[Gap(Stage.NETNS, _SUBJECT, Reason.TOO_MANY)] = unasked
     for one in unlisted[:MAX_SOCKETS]:
         try:
-            registry.see_socket(
+            context.registry.see_socket(
                 partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.pid)
             )
-        except ProcessGone:
+        except Gone:
             continue  # Closed by now.
-        except (AccessDenied, ReadFailed) as err:
-            failed[err.reason] = failed.get(err.reason, 0) + 1
-    return [Gap(Stage.NETNS, "netns of sockets in no table", reason, count) for reason, count in failed.items()]
+        except NotRead as err:
+            failed[make_gap(Stage.NETNS, _SUBJECT, err)] += 1
+    context.gaps.add(replace(gap, count=count) for gap, count in failed.items())
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def _open_holder(process: ProcessDir, reading: ProcessReading) -> Iterator[Proce
 def _read_protocol(process: ProcessDir, fd: Fd) -> Protocol | None:
     try:
         return _PROTOCOLS.get(process.read_socket_protocol(fd))
-    except ProcessGone:
+    except Gone:
         return None  # The fd is closed; that the process is gone shows at the next read.
 
 
@@ -139,5 +142,5 @@ def _see_thread(process: ProcessDir, tid: int, registry: NetnsRegistry) -> None:
     try:
         with process.open_thread(tid) as thread:
             registry.see_process(thread, Pid(tid), FoundBy.THREAD)
-    except (ProcessGone, FormatError):
+    except (Gone, FormatError):
         return

@@ -6,12 +6,12 @@ import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
-from nsagent.model.facts import Gap, Stage
 from nsagent.model.ids import ContainerId, NetnsId, PodUid
 from nsagent.query.filter import Filter
 from nsagent.runtimes.engines import Answers, Engines
 from nsagent.scan.collect.chosen import check_names, choose, list_nameless
 from nsagent.scan.collect.netns import MetNetns
+from tests.gaps import unnamed
 from tests.runtimes.stand_in import Clock, StandIn
 from tests.scan.facts import reading
 
@@ -51,7 +51,8 @@ def test_the_processes_and_netns_of_a_container_are_all_that_its_cgroups_tell() 
     chosen = choose(WEB, READINGS, answers(record(A, "web"), record(B, "db")))
     assert chosen.ids == {A}
     assert [one.pid for one in chosen.readings] == [10, 11]
-    met = [MetNetns(NetnsId(4, inode), None, None) for inode in (100, 300, 400)] + [MetNetns(None, 200, None)]
+    met = [MetNetns(inode, NetnsId(4, inode), None, None) for inode in (100, 300, 400)]
+    met.append(MetNetns(0, None, 200, None))
     assert [one.inode or one.key for one in chosen.list_netns(met)] == [100, 200]
 
 
@@ -106,7 +107,7 @@ def test_a_name_that_means_one_more_by_now_is_still_that_of_the_first() -> None:
 
 def test_an_engine_that_does_not_answer_again_is_a_gap() -> None:
     engines, before = engines_that_said([record(A, "web")], None)
-    assert check_names(WEB, READINGS, before, engines).gaps == (Gap(Stage.NAMES, "docker", "broken"),)
+    assert check_names(WEB, READINGS, before, engines).gaps == (unnamed("docker", "broken"),)
 
 
 def test_a_pod_that_was_made_anew_is_told() -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from nsagent.errors import Aborted, EngineUnavailable, ReadFailed
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Facts, Gap, ProcessCounts, Stage
+from nsagent.model.facts import Facts, ProcessCounts
+from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.net import Protocol
 from nsagent.model.plain import to_plain
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture import decode_capture, encode_capture
+from tests.gaps import failed
 from tests.kernel.proc_tree import (
     BOOT_ID,
     BUSY_SOCKSTAT,
@@ -222,7 +224,7 @@ def test_a_netns_whose_tables_nobody_shows_is_a_gap(tree: ProcTree) -> None:
     tree.process(10, netns=WEB_NETNS)
     (tree.root / "10/net/dev").unlink()
     facts = run_pass(tree.path)
-    assert [(gap.stage, gap.subject) for gap in facts.gaps] == [(Stage.NETNS, f"netns {WEB_NETNS}")]
+    assert [(gap.stage, gap.subject) for gap in facts.gaps] == [(Stage.NETNS, Subject(Kind.NETNS, str(WEB_NETNS)))]
     assert facts.netns[0].engine is None
 
 
@@ -266,7 +268,7 @@ def test_a_damaged_stat_line_skips_that_process_alone(tree: ProcTree) -> None:
     tree.write("11/stat", "11 (damaged")
     facts = run_pass(tree.path)
     assert facts.process_counts == ProcessCounts(seen=2, ok=1, vanished=0, denied=0, skipped=1)
-    assert [(gap.stage, gap.subject) for gap in facts.gaps] == [(Stage.PROCESSES, "pid 11")]
+    assert [(gap.stage, gap.subject) for gap in facts.gaps] == [(Stage.PROCESSES, Subject(Kind.PROCESS, "11"))]
     assert [reading.pid for reading in facts.processes] == [10]
 
 
@@ -342,7 +344,7 @@ def test_a_process_without_fd_right_is_denied_and_a_gap(tree: ProcTree) -> None:
     tree.write("10/fd", "no directory: ENOTDIR")
     facts = run_pass(tree.path)
     assert facts.process_counts == ProcessCounts(seen=1, ok=0, vanished=0, denied=1, skipped=0)
-    assert facts.gaps == (Gap(Stage.FDS, "pid 10", "ENOTDIR"),)
+    assert facts.gaps == (failed(Stage.FDS, Kind.PROCESS, 10, "ENOTDIR"),)
     assert facts.processes[0].socket_fds is None
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from nsagent.errors import Aborted
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import FoundBy, Stage
+from nsagent.model.facts import FoundBy
+from nsagent.model.gap import Stage
 from nsagent.model.snapshot import Flag, Netns, OwnedSocket, Snapshot, VerdictKind
 from nsagent.scan.attribute import attribute
 from tests.kernel.children import IN_NEW_NETNS, Child, start_child

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from nsagent.model.facts import Gap, ProcessCounts, Stage
+from nsagent.errors import Reason
+from nsagent.model.facts import ProcessCounts
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from tests.kernel.proc_tree import ProcTree
 from tests.scan.collect.passes import run_pass
 
@@ -33,7 +35,7 @@ def test_a_process_whose_reading_never_ends_is_skipped_and_the_others_are_read(t
         release(stuck)
     assert [reading.pid for reading in facts.processes] == [10, 30]
     assert facts.process_counts == ProcessCounts(3, 2, 0, 0, 1)
-    assert facts.gaps == (Gap(Stage.PROCESSES, "pid 20", "no answer"),)
+    assert facts.gaps == (Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "20"), Reason.NO_ANSWER),)
 
 
 def test_two_stuck_processes_in_a_row_are_both_skipped(tree: ProcTree) -> None:

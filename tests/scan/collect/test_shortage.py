@@ -9,7 +9,7 @@ from nsagent.errors import ReadFailed
 from nsagent.kernel.sock_diag import Dump
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.net import Protocol
-from nsagent.scan.collect.shortage import dump_whole
+from nsagent.scan.collect.netlink_tables import dump_whole
 from nsagent.scan.plan import read_counters
 from tests.kernel.diag_message import make_message
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +14,18 @@ from nsagent.kernel.formats.raw_table import decode_netns
 from nsagent.kernel.netns import Entering, read_netns_id
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.sock_diag import Dump, SockDiag, make_buffer
-from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import NetnsReading, TableFormat
 from nsagent.model.ids import NetnsId, Pid, SocketInode
 from nsagent.model.net import Protocol, SocketRow
+from nsagent.scan.collect.context import PassContext, open_context
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.look_again import drop_closed
+from nsagent.scan.collect.netlink_tables import TableDumper
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.netns_tables import Unheld
-from nsagent.scan.collect.read_tables import TableDumper
-from nsagent.scan.collect.second_look import SecondLook
-from nsagent.scan.collect.tables import TableReader
+from nsagent.scan.collect.request import PassRequest
+from nsagent.scan.collect.settle import read_met
+from nsagent.scan.collect.state import make_reading
 from nsagent.scan.plan import TablesWanted
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.inside import in_thread
@@ -43,28 +46,36 @@ def met_netns(pid: int) -> Iterator[MetNetns]:
     """The netns of a process, held open."""
     fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
-        yield MetNetns(read_netns_id(fd), None, fd, members=[Pid(pid)])
+        yield MetNetns(0, read_netns_id(fd), None, fd, members=[Pid(pid)])
     finally:
         os.close(fd)
 
 
 @contextmanager
-def reading(met: MetNetns, engine: EngineName, wanted: TablesWanted = ALL) -> Iterator[TableReader]:
-    """A reader that has read one netns."""
-    stop = threading.Event()
-    with TableReader(ProcFs("/proc"), engine, may_enter=True, stop=stop, wanted=wanted) as reader:
-        run_in_threads([lambda: reader.read([met])], stop)
-        reader.read_rest([met])
-        yield reader
+def reading(
+    met: MetNetns, engine: EngineName, wanted: TablesWanted = ALL, proc_root: str = "/proc"
+) -> Iterator[PassContext]:
+    """A pass that has read one netns."""
+    procfs = ProcFs(proc_root)
+    request = PassRequest("node-1", 0, proc_root, engine, tables=wanted)
+    with open_context(
+        request, procfs, lambda _: None, live=procfs.is_live(), clock=time.monotonic, stop=threading.Event()
+    ) as context:
+        read_met(context, [met])
+        yield context
+
+
+def found_in(context: PassContext) -> NetnsReading:
+    """What was read of the one netns, without a gap."""
+    (state,) = context.reader.list_states()
+    assert context.gaps.list_gaps() == []
+    return make_reading(state, None, None)
 
 
 def read_once(pid: int, engine: EngineName, wanted: TablesWanted = ALL) -> NetnsReading:
     """What one engine reads of the netns of a process."""
-    with met_netns(pid) as met, reading(met, engine, wanted) as reader:
-        reader.list_unheld(())
-        (found,) = reader.readings(None, None)
-        assert reader.gaps == []
-        return found
+    with met_netns(pid) as met, reading(met, engine, wanted) as context:
+        return found_in(context)
 
 
 def rows_of(found: NetnsReading) -> list[SocketRow]:
@@ -79,13 +90,6 @@ def pid() -> Iterator[int]:
     require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
     with start_child(SOCKETS, *IN_NEW_NETNS) as child:
         yield child.pid
-
-
-def look_again(unheld: list[Unheld], proc_root: str = "/proc") -> None:
-    """Note what has closed; fails if that cannot be read."""
-    look = SecondLook(ProcFs(proc_root), threading.Event())
-    look.drop_closed(unheld)
-    assert look.gaps == []
 
 
 def test_both_engines_show_the_same_sockets_of_every_protocol(pid: int) -> None:
@@ -105,22 +109,23 @@ def test_the_socket_that_read_the_netlink_table_is_none_of_its_rows(pid: int) ->
 
 
 def test_rows_without_a_holder_are_those_that_a_process_can_hold_and_not_the_readers_own(pid: int) -> None:
-    with met_netns(pid) as met, reading(met, EngineName.SOCK_DIAG) as reader:
-        places = {place.inode for unheld in reader.list_unheld(()) for place in unheld.places}
-        (found,) = reader.readings(None, None)
+    with met_netns(pid) as met, reading(met, EngineName.SOCK_DIAG) as context:
+        reader = context.reader
+        places = {place.inode for unheld in reader.find_unheld(set()) for place in unheld.places}
+        found = found_in(context)
         own_end = {row.inode for row in rows_of(found) if row.protocol is Protocol.NETLINK and not row.local.port}
         assert own_end
         assert places == {row.inode for row in rows_of(found) if row.inode} - own_end
-        assert reader.listed >= places
-        assert reader.cgroup_ids == {row.cgroup_id for row in rows_of(found) if row.cgroup_id is not None}
+        assert reader.list_inodes() >= places
+        assert reader.list_cgroup_ids() == {row.cgroup_id for row in rows_of(found) if row.cgroup_id is not None}
 
 
 def test_nothing_has_closed_that_is_there(pid: int) -> None:
-    with met_netns(pid) as met, reading(met, EngineName.SOCK_DIAG) as reader:
-        before = rows_of(reader.readings(None, None)[0])
-        look_again(reader.list_unheld(()))
-        (found,) = reader.readings(None, None)
-        assert (rows_of(found), found.unsettled, reader.gaps) == (before, frozenset(), [])
+    with met_netns(pid) as met, reading(met, EngineName.SOCK_DIAG) as context:
+        before = rows_of(found_in(context))
+        drop_closed(context, context.reader.find_unheld(set()))
+        found = found_in(context)
+        assert (rows_of(found), found.unsettled) == (before, frozenset())
 
 
 def test_mptcp_is_told_by_its_table_and_unknown_to_proc(pid: int) -> None:
@@ -155,29 +160,28 @@ def test_a_raw_socket_that_closed_is_dropped_though_netlink_has_no_table_of_it(e
     with (
         start_child(RAW_AND_WAIT, *IN_NEW_NETNS) as child,
         met_netns(child.pid) as met,
-        reading(met, engine, wanted) as reader,
+        reading(met, engine, wanted) as context,
     ):
-        unheld = reader.list_unheld(())
-        look_again(unheld)
-        assert len(rows_of(reader.readings(None, None)[0])) == 1
+        unheld = context.reader.find_unheld(set())
+        drop_closed(context, unheld)
+        assert len(rows_of(found_in(context))) == 1
         child.say("close")
-        look_again(unheld)
-        assert rows_of(reader.readings(None, None)[0]) == []
+        drop_closed(context, unheld)
+        assert rows_of(found_in(context)) == []
 
 
 def test_rows_whose_netns_nobody_is_left_in_are_unsettled(tmp_path: Path) -> None:
     tree = ProcTree(tmp_path / "proc")
     table = TCP_HEADER + text_row("0100007F:0050", "00000000:0000", 10, 7732)
     tree.process(200, net={"sockstat": BUSY_SOCKSTAT, "tcp": table})
-    met = MetNetns(NetnsId(0, 4026531840), None, None, members=[Pid(200)])
-    with TableReader(ProcFs(tree.path), EngineName.PROC, may_enter=False, stop=threading.Event()) as reader:
-        reader.read_rest([met])
-        unheld = reader.list_unheld(())
-        look_again(unheld, tree.path)
-        assert reader.readings(None, None)[0].unsettled == frozenset()
+    met = MetNetns(0, NetnsId(0, 4026531840), None, None, members=[Pid(200)])
+    with reading(met, EngineName.PROC, TablesWanted(), tree.path) as context:
+        unheld = context.reader.find_unheld(set())
+        drop_closed(context, unheld)
+        assert found_in(context).unsettled == frozenset()
         met.members.clear()
-        look_again(unheld, tree.path)
-        (found,) = reader.readings(None, None)
+        drop_closed(context, unheld)
+        found = found_in(context)
     assert found.unsettled == {SocketInode(7732)}
     assert found.closed == frozenset()
 
@@ -195,10 +199,11 @@ class NoTables(SockDiag):
 def test_a_table_that_netlink_lacks_is_asked_for_once_and_read_as_text() -> None:
     def read_twice() -> tuple[int, list[set[TableFormat]]]:
         wanted = TablesWanted(frozenset((Protocol.TCP, Protocol.VSOCK)))
-        dumper = TableDumper(Entering("/proc"), wanted, make_buffer())
+        gaps = GapSink()
+        dumper = TableDumper(Entering("/proc"), wanted, make_buffer(), gaps)
         with NoTables() as diag:
-            reads = [dumper.dump_tables(diag, {}, "netns 1") for _ in range(2)]
-            assert [read.gaps for read in reads] == [[], []]
+            reads = [dumper.dump_tables(diag, {}, MetNetns(0, NetnsId(0, 1), None, None)) for _ in range(2)]
+            assert gaps.list_gaps() == []
             return diag.asked, [{table.format for table in read.tables} for read in reads]
 
     # TCP has its files; vsock has none and is absent.

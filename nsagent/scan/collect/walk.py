@@ -1,16 +1,17 @@
-"""The walk over the processes: who is there, in which netns, and which sockets their fds hold."""
+"""The stage that walks: who is there, in which netns, and which sockets their fds hold."""
 
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
-from nsagent.errors import AccessDenied, FormatError, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
+from nsagent.kernel.procfs import FdLinks, ProcessDir
 from nsagent.kernel.threads import start_thread
-from nsagent.model.facts import Gap, ProcessCounts, ProcessReading, Stage
+from nsagent.model.facts import ProcessCounts, ProcessReading
+from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import NetnsRegistry
 
 LookFurther = Callable[[ProcessDir, ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
@@ -26,10 +27,6 @@ class Reach:
 
     fds: bool = True
     further: LookFurther = lambda *_: ()
-
-
-PATIENCE_SECONDS: Final = 5.0
-"""How long one read may take before its process is skipped; nearly all take microseconds."""
 
 
 @dataclass(slots=True)
@@ -71,28 +68,23 @@ class Walk:
         return ProcessCounts(len(self.pids), self.ok, self.vanished, self.denied, self.skipped)
 
 
-def walk_processes(
-    procfs: ProcFs,
-    registry: NetnsRegistry,
-    stop: threading.Event,
-    reach: Reach = Reach(),
-    patience_seconds: float = PATIENCE_SECONDS,
-) -> Walk:
+def walk_processes(context: PassContext, reach: Reach = Reach()) -> Walk:
     """Every process once, and every netns that they, their mounts or their fds lead to.
 
     In one thread: reading a link takes 3 us, of which the interpreter's lock is free for 2, and
     two threads that hand it to each other 10^5 times take 1.5 times as long as one. A process of
-    which a read takes longer than `patience_seconds`, as a path into a dead file system may, is
+    which a read takes longer than the pass has patience for, as a path into a dead file system may, is
     skipped: its thread is left behind, and another one goes on with the next process.
     """
+    procfs, stop = context.procfs, context.stop
     own_pid = procfs.read_own_pid()
     # The own process comes first, before it holds an fd on each netns.
     walk = Walk(sorted(procfs.list_pids(), key=lambda pid: (pid != own_pid, pid)))
     while walk.position < len(walk.pids) and not stop.is_set():
-        walker = _Walker(walk, lambda pid, part: _walk_one(procfs, pid, own_pid, registry, part, reach), stop)
-        if not walker.finish(patience_seconds):
+        walker = _Walker(walk, lambda pid, part: _walk_one(context, pid, own_pid, part, reach), stop)
+        if not walker.finish(context.request.patience_seconds):
             stuck = walk.pids[walk.position]
-            walk.gaps.append(Gap(Stage.PROCESSES, f"pid {stuck}", "no answer"))
+            walk.gaps.append(Gap(Stage.PROCESSES, process_subject(stuck), Reason.NO_ANSWER))
             walk.skipped += 1
             walk.position += 1
     return walk
@@ -147,28 +139,32 @@ class _Walker:
             self._error = err
 
 
-def _walk_one(procfs: ProcFs, pid: Pid, own_pid: Pid | None, registry: NetnsRegistry, walk: Walk, reach: Reach) -> None:
+def process_subject(pid: Pid) -> Subject:
+    """What a gap calls a process."""
+    return Subject(Kind.PROCESS, str(pid))
+
+
+def _walk_one(context: PassContext, pid: Pid, own_pid: Pid | None, walk: Walk, reach: Reach) -> None:
     """Add one process to the walk, or count why not."""
     gaps: list[Gap] = []
     try:
-        with procfs.open_process(pid) as process:
+        with context.procfs.open_process(pid) as process:
             stat = process.read_stat()
             if stat.is_kernel_thread:
                 readings = [_read_kernel_thread(process, pid, stat, walk)]
             elif stat.is_dead and stat.num_threads == 1:
                 readings = [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
             else:
-                readings = _read_user_process(process, stat, registry, gaps, reach, own=pid == own_pid)
-    except ProcessGone:
+                readings = _read_user_process(process, stat, context.registry, gaps, reach, own=pid == own_pid)
+    except Gone:
         walk.vanished += 1
         return
-    except (AccessDenied, ReadFailed) as err:
-        walk.gaps.append(Gap(Stage.PROCESSES, f"pid {pid}", err.reason))
-        walk.denied += 1
-        return
-    except FormatError as err:
-        walk.gaps.append(Gap(Stage.PROCESSES, f"pid {pid}", str(err)))
-        walk.skipped += 1
+    except (NotRead, FormatError) as err:
+        walk.gaps.append(make_gap(Stage.PROCESSES, process_subject(pid), err))
+        if isinstance(err, NotRead):
+            walk.denied += 1
+        else:
+            walk.skipped += 1
         return
     walk.readings += readings
     walk.gaps += gaps
@@ -195,13 +191,16 @@ def _read_user_process(
     if not stat.is_dead:
         reading, links = _read_through(process, pid, stat, registry, gaps, reach, own=own)
         return [reading, *reach.further(process, process, reading, links)]
-    while True:
-        with process.open_live_thread() as thread:
-            try:
+    for tid in process.list_threads():
+        try:
+            with process.open_thread(tid) as thread:
+                if thread.read_stat().is_dead:
+                    continue
                 reading, links = _read_through(thread, pid, stat, registry, gaps, reach, own=own)
                 return [reading, *reach.further(process, thread, reading, links)]
-            except ProcessGone:
-                process.read_stat()  # This thread ended: the next one, unless that was the last.
+        except Gone:
+            continue  # This thread ended: the next one, unless that was the last.
+    raise ProcessGone(process.subject)
 
 
 def _read_through(
@@ -215,14 +214,14 @@ def _read_through(
     try:
         netns_inode = registry.see_process(process, pid)
         registry.see_mounts(process)
-    except (AccessDenied, ReadFailed):
+    except NotRead:
         # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
         netns_key = registry.see_key(process, pid)
     uid, cgroup = process.read_uid(), process.read_cgroup()
     try:
         links = process.read_fd_links() if reach.fds else FdLinks((), ())
-    except (AccessDenied, ReadFailed) as err:
-        gaps.append(Gap(Stage.FDS, f"pid {pid}", err.reason))
+    except NotRead as err:
+        gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
         links, socket_fds = FdLinks((), ()), None
     else:
         socket_fds = links.sockets
@@ -239,7 +238,7 @@ def _read_kernel_thread(process: ProcessDir, pid: Pid, stat: PidStat, walk: Walk
     if walk.host_inode is None and walk.host_key is None:
         try:
             walk.host_inode = process.read_netns_inode()
-        except AccessDenied:
+        except NotRead:
             walk.host_key = process.read_netns_key()
     return _make_reading(pid, stat, uid=0, cgroup="", kernel_thread=True)
 

@@ -1,0 +1,103 @@
+"""Gaps in words: the only place that has any for them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from nsagent.errors import Reason
+from nsagent.model.gap import AlikeGaps, Kind, Subject
+
+_NAMED: Final = 3
+"""How many subjects a text names; the rest is counted."""
+
+_SUBJECTS: Final[Mapping[Kind, str]] = {
+    Kind.PROCESS: "pid {id}",
+    Kind.THREADS: "threads of pid {id}",
+    Kind.IO_URING: "io_uring of pid {id}",
+    Kind.MOUNTINFO: "mountinfo of pid {id}",
+    Kind.HIDDEN_PROCESSES: "hidden processes",
+    Kind.MOUNT_OPTIONS: "mount options of {id}",
+    Kind.PROCFS_FILES: "{id}",
+    Kind.NETNS: "netns {id}",
+    Kind.NETNS_OF_SOCKETS: "netns of sockets in no table",
+    Kind.MOUNT: "mount {id}",
+    Kind.TABLE: "{protocol} of netns {id}",
+    Kind.CONTAINER: "container {id}",
+    Kind.CGROUP_PATHS: "cgroup paths",
+    Kind.CREATORS: "containers of sockets",
+    Kind.CGROUPS: "cgroups of sockets",
+    Kind.SOURCE: "{id}",
+    Kind.LABELS: "labels of containers",
+    Kind.KUBE_NAMESPACES: "Kubernetes namespaces of containers",
+    Kind.OWN_NETNS: "own netns",
+    Kind.NETNS_FDS: "netns held open",
+    Kind.OWNERS: "owners of rows",
+    Kind.COUNTS: "counts of {id}",
+}
+
+_REASONS: Final[Mapping[Reason, str]] = {
+    Reason.GONE: "gone",
+    Reason.NO_ANSWER: "no answer",
+    Reason.INTERRUPTED: "the table changed under each of three dumps",
+    Reason.TOO_MANY: "too many",
+    Reason.UNREACHABLE: "not reachable",
+    Reason.NOT_TOLD: "not told",
+    Reason.SHORT: "fewer rows than the netns counts",
+    Reason.NOBODY_INSIDE: "no process in it to read it through",
+    Reason.HIDEPID: "hidepid={detail}",
+    Reason.SUBSET: "subset={detail}",
+    Reason.NO_INIT: "no PID 1",
+    Reason.SANDBOXED: "sandboxed ({detail}), the sockets of its own network stack are not observable",
+    Reason.NO_CGROUP2: "no cgroups of version 2",
+    Reason.NOT_ASKED: "not asked",
+    Reason.REPEATED: "a row stands there twice",
+    Reason.ELSEWHERE_TOO: "a socket stands in another netns too",
+    Reason.MISMATCH: "not as it must be",
+    Reason.LEFT_OPEN: "not closed",
+}
+"""Of denied and failed the errno is the reason, of malformed the detail."""
+
+_REASONS_OF_KIND: Final[Mapping[tuple[Kind, Reason], str]] = {
+    (Kind.IO_URING, Reason.NOT_TOLD): "registered files not told",
+    (Kind.LABELS, Reason.NOT_TOLD): "told by no source that was asked",
+    (Kind.KUBE_NAMESPACES, Reason.NOT_TOLD): "told by no source that was asked",
+    (Kind.CREATORS, Reason.NO_CGROUP2): "containers here have no cgroups of version 2",
+    (Kind.CGROUPS, Reason.UNREACHABLE): "removed, or out of reach",
+    (Kind.OWN_NETNS, Reason.MISMATCH): "not the one of the start",
+    (Kind.OWNERS, Reason.MISMATCH): "not those of its container",
+    (Kind.COUNTS, Reason.MISMATCH): "do not add up",
+}
+
+
+def tell_subject(subject: Subject) -> str:
+    """What one gap is about, as in `tcp of netns 4026531840`."""
+    return _SUBJECTS[subject.kind].format(id=subject.id, protocol=subject.protocol)
+
+
+def tell_subjects(gap: AlikeGaps) -> str:
+    """What a gap is about: three subjects by name, the rest counted."""
+    rest = len(gap.subjects) - _NAMED
+    named = ", ".join(map(tell_subject, gap.subjects[:_NAMED]))
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
+def tell_reason(gap: AlikeGaps) -> str:
+    """Why: the errno's name, else words; of an engine its own."""
+    if gap.errno is not None:
+        return gap.errno
+    if gap.detail is not None and (gap.kind is Kind.SOURCE or gap.reason is Reason.MALFORMED):
+        return gap.detail
+    text = _REASONS_OF_KIND.get((gap.kind, gap.reason)) or _REASONS.get(gap.reason) or gap.reason.value
+    return text.format(detail=gap.detail)
+
+
+def gap_record(gap: AlikeGaps) -> dict[str, object]:
+    """One gap of the coverage block of JSON: words for people, then what decides."""
+    return {
+        "stage": gap.stage,
+        "subject": tell_subjects(gap),
+        "reason": tell_reason(gap),
+        "count": gap.count,
+        "kind": gap.kind,
+        "ids": [subject.id for subject in gap.subjects if subject.id],
+        "code": gap.errno or gap.reason,
+    }

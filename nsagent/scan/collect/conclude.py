@@ -1,0 +1,127 @@
+"""The stage that concludes: what concerns the whole host, and all that was read put together as Facts."""
+
+import sys
+from collections.abc import Callable
+from itertools import chain
+
+from nsagent.errors import FormatError, NotRead, Reason
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+from nsagent.kernel.netns import read_own_netns
+from nsagent.kernel.stale_names import list_stale_names
+from nsagent.kernel.visibility import read_capabilities, read_visibility
+from nsagent.model.choices import OwnersWanted
+from nsagent.model.facts import Facts, Visibility
+from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.runtimes.engines import Answers
+from nsagent.scan.collect.chosen import CGROUP_PATHS
+from nsagent.scan.collect.context import PassContext
+from nsagent.scan.collect.interfaces import read_interfaces
+from nsagent.scan.collect.look_again import name_interfaces
+from nsagent.scan.collect.settle import Settled
+from nsagent.scan.collect.state import make_reading
+from nsagent.scan.collect.walk import Walk
+
+
+def read_the_rest(context: PassContext, walk: Walk) -> None:
+    """What is read last of each netns: its interfaces, if they are asked for, and the names of those that rows name."""
+    host_inode, _ = find_host(context, walk)
+    if context.request.interfaces and context.live:
+        read_interfaces(context, host_inode)
+    name_interfaces(context)
+
+
+def conclude(
+    context: PassContext, walk: Walk, settled: Settled, tell_names: Callable[[], Answers], started: float
+) -> Facts:
+    """The facts of the pass that `started` at that clock; names come last, when engines have had the longest time."""
+    request = context.request
+    host_inode, host_key = find_host(context, walk)
+    states = context.reader.list_states()
+    visibility = _read_visibility(context, walk)
+    cgroup_paths, stale_names = _read_cgroup_paths(context), _list_stale_names(context)
+    answers = tell_names()
+    # A netns that is not to be read need not be open.
+    unread = {state.met.subject for state in states if state.skipped}
+    gaps = (gap for gap in context.gaps.list_gaps() if gap.stage is not Stage.NETNS or gap.subject not in unread)
+    return Facts(
+        host=request.host,
+        boot_id=context.procfs.read_boot_id(),
+        byteorder=sys.byteorder,
+        taken_at_ns=request.started_at_ns,
+        duration_seconds=round(context.clock() - started, 6),
+        engine=request.engine,
+        processes=(*walk.readings, *settled.readings),
+        process_counts=walk.counts(),
+        netns=tuple(make_reading(state, host_inode, host_key) for state in states),
+        containers=answers.containers,
+        sources=(CGROUP_PATHS, *answers.sources),
+        gaps=tuple(chain(gaps, answers.gaps)),
+        protocols=tuple(sorted(request.tables.protocols)),
+        deep=request.tables.deep,
+        visibility=visibility,
+        rewalk=settled.rewalk,
+        cgroup_paths=cgroup_paths,
+        stale_names=stale_names,
+        kept=answers.kept,
+        owners=request.owners,
+        capabilities=_read_capabilities(),
+    )
+
+
+def find_host(context: PassContext, walk: Walk) -> tuple[int | None, int | None]:
+    """The host's netns as (inode, key): that of the kernel's threads, else (in a container) the own one."""
+    if walk.host_inode is None and walk.host_key is None and context.live:
+        return read_own_netns().inode, None
+    return walk.host_inode, walk.host_key
+
+
+def _read_cgroup_paths(context: PassContext) -> tuple[tuple[int, str], ...]:
+    """The paths of the cgroups that rows name: where their sockets were made."""
+    ids = context.reader.list_cgroup_ids()
+    if not context.live or not ids:
+        return ()
+    try:
+        return tuple(sorted(read_cgroup_paths(ids, proc_root=context.procfs.root).items()))
+    except (NotRead, FormatError) as err:
+        # Owners tell more; without them it is a gap that who made a socket is not known.
+        if context.request.owners is OwnersWanted.CONTAINER:
+            context.gaps.note(Stage.CGROUPS, Subject(Kind.CGROUP_PATHS), err)
+        return ()
+
+
+def _list_stale_names(context: PassContext) -> tuple[str, ...]:
+    """As the host's first process sees them: its mounts need not reach this mount namespace."""
+    for root in (f"{context.procfs.root}/1/root", "") if context.live else ():
+        try:
+            return list_stale_names(f"{root}/run/netns")
+        except NotRead:
+            continue
+    return ()
+
+
+def _read_visibility(context: PassContext, walk: Walk) -> Visibility:
+    """What the mount of procfs shows; what it hides are gaps."""
+    root = context.procfs.root
+    if not context.live:
+        return Visibility()
+    try:
+        visibility = read_visibility(root, walk.pids)
+    except (NotRead, FormatError) as err:
+        context.gaps.note(Stage.PROCESSES, Subject(Kind.MOUNT_OPTIONS, root), err)
+        return Visibility()
+    gaps = []
+    if visibility.partial:
+        reason = Reason.HIDEPID if visibility.hidepid else Reason.NO_INIT
+        gaps.append(Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), reason, detail=visibility.hidepid))
+    if visibility.subset:
+        subject = Subject(Kind.PROCFS_FILES, f"{root}/sys")
+        gaps.append(Gap(Stage.PROCESSES, subject, Reason.SUBSET, detail=visibility.subset))
+    context.gaps.add(gaps)
+    return visibility
+
+
+def _read_capabilities() -> int | None:
+    try:
+        return read_capabilities()
+    except (NotRead, FormatError):
+        return None  # Then every remedy is worth telling.

@@ -1,0 +1,146 @@
+"""Looking into netns again whose tables were read: what has closed, what is new, what an interface is called.
+
+Source: sock_diag(7); a netns whose socket is closed by now is opened anew, and known by its cookie.
+"""
+
+import os
+import sys
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+
+from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead
+from nsagent.kernel.formats.raw_table import find_net_file, index_rows
+from nsagent.kernel.netns import Entering
+from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.threads import run_in_threads
+from nsagent.model.choices import EngineName
+from nsagent.model.gap import Stage
+from nsagent.scan.collect.context import PassContext
+from nsagent.scan.collect.netlink_tables import table_subject
+from nsagent.scan.collect.state import NetnsState, Unheld
+from nsagent.scan.collect.text_tables import ask_member, find_absent
+
+
+def list_young(context: PassContext, inodes: Container[int | None]) -> set[int]:
+    """The sockets that these netns, by their inodes, show now, in tables that were read and others.
+
+    None of a netns that cannot be entered.
+    """
+    states = context.reader.list_states()
+    chosen = [one for one in states if one.engine is EngineName.SOCK_DIAG and one.met.inode in inodes]
+    if not chosen:
+        return set()
+    (found,) = run_in_threads([partial(_dump_again, context, chosen)], context.stop)
+    return found
+
+
+def _dump_again(context: PassContext, states: Iterable[NetnsState]) -> set[int]:
+    """Dump netns whose socket may be closed; moves the calling thread (kernel.netns)."""
+    entering, buffer = Entering(context.procfs.root), make_buffer()
+    found: set[int] = set()
+    for one in states:
+        try:
+            with nullcontext(one.diag) if one.diag else _visit(one, entering) as diag:
+                for protocol in context.request.tables.protocols:
+                    with suppress(DumpUnavailable):
+                        found |= index_rows(diag.dump(protocol, buffer, deep=True).table, sys.byteorder).inodes
+        except (Gone, NotRead, FormatError):
+            continue  # Its sockets are asked themselves.
+    return found
+
+
+def drop_closed(context: PassContext, unheld: Sequence[Unheld]) -> None:
+    """Look these rows up again and note which have closed since, and which cannot be looked up."""
+    buffer = make_buffer()
+    inside = []
+    for one in unheld:
+        if context.stop.is_set():
+            return
+        if one.netns.engine is EngineName.PROC:
+            _settle_by_proc(context, one)
+        elif one.netns.diag is not None and find_net_file(one.table) is None:
+            _settle_by_netlink(context, one, one.netns.diag, buffer)
+        elif one.places:
+            inside.append(one)
+    if inside:
+        run_in_threads([partial(_settle_inside, context, inside, buffer)], context.stop)
+
+
+def _settle_by_netlink(context: PassContext, unheld: Unheld, diag: SockDiag, buffer: bytearray) -> None:
+    state, table, places = unheld
+    try:
+        state.settle(places, diag.find_closed(table, places, buffer))
+    except DumpUnavailable:
+        state.settle(places, None)
+    except (NotRead, FormatError) as err:
+        state.settle(places, None)
+        context.gaps.note(Stage.TABLES, table_subject(table.protocol, state.met), err)
+
+
+def _settle_by_proc(context: PassContext, unheld: Unheld) -> None:
+    """By what a process in that netns shows; unsettled where nobody is left in it."""
+    state, table, places = unheld
+    try:
+        closed = ask_member(context.procfs, state.met, lambda process: find_absent(table, places, process.read_net))
+    except NotRead:
+        closed = None
+    state.settle(places, closed)
+
+
+def _settle_inside(context: PassContext, unheld: Sequence[Unheld], buffer: bytearray) -> None:
+    """Look rows up again that netlink has no table of, or in netns that were let go; moves the calling thread."""
+    entering = Entering(context.procfs.root)
+    for one in unheld:
+        state, table, places = one
+        try:
+            with _visit(state, entering) as diag:
+                if find_net_file(table) is None:
+                    _settle_by_netlink(context, one, diag, buffer)
+                else:
+                    state.settle(places, find_absent(table, places, entering.read_net))
+        except Gone:
+            state.settle(places, None)
+        except NotRead as err:
+            state.settle(places, None)
+            context.gaps.note(Stage.TABLES, table_subject(table.protocol, state.met), err)
+
+
+def name_interfaces(context: PassContext) -> None:
+    """Read the names of the interfaces that rows are bound to."""
+    unnamed = [
+        (state, indexes)
+        for state in context.reader.list_states()
+        if state.engine is EngineName.SOCK_DIAG and (indexes := sorted(state.list_interfaces()))
+    ]
+    if unnamed:
+        run_in_threads([partial(_name_interfaces, context, unnamed)], context.stop)
+
+
+def _name_interfaces(context: PassContext, unnamed: Iterable[tuple[NetnsState, Sequence[int]]]) -> None:
+    """Name those of these netns; moves the calling thread (kernel.netns)."""
+    entering = Entering(context.procfs.root)
+    for state, indexes in unnamed:
+        try:
+            with nullcontext(state.diag) if state.diag else _visit(state, entering) as diag:
+                names = ((index, diag.read_interface_name(index)) for index in indexes)
+                state.interface_names = tuple((index, name) for index, name in names if name is not None)
+        except (Gone, NotRead):
+            continue  # They keep their numbers.
+
+
+@contextmanager
+def _visit(state: NetnsState, entering: Entering) -> Iterator[SockDiag]:
+    """A sock_diag socket in a netns whose own may be closed; moves the calling thread there.
+
+    Raises Gone if it cannot be reached any more, or is another one by now.
+    """
+    fd = state.met.open_again()
+    try:
+        entering.enter(fd)
+    finally:
+        os.close(fd)
+    with SockDiag() as diag:
+        if diag.read_netns_cookie() != state.cookie:
+            raise Gone(f"netns {state.met.inode}")
+        yield diag

@@ -1,0 +1,155 @@
+"""The tables of one netns by sock_diag, from inside of it.
+
+A table that netlink has not is read as text; one that neither way has is in no kernel: no gap.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from nsagent.errors import DumpUnavailable, FormatError, NotRead, Reason
+from nsagent.kernel.formats.net_protocols import count_mptcp
+from nsagent.kernel.formats.raw_table import index_rows
+from nsagent.kernel.formats.sockstat import SockStat
+from nsagent.kernel.netns import Entering
+from nsagent.kernel.sock_diag import Dump, SockDiag
+from nsagent.model.facts import RawTable
+from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.net import Protocol
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.state import TablesRead
+from nsagent.scan.collect.text_tables import read_counts, read_text_table
+from nsagent.scan.plan import (
+    TablesWanted,
+    list_counters,
+    needs_counts,
+    plan_by_counters,
+    plan_counted,
+    read_counters,
+)
+
+MORE_DUMPS: Final = 2
+"""How often a table that is short of rows is dumped again."""
+
+
+def table_subject(protocol: Protocol, met: MetNetns) -> Subject:
+    """What a gap calls one table."""
+    return Subject(Kind.TABLE, met.subject.id, protocol)
+
+
+@dataclass(slots=True)
+class TableDumper:
+    """Dumps the tables of netns after netns; for the thread that `entering` moves.
+
+    `unavailable` are protocols that netlink has no table of, on the whole host: to ask makes the
+    kernel look for a module each time. `knows_protocol` is what the last SockDiag knew.
+    """
+
+    entering: Entering
+    wanted: TablesWanted
+    buffer: bytearray
+    gaps: GapSink
+    unavailable: set[Protocol] = field(default_factory=set)
+    knows_protocol: bool | None = None
+    _sockstat: str | None = None
+    _counters: SockStat = field(default_factory=dict)
+
+    def read_counters(self, sockstat: str | None) -> SockStat:
+        """The counters of a netns by its sockstat; netns without sockets have the same text, on a quiet host."""
+        if sockstat != self._sockstat:
+            self._sockstat, self._counters = sockstat, read_counters(sockstat)
+        return self._counters
+
+    def dump_tables(self, diag: SockDiag, counters: SockStat, met: MetNetns) -> TablesRead:
+        """Read the tables of the netns that `diag` and the thread are in; `counters` were read just before."""
+        planned = plan_by_counters(counters, self.wanted)
+        read = TablesRead(empty=not planned)
+        counts: dict[str, int] | None = None
+        # TCP comes first: an MPTCP socket of any of its rows is then counted and dumped after it.
+        for protocol in planned:
+            if counts is None and needs_counts([protocol]):
+                counts = read_counts(self.entering.read_net)
+            if protocol not in plan_counted([protocol], counts):
+                continue
+            try:
+                read.tables += self._dump(diag, protocol, counters, met)
+                if protocol is Protocol.NETLINK:
+                    read.own = frozenset((diag.read_inode(),))
+            except (NotRead, FormatError) as err:
+                self.gaps.note(Stage.TABLES, table_subject(protocol, met), err)
+            if protocol is Protocol.TCP:
+                counts = read_counts(self.entering.read_net)
+                self._dump_mptcp(diag, counts, met, read)
+        self.knows_protocol = diag.knows_protocol
+        return read
+
+    def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:
+        """The table of one protocol, as text where netlink has none."""
+        deep, tcp_info = self.wanted.deep, self.wanted.tcp_info
+        try:
+            if protocol in self.unavailable:
+                raise DumpUnavailable(protocol)
+            table, missing = dump_whole(
+                lambda: diag.dump(protocol, self.buffer, deep=deep, tcp_info=tcp_info),
+                protocol,
+                counters,
+                self.entering.read_sockstat,
+            )
+        except DumpUnavailable:
+            self.unavailable.add(protocol)
+            return read_text_table(protocol, self.entering.read_net)
+        if missing:
+            self.gaps.add((Gap(Stage.TABLES, table_subject(protocol, met), Reason.SHORT, count=missing),))
+        return [table]
+
+    def _dump_mptcp(self, diag: SockDiag, counts: dict[str, int] | None, met: MetNetns, read: TablesRead) -> None:
+        """Read which rows of TCP are MPTCP: only where there is such a socket, for that dump costs three of TCP."""
+        if counts is None:
+            return
+        read.mptcp_counted = count_mptcp(counts)
+        if not read.mptcp_counted:
+            return
+        try:
+            read.tables.append(diag.dump_mptcp(self.buffer))
+        except DumpUnavailable:
+            return
+        except (NotRead, FormatError) as err:
+            self.gaps.note(Stage.TABLES, table_subject(Protocol.TCP, met), err)
+
+
+def dump_whole(
+    dump: Callable[[], Dump], protocol: Protocol, counters: SockStat, read_sockstat: Callable[[], str | None]
+) -> tuple[RawTable, int]:
+    """The fullest of up to three dumps, and how many rows it lacks for sure.
+
+    A dump walks its table bucket by bucket while sockets come and go: under churn it may have fewer
+    rows than there were at any one time. A shortage is therefore told only where nothing else changed
+    in three dumps; where sockets came and went it cannot be told from churn, and is not. `counters`
+    were read before. One dump is enough where it has as many rows as they tell, which costs nothing to
+    see. Raises what the first dump raises.
+    """
+    first = dump()
+    counted = list_counters(protocol, counters)
+    if first.rows >= sum(counted):
+        return first.table, 0
+    dumps, counts = [first], [counted]
+    while True:
+        counts.append(list_counters(protocol, read_counters(read_sockstat())))
+        fullest = max(dumps, key=lambda one: one.rows)
+        missing = min(map(sum, counts)) - fullest.rows
+        if missing <= 0:
+            return fullest.table, 0
+        if len(dumps) > MORE_DUMPS:
+            quiet = len(set(counts)) == 1 and _are_alike(dumps)
+            return fullest.table, missing if quiet else 0
+        try:
+            dumps.append(dump())
+        except (NotRead, FormatError):
+            return fullest.table, 0
+
+
+def _are_alike(dumps: list[Dump]) -> bool:
+    """Whether all dumps show the same sockets; those without an inode are compared by their number."""
+    return len({(dump.rows, frozenset(index_rows(dump.table, sys.byteorder).inodes)) for dump in dumps}) == 1

@@ -1,0 +1,165 @@
+"""The stage that reads: the tables of each netns, by sock_diag inside of it, else by the files of a process in it."""
+
+import sys
+import threading
+from collections.abc import Iterable, Set
+
+from nsagent.errors import NotRead, Reason
+from nsagent.kernel.formats.raw_table import find_rows
+from nsagent.kernel.netns import Entering
+from nsagent.kernel.procfs import ProcessDir, ProcFs
+from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.model.choices import EngineName
+from nsagent.model.gap import Stage
+from nsagent.model.ids import SocketInode
+from nsagent.model.net import Protocol
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.netlink_tables import TableDumper
+from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.room import Room
+from nsagent.scan.collect.state import NetnsState, TablesRead, Unheld
+from nsagent.scan.collect.text_tables import ask_member, read_text_tables
+from nsagent.scan.plan import TablesWanted, plan_by_counters
+
+
+class TableReader:
+    """Reads tables with one engine; a context manager that closes every socket it made.
+
+    `may_enter`: netns of the running kernel are read, which can be entered. read() is for several
+    threads at once, all else for one, when nobody reads.
+    """
+
+    def __init__(
+        self,
+        procfs: ProcFs,
+        engine: EngineName,
+        wanted: TablesWanted,
+        room: Room,
+        gaps: GapSink,
+        *,
+        may_enter: bool,
+        stop: threading.Event,
+    ) -> None:
+        self._procfs = procfs
+        self._engine = engine
+        self._wanted = wanted
+        self._room = room
+        self._gaps = gaps
+        self._may_enter = may_enter
+        self._stop = stop
+        self._unavailable: set[Protocol] = set()
+        self._lock = threading.Lock()
+        self._states: dict[int, NetnsState] = {}
+
+    def __enter__(self) -> "TableReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for state in self._states.values():
+            state.close()
+
+    def read(self, met: Iterable[MetNetns]) -> None:
+        """Read these netns as they come, by sock_diag; moves the calling thread, which must end (kernel.netns).
+
+        Nearly all of it is time in the kernel, which walks the sockets of the whole host for each
+        netns: the processes are walked in another thread meanwhile, which then helps.
+        """
+        dumper = None
+        if self._may_enter and self._engine is not EngineName.PROC:
+            dumper = TableDumper(
+                Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps, self._unavailable
+            )
+        for state in map(NetnsState, met):
+            if self._stop.is_set():
+                return
+            with self._lock:
+                self._states[state.met.serial] = state
+            if dumper is not None and state.met.fd is not None:
+                try:
+                    state.sockstat = dumper.entering.enter(state.met.fd)
+                    _dump(state, dumper, self._wanted)
+                except NotRead as err:
+                    state.refused = err
+            self._room.put(state, state.diag is not None)
+
+    def read_rest(self, met: Iterable[MetNetns]) -> None:
+        """Read those of `met` by /proc that could not be entered; to be called once for each."""
+        for each in met:
+            state = self._states.setdefault(each.serial, NetnsState(each))
+            if state.engine is None and not self._stop.is_set():
+                self._read_proc(state)
+
+    def find_new(self, met: Iterable[MetNetns]) -> list[MetNetns]:
+        """Those of `met` that were neither read nor skipped."""
+        return [each for each in met if each.serial not in self._states]
+
+    def skip(self, met: Iterable[MetNetns]) -> None:
+        """Note netns that are not worth reading, unless take_skipped() takes them back."""
+        self._states.update((each.serial, NetnsState(each, skipped=True)) for each in met)
+
+    def take_skipped(self) -> list[MetNetns]:
+        """The netns that were skipped, which are to be read after all."""
+        skipped = [state.met for state in self._states.values() if state.skipped]
+        for met in skipped:
+            del self._states[met.serial]
+        return skipped
+
+    def list_states(self) -> list[NetnsState]:
+        """All that was met, by inode, then by key."""
+        return sorted(
+            self._states.values(), key=lambda state: (state.met.id is None, state.met.id or (0, state.met.key))
+        )
+
+    def list_inodes(self) -> set[int]:
+        """The sockets of all tables."""
+        return set[int]().union(*(index.inodes for each in self._states.values() for index in each.indexes))
+
+    def list_cgroup_ids(self) -> set[int]:
+        """The cgroups that rows name."""
+        return set[int]().union(*(index.cgroup_ids for each in self._states.values() for index in each.indexes))
+
+    def find_unheld(self, held: Set[SocketInode]) -> list[Unheld]:
+        """The rows that an fd should hold and none of `held` does."""
+        found = []
+        for state in self._states.values():
+            for table, index in zip(state.tables, state.indexes, strict=True):
+                missing = index.inodes - held - state.closed
+                if missing and (places := find_rows(table, missing, sys.byteorder)):
+                    found.append(Unheld(state, table, places))
+        return found
+
+    def _read_proc(self, state: NetnsState) -> None:
+        """Read the /proc files of a netns through a process in it."""
+        try:
+            if self._engine is EngineName.SOCK_DIAG:
+                raise state.refused or NotRead("no fd on it", Reason.NOBODY_INSIDE)
+            state.sockstat, read = ask_member(self._procfs, state.met, self._read_files)
+        except NotRead as err:
+            # That nobody is in it says less than why it could not be entered.
+            known = state.refused if err.reason is Reason.NOBODY_INSIDE and state.refused else err
+            self._gaps.note(Stage.NETNS, state.met.subject, known)
+            return
+        state.take(read)
+        state.engine = EngineName.PROC
+
+    def _read_files(self, process: ProcessDir) -> tuple[str, TablesRead]:
+        sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
+        return sockstat, read_text_tables(process.read_net, sockstat, self._wanted)
+
+
+def _dump(state: NetnsState, dumper: TableDumper, wanted: TablesWanted) -> None:
+    """Dump the tables of the netns that this thread is in; its socket stays open, to look rows up again.
+
+    One that counts no socket is not even given one, if its cookie can be had without.
+    """
+    counters = dumper.read_counters(state.sockstat)
+    state.engine = EngineName.SOCK_DIAG
+    state.empty = not plan_by_counters(counters, wanted)
+    state.cookie = dumper.entering.read_cookie(state.met.fd) if state.empty and state.met.fd is not None else None
+    if state.cookie is not None:
+        return
+    state.diag = SockDiag(dumper.knows_protocol)
+    state.cookie = state.diag.read_netns_cookie()
+    state.take(dumper.dump_tables(state.diag, counters, state.met))
+    if state.empty:
+        state.close()

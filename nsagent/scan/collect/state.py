@@ -1,0 +1,118 @@
+"""What a pass knows of one netns so far, and the rows of it that nobody was seen to hold."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nsagent.errors import NotRead
+from nsagent.kernel.formats.raw_table import index_rows
+from nsagent.kernel.formats.row_place import RowIndex, RowPlace
+from nsagent.kernel.sock_diag import SockDiag
+from nsagent.model.choices import EngineName
+from nsagent.model.facts import Interface, NetnsReading, RawTable
+from nsagent.model.ids import SocketInode
+from nsagent.scan.collect.netns import MetNetns
+
+
+@dataclass(slots=True)
+class TablesRead:
+    """What was read of the tables of one netns."""
+
+    empty: bool
+    """Its counters say that there is nothing to read."""
+    tables: list[RawTable] = field(default_factory=list)
+    mptcp_counted: int | None = None
+    own: frozenset[SocketInode] = frozenset()
+    """The inodes of sockets that were opened to read its tables, and stand in them."""
+
+
+@dataclass(slots=True)
+class NetnsState:
+    """What was read of one netns so far; what is not told here is as in NetnsReading."""
+
+    met: MetNetns
+    diag: SockDiag | None = None
+    """Stays open, to look rows up again; None by /proc, and where the netns was let go."""
+    cookie: int | None = None
+    sockstat: str | None = None
+    engine: EngineName | None = None
+    refused: NotRead | None = None
+    """Why it could not be entered."""
+    empty: bool = False
+    tables: list[RawTable] = field(default_factory=list)
+    indexes: list[RowIndex] = field(default_factory=list)
+    """What the rows of each table name, in the order of the tables."""
+    closed: frozenset[SocketInode] = frozenset()
+    """With what was opened to read the tables."""
+    unsettled: frozenset[SocketInode] = frozenset()
+    mptcp_counted: int | None = None
+    interface_names: tuple[tuple[int, str], ...] = ()
+    interfaces: tuple[Interface, ...] | None = None
+    skipped: bool = False
+
+    def close(self) -> None:
+        """Close the socket in it."""
+        if self.diag is not None:
+            self.diag.close()
+            self.diag = None
+
+    def let_go(self) -> int:
+        """Hold it no longer; how many fds that were. Its inode may be another netns's from now on."""
+        count = (self.diag is not None) + (self.met.fd is not None)
+        self.close()
+        self.met.let_go()
+        return count
+
+    def take(self, read: TablesRead) -> None:
+        """Keep what was read."""
+        self.empty = read.empty
+        self.tables = read.tables
+        self.indexes = [index_rows(table, sys.byteorder) for table in read.tables]
+        self.mptcp_counted = read.mptcp_counted
+        self.closed |= read.own
+
+    def settle(self, places: Iterable[RowPlace], closed: frozenset[SocketInode] | None) -> None:
+        """Note which of these rows have closed; None: that could not be found out."""
+        inodes = {place.inode for place in places}
+        if closed is None:
+            self.unsettled |= inodes
+        else:
+            self.closed |= closed
+            self.unsettled -= inodes
+
+    def list_interfaces(self) -> set[int]:
+        """The ifindexes that its rows are bound to."""
+        return set[int]().union(*(index.interfaces for index in self.indexes))
+
+
+class Unheld(NamedTuple):
+    """Rows of one table that nobody was seen to hold."""
+
+    netns: NetnsState
+    table: RawTable
+    places: Sequence[RowPlace]
+
+
+def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None) -> NetnsReading:
+    """What was read of one netns, ready to be kept; the host's netns is told by its inode or its key."""
+    met = state.met
+    is_host = met.id.inode == host_inode if met.id and host_inode else met.key is not None and met.key == host_key
+    return NetnsReading(
+        id=met.id,
+        key=met.key,
+        cookie=state.cookie,
+        mounts=tuple(sorted(met.mounts)),
+        is_host=is_host,
+        found_by=tuple(sorted(met.found_by)),
+        engine=state.engine,
+        empty=state.empty,
+        sockstat=state.sockstat,
+        tables=tuple(state.tables),
+        closed=state.closed,
+        unsettled=state.unsettled,
+        mptcp_counted=state.mptcp_counted,
+        interface_names=state.interface_names,
+        interfaces=state.interfaces,
+        skipped=state.skipped,
+    )
