@@ -43,16 +43,16 @@ def table_subject(protocol: Protocol, met: MetNetns) -> Subject:
 class TableDumper:
     """Dumps the tables of netns after netns; for the thread that `entering` moves.
 
-    `unavailable` are protocols that netlink has no table of, on the whole host: to ask makes the
-    kernel look for a module each time. `knows_protocol` is what the last SockDiag knew.
+    `knows_protocol` is what the last SockDiag knew.
     """
 
     entering: Entering
     wanted: TablesWanted
     buffer: bytearray
     gaps: GapSink
-    unavailable: set[Protocol] = field(default_factory=set)
     knows_protocol: bool | None = None
+    _unavailable: set[Protocol] = field(default_factory=set)
+    """Those that netlink has no table of, on the whole host: to ask makes the kernel look for a module each time."""
     _sockstat: str | None = None
     _counters: SockStat = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class TableDumper:
         """The table of one protocol, as text where netlink has none."""
         deep, tcp_info = self.wanted.deep, self.wanted.tcp_info
         try:
-            if protocol in self.unavailable:
+            if protocol in self._unavailable:
                 raise DumpUnavailable(protocol)
             table, missing = dump_whole(
                 lambda: diag.dump(protocol, self.buffer, deep=deep, tcp_info=tcp_info),
@@ -98,7 +98,7 @@ class TableDumper:
                 self.entering.read_sockstat,
             )
         except DumpUnavailable:
-            self.unavailable.add(protocol)
+            self._unavailable.add(protocol)
             return read_text_table(protocol, self.entering.read_net)
         if missing:
             self.gaps.add((Gap(Stage.TABLES, table_subject(protocol, met), Reason.SHORT, count=missing),))

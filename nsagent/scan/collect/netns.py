@@ -119,9 +119,10 @@ class NetnsRegistry:
     def see_key(self, process: ProcessDir, pid: Pid) -> int:
         """The key of the netns of a process whose ns/net may not be read. Raises as any read does."""
         key = process.read_netns_key()
-        met = self._by_key.get(key)
-        if met is None:
-            met = self._by_key[key] = MetNetns(self._count(), None, key, None)
+        with self._lock:
+            met = self._by_key.get(key)
+            if met is None:
+                met = self._by_key[key] = MetNetns(self._count(), None, key, None)
         met.found_by.add(FoundBy.PROCESS)
         met.members.append(pid)
         return key
@@ -197,7 +198,8 @@ class NetnsRegistry:
         except NotRead as err:
             self._gaps.note(Stage.NETNS, netns_subject(inode), err)
         if met is None:
-            met = self._add(NetnsId(0, inode), None, "")
+            with self._lock:
+                met = self._add(NetnsId(0, inode), None, "")
         try:
             met.key = process.read_netns_key()
         except (Gone, NotRead):
@@ -221,6 +223,7 @@ class NetnsRegistry:
         return known
 
     def _add(self, id_: NetnsId, fd: int | None, path: str) -> MetNetns:
+        """One more; the lock is held."""
         met = self._by_inode[id_.inode] = MetNetns(self._count(), id_, None, fd, path)
         self._tell_met(met)
         return met

@@ -12,7 +12,6 @@ from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import Protocol
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netlink_tables import TableDumper
 from nsagent.scan.collect.netns import MetNetns
@@ -47,7 +46,6 @@ class TableReader:
         self._gaps = gaps
         self._may_enter = may_enter
         self._stop = stop
-        self._unavailable: set[Protocol] = set()
         self._lock = threading.Lock()
         self._states: dict[int, NetnsState] = {}
 
@@ -66,9 +64,7 @@ class TableReader:
         """
         dumper = None
         if self._may_enter and self._engine is not EngineName.PROC:
-            dumper = TableDumper(
-                Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps, self._unavailable
-            )
+            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps)
         for state in map(NetnsState, met):
             if self._stop.is_set():
                 return
