@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test lint bench bench-full demo golden clean
+.PHONY: scan test pytest lint bench bench-full demo golden clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -14,6 +14,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tested-with
 	$(MAKE) lint
+	$(MAKE) pytest
+
+pytest: $(VENV)/.tested-with
 	$(RUN) pytest
 
 lint: $(VENV)/.tested-with
