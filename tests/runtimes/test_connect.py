@@ -87,11 +87,15 @@ def test_a_socket_of_another_type(path: str) -> None:
         ("tcp://127.0.0.1:x", "Port could not be cast to integer value as 'x'"),
         ("tcp://[::1", "Invalid IPv6 URL"),
         ("tcp://", "Name or service not known"),
-        ("tcp://" + "x" * 300, "encoding with 'idna' codec failed (UnicodeError: label too long)"),
     ],
 )
 def test_an_address_at_which_nothing_is(url: str, reason: str) -> None:
     assert why_not(url) == reason
+
+
+def test_a_host_name_that_is_too_long_is_told() -> None:
+    """In words that each Python chooses for itself."""
+    assert "label too long" in why_not("tcp://" + "x" * 300)
 
 
 @pytest.mark.parametrize("url", ["ssh://host", "fd://", "nonsense", "", "/run/docker.sock", "https://host:2376"])

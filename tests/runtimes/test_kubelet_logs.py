@@ -214,7 +214,7 @@ class TestFailures:
             list_of(tmp_path / "file")
 
     def test_a_path_that_is_none(self) -> None:
-        with pytest.raises(RuntimeUnavailable, match=r"^no path: embedded null byte$"):
+        with pytest.raises(RuntimeUnavailable, match=r"^no path: .*embedded null"):
             LogLinkSource("a\0b").list_containers()
 
     def test_a_directory_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
