@@ -1,4 +1,4 @@
-"""README and docs/ are true: every command runs, every output shown is what it prints, every command is there."""
+"""README, CONTRIBUTING and docs/ are true: commands run, outputs shown are what they print, nothing is left out."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from nsagent.report.layout import Column
 from nsagent.report.netns_table import NETNS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = ("scan", "netns", "containers", "capture", "doctor")
 
 
