@@ -15,16 +15,18 @@ from nsagent.scan.collect.room import Room
 
 @dataclass(frozen=True, slots=True)
 class PassContext:
-    """One pass. `live`: the procfs is one of the running kernel. `clock` is monotonic, in seconds."""
+    """One pass."""
 
     request: PassRequest
     procfs: ProcFs
     live: bool
+    """The procfs is one of the running kernel."""
     registry: NetnsRegistry
     reader: TableReader
     room: Room
     gaps: GapSink
     clock: Callable[[], float]
+    """Monotonic, in seconds."""
     stop: threading.Event
 
 

@@ -31,14 +31,12 @@ class Reach:
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk saw; `host_inode` and `host_key` are those of the netns that kernel threads are in.
-
-    `pids` is what was listed: a process that came later is not in the walk. `position` is where
-    among them it is.
-    """
+    """What a walk saw."""
 
     pids: list[Pid]
+    """What was listed: a process that came later is not in the walk."""
     position: int = 0
+    """Where among them it is."""
     readings: list[ProcessReading] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     ok: int = 0
@@ -46,7 +44,9 @@ class Walk:
     denied: int = 0
     skipped: int = 0
     host_inode: int | None = None
+    """Of the netns that kernel threads are in."""
     host_key: int | None = None
+    """Of the same, where its inode may not be read."""
 
     def add(self, part: "Walk") -> None:
         """Take in what was read of the process at `position`, and go on to the next."""
