@@ -62,28 +62,27 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What is known of one container.
-
-    `container_name` is the name inside its pod (Kubernetes), else None; `name` is the engine's.
-    `verified`: an engine or a bundle knows this id; one that only a cgroup path or the name of a
-    log shows may be forged. `source` says who told: `docker`, `podman`, `cri`, `bundles`, `logs` or
-    `cgroup`. `sandbox`: it is the pause container of its pod, and called like the pod. `chain` holds
-    the ids of the containers around it, outermost first, itself not included. `sandboxed` names a
-    runtime with a network stack of its own (gvisor, kata), whose sockets this kernel does not see.
-    `engine` is None where only paths tell.
-    """
+    """What is known of one container."""
 
     id: ContainerId
     name: str | None
+    """What the runtime calls it."""
     name_state: NameState
     runtime: Runtime | None
     image: str | None
     verified: bool
+    """A runtime or a bundle knows this id; one that only a cgroup path or the name of a log shows may be forged."""
     source: str
+    """Who told: `docker`, `podman`, `cri`, `bundles`, `logs` or `cgroup`."""
     labels: Mapping[str, str] = field(default_factory=dict)
     chain: tuple[ContainerId, ...] = ()
+    """The ids of the containers around it, outermost first, itself not included."""
     sandboxed: str | None = None
+    """A runtime with a network stack of its own (gvisor, kata), whose sockets this kernel does not see."""
     pod: Pod | None = None
     container_name: str | None = None
+    """The name inside its pod (Kubernetes)."""
     sandbox: bool = False
+    """It is the pause container of its pod, and called like the pod."""
     engine: Engine | None = None
+    """None where only paths tell."""

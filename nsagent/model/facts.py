@@ -53,27 +53,30 @@ class TableFormat(StrEnum):
 class ProcessReading:
     """One process, all read through one held /proc/PID directory fd.
 
-    `netns_inode` is the N of ns/net, None where that may not be read; then `netns_key` is the
-    st_ino of its net/dev, which also tells netns apart. `cgroup` is the text of its cgroup file
-    and `comm` has surrogate escapes for bytes that are not UTF-8. `socket_fds` are its fd links of
-    the form `socket:[inode]`, by ascending fd, None where they may not be read.
-    `threads` counts its threads. A pass may hold several readings of one pid: a later one saw fds
-    that an earlier one missed, or another process under the same number, or the fds of its thread
-    `tid`, which has an fd table of its own, or (`held_by`) what its io_urings hold, by their fds.
+    A pass may hold several readings of one pid: a later one saw fds that an earlier one missed, or
+    another process under the same number, or holds what a thread or an io_uring has of its own.
     """
 
     pid: Pid
     start_ticks: int
     comm: str
+    """With surrogate escapes for bytes that are not UTF-8."""
     uid: int
     kernel_thread: bool
     netns_inode: int | None
+    """The N of ns/net, None where that may not be read."""
     netns_key: int | None
+    """The st_ino of its net/dev where ns/net may not be read: that tells netns apart too."""
     cgroup: str
+    """The text of its cgroup file, with surrogate escapes like `comm`."""
     threads: int
+    """How many threads it has."""
     socket_fds: tuple[tuple[Fd, SocketInode], ...] | None
+    """Its fd links of the form `socket:[inode]`, by ascending fd; None where they may not be read."""
     tid: Tid | None = None
+    """The thread whose own fd table this is; None for that of the process."""
     held_by: HeldBy = HeldBy.FD
+    """With io_uring `socket_fds` are what its rings hold, by the fds of the rings."""
 
 
 class RawTable(NamedTuple):
@@ -109,36 +112,37 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class NetnsReading:
-    """One netns and its tables.
-
-    `id` is None where only its /proc files could be told apart, by `key` (the st_ino of net/dev).
-    `cookie` is SO_NETNS_COOKIE, None before Linux 5.14 or where it was not entered. `mounts` are
-    the paths of its nsfs mounts. `engine` is None if its tables could not be read. `empty`: its
-    sockstat counts no socket, so no table was read. `closed` holds inodes of rows that were in
-    the tables and no longer in the kernel when they were looked up again, `unsettled` those that
-    nobody was seen to hold and that could not be looked up again, or whose holders still changed
-    in the last round. `mptcp_counted` is how many MPTCP sockets it had when its TCP table was read,
-    None where that was not read. `interface_names` maps the ifindexes that rows name. `interfaces` is
-    None unless they were asked for. `skipped`: its tables were not read because the containers that
-    the pass was about have nothing there.
-    """
+    """One netns and its tables."""
 
     id: NetnsId | None
+    """None where only its /proc files could be told apart, by `key`."""
     key: int | None
+    """The st_ino of net/dev."""
     cookie: int | None
+    """SO_NETNS_COOKIE; None before Linux 5.14, or where it was not entered."""
     mounts: tuple[str, ...]
+    """The paths of its nsfs mounts."""
     is_host: bool
     found_by: tuple[FoundBy, ...]
     engine: EngineName | None
+    """None if its tables could not be read."""
     empty: bool
+    """Its sockstat counts no socket, so no table was read."""
     sockstat: str | None
+    """The text of sockstat and sockstat6, None where they could not be read."""
     tables: tuple[RawTable, ...]
     closed: frozenset[SocketInode] = frozenset()
+    """Of rows that were in the tables, and no longer in the kernel when they were looked up again."""
     unsettled: frozenset[SocketInode] = frozenset()
+    """Of rows that nobody was seen to hold, that could not be looked up again or changed in the last round still."""
     mptcp_counted: int | None = None
+    """How many MPTCP sockets it had when its TCP table was read, None where that was not read."""
     interface_names: tuple[tuple[int, str], ...] = ()
+    """Of the ifindexes that rows name."""
     interfaces: tuple[Interface, ...] | None = None
+    """None unless they were asked for."""
     skipped: bool = False
+    """Its tables were not read, because the containers that the pass was about have nothing there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,38 +192,40 @@ class Rewalk:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One pass over one host.
-
-    `byteorder` is that of the machine whose kernel wrote the tables. `taken_at_ns` is the wall
-    clock at the start, in ns since the epoch; `duration_seconds` is how long reading took.
-    `engine` is what was asked for. `containers` are the engines' answers, `sources` the names of
-    what was asked for names, cgroup paths first. `kept` are containers that earlier passes of the
-    same program knew and no engine lists now. With `owners` container no fd was read. `protocols`
-    are those whose tables were asked for; `deep`: with every thread, and sockets that are bound and
-    do nothing. `rewalk` is None where every row had a holder at once. `cgroup_paths` maps ids of
-    cgroup-v2 directories, as rows name them, to paths. `stale_names` are files in
-    /run/netns that are no netns any more. `capabilities` is the mask of those that the program had
-    (capabilities(7)), None where that is not known.
-    """
+    """One pass over one host."""
 
     host: str
     boot_id: str | None
     byteorder: ByteOrder
+    """Of the machine whose kernel wrote the tables."""
     taken_at_ns: int
+    """The wall clock at the start, in ns since the epoch."""
     duration_seconds: float
+    """How long reading took."""
     engine: EngineName
+    """What was asked for."""
     processes: tuple[ProcessReading, ...]
     process_counts: ProcessCounts
     netns: tuple[NetnsReading, ...]
     containers: tuple[Container, ...]
+    """What the runtimes answered."""
     sources: tuple[str, ...]
+    """What was asked for names, cgroup paths first."""
     gaps: tuple[Gap, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
+    """Those whose tables were asked for."""
     deep: bool = False
+    """With every thread, and with sockets that are bound and do nothing."""
     visibility: Visibility = field(default_factory=Visibility)
     rewalk: Rewalk | None = None
+    """None where every row had a holder at once."""
     cgroup_paths: tuple[tuple[int, str], ...] = ()
+    """Ids of cgroup-v2 directories, as rows name them, to paths."""
     stale_names: tuple[str, ...] = ()
+    """Files in /run/netns that are no netns any more."""
     kept: tuple[Container, ...] = ()
+    """Containers that earlier passes of the same program knew, and no runtime lists now."""
     owners: OwnersWanted = OwnersWanted.PID
+    """With `container` no fd was read."""
     capabilities: int | None = None
+    """The mask of those that the program had (capabilities(7)), None where that is not known."""

@@ -77,18 +77,19 @@ class Endpoint(NamedTuple):
 class TcpInfo(NamedTuple):
     """What the kernel knows about a TCP connection (struct tcp_info of include/uapi/linux/tcp.h).
 
-    Times are in microseconds. `congestion_window` is in segments of `mss` bytes. `bytes_*` count
-    from the start of the connection; `retransmits` are those of the unacknowledged segment now,
-    `total_retransmits` all segments ever sent again. None where this kernel's struct is too short.
+    None where this kernel's struct is too short. What is in bytes counts from the start of the connection.
     """
 
     rtt_us: int
     rtt_variation_us: int
     min_rtt_us: int | None
     retransmits: int
+    """Of the segment that is unacknowledged now."""
     total_retransmits: int
+    """Segments that were ever sent again."""
     lost: int
     congestion_window: int
+    """In segments of `mss` bytes."""
     mss: int
     bytes_sent: int | None
     bytes_acked: int | None
@@ -100,30 +101,30 @@ class TcpInfo(NamedTuple):
 class SocketRow(NamedTuple):
     """One row of a socket table: a tuple, because a node has 10^4 to 10^6 of them.
 
-    `mapped`: an IPv6 socket with IPv4 addresses. `interface` is the ifindex it is bound to, 0 for
-    none, None where the table does not say (/proc). `inode` is 0 where no fd can hold the row.
-    `cookie` and `cgroup_id` are None where the table does not say; `uid` is None for the kernel's
-    mini-sockets (TIME_WAIT, SYN_RECV, the late FIN_WAIT2), which have none. `rx_queue` and
-    `tx_queue` are bytes; on a listener they are the accept queue in connections: waiting, and the
-    limit (None from /proc, which always prints 0). Either is None where the table does not tell.
-    `v6only` is None unless the kernel says.
-    `mptcp` is None where the MPTCP table was not looked at, and for what is not TCP. `tcp_info` is
-    None unless it was asked for, and for what is no connection.
+    None where the table does not tell.
     """
 
     protocol: Protocol
     family: Family
     mapped: bool
+    """An IPv6 socket with IPv4 addresses."""
     state: SocketState
     local: Endpoint
     remote: Endpoint
     interface: int | None
+    """The ifindex that it is bound to, 0 for none."""
     inode: SocketInode
+    """0 where no fd can hold the row."""
     cookie: SocketCookie | None
     uid: int | None
+    """None for the kernel's mini-sockets too (TIME_WAIT, SYN_RECV, the late FIN_WAIT2), which have none."""
     rx_queue: int | None
+    """Bytes; on a listener, connections that wait to be accepted."""
     tx_queue: int | None
+    """Bytes; on a listener, the limit of those that may wait (/proc always prints 0: None)."""
     cgroup_id: int | None
     v6only: bool | None
     mptcp: bool | None = None
+    """None where the MPTCP table was not looked at, and for what is not TCP."""
     tcp_info: TcpInfo | None = None
+    """None unless it was asked for, and for what is no connection."""

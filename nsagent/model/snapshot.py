@@ -92,23 +92,22 @@ class Owner(NamedTuple):
 
 
 class OwnedSocket(NamedTuple):
-    """A row and who holds it: a tuple, for the same reason as SocketRow.
-
-    `netns` is that of the table the row stood in (the number of a Netns), never that of its
-    holder. `interface` is the name of row.interface, None where there is none. `owners` ascend by
-    (start_ticks, pid); `container_id` is the first owner's, or, without owners, what `attribution`
-    names. `verdict` is None iff there are owners, or, for a row with an inode, none were looked for.
-    """
+    """A row and who holds it: a tuple, for the same reason as SocketRow."""
 
     netns: int
+    """The number of the Netns whose table the row stood in, never that of its holder's."""
     row: SocketRow
     interface: str | None
+    """The name of row.interface, None where there is none."""
     owners: tuple[Owner, ...]
+    """By ascending (start_ticks, pid)."""
     container_id: ContainerId | None
+    """The first owner's, or, without owners, what `attribution` names."""
     attribution: Attribution
     confidence: Confidence
     flags: tuple[Flag, ...]
     verdict: Verdict | None
+    """None iff there are owners, or, for a row with an inode, none were looked for."""
 
 
 class RowCount(NamedTuple):
@@ -125,28 +124,30 @@ class RowCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Netns:
-    """One netns. `inode` is None where ns/net may not be read; then `key` tells it apart.
-
-    `names` are those of `ip netns`; `mounts` all paths of its nsfs mounts. `processes` counts the
-    user processes in it; `containers` are theirs, without the pause containers of `pods`, the pods
-    whose processes are in it. `engine` says how its tables were read, None if they were not. `rows`
-    holds the rows seen against those counted, of each kind that was read.
-    `interfaces` is None unless they were asked for.
-    """
+    """One netns."""
 
     inode: int | None
+    """None where ns/net may not be read; then `key` tells it apart."""
     key: int | None
     cookie: int | None
     names: tuple[str, ...]
+    """Those of `ip netns`."""
     mounts: tuple[str, ...]
+    """The paths of all its nsfs mounts."""
     is_host: bool
     engine: EngineName | None
+    """How its tables were read, None if they were not."""
     found_by: tuple[FoundBy, ...]
     processes: int
+    """How many user processes are in it."""
     containers: tuple[ContainerId, ...]
+    """Those of these processes, without the pause containers of `pods`."""
     interfaces: tuple[Interface, ...] | None = None
+    """None unless they were asked for."""
     rows: tuple[RowCount, ...] = ()
+    """The rows seen against those counted, of each kind that was read."""
     pods: tuple[Pod, ...] = ()
+    """Those whose processes are in it."""
 
     @property
     def number(self) -> int:
@@ -184,41 +185,37 @@ class HostCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What this snapshot could not see.
-
-    `complete` is false if any process was denied or skipped, a netns failed, or there is a gap of
-    any stage but `names`. `socket_fds_unlisted` counts distinct sockets that some fd holds and no
-    table read shows: never bound, or of a protocol or netns that was not read. `protocols` are
-    those whose tables were asked for. `rewalk` is None where every row had a holder at once.
-    `stale_names` are files in /run/netns that are no netns any more. With `owners` container no fds
-    were looked at: no row has owners, and those that only an fd leads to were not found.
-    `capabilities` are those that the pass had, as in Facts.
-    """
+    """What this snapshot could not see."""
 
     complete: bool
+    """False if a process was denied or skipped, a netns failed, or there is a gap of any stage but `names`."""
     processes: ProcessCounts
     netns: NetnsCounts
     socket_fds_unlisted: int
+    """Distinct sockets that some fd holds and no table shows: never bound, or of a protocol or netns not read."""
     gaps: tuple[AlikeGaps, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
+    """Those whose tables were asked for."""
     host: tuple[HostCount, ...] = ()
     visibility: Visibility = field(default_factory=Visibility)
     rewalk: Rewalk | None = None
+    """None where every row had a holder at once."""
     stale_names: tuple[str, ...] = ()
+    """Files in /run/netns that are no netns any more."""
     owners: OwnersWanted = OwnersWanted.PID
+    """With `container` no fds were looked at: no row has owners, and netns that only an fd leads to were not found."""
     capabilities: int | None = None
+    """Those that the pass had, as in Facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One pass, decided. `taken_at` is RFC 3339 in UTC with ms; `sources` were asked for names.
-
-    `folded` are the pause containers that no row names: they are part of their pods, and no containers.
-    """
+    """One pass, decided."""
 
     host: str
     boot_id: str | None
     taken_at: str
+    """RFC 3339 in UTC, with ms."""
     duration_seconds: float
     engine: EngineName
     netns: tuple[Netns, ...]
@@ -227,4 +224,6 @@ class Snapshot:
     sockets: tuple[OwnedSocket, ...]
     coverage: Coverage
     sources: tuple[str, ...]
+    """What was asked for names."""
     folded: tuple[Container, ...] = ()
+    """Pause containers that no row names: they are part of their pods, and no containers."""

@@ -34,22 +34,21 @@ MAX_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Values of one field are alternatives, different fields must all match; an empty field matches all.
-
-    `containers`, `pods` and `netns` are names as typed, resolved against a snapshot. `ports` match
-    local or remote of the protocols that have ports. `listening`: what `ss -l` shows.
-    """
+    """Values of one field are alternatives, different fields must all match; an empty field matches all."""
 
     containers: tuple[str, ...] = ()
+    """Names as typed, resolved against a snapshot, like those of pods and netns."""
     pods: tuple[str, ...] = ()
     kube_namespaces: tuple[str, ...] = ()
     labels: tuple[LabelSelector, ...] = ()
     netns: tuple[str, ...] = ()
     pids: tuple[Pid, ...] = ()
     ports: frozenset[int] = frozenset()
+    """Local or remote, of the protocols that have ports."""
     protocols: frozenset[Protocol] = frozenset()
     states: frozenset[SocketState] = frozenset()
     listening: bool = False
+    """What `ss -l` shows."""
 
     @property
     def chooses_containers(self) -> bool:
