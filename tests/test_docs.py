@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from nsagent.errors import Reason
 from nsagent.model.facts import FoundBy, HeldBy
+from nsagent.model.gap import Kind, Stage
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS
@@ -119,8 +121,8 @@ def test_every_key_of_the_document_stands_in_the_docs() -> None:
     assert [key for key in sorted({*list_keys(document)}) if f"`{key}`" not in text] == []
 
 
-@pytest.mark.parametrize("names", [VerdictKind, Attribution, Confidence, Flag, FoundBy, HeldBy])
-def test_every_name_that_a_row_may_have_stands_in_the_docs(names: type[StrEnum]) -> None:
+@pytest.mark.parametrize("names", [VerdictKind, Attribution, Confidence, Flag, FoundBy, HeldBy, Stage, Kind, Reason])
+def test_every_name_that_a_row_or_a_gap_may_have_stands_in_the_docs(names: type[StrEnum]) -> None:
     text = (ROOT / "docs" / "json.md").read_text()
     assert [str(name) for name in names if f"`{name}`" not in text] == []
 
