@@ -1,8 +1,8 @@
-"""Record fixtures/netlink and fixtures/proc/tables: `unshare --net python -m tests.kernel.record DIRECTORY`, as root.
+"""Record the tables of TCP and UDP: `unshare --net python -m tests.kernel.record DUMPS TEXTS`, as root.
 
-Makes one socket of each kind in an empty netns and writes what sock_diag and /proc say of them, and
-on stdout what the sockets say of themselves. The tests hold the records that this gave: after a new
-recording inodes and cookies have to be changed there.
+Makes one socket of each kind in an empty netns and writes what sock_diag (into DUMPS) and /proc (into
+TEXTS) say of them, and on stdout what the sockets say of themselves. The tests hold the records that
+this gave: after a new recording inodes and cookies have to be changed there.
 """
 
 import ctypes
@@ -125,27 +125,25 @@ def make_udp() -> None:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
 
 
-def dump(directory: Path, suffix: str) -> None:
-    with SockDiag() as diag:
-        for name, protocol in (("tcp", Protocol.TCP), ("udp", Protocol.UDP)):
-            (directory / f"{name}{suffix}.bin").write_bytes(diag.dump(protocol, make_buffer()).table.data)
-
-
-def main(directory: Path) -> None:
+def main(dumps: Path, texts: Path) -> None:
     """Make everything, and write it down with and without CAP_NET_ADMIN."""
     for command in ("link set lo up", "link add d0 type veth peer d1", "addr add 10.9.9.1/24 dev d0", "link set d0 up"):
         subprocess.run(["ip", *command.split()], check=True)
     subprocess.run(["ip", "link", "set", "d1", "up"], check=True)
     make_tcp()
     make_udp()
-    dump(directory, "")
-    for name in ("tcp", "tcp6", "udp", "udp6"):
-        text = Path("/proc/thread-self/net", name).read_bytes()
-        (directory / name).write_bytes(text)
-    ctypes.CDLL(None).setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+    buffer = make_buffer()
     with SockDiag() as diag:
-        (directory / "tcp_unprivileged.bin").write_bytes(diag.dump(Protocol.TCP, make_buffer()).table.data)
+        for protocol in (Protocol.TCP, Protocol.UDP):
+            (dumps / f"{protocol}.bin").write_bytes(diag.dump(protocol, buffer).table.data)
+    for name in ("tcp", "tcp6", "udp", "udp6"):
+        (texts / name).write_bytes(Path("/proc/thread-self/net", name).read_bytes())
+    # Opened first: who may not see the mark of a socket may not write there either.
+    with (dumps / "tcp_unprivileged.bin").open("wb") as file:
+        ctypes.CDLL(None).setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+        with SockDiag() as diag:
+            file.write(diag.dump(Protocol.TCP, buffer).table.data)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

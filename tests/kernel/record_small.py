@@ -2,7 +2,7 @@
 
 Makes sockets of the kinds that few hosts have in an empty netns and writes what sock_diag (into
 DUMPS) and /proc (into TEXTS) say of them. The tests hold the rows that this gave: after a new recording
-inodes and cookies have to be changed in tests.kernel.small_rows.
+inodes and cookies have to be changed there.
 """
 
 import socket
