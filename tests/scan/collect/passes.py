@@ -2,11 +2,15 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
 from nsagent.runtimes.engines import Engines
 from nsagent.scan.collect import PassRequest, collect
+from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.request import PATIENCE_SECONDS
 from nsagent.scan.plan import TablesWanted
 
@@ -27,3 +31,16 @@ def run_pass(
         "node-1", STARTED_AT_NS, proc_root, engine, interfaces, tables or TablesWanted(), patience_seconds
     )
     return collect(request, Engines([], clock=time.monotonic), clock=time.monotonic, stop=stop)
+
+
+@contextmanager
+def open_pass(
+    procfs: ProcFs, engine: EngineName = EngineName.AUTO, tables: TablesWanted | None = None
+) -> Iterator[PassContext]:
+    """A pass over a procfs that has done nothing yet."""
+    request = PassRequest("node-1", STARTED_AT_NS, procfs.root, engine, tables=tables or TablesWanted())
+    live = procfs.is_live()
+    with open_context(
+        request, procfs, lambda _: None, live=live, clock=time.monotonic, stop=threading.Event()
+    ) as context:
+        yield context

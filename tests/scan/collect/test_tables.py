@@ -1,8 +1,6 @@
 """All tables of a netns on the live kernel, by both engines, and what becomes of rows that close."""
 
 import os
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +16,11 @@ from nsagent.model.choices import EngineName
 from nsagent.model.facts import NetnsReading, TableFormat
 from nsagent.model.ids import NetnsId, Pid, SocketInode
 from nsagent.model.net import Protocol, SocketRow
-from nsagent.scan.collect.context import PassContext, open_context
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.look_again import drop_closed
 from nsagent.scan.collect.netlink_tables import TableDumper
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.request import PassRequest
 from nsagent.scan.collect.settle import read_met
 from nsagent.scan.collect.state import make_reading
 from nsagent.scan.plan import TablesWanted
@@ -32,6 +29,7 @@ from tests.kernel.inside import in_thread
 from tests.kernel.proc_tree import BUSY_SOCKSTAT, TCP_HEADER, ProcTree, text_row
 from tests.kernel.test_small_tables import SOCKETS
 from tests.live.capabilities import Capability, require
+from tests.scan.collect.passes import open_pass
 
 ALL = TablesWanted(frozenset(Protocol))
 HOLD = "ready(); wait()"
@@ -56,11 +54,7 @@ def reading(
     met: MetNetns, engine: EngineName, wanted: TablesWanted = ALL, proc_root: str = "/proc"
 ) -> Iterator[PassContext]:
     """A pass that has read one netns."""
-    procfs = ProcFs(proc_root)
-    request = PassRequest("node-1", 0, proc_root, engine, tables=wanted)
-    with open_context(
-        request, procfs, lambda _: None, live=procfs.is_live(), clock=time.monotonic, stop=threading.Event()
-    ) as context:
+    with open_pass(ProcFs(proc_root), engine, wanted) as context:
         read_met(context, [met])
         yield context
 
