@@ -71,8 +71,32 @@ class ProcessDir:
         return self._call(lambda: os.fstat(self._fd).st_uid)
 
     def read_cgroup(self) -> str:
-        """The text of its cgroup file: one line a hierarchy, paths relative to the reader's cgroup namespace."""
-        return self._read("cgroup", whole=True).decode("utf-8", "surrogateescape")
+        """The text of its cgroup file: one line a hierarchy, paths relative to the reader's cgroup namespace.
+
+        Empty on a kernel without cgroups, which has no such file.
+        """
+        try:
+            return self._read("cgroup", whole=True).decode("utf-8", "surrogateescape")
+        except Gone:
+            self.read_stat()
+            return ""
+
+    def read_schedstat(self) -> bytes:
+        """How its first thread has run: ns on a CPU, ns waiting for one, times put on one; b"" if not told.
+
+        Source: fs/proc/base.c proc_pid_schedstat(), CONFIG_SCHED_INFO. Takes 9 us.
+        """
+        try:
+            return self._read("schedstat", whole=True)
+        except (Gone, NotRead):
+            return b""
+
+    def count_fds(self) -> int:
+        """How many fds it has; 0 before Linux 6.2, and where that may not be read."""
+        try:
+            return os.stat("fd", dir_fd=self._fd).st_size
+        except OSError:
+            return 0
 
     def read_netns_inode(self) -> int:
         """The N of ns/net; needs CAP_SYS_PTRACE over the process."""
@@ -110,12 +134,12 @@ class ProcessDir:
     def read_net(self, name: str) -> bytes:
         """The file net/NAME of its netns; empty where this kernel has no such table.
 
-        Raises ProcessGone for a zombie too, which has no netns any more.
+        Raises Gone for a zombie too, which has no netns any more.
         """
         try:
             return self._read("net/" + name)
         except Gone:
-            self._read("net/dev")  # There as long as the process has a netns.
+            self._check_netns()
             return b""
 
     def list_threads(self) -> list[int]:
@@ -195,6 +219,15 @@ class ProcessDir:
         if closed:
             self.read_stat()  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
         return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)))
+
+    def _check_netns(self) -> None:
+        """Raises Gone where it has no netns (any more): there is no directory of files of one then."""
+        try:
+            self._call(lambda: self._listdir("net"))
+        except NotRead as err:
+            if err.errno == "EINVAL":  # proc_tgid_net_readdir() of a zombie.
+                raise Gone(f"{self.subject}: no netns") from err
+            raise
 
     def _read_ns(self, kind: str) -> int:
         target = self._call(lambda: os.readlink("ns/" + kind, dir_fd=self._fd))

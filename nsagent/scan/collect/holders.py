@@ -6,7 +6,7 @@ table of their process, and most processes have no ring.
 Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import NetnsRegistry
-from nsagent.scan.collect.walk import Reach, walk_processes
+from nsagent.scan.collect.walk import Reach, Resting, walk_processes
 
 MAX_THREADS: Final = 512
 """How many threads of one process are looked at."""
@@ -163,13 +163,16 @@ class Search:
                 continue  # Closed by now, most likely: it has no queue any more.
 
 
-def search_processes(context: PassContext, search: Search) -> list[ProcessReading]:
-    """Who holds one of the wanted inodes now: new readings, with those fds alone.
+def search_processes(
+    context: PassContext, search: Search, resting: Mapping[Pid, Resting]
+) -> tuple[list[ProcessReading], Mapping[Pid, Resting]]:
+    """Who holds one of the wanted inodes now: new readings, with those fds alone; who rests by now.
 
-    A process is read whole again: under its number may by now be another one.
+    A process that has run since is read whole again: under its number may by now be another one. One
+    that rests holds what it held, of which nothing is wanted, but for its threads and its rings.
     """
-    walk = walk_processes(context, Reach(further=search.look))
-    return list(search.keep_wanted(walk.readings))
+    walk = walk_processes(context, Reach(further=search.look, resting=resting))
+    return list(search.keep_wanted(walk.readings)), walk.resting
 
 
 def threads_subject(pid: Pid) -> Subject:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
@@ -157,20 +157,15 @@ class NetnsRegistry:
             if view in self._mounts_read:
                 return
             mounts = process.read_nsfs_mounts()
-        except NotRead:
-            return
+        except (NotRead, Gone):
+            return  # Without a link to its mount namespace, as in a copied tree, it has none to tell.
         except FormatError as err:
             self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
             return
         self._mounts_read.add(view)
         missed = [mount for mount in mounts if not self._see_mount(process, mount)]
-        # What was unmounted meanwhile is no gap; what lies under another mount is.
-        still = process.read_nsfs_mounts() if missed else ()
-        self._gaps.add(
-            Gap(Stage.NETNS, Subject(Kind.MOUNT, mount.mount_point), Reason.UNREACHABLE)
-            for mount in missed
-            if mount in still
-        )
+        if missed:
+            self._gaps.add(_find_unreachable(process, missed))
 
     def _see_mount(self, process: ProcessDir, mount: Mount) -> bool:
         """Whether a mount is seen, or none of a netns."""
@@ -236,6 +231,19 @@ class NetnsRegistry:
 def netns_subject(number: int | None) -> Subject:
     """What a gap calls a netns, by its inode or its key."""
     return Subject(Kind.NETNS, str(number))
+
+
+def _find_unreachable(process: ProcessDir, missed: Iterable[Mount]) -> list[Gap]:
+    """Gaps for those that lie under another mount: what was unmounted meanwhile is none."""
+    try:
+        still = process.read_nsfs_mounts()
+    except (NotRead, Gone, FormatError):
+        still = []  # That they were there is all that is known.
+    return [
+        Gap(Stage.NETNS, Subject(Kind.MOUNT, mount.mount_point), Reason.UNREACHABLE)
+        for mount in missed
+        if mount in still
+    ]
 
 
 def _read_root(process: ProcessDir) -> str:

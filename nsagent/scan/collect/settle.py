@@ -4,7 +4,7 @@ More netns first: those to which only threads or sockets lead. Then rounds: rows
 to hold are looked up again, and looked for in the processes again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,14 +12,14 @@ from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import ProcessReading, Rewalk
-from nsagent.model.ids import SocketInode
+from nsagent.model.ids import Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.holders import Search, ThreadTables, search_processes
 from nsagent.scan.collect.look_again import drop_closed, list_young
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.state import Unheld
 from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
-from nsagent.scan.collect.walk import Walk
+from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.plan import MAX_ROUNDS, plan_next_round
 
 
@@ -83,6 +83,7 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     held = walk.list_held()
     unheld = _leave_hidden(context.reader.find_unheld(held), walk.readings)
     comparable = context.procfs.shows_own_pids()
+    resting: Mapping[Pid, Resting] = walk.resting
     search: Search | None = None
     before: set[SocketInode] = set()
     for rounds in range(MAX_ROUNDS + 1):
@@ -92,7 +93,7 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
         if context.stop.is_set() or not plan_next_round(missing, before, rounds):
             break
         search = Search(missing, context.reader.list_inodes(), ThreadTables(comparable))
-        again = search_processes(context, search)
+        again, resting = search_processes(context, search, resting)
         settled.readings += again
         threads, seconds = search.threads, round(context.clock() - started, 6)
         settled.rewalk = Rewalk(rounds + 1, threads.seen, threads.skipped, search.in_flight, seconds)

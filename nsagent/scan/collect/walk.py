@@ -1,8 +1,9 @@
 """The stage that walks: who is there, in which netns, and which sockets their fds hold."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_stat import PidStat
@@ -12,7 +13,7 @@ from nsagent.model.facts import ProcessCounts, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
-from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.run_marks import RunMark, read_run_mark
 
 LookFurther = Callable[[ProcessDir, ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
 """More readings of a process whose fds were read, taken while its directory is held.
@@ -21,12 +22,25 @@ The second directory is that of whose fd table was read: the process, or a live 
 """
 
 
+class Resting(NamedTuple):
+    """A process as it was read when it did not run: its reading and its links hold as long as the mark is the same."""
+
+    start_ticks: int
+    mark: RunMark
+    reading: ProcessReading
+    links: FdLinks
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead."""
+    """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead.
+
+    Those of `resting` that have not run since are not read again, only looked further into.
+    """
 
     fds: bool = True
     further: LookFurther = lambda *_: ()
+    resting: Mapping[Pid, Resting] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -47,6 +61,8 @@ class Walk:
     """Of the netns that kernel threads are in."""
     host_key: int | None = None
     """Of the same, where its inode may not be read."""
+    resting: dict[Pid, Resting] = field(default_factory=dict)
+    """The processes that did not run when they were read."""
 
     def add(self, part: "Walk") -> None:
         """Take in what was read of the process at `position`, and go on to the next."""
@@ -57,6 +73,7 @@ class Walk:
         self.denied += part.denied
         self.skipped += part.skipped
         self.host_inode, self.host_key = part.host_inode, part.host_key
+        self.resting |= part.resting
         self.position += 1
 
     def list_held(self) -> set[SocketInode]:
@@ -146,18 +163,23 @@ def process_subject(pid: Pid) -> Subject:
 
 def _walk_one(context: PassContext, pid: Pid, own_pid: Pid | None, walk: Walk, reach: Reach) -> None:
     """Add one process to the walk, or count why not."""
-    gaps: list[Gap] = []
+    reader = _ProcessReader(context, reach, walk, own=pid == own_pid)
     try:
         with context.procfs.open_process(pid) as process:
-            stat = process.read_stat()
-            if stat.is_kernel_thread:
-                readings = [_read_kernel_thread(process, pid, stat, walk)]
-            elif stat.is_dead and stat.num_threads == 1:
-                readings = [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
-            else:
-                readings = _read_user_process(process, stat, context.registry, gaps, reach, own=pid == own_pid)
-    except Gone:
-        walk.vanished += 1
+            try:
+                readings = reader.read(process)
+            except Gone:
+                # Something of it is not there: what has exited has nothing, and all else has its reason.
+                if context.live and process.read_stat().is_dead:
+                    raise ProcessGone(process.subject) from None
+                raise
+    except Gone as err:
+        if context.live and isinstance(err, ProcessGone):
+            walk.vanished += 1
+            return
+        # Nobody exits in a copied tree.
+        walk.gaps.append(Gap(Stage.PROCESSES, process_subject(pid), Reason.GONE))
+        walk.skipped += 1
         return
     except (NotRead, FormatError) as err:
         walk.gaps.append(make_gap(Stage.PROCESSES, process_subject(pid), err))
@@ -167,70 +189,83 @@ def _walk_one(context: PassContext, pid: Pid, own_pid: Pid | None, walk: Walk, r
             walk.skipped += 1
         return
     walk.readings += readings
-    walk.gaps += gaps
-    if gaps:
+    walk.gaps += reader.gaps
+    if reader.gaps:
         walk.denied += 1
     else:
         walk.ok += 1
 
 
-def _read_user_process(
-    process: ProcessDir,
-    stat: PidStat,
-    registry: NetnsRegistry,
-    gaps: list[Gap],
-    reach: Reach,
-    *,
-    own: bool,
-) -> list[ProcessReading]:
-    """The readings of a process; what is denied becomes a gap.
+class _ProcessReader:
+    """Reads one process into a part of a walk; what is denied becomes one of its `gaps`."""
 
-    Where the leader is dead, a live thread has its fds and its netns.
-    """
-    pid = Pid(process.number)
-    if not stat.is_dead:
-        reading, links = _read_through(process, pid, stat, registry, gaps, reach, own=own)
-        return [reading, *reach.further(process, process, reading, links)]
-    for tid in process.list_threads():
+    def __init__(self, context: PassContext, reach: Reach, walk: Walk, *, own: bool) -> None:
+        self.gaps: list[Gap] = []
+        self._registry = context.registry
+        self._reach = reach
+        self._walk = walk
+        self._own = own
+
+    def read(self, process: ProcessDir) -> list[ProcessReading]:
+        """The readings of the process."""
+        pid = Pid(process.number)
+        schedstat = process.read_schedstat() if self._reach.fds else b""
+        stat = process.read_stat()
+        if stat.is_kernel_thread:
+            return [_read_kernel_thread(process, pid, stat, self._walk)]
+        if stat.is_dead:
+            return self._read_dead(process, stat)
+        mark = read_run_mark(process, schedstat, stat)
+        known = self._reach.resting.get(pid)
+        if known is not None and (known.start_ticks, known.mark) == (stat.start_ticks, mark):
+            self._walk.resting[pid] = known
+            return list(self._reach.further(process, process, known.reading, known.links))
+        reading, links = self._read_through(process, pid, stat)
+        if mark is not None and reading.socket_fds is not None:
+            self._walk.resting[pid] = Resting(stat.start_ticks, mark, reading, links)
+        return [reading, *self._reach.further(process, process, reading, links)]
+
+    def _read_dead(self, process: ProcessDir, stat: PidStat) -> list[ProcessReading]:
+        """A process whose leader has exited: a live thread has its fds and its netns."""
+        pid = Pid(process.number)
+        if stat.num_threads == 1:
+            return [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
+        for tid in process.list_threads():
+            try:
+                with process.open_thread(tid) as thread:
+                    if not thread.read_stat().is_dead:
+                        reading, links = self._read_through(thread, pid, stat)
+                        return [reading, *self._reach.further(process, thread, reading, links)]
+            except Gone:
+                continue  # This thread ended, or has no netns any more: the next one, unless that was the last.
+        raise ProcessGone(process.subject)
+
+    def _read_through(self, process: ProcessDir, pid: Pid, stat: PidStat) -> tuple[ProcessReading, FdLinks]:
+        """The reading through the directory of the process or of one of its threads.
+
+        The fds come last: what they hold, held under the identity that was read before.
+        """
+        netns_inode = netns_key = None
         try:
-            with process.open_thread(tid) as thread:
-                if thread.read_stat().is_dead:
-                    continue
-                reading, links = _read_through(thread, pid, stat, registry, gaps, reach, own=own)
-                return [reading, *reach.further(process, thread, reading, links)]
-        except Gone:
-            continue  # This thread ended: the next one, unless that was the last.
-    raise ProcessGone(process.subject)
-
-
-def _read_through(
-    process: ProcessDir, pid: Pid, stat: PidStat, registry: NetnsRegistry, gaps: list[Gap], reach: Reach, *, own: bool
-) -> tuple[ProcessReading, FdLinks]:
-    """The reading through the directory of the process or of one of its threads.
-
-    The fds come last: what they hold, held under the identity that was read before.
-    """
-    netns_inode = netns_key = None
-    try:
-        netns_inode = registry.see_process(process, pid)
-        registry.see_mounts(process)
-    except NotRead:
-        # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
-        netns_key = registry.see_key(process, pid)
-    uid, cgroup = process.read_uid(), process.read_cgroup()
-    try:
-        links = process.read_fd_links() if reach.fds else FdLinks((), ())
-    except NotRead as err:
-        gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
-        links, socket_fds = FdLinks((), ()), None
-    else:
-        socket_fds = links.sockets
-    for fd, inode in links.netns if not own else ():  # The own ones are those of this pass.
-        registry.see_fd(process, fd, inode)
-    reading = _make_reading(
-        pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=socket_fds
-    )
-    return reading, links
+            netns_inode = self._registry.see_process(process, pid)
+            self._registry.see_mounts(process)
+        except NotRead:
+            # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
+            netns_key = self._registry.see_key(process, pid)
+        uid, cgroup = process.read_uid(), process.read_cgroup()
+        try:
+            links = process.read_fd_links() if self._reach.fds else FdLinks((), ())
+        except NotRead as err:
+            self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
+            links, socket_fds = FdLinks((), ()), None
+        else:
+            socket_fds = links.sockets
+        for fd, inode in links.netns if not self._own else ():  # The own ones are those of this pass.
+            self._registry.see_fd(process, fd, inode)
+        reading = _make_reading(
+            pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=socket_fds
+        )
+        return reading, links
 
 
 def _read_kernel_thread(process: ProcessDir, pid: Pid, stat: PidStat, walk: Walk) -> ProcessReading:

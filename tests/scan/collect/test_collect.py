@@ -1,5 +1,6 @@
 """Passes over trees of files: exactly what is in them, and what is not a Gap."""
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from nsagent.errors import Aborted, EngineUnavailable, ReadFailed
+from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, ReadFailed, Reason
+from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts, ProcessCounts
-from nsagent.model.gap import Kind, Stage, Subject
+from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol
 from nsagent.model.plain import to_plain
 from nsagent.scan.attribute import attribute
@@ -29,7 +33,7 @@ from tests.kernel.proc_tree import (
     text_row,
 )
 from tests.kernel.rows import FIXTURES
-from tests.scan.collect.passes import STARTED_AT_NS, run_pass
+from tests.scan.collect.passes import STARTED_AT_NS, open_pass, run_pass
 from tests.scan.facts import ANY, WEB_NETNS, listen_row
 
 NODE = FIXTURES / "proc" / "node"
@@ -215,14 +219,12 @@ def test_a_pass_over_a_tree_leaves_nothing() -> None:
 
 def test_a_netns_is_read_through_the_next_process_when_the_first_has_no_tables(tree: ProcTree) -> None:
     tree.process(10, netns=WEB_NETNS, net={"sockstat": BUSY_SOCKSTAT})
-    (tree.root / "10/net/dev").unlink()
     tree.process(11, netns=WEB_NETNS, fds={3: "socket:[7]"}, net=NET)
     assert owners_of(run_pass(tree.path)) == {7: [(11, (3,))]}
 
 
-def test_a_netns_whose_tables_nobody_shows_is_a_gap(tree: ProcTree) -> None:
-    tree.process(10, netns=WEB_NETNS)
-    (tree.root / "10/net/dev").unlink()
+def test_a_netns_whose_tables_nobody_shows_though_it_counts_sockets_is_a_gap(tree: ProcTree) -> None:
+    tree.process(10, netns=WEB_NETNS, net={"sockstat": BUSY_SOCKSTAT})
     facts = run_pass(tree.path)
     assert [(gap.stage, gap.subject) for gap in facts.gaps] == [(Stage.NETNS, Subject(Kind.NETNS, str(WEB_NETNS)))]
     assert facts.netns[0].engine is None
@@ -257,6 +259,7 @@ def test_tables_without_counters_are_read(tree: ProcTree) -> None:
 
 def test_a_damaged_row_leaves_the_other_rows_and_is_a_gap(tree: ProcTree) -> None:
     tree.process(10, fds={3: "socket:[8]"}, net=net(listen_row(80, 7), "rubbish\n", listen_row(81, 8)))
+    tree.write("10/net/sockstat", BUSY_SOCKSTAT.replace("UDP: inuse 1", "UDP: inuse 0"))
     snapshot = attribute(run_pass(tree.path))
     assert [socket.row.inode for socket in snapshot.sockets] == [7, 8]
     assert [gap.stage for gap in snapshot.coverage.gaps] == [Stage.TABLES]
@@ -272,12 +275,57 @@ def test_a_damaged_stat_line_skips_that_process_alone(tree: ProcTree) -> None:
     assert [reading.pid for reading in facts.processes] == [10]
 
 
-def test_a_process_that_went_between_two_reads_is_vanished_and_no_gap(tree: ProcTree) -> None:
+def test_nothing_vanishes_from_a_copied_tree(tree: ProcTree) -> None:
     tree.process(10)
     (tree.root / "11").mkdir()
     facts = run_pass(tree.path)
-    assert facts.process_counts == ProcessCounts(seen=2, ok=1, vanished=1, denied=0, skipped=0)
+    assert facts.process_counts == ProcessCounts(seen=2, ok=1, vanished=0, denied=0, skipped=1)
+    assert facts.gaps == (Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "11"), Reason.GONE),)
+
+
+@pytest.mark.parametrize("missing", ["cgroup", "ns/mnt", "net/dev", "net/udp", "net/sockstat", "mountinfo"])
+def test_a_file_that_this_kernel_or_this_tree_lacks_costs_nothing_else(tree: ProcTree, missing: str) -> None:
+    tree.process(10, fds={3: "socket:[7]"}, net=NET)
+    (tree.root / "10" / missing).unlink()
+    facts = run_pass(tree.path)
+    assert owners_of(facts) == {7: [(10, (3,))]}
+    assert facts.process_counts == ProcessCounts(seen=1, ok=1, vanished=0, denied=0, skipped=0)
     assert facts.gaps == ()
+
+
+def test_a_netns_whose_mounts_are_denied_late_has_one_name(tree: ProcTree) -> None:
+    """ns/net was read by then: what is denied afterwards makes no netns of it that is known by key alone."""
+    mountinfo = f"412 30 0:4 net:[{WEB_NETNS}] /run/netns/covered rw - nsfs nsfs rw\n"
+    path = tree.process(10, fds={3: "socket:[7]"}, net=NET, mountinfo=mountinfo)
+    with open_pass(ProcFs(tree.path)) as context, DeniedLate.open(path) as process:
+        context.registry.see_process(process, Pid(10))
+        context.registry.see_mounts(process)
+        assert [(met.inode, met.path) for met in context.registry.list_met()] == [(HOST_NETNS, "")]
+
+
+class DeniedLate(ProcessDir):
+    """A process whose mounts may be read once."""
+
+    reads = 0
+
+    @classmethod
+    def open(cls, path: Path) -> "DeniedLate":
+        return cls(os.open(path, os.O_RDONLY), 10, "pid 10", str(path))
+
+    def read_nsfs_mounts(self) -> list[Mount]:
+        self.reads += 1
+        if self.reads > 1:
+            raise AccessDenied(self.subject, "EACCES")
+        return super().read_nsfs_mounts()
+
+
+def test_a_dead_leader_whose_thread_has_no_netns_any_more_is_left(tree: ProcTree) -> None:
+    """A thread that is exiting, or stuck in D on its way out."""
+    tree.process(10, "dead", state="Z", threads=2, netns=None)
+    tree.thread("10/task/10", stat_line(10, state="Z"), netns=None)
+    tree.thread("10/task/12", stat_line(12, "exiting", state="D"), netns=None)
+    facts = run_pass(tree.path)
+    assert (facts.process_counts.seen, facts.process_counts.ok, facts.processes) == (1, 0, ())
 
 
 def test_a_zombie_leader_has_the_fds_and_the_netns_of_its_live_thread(tree: ProcTree) -> None:

@@ -1,0 +1,49 @@
+"""Whether a process has run since: if not, its fds are those that were read then.
+
+An fd table changes only while one of its threads runs: close, accept, receiving a descriptor, all of
+it is done in the context of its user. The one exception is a table that two processes share
+(CLONE_FILES): then the other one has run, and shows the same fds. The kernel counts for each thread
+the time on a CPU, the time it waited for one, and how often it was put on one; whoever has the same
+numbers, and is not about to run, has not run.
+
+Source: fs/proc/base.c proc_pid_schedstat(), kernel/sched/stats.h sched_info_arrive().
+"""
+
+from typing import Final
+
+from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.kernel.formats.pid_stat import PidStat
+from nsagent.kernel.procfs import ProcessDir
+
+RunMark = tuple[tuple[int, bytes], ...]
+"""The threads of a process and how each has run; equal ones tell that none has run between."""
+
+_RUNNING: Final = "R"
+_FDS_A_THREAD: Final = 8
+"""A mark costs about as much for a thread as so many fds cost to be read again."""
+
+
+def read_run_mark(process: ProcessDir, schedstat: bytes, stat: PidStat) -> RunMark | None:
+    """The mark of a process, to be read before its fds; None where it runs, or where a mark is not worth its cost.
+
+    `schedstat` was read just before `stat`: a state that is read first says nothing of what comes after.
+    """
+    if not schedstat or stat.state == _RUNNING:
+        return None
+    if stat.num_threads == 1:
+        return ((process.number, schedstat),)
+    if process.count_fds() < _FDS_A_THREAD * stat.num_threads:
+        return None
+    try:
+        marks = [_read_thread(process, tid) for tid in process.list_threads()]
+    except (Gone, NotRead, FormatError):
+        return None
+    known = tuple(mark for mark in marks if mark is not None)
+    return known if len(known) == len(marks) == stat.num_threads else None
+
+
+def _read_thread(process: ProcessDir, tid: int) -> tuple[int, bytes] | None:
+    """How one thread has run; None where it runs now."""
+    with process.open_thread(tid) as thread:
+        schedstat = thread.read_schedstat()
+        return None if thread.read_stat().state == _RUNNING else (tid, schedstat)
