@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from operator import attrgetter
+from typing import Final
 
 from nsagent.errors import Reason
-from nsagent.model.choices import OwnersWanted
+from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, ProcessCounts
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import ROOT_CGROUP_ID, SocketInode
 from nsagent.model.net import Protocol, SocketRow
-from nsagent.model.snapshot import NetnsCounts, OwnedSocket
+from nsagent.model.snapshot import NetnsCounts, OwnedSocket, RowCount
 from nsagent.scan.creators import Creators
 from nsagent.scan.own import number_of
 from nsagent.scan.rows import NetnsRows
+
+_PROTOCOLS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.RAW))
+"""The kinds of rows that are one protocol."""
 
 
 def check_rows(decoded: Iterable[NetnsRows], listed: set[SocketInode]) -> list[Gap]:
@@ -32,6 +36,27 @@ def check_rows(decoded: Iterable[NetnsRows], listed: set[SocketInode]) -> list[G
             gaps.append(Gap(Stage.CHECKS, netns, Reason.ELSEWHERE_TOO))
         listed |= inodes
     return gaps
+
+
+def check_tables(decoded: Iterable[NetnsRows], counts: Iterable[Iterable[RowCount]], gaps: Iterable[Gap]) -> list[Gap]:
+    """Tables without a row of which the netns itself counts some: what was refused must not look empty.
+
+    By /proc alone: sock_diag's dumps are held against the counters while they are made. None where a
+    gap tells of the table already.
+    """
+    told = {gap.subject for gap in gaps if gap.subject.kind is Kind.TABLE}
+    found = []
+    for one, kinds in zip(decoded, counts, strict=True):
+        number = str(number_of(one.reading))
+        tables = {table.protocol for table in one.reading.tables}
+        for count in kinds:
+            if count.kind not in _PROTOCOLS or count.rows or not count.counted:
+                continue
+            subject = Subject(Kind.TABLE, number, Protocol(count.kind))
+            unread = one.reading.engine is EngineName.PROC or subject.protocol not in tables
+            if unread and subject not in told:
+                found.append(Gap(Stage.TABLES, subject, Reason.SHORT, count=count.counted))
+    return found
 
 
 def check_owners(sockets: Iterable[OwnedSocket], owners: OwnersWanted) -> list[Gap]:

@@ -25,7 +25,14 @@ from nsagent.model.snapshot import (
     RowCount,
     VerdictKind,
 )
-from nsagent.scan.checks import check_accounts, check_creators, check_owners, check_rows, check_sandboxed
+from nsagent.scan.checks import (
+    check_accounts,
+    check_creators,
+    check_owners,
+    check_rows,
+    check_sandboxed,
+    check_tables,
+)
 from nsagent.scan.creators import Creators
 from nsagent.scan.rows import NetnsRows
 
@@ -89,7 +96,7 @@ def cover(
     facts: Facts,
     decoded: Sequence[NetnsRows],
     sockets: Sequence[OwnedSocket],
-    counts: Iterable[Iterable[RowCount]],
+    counts: Sequence[Sequence[RowCount]],
     containers: Iterable[Container],
     creators: Creators | None,
     held: Set[SocketInode],
@@ -104,6 +111,7 @@ def cover(
         chain(
             facts.gaps,
             check_rows(decoded, listed),
+            check_tables(decoded, counts, facts.gaps),
             check_owners(sockets, facts.owners),
             check_sandboxed(containers),
             check_creators(facts, creators, sockets),

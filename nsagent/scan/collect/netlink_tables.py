@@ -86,7 +86,10 @@ class TableDumper:
         return read
 
     def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:
-        """The table of one protocol, as text where netlink has none."""
+        """The table of one protocol, as text where netlink has none, or fails.
+
+        Raises the error of the dump where there is no text either, or where text lacks what is asked for.
+        """
         deep, tcp_info = self.wanted.deep, self.wanted.tcp_info
         try:
             if protocol in self._unavailable:
@@ -100,6 +103,11 @@ class TableDumper:
         except DumpUnavailable:
             self._unavailable.add(protocol)
             return read_text_table(protocol, self.entering.read_net)
+        except (NotRead, FormatError):
+            tables = read_text_table(protocol, self.entering.read_net)
+            if not tables or (protocol is Protocol.TCP and (deep or tcp_info)):
+                raise
+            return tables
         if missing:
             self.gaps.add((Gap(Stage.TABLES, table_subject(protocol, met), Reason.SHORT, count=missing),))
         return [table]

@@ -73,7 +73,7 @@ class TableReader:
             if dumper is not None and state.met.fd is not None:
                 try:
                     state.sockstat = dumper.entering.enter(state.met.fd)
-                    _dump(state, dumper, self._wanted)
+                    self._dump(state, dumper)
                 except NotRead as err:
                     state.refused = err
             self._room.put(state, state.diag is not None)
@@ -124,6 +124,32 @@ class TableReader:
                     found.append(Unheld(state, table, places))
         return found
 
+    def _dump(self, state: NetnsState, dumper: TableDumper) -> None:
+        """Dump the tables of the netns that this thread is in; its socket stays open, to look rows up again.
+
+        One that counts no socket is not even given one, if its cookie can be had without. Where netlink
+        is refused (seccomp, RestrictAddressFamilies= of systemd, a security module) the files of /proc are
+        read from inside. Raises NotRead where these are not to be read, or cannot be.
+        """
+        counters = dumper.read_counters(state.sockstat)
+        state.empty = not plan_by_counters(counters, self._wanted)
+        state.cookie = dumper.entering.read_cookie(state.met.fd) if state.empty and state.met.fd is not None else None
+        engine = EngineName.SOCK_DIAG
+        if state.cookie is None:
+            try:
+                state.diag = SockDiag(dumper.knows_protocol)
+            except NotRead:
+                if self._engine is EngineName.SOCK_DIAG:
+                    raise
+                engine = EngineName.PROC
+                state.take(read_text_tables(dumper.entering.read_net, state.sockstat or "", self._wanted))
+            else:
+                state.cookie = state.diag.read_netns_cookie()
+                state.take(dumper.dump_tables(state.diag, counters, state.met))
+        state.engine = engine
+        if state.empty:
+            state.close()
+
     def _read_proc(self, state: NetnsState) -> None:
         """Read the /proc files of a netns through a process in it."""
         try:
@@ -141,21 +167,3 @@ class TableReader:
     def _read_files(self, process: ProcessDir) -> tuple[str, TablesRead]:
         sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
         return sockstat, read_text_tables(process.read_net, sockstat, self._wanted)
-
-
-def _dump(state: NetnsState, dumper: TableDumper, wanted: TablesWanted) -> None:
-    """Dump the tables of the netns that this thread is in; its socket stays open, to look rows up again.
-
-    One that counts no socket is not even given one, if its cookie can be had without.
-    """
-    counters = dumper.read_counters(state.sockstat)
-    state.engine = EngineName.SOCK_DIAG
-    state.empty = not plan_by_counters(counters, wanted)
-    state.cookie = dumper.entering.read_cookie(state.met.fd) if state.empty and state.met.fd is not None else None
-    if state.cookie is not None:
-        return
-    state.diag = SockDiag(dumper.knows_protocol)
-    state.cookie = state.diag.read_netns_cookie()
-    state.take(dumper.dump_tables(state.diag, counters, state.met))
-    if state.empty:
-        state.close()

@@ -17,7 +17,14 @@ from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.state import TablesRead
-from nsagent.scan.plan import TablesWanted, needs_counts, plan_counted, plan_protocols
+from nsagent.scan.plan import (
+    TablesWanted,
+    list_counters,
+    needs_counts,
+    plan_by_counters,
+    plan_counted,
+    read_counters,
+)
 
 T = TypeVar("T")
 
@@ -47,12 +54,15 @@ def ask_member(procfs: ProcFs, met: MetNetns, ask: Callable[[ProcessDir], T]) ->
 
 
 def read_text_tables(read_net: ReadNet, sockstat: str, wanted: TablesWanted) -> TablesRead:
-    """All tables wanted; raises what `read_net` does."""
-    planned = plan_protocols(sockstat, wanted)
+    """All tables wanted; raises what `read_net` does, and NotRead where none is there and some must have rows."""
+    counters = read_counters(sockstat)
+    planned = plan_by_counters(counters, wanted)
     read = TablesRead(empty=not planned)
     counts = read_counts(read_net) if Protocol.TCP in planned or needs_counts(planned) else None
     for protocol in plan_counted(planned, counts):
         read.tables += read_text_table(protocol, read_net)
+    if not read.tables and any(sum(list_counters(protocol, counters)) > 0 for protocol in planned):
+        raise NotRead("net/", Reason.SHORT)
     if Protocol.TCP in planned and counts is not None:
         read.mptcp_counted = count_mptcp(counts)
     return read
