@@ -1,6 +1,6 @@
 """What the rows of a pass themselves show to be wrong, or missing: each a gap. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -106,13 +106,13 @@ def check_accounts(processes: ProcessCounts, netns: NetnsCounts) -> list[Gap]:
     return broken
 
 
-def _are_unique(rows: Iterable[SocketRow]) -> bool:
-    """Whether no two rows show the same socket: one inode, or without it the same tuple and cookie.
+def _are_unique(rows: Sequence[SocketRow]) -> bool:
+    """Whether no two rows show the same socket.
 
-    An SCTP socket has a row for each of its associations.
+    One inode may stand in several rows: the subflows of an MPTCP connection have their owner's, and an
+    SCTP socket has a row for each of its associations. These differ by cookie or tuple.
     """
-    keys = [row.inode if row.inode and row.protocol is not Protocol.SCTP else (row.inode, _key_of(row)) for row in rows]
-    return len(set(keys)) == len(keys)
+    return len({(row.inode, _key_of(row)) for row in rows}) == len(rows)
 
 
 def _key_of(row: SocketRow) -> tuple[object, ...]:

@@ -169,6 +169,13 @@ def test_a_row_that_stands_in_a_netns_twice_is_a_broken_check() -> None:
     assert not snapshot.coverage.complete
 
 
+def test_subflows_that_share_the_inode_of_their_connection_are_rows_of_their_own() -> None:
+    rows = tcp_text(*(text_row(f"{LOOPBACK}:0050", f"{LOOPBACK}:C35{port}", 1, 7) for port in range(3)))
+    snapshot = attribute(facts([reading(10, {3: 7})], [netns(rows)]))
+    assert [len(socket.owners) for socket in snapshot.sockets] == [1, 1, 1]
+    assert snapshot.coverage.gaps == ()
+
+
 def test_a_socket_that_stands_in_two_netns_is_a_broken_check() -> None:
     both = [netns(tcp_text(listen_row(80, 7))), netns(tcp_text(listen_row(80, 7)), inode=WEB_NETNS)]
     snapshot = attribute(facts([], both))
