@@ -11,13 +11,14 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, errorcode
+from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, ESTALE, errorcode
 from fcntl import ioctl
+from functools import partial
 from typing import Final, NamedTuple, Self
 
-from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, ReadFailed
+from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, NotRead
 from nsagent.kernel.formats import inet_diag_request as inet_request
 from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
 from nsagent.kernel.formats.inet_diag import ROW_BYTES
@@ -38,6 +39,9 @@ from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
 
 NETLINK_SOCK_DIAG: Final = 4
+_SUBJECT: Final = "sock_diag"
+"""What errors call it."""
+
 SIOCGIFNAME: Final = 0x8910
 
 _BUFFER_BYTES = 1 << 16
@@ -52,6 +56,8 @@ LOOKUP_COST: Final = 16
 _ATTEMPTS = 3
 _NO_SUCH_PROTOCOL = 254
 _NO_TABLE = (ENOENT, EOPNOTSUPP, ENOTSUP)
+_NO_ROW = (ENOENT, ESTALE)
+"""No such tuple, or another cookie."""
 
 _BOTH_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _BY_FAMILY = (Protocol.RAW, Protocol.SCTP)
@@ -74,47 +80,32 @@ class Dump(NamedTuple):
     rows: int
 
 
-class SockDiag:
-    """A sock_diag socket in the netns that the calling thread is in now; a context manager.
+class Received(NamedTuple):
+    """What one recvmsg(2) gave: how many bytes, its flags (MSG_TRUNC), and the port id it is from, 0 for the kernel."""
 
+    length: int
+    flags: int
+    sender: int
+
+
+class DiagDialogue:
+    """Asks sock_diag and listens to what it answers, over any `send` and `receive`. Not for two threads at once.
+
+    `send` takes one request; `receive` fills a buffer with the next datagram, and raises the OSError
+    of recvmsg(2). SockDiag brings those of a socket; a function can stand for the kernel instead.
     `knows_protocol` is what another one found out about this kernel: it saves a dump to ask again.
-    Raises ReadFailed if it cannot be made. Not for two threads at once.
     """
 
-    def __init__(self, knows_protocol: bool | None = None) -> None:
-        try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-        except OSError as err:
-            raise translate_failure(err, "sock_diag") from err
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
+    def __init__(
+        self,
+        send: Callable[[bytes], object],
+        receive: Callable[[bytearray], Received],
+        knows_protocol: bool | None = None,
+    ) -> None:
+        self._send_request = send
+        self._receive_next = receive
         self._sequence = 0
         self.knows_protocol = knows_protocol
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the socket, and so of its netns."""
-        self._socket.close()
-
-    def read_netns_cookie(self) -> int | None:
-        """The cookie of its netns, unique since boot; None before Linux 5.14."""
-        return read_socket_cookie(self._socket)
-
-    def read_interface_name(self, index: int) -> str | None:
-        """The name of an interface of its netns; None if it is gone. See netdevice(7)."""
-        try:
-            answer = ioctl(self._socket, SIOCGIFNAME, struct.pack("=16si20x", b"", index))
-        except OSError:
-            return None
-        return answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-    def read_inode(self) -> SocketInode:
-        """Its own inode: a table of netlink sockets shows it."""
-        return SocketInode(os.fstat(self._socket.fileno()).st_ino)
 
     def dump(self, protocol: Protocol, buffer: bytearray, *, deep: bool = False, tcp_info: bool = False) -> Dump:
         """The raw table of a protocol, all families in one; `buffer` is scratch space.
@@ -123,7 +114,8 @@ class SockDiag:
         walks one more table (1.5 times as long), and `tcp_info` what it knows about each connection.
 
         Raises DumpUnavailable where the kernel has no such table, DumpInterrupted if it changed
-        under each of three dumps, ReadFailed for any other errno and FormatError for damage.
+        under each of three dumps, another NotRead for any other errno and for silence, and FormatError
+        for damage.
         """
         if protocol in _OTHER_FAMILIES:
             format_, encode = _OTHER_FAMILIES[protocol]
@@ -198,7 +190,11 @@ class SockDiag:
         request = inet_request.encode_lookup(table, place, socket.IPPROTO_TCP)
         self._send(inet_request.SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, request)
         view = self._receive(buffer)
-        if find_status(view).end is not None:
+        end = find_status(view).end
+        if end is not None:
+            status = decode_status(view, end)
+            if status not in _NO_ROW:
+                raise _failed(status)
             return False
         answer = RawTable(TableFormat.INET_DIAG, Protocol.TCP, socket.AF_UNSPEC, bytes(view))
         return not _find_absent(answer, (place,))
@@ -219,53 +215,103 @@ class SockDiag:
         for _ in range(_ATTEMPTS):
             with suppress(DumpInterrupted):
                 return self._dump_once(type_, request, buffer)
-        raise DumpInterrupted(f"the table changed under {_ATTEMPTS} dumps")
+        raise DumpInterrupted(_SUBJECT)
 
     def _dump_once(self, type_: int, request: bytes, buffer: bytearray) -> tuple[bytes, int]:
         """One dump. Its errors come inside NLMSG_DONE as well as in NLMSG_ERROR: both are looked at."""
         self._send(type_, NLM_F_REQUEST | NLM_F_DUMP, request)
         chunks: list[bytes] = []
-        interrupted, rows = False, 0
-        while True:
+        end, interrupted, rows = None, False, 0
+        while end is None:
             view = self._receive(buffer)
             end, changed, messages = find_status(view)
             interrupted |= changed
             rows += messages
-            if end is None:
-                chunks.append(bytes(view))
-                continue
-            chunks.append(bytes(view[: end.offset]))
-            status = decode_status(view, end)
-            if status in _NO_TABLE:
-                raise DumpUnavailable(errorcode[status])
-            if status:
-                raise ReadFailed("sock_diag", errorcode.get(status, str(status)))
-            break
+            chunks.append(bytes(view[: end.offset] if end else view))
+        status = decode_status(view, end)
+        if status in _NO_TABLE:
+            raise DumpUnavailable(errorcode[status])
+        if status:
+            raise _failed(status)
         if interrupted:
-            raise DumpInterrupted("the table changed during the dump")
+            raise DumpInterrupted(_SUBJECT)
         return b"".join(chunks), rows
 
     def _send(self, type_: int, flags: int, payload: bytes) -> None:
         self._sequence += 1
-        self._socket.send(encode_message(type_, flags, self._sequence, payload))
+        try:
+            self._send_request(encode_message(type_, flags, self._sequence, payload))
+        except OSError as err:
+            raise translate_failure(err, _SUBJECT) from err
 
     def _receive(self, buffer: bytearray) -> memoryview:
-        """The next datagram from the kernel; raises ReadFailed when none comes, FormatError for a cut one."""
+        """The next datagram from the kernel; raises NotRead when none comes, FormatError for a cut one."""
         while True:
             try:
-                count, _, flags, sender = self._socket.recvmsg_into([buffer])
+                length, flags, sender = self._receive_next(buffer)
             except OSError as err:
                 if err.errno == EINTR:
                     continue
                 if err.errno == EAGAIN:
-                    raise NoAnswer("sock_diag") from err
-                raise translate_failure(err, "sock_diag") from err
+                    raise NoAnswer(_SUBJECT) from err
+                raise translate_failure(err, _SUBJECT) from err
             if flags & socket.MSG_TRUNC:
                 raise FormatError("a datagram that fits", bytes(buffer[:64]))
-            view = memoryview(buffer)[:count]
+            view = memoryview(buffer)[:length]
             # Only the kernel's word counts, and not the rest of an answer that was given up.
-            if sender[0] == 0 and read_sequence(view) == self._sequence:
+            if sender == 0 and read_sequence(view) == self._sequence:
                 return view
+
+
+class SockDiag(DiagDialogue):
+    """A sock_diag socket in the netns that the calling thread is in now; a context manager.
+
+    Raises NotRead if it cannot be made.
+    """
+
+    def __init__(self, knows_protocol: bool | None = None) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+        except OSError as err:
+            raise translate_failure(err, _SUBJECT) from err
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
+        super().__init__(self._socket.send, partial(_receive_from, self._socket), knows_protocol)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the socket, and so of its netns."""
+        self._socket.close()
+
+    def read_netns_cookie(self) -> int | None:
+        """The cookie of its netns, unique since boot; None before Linux 5.14."""
+        return read_socket_cookie(self._socket)
+
+    def read_interface_name(self, index: int) -> str | None:
+        """The name of an interface of its netns; None if it is gone. See netdevice(7)."""
+        try:
+            answer = ioctl(self._socket, SIOCGIFNAME, struct.pack("=16si20x", b"", index))
+        except OSError:
+            return None
+        return answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+    def read_inode(self) -> SocketInode:
+        """Its own inode: a table of netlink sockets shows it."""
+        return SocketInode(os.fstat(self._socket.fileno()).st_ino)
+
+
+def _receive_from(netlink: socket.socket, buffer: bytearray) -> Received:
+    length, _, flags, sender = netlink.recvmsg_into([buffer])
+    return Received(length, flags, sender[0])
+
+
+def _failed(status: int) -> NotRead:
+    """What an errno that the kernel answers with is for the caller."""
+    return translate_failure(OSError(status, os.strerror(status)), _SUBJECT)
 
 
 def _find_absent(table: RawTable, places: Collection[RowPlace]) -> frozenset[SocketInode]:

@@ -54,7 +54,7 @@ def index_rows(data: bytes, byteorder: ByteOrder) -> RowIndex:
 
     Costs about 0.1 us a row. Stops at a damaged length, which decode_table reports.
     """
-    inodes: set[int] = set()
+    inodes: set[SocketInode] = set()
     interfaces: set[int] = set()
     cgroup_ids: set[int] = set()
     offset, view, order = 0, memoryview(data), _order(byteorder)
@@ -79,7 +79,7 @@ def index_rows(data: bytes, byteorder: ByteOrder) -> RowIndex:
             if interface:
                 interfaces.add(interface)
             offset += size
-    inodes.discard(0)
+    inodes.discard(SocketInode(0))
     return RowIndex(inodes, interfaces, cgroup_ids)
 
 

@@ -20,6 +20,6 @@ class RowPlace(NamedTuple):
 class RowIndex(NamedTuple):
     """What the rows of a table name: the inodes, without 0, of what an fd may hold, all ifindexes and cgroup ids."""
 
-    inodes: set[int]
+    inodes: set[SocketInode]
     interfaces: set[int]
     cgroup_ids: set[int]

@@ -257,7 +257,7 @@ def test_all_rows_that_share_an_inode_are_found_and_no_others() -> None:
 @pytest.mark.parametrize("byteorder", BYTE_ORDERS)
 def test_rows_are_indexed_and_found_in_either_byte_order(byteorder: ByteOrder) -> None:
     data = make_message(byteorder=byteorder, state=10, interface=3, uid=1000, inode=7)
-    assert index_rows(data, byteorder) == RowIndex({7}, {3}, set())
+    assert index_rows(data, byteorder) == RowIndex({SocketInode(7)}, {3}, set())
     assert find_rows(data, {7}, byteorder) == [RowPlace(0, SocketInode(7), 1000, listening=True)]
 
 
