@@ -1,8 +1,4 @@
-"""What a pass saw, held against what the kernel counts. Pure.
-
-Source: net/ipv4/proc.c sockstat_seq_show(): `inuse` and `tw` are per netns; `alloc` and `orphan`
-are host-wide.
-"""
+"""What a pass saw, held against what the kernel counts (kernel.formats.sockstat). Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
@@ -11,7 +7,7 @@ from operator import itemgetter
 from typing import Final
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.sockstat import SockStat, parse_sockstat
+from nsagent.kernel.formats.sockstat import COUNTERS, NOT_IN_USE, TIME_WAIT, SockStat, parse_sockstat
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, FoundBy, NetnsReading
 from nsagent.model.gap import is_complete, merge_gaps
@@ -36,19 +32,6 @@ from nsagent.scan.checks import (
 from nsagent.scan.creators import Creators
 from nsagent.scan.rows import NetnsRows
 
-_COUNTERS: Final = {
-    "tcp": (("TCP", "inuse"), ("TCP6", "inuse")),
-    "time_wait": (("TCP", "tw"),),
-    "udp": (("UDP", "inuse"), ("UDP6", "inuse")),
-    "udplite": (("UDPLITE", "inuse"), ("UDPLITE6", "inuse")),
-    "raw": (("RAW", "inuse"), ("RAW6", "inuse")),
-}
-"""The counters of sockstat that add up to the rows of each kind; `tw` counts both families."""
-
-_UNCOUNTED: Final = (SocketState.TIME_WAIT, SocketState.SYN_RECV, SocketState.BOUND_INACTIVE)
-"""States that the counter `inuse` of TCP leaves out."""
-
-
 _FIRST: Final = tuple(FoundBy)
 """In the order in which a pass looks: what led to a netns first."""
 
@@ -58,7 +41,7 @@ def count_rows(reading: NetnsReading, rows: Iterable[SocketRow], protocols: Sequ
     if reading.engine is None:
         return ()
     if reading.empty:
-        return tuple(RowCount(kind, 0, 0) for kind in _COUNTERS if kind in protocols or kind == "time_wait")
+        return tuple(RowCount(kind, 0, 0) for kind in COUNTERS if kind in protocols or kind == TIME_WAIT)
     counters = _read_counters(reading.sockstat)
     counts: Counter[tuple[Protocol, SocketState]] = Counter(map(itemgetter(0, 3), rows))
     # A late FIN_WAIT2 is a mini-socket too: it counts as a TIME_WAIT.
@@ -66,12 +49,12 @@ def count_rows(reading: NetnsReading, rows: Iterable[SocketRow], protocols: Sequ
     if (Protocol.TCP, SocketState.FIN_WAIT2) in counts:
         late = sum(row.uid is None and row.state is SocketState.FIN_WAIT2 for row in rows)
     seen = {
-        "tcp": sum(n for (of, state), n in counts.items() if of is Protocol.TCP and state not in _UNCOUNTED) - late,
-        "time_wait": counts[Protocol.TCP, SocketState.TIME_WAIT] + late,
+        "tcp": sum(n for (of, state), n in counts.items() if of is Protocol.TCP and state not in NOT_IN_USE) - late,
+        TIME_WAIT: counts[Protocol.TCP, SocketState.TIME_WAIT] + late,
     }
     for protocol in (Protocol.UDP, Protocol.UDPLITE, Protocol.RAW):
         seen[protocol.value] = sum(n for (of, _), n in counts.items() if of is protocol)
-    asked = {*protocols, "time_wait"}
+    asked = {*protocols, TIME_WAIT}
     return tuple(RowCount(kind, count, _add_up(counters, kind)) for kind, count in seen.items() if kind in asked)
 
 
@@ -155,5 +138,5 @@ def _read_counters(sockstat: str | None) -> SockStat:
 
 
 def _add_up(counters: SockStat, kind: str) -> int | None:
-    values = [counters[name] for name in _COUNTERS[kind] if name in counters]
+    values = [counters[name] for name in COUNTERS[kind] if name in counters]
     return sum(values) if values else None

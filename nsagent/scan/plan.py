@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.sockstat import SockStat, parse_sockstat
+from nsagent.kernel.formats.sockstat import SockStat, list_row_counters, parse_sockstat
 from nsagent.model.net import Protocol
 
 PROTOCOLS: Final = (Protocol.TCP, Protocol.UDP)
@@ -23,14 +23,6 @@ class TablesWanted:
     deep: bool = False
     tcp_info: bool = False
 
-
-_COUNTERS: Final = {
-    Protocol.TCP: (("TCP", "inuse"), ("TCP6", "inuse"), ("TCP", "tw")),
-    Protocol.UDP: (("UDP", "inuse"), ("UDP6", "inuse")),
-    Protocol.UDPLITE: (("UDPLITE", "inuse"), ("UDPLITE6", "inuse")),
-    Protocol.RAW: (("RAW", "inuse"), ("RAW6", "inuse")),
-}
-"""The counters of sockstat that add up to the rows of a table. `TCP tw` counts both families."""
 
 _COUNTED: Final = {
     Protocol.ICMP: ("PING", "PINGv6"),
@@ -90,16 +82,12 @@ def needs_counts(protocols: Collection[Protocol]) -> bool:
 
 
 def list_counters(protocol: Protocol, counters: SockStat) -> tuple[int, ...]:
-    """The counters that add up to the least rows that the table of TCP or UDP has; none where they do not tell.
-
-    Measured: the sum is exact while nothing opens or closes. The accept queue, orphans, time-wait
-    sockets and the subflows of MPTCP count; handshakes in progress and what is only bound do not.
-    """
-    return tuple(counters.get(name, 0) for name in _COUNTERS.get(protocol, ()))
+    """The counts that add up to the least rows that the table of a protocol has; none where nothing counts them."""
+    return tuple(counters.get(name, 0) for name in list_row_counters(protocol))
 
 
 def _may_have(protocol: Protocol, wanted: TablesWanted, counters: SockStat) -> bool:
-    names = [name for name in _COUNTERS.get(protocol, ()) if name in counters]
+    names = [name for name in list_row_counters(protocol) if name in counters]
     if not names or (wanted.deep and protocol is Protocol.TCP):
         return True
     return any(counters[name] for name in names)

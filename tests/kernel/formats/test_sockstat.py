@@ -3,7 +3,8 @@
 import pytest
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.sockstat import parse_sockstat
+from nsagent.kernel.formats.sockstat import COUNTERS, TIME_WAIT, list_row_counters, parse_sockstat
+from nsagent.model.net import Protocol
 
 V4 = """sockets: used 290
 TCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2
@@ -77,3 +78,18 @@ def test_no_text_gives_no_counters() -> None:
 def test_a_damaged_line_is_a_format_error(line: str) -> None:
     with pytest.raises(FormatError):
         parse_sockstat(f"sockets: used 1\n{line}\nUDP: inuse 1\n")
+
+
+def test_every_counter_of_rows_is_one_that_the_kernel_has() -> None:
+    assert {name for names in COUNTERS.values() for name in names} <= parse_sockstat(V4 + V6).keys()
+
+
+def test_each_counter_counts_rows_of_one_kind() -> None:
+    names = [name for names in COUNTERS.values() for name in names]
+    assert len(set(names)) == len(names)
+
+
+def test_all_kinds_stand_in_the_table_of_some_protocol() -> None:
+    of_tables = [name for protocol in Protocol for name in list_row_counters(protocol)]
+    assert sorted(of_tables) == sorted(name for names in COUNTERS.values() for name in names)
+    assert set(COUNTERS[TIME_WAIT]) < set(list_row_counters(Protocol.TCP))
