@@ -36,20 +36,22 @@ AcceptQueues = dict[ContainerId, AcceptQueue]
 
 def is_listener(socket: OwnedSocket) -> bool:
     """Whether the queues of this row are an accept queue."""
-    row = socket[1]
-    return row[3] is _LISTEN and row[0] in WITH_ACCEPT_QUEUE
+    row = socket.row
+    return row.state is _LISTEN and row.protocol in WITH_ACCEPT_QUEUE
 
 
 def sum_accept_queues(sockets: Iterable[OwnedSocket]) -> AcceptQueues:
     """The accept queue of each container whose process holds a listener: its first owner's, as for the row."""
     # Every socket is looked at, 0.05 us each, and one with a limit like many others is only counted.
-    held = [each for each in sockets if each[1][3] is _LISTEN and each[5] is _FD and each[1][0] is _TCP]
+    held = [
+        each for each in sockets if each.row.state is _LISTEN and each.attribution is _FD and each.row.protocol is _TCP
+    ]
     limits: defaultdict[ContainerId, Counter[int | None]] = defaultdict(Counter)
-    for (container_id, limit), count in Counter([(each[4], each[1][11]) for each in held]).items():
+    for (container_id, limit), count in Counter([(each.container_id, each.row.tx_queue) for each in held]).items():
         if container_id is not None:
             limits[container_id][limit] = count
     waiting: defaultdict[ContainerId | None, list[OwnedSocket]] = defaultdict(list)
-    for socket in [each for each in held if each[1][10]]:
+    for socket in [each for each in held if each.row.rx_queue]:
         waiting[socket.container_id].append(socket)
     return {container_id: _add_up(counts, waiting[container_id]) for container_id, counts in limits.items()}
 

@@ -57,12 +57,12 @@ def local_text(row: SocketRow, interface: str | None) -> str:
     `interface` stands behind the address after `%`.
     """
     # Once per socket: kept flat, and written out again below.
-    protocol = row[0]
+    protocol = row.protocol
     if protocol is not _TCP and protocol in _OWN_WAYS:
-        return _OWN_WAYS[protocol](row, row[4], interface)
-    address, port, _ = row[4]
+        return _OWN_WAYS[protocol](row, row.local, interface)
+    address, port, _ = row.local
     if ":" in address:
-        address = "*" if row[13] is False and address == _V6_ANY else f"[{address}]"
+        address = "*" if row.v6only is False and address == _V6_ANY else f"[{address}]"
     if interface is not None:
         address = f"{address}%{interface}"
     return f"{address}:{port or '*'}"
@@ -70,12 +70,12 @@ def local_text(row: SocketRow, interface: str | None) -> str:
 
 def remote_text(row: SocketRow) -> str:
     """The other end, in the same way; `*` alone where a packet or netlink socket has none."""
-    protocol = row[0]
+    protocol = row.protocol
     if protocol is not _TCP and protocol in _OWN_WAYS:
-        return _OWN_WAYS[protocol](row, row[5], None)
-    address, port, _ = row[5]
+        return _OWN_WAYS[protocol](row, row.remote, None)
+    address, port, _ = row.remote
     if ":" in address:
-        address = "*" if row[13] is False and address == _V6_ANY else f"[{address}]"
+        address = "*" if row.v6only is False and address == _V6_ANY else f"[{address}]"
     return f"{address}:{port or '*'}"
 
 

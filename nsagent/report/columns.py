@@ -30,11 +30,11 @@ def sort_sockets(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
 
 def wide_columns(snapshot: Snapshot) -> tuple[str, ...]:
     """What `-o wide` shows: WIDE_COLUMNS, and TCP_INFO_COLUMNS where any row has a TCP_INFO."""
-    return WIDE_COLUMNS + (TCP_INFO_COLUMNS if any(socket[1][15] for socket in snapshot.sockets) else ())
+    return WIDE_COLUMNS + (TCP_INFO_COLUMNS if any(socket.row.tcp_info for socket in snapshot.sockets) else ())
 
 
 def _netns(socket: OwnedSocket, context: Context) -> str:
-    return context.netns_labels[socket[0]]
+    return context.netns_labels[socket.netns]
 
 
 def _netns_key(socket: OwnedSocket, context: Context) -> tuple[bool, int]:
@@ -43,26 +43,26 @@ def _netns_key(socket: OwnedSocket, context: Context) -> tuple[bool, int]:
 
 
 def _protocol(socket: OwnedSocket, context: Context) -> str:
-    return socket[1][0]
+    return socket.row.protocol
 
 
 def _state(socket: OwnedSocket, context: Context) -> str:
-    return socket[1][3]
+    return socket.row.state
 
 
 def _local(socket: OwnedSocket, context: Context) -> str:
-    return local_text(socket[1], socket[2])
+    return local_text(socket.row, socket.interface)
 
 
 def _remote(socket: OwnedSocket, context: Context) -> str:
-    return remote_text(socket[1])
+    return remote_text(socket.row)
 
 
 def _pid(socket: OwnedSocket, context: Context) -> str:
-    owners = socket[3]
+    owners = socket.owners
     if len(owners) == 1:
-        return str(owners[0][0].pid)
-    return ",".join([str(owner[0].pid) for owner in owners])
+        return str(owners[0].process.pid)
+    return ",".join([str(owner.process.pid) for owner in owners])
 
 
 def _pid_key(socket: OwnedSocket, context: Context) -> list[Pid] | None:
@@ -70,29 +70,29 @@ def _pid_key(socket: OwnedSocket, context: Context) -> list[Pid] | None:
 
 
 def _command(socket: OwnedSocket, context: Context) -> str:
-    owners, verdict = socket[3], socket[8]
+    owners, verdict = socket.owners, socket.verdict
     if verdict is not None:
-        return f"({verdict[0]})"
+        return f"({verdict.kind})"
     if len(owners) == 1:
-        return owners[0][0].comm
-    return ",".join([owner[0].comm for owner in owners])
+        return owners[0].process.comm
+    return ",".join([owner.process.comm for owner in owners])
 
 
 def _container(socket: OwnedSocket, context: Context) -> str:
-    return context.container_labels[socket[4]]
+    return context.container_labels[socket.container_id]
 
 
 def _pod(socket: OwnedSocket, context: Context) -> str:
-    return context.pod_labels[socket[4]]
+    return context.pod_labels[socket.container_id]
 
 
 def _unit(socket: OwnedSocket, context: Context) -> str:
-    units = [owner[0].unit for owner in socket[3]]
+    units = [owner.process.unit for owner in socket.owners]
     return ",".join([unit or "-" for unit in units]) if any(units) else ""
 
 
 def _fds(socket: OwnedSocket, context: Context) -> str:
-    return ",".join([_fds_text(fds, held_by) for _, fds, _, held_by in socket[3]])
+    return ",".join([_fds_text(owner.fds, owner.held_by) for owner in socket.owners])
 
 
 def _fds_text(fds: tuple[Fd, ...], held_by: HeldBy) -> str:

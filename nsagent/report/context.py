@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter
 
 from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId
@@ -49,7 +49,7 @@ def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) ->
         netns_labels=Memo(lambda number: _netns_label(netns.get(number), number)),
         container_labels=Memo(lambda container_id: _container_label(containers, container_id)),
         pod_labels=Memo(lambda container_id: _pod_label(containers, container_id)),
-        sockets=Counter(map(itemgetter(0), snapshot.sockets)),
+        sockets=Counter(map(attrgetter("netns"), snapshot.sockets)),
         container_netns=dict(container_netns),
         accept_queues=accept_queues or {},
     )

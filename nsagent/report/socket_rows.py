@@ -59,31 +59,33 @@ class SocketRows:
         return map(self._rows, chunks(sockets))
 
     def _rows(self, sockets: list[OwnedSocket]) -> list[str]:
-        # Once per socket, 2 to 3 us, two fifths of json.dumps: hence one f-string over memos, slices
-        # of the tuples as their keys, and indexes instead of attributes.
+        # Once per socket, 2 to 3 us, two fifths of json.dumps: hence one f-string over memos.
         opening, kinds, addresses, meanings = self._opening, self._kinds, self._addresses, self._meanings
         owner_text = self._owner_text
         rows: list[str] = []
         for socket in sockets:
-            row, owners = socket[1], socket[3]
-            _, _, _, _, local, remote, _, inode, cookie, uid, rx_queue, tx_queue, cgroup_id, v6only, mptcp, info = row
-            listener, kind = kinds[mptcp][row[:4]]
+            netns, row, interface, owners, container_id, attribution, confidence, flags, verdict = socket
+            (
+                protocol, family, mapped, state, local, remote, _, inode, cookie, uid,
+                rx_queue, tx_queue, cgroup_id, v6only, mptcp, info,
+            ) = row  # fmt: skip
+            listener, kind = kinds[mptcp][protocol, family, mapped, state]
             if not listener and rx_queue == 0 and tx_queue == 0:
                 queues = _NO_QUEUE
             else:
                 queues = _queues_text(rx_queue, tx_queue, listener=listener)
             rows.append(
-                f"{opening}{socket[0]}{kind}"
-                f"{addresses[local[0]]}{local[1] if local[2] is None else _port_and_raw(local)}"
+                f"{opening}{netns}{kind}"
+                f"{addresses[local.address]}{local.port if local.raw_address is None else _port_and_raw(local)}"
                 f'}}, "remote": '
-                f"{addresses[remote[0]]}{remote[1] if remote[2] is None else _port_and_raw(remote)}"
-                f'}}, "interface": {"null" if socket[2] is None else quote(socket[2])}, "inode": {inode or "null"}'
+                f"{addresses[remote.address]}{remote.port if remote.raw_address is None else _port_and_raw(remote)}"
+                f'}}, "interface": {"null" if interface is None else quote(interface)}, "inode": {inode or "null"}'
                 f', "cookie": {"null" if cookie is None else cookie}, "uid": {"null" if uid is None else uid}'
                 f', "rx_queue_bytes": {queues}, "v6only": {_BOOLEAN[v6only]}'
                 f', "cgroup_id": {"null" if cgroup_id is None else cgroup_id}'
                 f', "tcp_info": {"null" if info is None else _tcp_info_text(info)}, "owners": ['
                 f"{owner_text(owners[0]) if len(owners) == 1 else ', '.join(map(owner_text, owners))}"
-                f"{meanings[socket[4:]]}"
+                f"{meanings[container_id, attribution, confidence, flags, verdict]}"
             )
         return rows
 

@@ -1,0 +1,55 @@
+"""Records that loops build with tuple.__new__, which takes any number of fields: as many as the record has."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nsagent"
+TUPLE_NEW = ast.dump(ast.parse("tuple.__new__", mode="eval").body)
+
+
+class Build(NamedTuple):
+    """One call that builds a record: where it is, of which class, and the fields it gives."""
+
+    module: str
+    line: int
+    record: str
+    fields: ast.expr
+
+
+def list_builds() -> Iterator[Build]:
+    """Every call of tuple.__new__, under whatever name a module has for it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        names = {ast.dump(ast.Name(name, ast.Load())) for name in list_names(tree)} | {TUPLE_NEW}
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.dump(node.func) in names:
+                record, fields = node.args
+                yield Build(module, node.lineno, ast.unparse(record), fields)
+
+
+def list_names(tree: ast.Module) -> Iterator[str]:
+    """What the module calls tuple.__new__."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.dump(node.value) == TUPLE_NEW:
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+BUILDS = list(list_builds())
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: f"{build.record} in {build.module}:{build.line}")
+def test_a_record_is_built_with_as_many_fields_as_it_has(build: Build) -> None:
+    record = getattr(importlib.import_module(build.module), build.record)
+    assert isinstance(build.fields, ast.Tuple)
+    assert not any(isinstance(field, ast.Starred) for field in build.fields.elts)
+    assert len(build.fields.elts) == len(record._fields)
+
+
+def test_the_records_of_the_busiest_loops_are_among_those_looked_at() -> None:
+    assert {build.record for build in BUILDS} == {"Endpoint", "SocketRow", "RowPlace", "OwnedSocket", "Owner"}
