@@ -273,12 +273,12 @@ class _Decoder:
         except FormatError as err:
             self.errors.append(err)
             return offset + ((length + 3) & ~3)
-        headers, expected, cgroup_place, v6only_place, info_place, association = layout[1:]
-        size, protocol, ipv4, first, mptcp = layout.struct.size, self._protocol, self._ipv4, self._first, self._mptcp
+        structure, headers, expected, cgroup_place, v6only_place, info_place, association = layout
+        size, protocol, ipv4, first, mptcp = structure.size, self._protocol, self._ipv4, self._first, self._mptcp
         kinds = self._association_kinds if association else self._kinds
         count = (len(data) - offset) // size
         run = memoryview(data)[offset : offset + count * size] if count else data[offset:].ljust(size, b"\0")
-        for values in layout.struct.iter_unpack(run):
+        for values in structure.iter_unpack(run):
             if headers(values) != expected:
                 break
             (

@@ -84,7 +84,8 @@ def parse_proc_options(text: bytes, major: int, minor: int) -> ProcOptions | Non
     Source: fs/proc/root.c proc_show_options().
     """
     for line in text.split(b"\n"):
-        if b" - proc " in line and parse_mount(line)[:2] == (major, minor):
+        mount = parse_mount(line) if b" - proc " in line else None
+        if mount and (mount.major, mount.minor) == (major, minor):
             # After the type: its source, which may be empty, and its options.
             options = line.partition(b" - ")[2].split(b" ")[2:]
             if len(options) != 1:

@@ -119,35 +119,35 @@ def make_row(
     )
 
 
-def _collect(pieces: Iterator[tuple[int, bytes] | FormatError], decode_row: Callable[[bytes], SocketRow]) -> PlacedRows:
+def _collect(pieces: Iterator[tuple[int, bytes | FormatError]], decode_row: Callable[[bytes], SocketRow]) -> PlacedRows:
     rows: dict[tuple[object, ...], tuple[int, SocketRow]] = {}
     errors: list[FormatError] = []
-    for piece in pieces:
+    for offset, piece in pieces:
         try:
             if isinstance(piece, FormatError):
                 raise piece
-            row = decode_row(piece[1])
+            row = decode_row(piece)
         except FormatError as err:
             errors.append(err)
             if len(errors) == MAX_ERRORS:
                 break
         else:
-            rows.setdefault((row.cookie, row.inode, row.local, row.remote), (piece[0], row))
+            rows.setdefault((row.cookie, row.inode, row.local, row.remote), (offset, row))
     return PlacedRows(list(rows.values()), errors)
 
 
-def _split_messages(data: bytes, byteorder: ByteOrder) -> Iterator[tuple[int, bytes] | FormatError]:
+def _split_messages(data: bytes, byteorder: ByteOrder) -> Iterator[tuple[int, bytes | FormatError]]:
     offset = 0
     while offset < len(data):
         length = int.from_bytes(data[offset : offset + 4], byteorder)
         if length < HEADER_BYTES or offset + length > len(data):
-            yield FormatError("a netlink message within its table", data[offset : offset + 64])
+            yield offset, FormatError("a netlink message within its table", data[offset : offset + 64])
             return
         yield offset, data[offset + HEADER_BYTES : offset + length]
         offset += (length + 3) & ~3
 
 
-def _split_lines(data: bytes) -> Iterator[tuple[int, bytes] | FormatError]:
+def _split_lines(data: bytes) -> Iterator[tuple[int, bytes | FormatError]]:
     offset = 0
     for line in data.splitlines(keepends=True):
         yield offset, line
