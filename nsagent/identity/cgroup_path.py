@@ -183,10 +183,11 @@ def _read_path(path: str, forged: Container[str]) -> _Reading:
             pod_uid, pod_root = pod, slice_root
         found = _find_container(segment, parent, grandparent) if root not in forged else None
         if found is not None:
-            if found[1] is Runtime.PODMAN and containers and _is_podman_pod(containers[-1], parent):
+            id_, runtime = found
+            if runtime is Runtime.PODMAN and containers and _is_podman_pod(containers[-1], parent):
                 containers.pop()
-            if all(outer.id != found[0] for outer in containers):
-                containers.append(_Found(found[0], found[1], root, pod_uid, pod_root))
+            if all(outer.id != id_ for outer in containers):
+                containers.append(_Found(id_, runtime, root, pod_uid, pod_root))
             below_slices = True
             unit = None if unit is not None and unit.startswith("user@") else unit
         elif segment == "supervisor" and containers and _MACHINE.fullmatch(parent):
