@@ -13,6 +13,9 @@ from tests.live.capabilities import Capability, require
 DUMPS = {"tcp": Protocol.TCP, "tcp_unprivileged": Protocol.TCP, "udp": Protocol.UDP}
 TEXTS = ("tcp", "tcp6", "udp", "udp6")
 
+LATE_PORT = 50004
+"""Of the socket that has just been closed: its state, and all that depends on it, changes within 40 ms."""
+
 
 def list_rows(directory: Path) -> dict[str, list[str]]:
     """The rows of each dump, without what is new in each recording."""
@@ -20,6 +23,7 @@ def list_rows(directory: Path) -> dict[str, list[str]]:
         name: sorted(
             str(row._replace(inode=SocketInode(bool(row.inode)), cookie=None, cgroup_id=None))
             for row in decode_table((directory / f"{name}.bin").read_bytes(), protocol, sys.byteorder, mptcp=None)[0]
+            if row.local.port != LATE_PORT
         )
         for name, protocol in DUMPS.items()
     }
