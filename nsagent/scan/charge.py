@@ -47,7 +47,7 @@ class Listeners:
 
     def __init__(self, sockets: Iterable[OwnedSocket]) -> None:
         self._by_port: defaultdict[int, list[OwnedSocket]] = defaultdict(list)
-        for socket in [one for one in sockets if one[1][3] is SocketState.LISTEN]:  # Of 10^4 to 10^6: 0.1 us each.
+        for socket in [one for one in sockets if one.row.state is SocketState.LISTEN]:  # Of 10^4 to 10^6: 0.1 us each.
             if socket.row.protocol is Protocol.TCP:
                 self._by_port[socket.row.local.port].append(socket)
 

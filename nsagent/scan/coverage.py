@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 from nsagent.errors import FormatError
@@ -43,7 +43,7 @@ def count_rows(reading: NetnsReading, rows: Iterable[SocketRow], protocols: Sequ
     if reading.empty:
         return tuple(RowCount(kind, 0, 0) for kind in COUNTERS if kind in protocols or kind == TIME_WAIT)
     counters = _read_counters(reading.sockstat)
-    counts: Counter[tuple[Protocol, SocketState]] = Counter(map(itemgetter(0, 3), rows))
+    counts: Counter[tuple[Protocol, SocketState]] = Counter(map(attrgetter("protocol", "state"), rows))
     # A late FIN_WAIT2 is a mini-socket too: it counts as a TIME_WAIT.
     late = 0
     if (Protocol.TCP, SocketState.FIN_WAIT2) in counts:

@@ -56,17 +56,17 @@ class Owning:
         if self._by_creator:
             return self._own_by_creator(reading, rows, names)
         for row in rows:  # 10^4 to 10^6 times: 1 us each.
-            owners = holders.get(row[7])
-            interface = names.get(row[6], str(row[6])) if row[6] else None
+            owners = holders.get(row.inode)
+            interface = names.get(row.interface, str(row.interface)) if row.interface else None
             if owners is None:
                 ownerless.append(len(sockets))
                 sockets.append(_new(OwnedSocket, (number, row, interface, (), None, none, unsure, (), None)))
                 continue
-            first = owners[0][0]
+            first = owners[0].process
             container_id = first.container_id
             flags = () if len(owners) == 1 and first.netns == number else _flag_owners(owners, number, inside)
             if creators:
-                cgroup_id = row[12]
+                cgroup_id = row.cgroup_id
                 if cgroup_id is not None and cgroup_id in creators and creators[cgroup_id] != container_id:
                     flags += (Flag.CREATOR_DIFFERS,)
             sockets.append(_new(OwnedSocket, (number, row, interface, owners, container_id, fd, exact, flags, None)))
@@ -83,11 +83,11 @@ class Owning:
         unheld: list[int] = []
         known, unknown = (Attribution.CGROUP, Confidence.HIGH), (Attribution.NONE, Confidence.NONE)
         for row in rows:  # 10^4 to 10^6 times: 1 us each.
-            if not row[7]:
+            if not row.inode:
                 unheld.append(len(sockets))
-            container_id = creators.get(row[12]) if row[12] is not None else None
+            container_id = creators.get(row.cgroup_id) if row.cgroup_id is not None else None
             attribution, confidence = unknown if container_id is None else known
-            interface = names.get(row[6], str(row[6])) if row[6] else None
+            interface = names.get(row.interface, str(row.interface)) if row.interface else None
             sockets.append(
                 _new(OwnedSocket, (number, row, interface, (), container_id, attribution, confidence, (), None))
             )
