@@ -13,9 +13,9 @@ from nsagent.cli.app import run
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CAPTURES = sorted((FIXTURES / "captures").glob("*.json.gz"))
 COMMANDS = {
-    "scan": ("table", "wide", "json", "jsonl", "csv", "name"),
-    "netns": ("table", "wide", "json", "jsonl", "csv", "name"),
-    "containers": ("table", "wide", "json", "jsonl", "csv", "name"),
+    "scan": ("table", "wide", "json", "jsonl", "yaml", "csv", "name"),
+    "netns": ("table", "wide", "json", "jsonl", "yaml", "csv", "name"),
+    "containers": ("table", "wide", "json", "jsonl", "yaml", "csv", "name"),
 }
 
 

@@ -1,8 +1,10 @@
 """The house keeps its order: who imports whom, which third party is let in where, what a scan never loads."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,13 +24,16 @@ MAY_IMPORT = {
     "runtimes": {"errors", "model", "identity", "runtimes.wire"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
+    "scan.take": {
+        "errors", "model", "identity", "query", "kernel.formats", "kernel", "runtimes", "scan", "scan.collect",
+    },
     "doctor": {
         "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
         "scan.collect",
     },
     "cli": {
         "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.collect", "doctor",
+        "scan.take", "doctor",
     },
     "__main__": {"cli"},
     "": set[str](),
@@ -38,8 +43,12 @@ MAY_IMPORT = {
 THIRD_PARTIES = {
     "pyroute2": {"kernel/links.py"},
     "typer": {"cli/"},
+    "yaml": {"report/yaml.py"},
 }
 """Third party -> the files (or folders) that may import it."""
+
+DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "yaml": "pyyaml"}
+"""Top-level module -> what it is installed by, where that has another name."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -70,6 +79,11 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+def third_parties_of(path: Path) -> set[str]:
+    """The top-level modules that a file imports and that are neither ours nor Python's."""
+    return {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"nsagent"}
+
+
 def existing(module: str) -> bool:
     path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
     return path.is_dir() or path.with_suffix(".py").is_file()
@@ -84,12 +98,24 @@ def test_a_module_imports_only_the_rooms_below_its_own(path: Path) -> None:
     assert used <= MAY_IMPORT[room]
 
 
+def test_nobody_makes_a_pass_but_take() -> None:
+    callers = [path for path in MODULES if "nsagent.scan.collect.collect" in imports_of(path)]
+    assert callers == [PACKAGE / "scan" / "take.py"]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_third_party_is_imported_where_it_belongs(path: Path) -> None:
     file = str(path.relative_to(PACKAGE))
-    third = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"nsagent"}
-    for name in third:
+    for name in third_parties_of(path):
         assert any(file.startswith(place) for place in THIRD_PARTIES.get(name, ())), f"{file} imports {name}"
+
+
+def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines]
+    declared = {re.split(r"[^\w-]", line)[0] for line in (*project["dependencies"], *extras)} - {"nsagent"}
+    imported = {name for path in MODULES for name in third_parties_of(path)}
+    assert declared == {DISTRIBUTIONS.get(name, name) for name in imported}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

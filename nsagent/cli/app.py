@@ -11,6 +11,7 @@ import typer
 
 import nsagent
 from nsagent.cli.capture import capture
+from nsagent.cli.command import make_command
 from nsagent.cli.containers import containers
 from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (scan, netns, containers, capture, doctor):
-    app.command()(command)
+    app.command()(make_command(command))
 
 
 def run(arguments: Sequence[str], leave: Callable[[int], object] = lambda _: None) -> int:

@@ -2,35 +2,36 @@
 
 import os
 import time
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nsagent.cli import options as opt
+from nsagent.cli.options import Colour, Debug, Host, NoHeaders
 from nsagent.cli.write import use_colour, write_answer
-from nsagent.errors import Aborted
-from nsagent.model.choices import ColourWhen
+from nsagent.errors import UsageError
+from nsagent.model.choices import ColourWhen, OutputFormat
 
-
-class DoctorFormat(StrEnum):
-    """The values of `-o` here."""
-
-    TABLE = "table"
-    JSON = "json"
+FORMATS = (OutputFormat.TABLE, OutputFormat.JSON)
 
 
 def doctor(
-    runtime: opt.RuntimeOption = None,
-    host_root: opt.HostRoot = Path("/"),
-    proc_root: opt.ProcRoot = Path("/proc"),
+    *,
+    context: typer.Context,
+    host: Host,
     output: Annotated[
-        DoctorFormat, typer.Option("--output", "-o", envvar="NSAGENT_OUTPUT", help="How the answer is printed.")
-    ] = DoctorFormat.TABLE,
-    no_headers: opt.NoHeaders = False,
-    color: opt.Colour = ColourWhen.AUTO,
-    debug: opt.Debug = False,
+        OutputFormat,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="NSAGENT_OUTPUT",
+            metavar=f"<{'|'.join(FORMATS)}>",
+            help="How the answer is printed.",
+            autocompletion=lambda incomplete: [each for each in FORMATS if each.startswith(incomplete)],
+        ),
+    ] = OutputFormat.TABLE,
+    no_headers: NoHeaders = False,
+    color: Colour = ColourWhen.AUTO,
+    debug: Debug = False,
 ) -> None:
     """Where names of containers come from on this host: each source with its answer time, or why not and what helps.
 
@@ -40,13 +41,14 @@ def doctor(
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
     from nsagent.runtimes.discover import list_places
 
-    try:
-        checks = check_sources(
-            list_places(runtime, os.environ, os.path.abspath(host_root)), str(proc_root), clock=time.monotonic
-        )
-    except KeyboardInterrupt as err:
-        raise Aborted("interrupted") from err
-    if output is DoctorFormat.JSON:
-        write_answer(render_doctor_json(checks, host=os.environ.get("NSAGENT_HOST") or os.uname().nodename))
+    if output not in FORMATS:
+        # The variable is for all commands: where it names a format of others, it says nothing here.
+        source = context.get_parameter_source("output")
+        if source is None or source.name != "ENVIRONMENT":
+            raise UsageError(f"--output: expected one of {', '.join(FORMATS)}, got '{output}'")
+    places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
+    checks = check_sources(places, str(host.proc_root), clock=time.monotonic)
+    if output is OutputFormat.JSON:
+        write_answer(render_doctor_json(checks, host=host.name))
     else:
         write_answer(render_doctor_table(checks, headers=not no_headers, colour=use_colour(color, os.environ)))

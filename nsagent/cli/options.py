@@ -1,131 +1,263 @@
-"""Options that several commands share, each with its help and its NSAGENT_* variable."""
+"""Options that several commands share, as themes: each option with its help, its NSAGENT_* variable and its default.
 
+Values are as typed. What becomes of them is told by the methods, which import what they need: a
+command that only prints its help pays for none of it.
+"""
+
+import os
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsagent.cli.completion import list_container_names
-from nsagent.model.choices import ColourWhen, EngineName, OutputFormat, OwnersWanted
+from nsagent.model.choices import ColourWhen, EngineName, OutputFormat, OwnersWanted, View
+from nsagent.model.net import Protocol
 
-# typer 0.28 reads these annotations at run time: Optional is what it understands on every Python.
-Container = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--container",
-        "-c",
-        metavar="NAME",
-        help="Container by name, id, id prefix, [NS/]POD/CONTAINER, or compose service.",
-        autocompletion=list_container_names,
-    ),
-]
-PodOption = Annotated[
-    list[str] | None,
-    typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid."),
-]
-KubeNamespace = Annotated[
-    list[str] | None,
-    typer.Option("--kube-namespace", "-n", metavar="NAME", help="Containers of the pods in this Kubernetes namespace."),
-]
-Label = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label",
-        "-l",
-        metavar="SELECTOR",
-        help="Containers with these labels, or of pods with them: KEY=VALUE, KEY!=VALUE, KEY, !KEY; a comma means and.",
-    ),
-]
-Owners = Annotated[
-    OwnersWanted,
-    typer.Option(
-        "--owners",
-        envvar="NSAGENT_OWNERS",
-        help="pid: the processes that hold each socket. container: only the container that made it, which is cheaper.",
-    ),
-]
-NetnsOption = Annotated[
-    list[str] | None,
-    typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, or 'host'."),
-]
-PidOption = Annotated[list[str] | None, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")]
-Port = Annotated[list[str] | None, typer.Option("--port", metavar="PORT", help="Local or remote port.")]
-ProtocolOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--protocol",
-        metavar="NAME",
-        help="tcp, udp, udplite, raw, icmp, sctp, packet, netlink or vsock; their tables are then read.",
-    ),
-]
-State = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--state", metavar="NAME", help="Socket state as the kernel calls it: listen, established, time_wait ..."
-    ),
-]
-Listening = Annotated[
-    bool, typer.Option("--listening", help="What listens, and UDP and the like without a remote, as ss -l.")
-]
-AllTables = Annotated[bool, typer.Option("--all", help="The tables of all protocols, not of TCP and UDP alone.")]
-Deep = Annotated[
-    bool, typer.Option("--deep", help="Look at every thread too, and at sockets that are bound and do nothing.")
-]
-WithTcpInfo = Annotated[
-    bool, typer.Option("--tcp-info", help="What TCP knows of each connection: round trip, retransmits, bytes.")
-]
-Since = Annotated[
-    Path | None,
-    typer.Option(
-        "--since",
-        metavar="FILE",
-        help="An earlier capture of this host: it tells who held what is closing now.",
-    ),
-]
+if TYPE_CHECKING:
+    from nsagent.query.filter import Filter
+    from nsagent.report.render import OutputOptions
+    from nsagent.scan.plan import TablesWanted
+    from nsagent.scan.take import SnapshotRequest
+
+Texts = list[str] | None
+
 Engine = Annotated[
     EngineName,
     typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read; auto takes the best that works."),
 ]
-RuntimeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--runtime",
-        envvar="NSAGENT_RUNTIME",
-        metavar="SPEC",
-        help="What to ask for names: docker=unix:///run/docker.sock, podman=, cri=, bundles=DIR, logs=DIR, or none.",
-    ),
-]
-HostRoot = Annotated[
-    Path,
-    typer.Option(
-        "--host-root", envvar="NSAGENT_HOST_ROOT", metavar="DIR", help="Where the host's root directory is seen."
-    ),
-]
-ProcRoot = Annotated[
-    Path,
-    typer.Option("--proc-root", envvar="NSAGENT_PROC_ROOT", metavar="DIR", help="Where the procfs to read is."),
-]
-FromFile = Annotated[
-    Path | None,
-    typer.Option("--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host."),
-]
-CaptureFile = Annotated[
-    Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")
-]
-Output = Annotated[
-    OutputFormat, typer.Option("--output", "-o", envvar="NSAGENT_OUTPUT", help="How the answer is printed.")
-]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
-SortBy = Annotated[
-    list[str] | None, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column; -COLUMN descends.")
-]
-Columns = Annotated[
-    list[str] | None, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide and csv.")
-]
 Colour = Annotated[
     ColourWhen, typer.Option("--color", envvar="NSAGENT_COLOR", help="Colour in tables; NO_COLOR turns it off.")
 ]
-Strict = Annotated[
-    bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
-]
 Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]
+
+
+@dataclass(frozen=True, slots=True)
+class WhichContainers:
+    """Which containers the answer is about."""
+
+    container: Annotated[
+        Texts,
+        typer.Option(
+            "--container",
+            "-c",
+            metavar="NAME",
+            help="Container by name, id, id prefix, [NS/]POD/CONTAINER, or compose service.",
+            autocompletion=list_container_names,
+        ),
+    ] = None
+    pod: Annotated[
+        Texts,
+        typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid."),
+    ] = None
+    kube_namespace: Annotated[
+        Texts,
+        typer.Option(
+            "--kube-namespace", "-n", metavar="NAME", help="Containers of the pods in this Kubernetes namespace."
+        ),
+    ] = None
+    label: Annotated[
+        Texts,
+        typer.Option(
+            "--label",
+            "-l",
+            metavar="SELECTOR",
+            help="Containers with these labels, or of pods with them: KEY=VALUE, KEY!=VALUE, KEY, !KEY; "
+            "a comma means and.",
+        ),
+    ] = None
+
+    def make_filter(self) -> "Filter":
+        """These options alone as a filter; raises UsageError."""
+        from nsagent.query.filter import Filter, split_values
+        from nsagent.query.labels import parse_labels
+
+        return Filter(
+            containers=split_values(self.container, "--container"),
+            pods=split_values(self.pod, "--pod"),
+            kube_namespaces=split_values(self.kube_namespace, "--kube-namespace"),
+            labels=parse_labels(self.label),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WhichSockets:
+    """Which sockets the answer is about."""
+
+    netns: Annotated[
+        Texts,
+        typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, or 'host'."),
+    ] = None
+    pid: Annotated[Texts, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")] = None
+    port: Annotated[Texts, typer.Option("--port", metavar="PORT", help="Local or remote port.")] = None
+    protocol: Annotated[
+        Texts,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="tcp, udp, udplite, raw, icmp, sctp, packet, netlink or vsock; their tables are then read.",
+        ),
+    ] = None
+    state: Annotated[
+        Texts,
+        typer.Option(
+            "--state", metavar="NAME", help="Socket state as the kernel calls it: listen, established, time_wait ..."
+        ),
+    ] = None
+    listening: Annotated[
+        bool, typer.Option("--listening", help="What listens, and UDP and the like without a remote, as ss -l.")
+    ] = False
+
+    def narrow(self, chosen: "Filter") -> "Filter":
+        """The filter with these options too; raises UsageError."""
+        from nsagent.query.filter import parse_pids, parse_ports, parse_protocols, parse_states, split_values
+
+        return replace(
+            chosen,
+            netns=split_values(self.netns, "--netns"),
+            pids=parse_pids(self.pid),
+            ports=parse_ports(self.port),
+            protocols=parse_protocols(self.protocol),
+            states=parse_states(self.state),
+            listening=self.listening,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HowFar:
+    """How far a pass looks."""
+
+    all_tables: Annotated[
+        bool, typer.Option("--all", help="The tables of all protocols, not of TCP and UDP alone.")
+    ] = False
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look at every thread too, and at sockets that are bound and do nothing.")
+    ] = False
+    tcp_info: Annotated[
+        bool, typer.Option("--tcp-info", help="What TCP knows of each connection: round trip, retransmits, bytes.")
+    ] = False
+
+    def make_wanted(self, protocols: frozenset[Protocol] = frozenset()) -> "TablesWanted":
+        """The tables of these protocols, or of all, beside those that every pass reads."""
+        from nsagent.scan.plan import PROTOCOLS, TablesWanted
+
+        wanted = frozenset(Protocol) if self.all_tables else protocols.union(PROTOCOLS)
+        return TablesWanted(wanted, self.deep, self.tcp_info)
+
+
+@dataclass(frozen=True, slots=True)
+class Owning:
+    """To whom rows are attributed."""
+
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since",
+            metavar="FILE",
+            help="An earlier capture of this host: it tells who held what is closing now.",
+        ),
+    ] = None
+    owners: Annotated[
+        OwnersWanted,
+        typer.Option(
+            "--owners",
+            envvar="NSAGENT_OWNERS",
+            help="pid: the processes that hold each socket. "
+            "container: only the container that made it, which is cheaper.",
+        ),
+    ] = OwnersWanted.PID
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where this host is seen, and what is asked for names."""
+
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            envvar="NSAGENT_RUNTIME",
+            metavar="SPEC",
+            help="What to ask for names: docker=unix:///run/docker.sock, podman=, cri=, bundles=DIR, logs=DIR, "
+            "or none.",
+        ),
+    ] = None
+    host_root: Annotated[
+        Path,
+        typer.Option(
+            "--host-root", envvar="NSAGENT_HOST_ROOT", metavar="DIR", help="Where the host's root directory is seen."
+        ),
+    ] = Path("/")
+    proc_root: Annotated[
+        Path,
+        typer.Option("--proc-root", envvar="NSAGENT_PROC_ROOT", metavar="DIR", help="Where the procfs to read is."),
+    ] = Path("/proc")
+
+    @property
+    def name(self) -> str:
+        """What the answer calls this host."""
+        return os.environ.get("NSAGENT_HOST") or os.uname().nodename
+
+    def make_request(self) -> "SnapshotRequest":
+        """A request that starts now."""
+        from nsagent.scan.take import SnapshotRequest
+
+        return SnapshotRequest(self.name, time.time_ns(), str(self.proc_root))
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Host):
+    """What is read: this host, or a capture."""
+
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host."),
+    ] = None
+    capture: Annotated[
+        Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")
+    ] = None
+
+    def make_request(self) -> "SnapshotRequest":
+        """A request that starts now, of this host or of the capture."""
+        return replace(Host.make_request(self), from_file=self.from_file, capture=self.capture)
+
+
+@dataclass(frozen=True, slots=True)
+class Printing:
+    """How the answer is printed, and what its exit status tells."""
+
+    output: Annotated[
+        OutputFormat, typer.Option("--output", "-o", envvar="NSAGENT_OUTPUT", help="How the answer is printed.")
+    ] = OutputFormat.TABLE
+    no_headers: NoHeaders = False
+    sort_by: Annotated[
+        Texts, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column; -COLUMN descends.")
+    ] = None
+    columns: Annotated[Texts, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide and csv.")] = (
+        None
+    )
+    color: Colour = ColourWhen.AUTO
+    strict: Annotated[
+        bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
+    ] = False
+    debug: Debug = False
+
+    def make_options(self, view: View) -> "OutputOptions":
+        """These options for a view, with what the terminal allows; raises UsageError."""
+        from nsagent.cli.write import terminal_width, use_colour
+        from nsagent.query.filter import split_values
+        from nsagent.report.render import OutputOptions, check_options
+
+        options = OutputOptions(
+            format=self.output,
+            columns=split_values(self.columns, "--columns") or None,
+            sort_by=split_values(self.sort_by, "--sort-by"),
+            headers=not self.no_headers,
+            colour=use_colour(self.color, os.environ),
+            width=terminal_width(os.environ),
+        )
+        check_options(view, options)
+        return options

@@ -10,8 +10,17 @@ class OutputFormat(StrEnum):
     WIDE = "wide"
     JSON = "json"
     JSONL = "jsonl"
+    YAML = "yaml"
     CSV = "csv"
     NAME = "name"
+
+
+class View(StrEnum):
+    """What the rows of an answer are."""
+
+    SOCKETS = "sockets"
+    NETNS = "netns"
+    CONTAINERS = "containers"
 
 
 class EngineName(StrEnum):

@@ -1,16 +1,13 @@
 """`-o json`: a snapshot as one JSON document, one record (netns, container, socket) per line."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.chunks import chunks
-from nsagent.report.json_text import dump, quote
-from nsagent.report.records import container_record, coverage_record, netns_record
+from nsagent.report.json_text import dump
+from nsagent.report.records import container_record, coverage_record, head_record, netns_record
 from nsagent.report.socket_rows import SocketRows
-
-SCHEMA: Final = "nsagent/v1"
 
 
 def render_json(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | None = None) -> Iterator[str]:
@@ -20,11 +17,7 @@ def render_json(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     `whole` is the snapshot from which this one was selected: containers are told with all their sockets.
     """
     queues = sum_accept_queues((whole or snapshot).sockets) if snapshot.containers else {}
-    yield (
-        f'{{"schema": {quote(SCHEMA)}, "host": {quote(snapshot.host)}, "boot_id": {quote(snapshot.boot_id)}'
-        f', "taken_at": {quote(snapshot.taken_at)}, "duration_seconds": {dump(round(snapshot.duration_seconds, 6))}'
-        f', "engine": {quote(snapshot.engine)},\n'
-    )
+    yield f"{dump(head_record(snapshot)).removesuffix('}')},\n"
     yield from _list("netns", chunks(dump(netns_record(netns)) for netns in snapshot.netns))
     yield from _list(
         "containers", chunks(dump(container_record(each, queues.get(each.id))) for each in snapshot.containers)

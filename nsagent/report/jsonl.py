@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.chunks import chunks
-from nsagent.report.json import SCHEMA
 from nsagent.report.json_text import dump
-from nsagent.report.records import container_record, coverage_record, netns_record
+from nsagent.report.records import container_record, coverage_record, head_record, netns_record
 from nsagent.report.socket_rows import SocketRows
 
 
@@ -18,17 +17,9 @@ def render_jsonl(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | 
     line of its own, of type `container`. `whole` is as for the document.
     """
     queues = sum_accept_queues((whole or snapshot).sockets) if snapshot.containers else {}
-    yield _line(
-        {
-            "type": "snapshot",
-            "schema": SCHEMA,
-            "host": snapshot.host,
-            "boot_id": snapshot.boot_id,
-            "taken_at": snapshot.taken_at,
-            "engine": snapshot.engine,
-            "netns": [netns_record(netns) for netns in snapshot.netns],
-        }
-    )
+    head = head_record(snapshot)
+    del head["duration_seconds"]
+    yield _line({"type": "snapshot", **head, "netns": [netns_record(netns) for netns in snapshot.netns]})
     if sockets:
         by_id = {container.id: container for container in snapshot.containers}
         rows = SocketRows('"type": "socket", ', by_id, queues)

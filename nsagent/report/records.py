@@ -1,13 +1,29 @@
 """The records of a snapshot's JSON as plain dicts, keys in their published order; sockets are in socket_rows."""
 
+from typing import Final
+
 from nsagent.model.container import Container, Pod
 from nsagent.model.facts import Interface, Rewalk
 from nsagent.model.net import Endpoint
-from nsagent.model.snapshot import Coverage, Netns
+from nsagent.model.snapshot import Coverage, Netns, Snapshot
 from nsagent.report.accept_queues import AcceptQueue
 from nsagent.report.gaps import gap_record
 
+SCHEMA: Final = "nsagent/v1"
+
 Record = dict[str, object]
+
+
+def head_record(snapshot: Snapshot) -> Record:
+    """What comes first: which host, when, and how its tables were read."""
+    return {
+        "schema": SCHEMA,
+        "host": snapshot.host,
+        "boot_id": snapshot.boot_id,
+        "taken_at": snapshot.taken_at,
+        "duration_seconds": round(snapshot.duration_seconds, 6),
+        "engine": snapshot.engine,
+    }
 
 
 def netns_record(netns: Netns) -> Record:

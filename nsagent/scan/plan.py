@@ -37,6 +37,9 @@ Not those of NETLINK, which leave out the kernel's own sockets, and of vsock, wh
 MAX_ROUNDS: Final = 3
 """How often ownerless rows are looked for in the processes again."""
 
+PATIENCE_SECONDS: Final = 5.0
+"""How long one read may take before its process is skipped; nearly all take microseconds."""
+
 
 def read_counters(sockstat: str | None) -> SockStat:
     """The counters of a netns; none where they are missing or damaged, or lack those of TCP or UDP."""

@@ -1,21 +1,23 @@
-"""Where facts come from, and a pass that is told to end."""
+"""A pass as a command makes it: what it is told to ask, and that it ends when it is told to."""
 
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nsagent.cli.read import ReadOptions, read_facts
-from nsagent.errors import EXIT_INTERRUPTED, CaptureError
-from nsagent.model.choices import EngineName
+from nsagent.cli.options import Host, Source
+from nsagent.cli.read import read
+from nsagent.errors import EXIT_INTERRUPTED
+from nsagent.scan.take import take_facts
 from tests.cli.conftest import NODE
 from tests.cli.test_app import environment
 
-OPTIONS = ReadOptions(proc_root=NODE, runtime="none")
+HOST = Host(runtime="none", proc_root=NODE)
 
 
 @pytest.fixture
@@ -50,30 +52,20 @@ def test_an_engine_that_never_answers_costs_two_seconds_and_names_alone(
     silent_engine: socket.socket, tmp_path: Path
 ) -> None:
     assert silent_engine.fileno() >= 0
-    options = ReadOptions(proc_root=NODE, runtime=f"docker=unix://{tmp_path}/engine.sock")
-    facts = read_facts(options, {})
+    host = replace(HOST, runtime=f"docker=unix://{tmp_path}/engine.sock")
+    facts = read(take_facts, host.make_request(), host)
     assert facts.process_counts.ok == 8
     assert [gap.stage for gap in facts.gaps] == ["names"]
     assert facts.duration_seconds < 4
 
 
-def test_facts_are_read_from_the_tree_that_is_named() -> None:
-    facts = read_facts(OPTIONS, {"NSAGENT_HOST": "node-7"})
-    assert (facts.host, facts.engine, len(facts.processes)) == ("node-7", EngineName.AUTO, 8)
-
-
-def test_facts_are_read_from_a_capture_and_kept_in_another(node_capture: Path, tmp_path: Path) -> None:
-    facts = read_facts(ReadOptions(from_file=node_capture, capture=tmp_path / "kept"), {})
-    assert read_facts(ReadOptions(from_file=tmp_path / "kept"), {}) == facts
-
-
-def test_a_capture_that_is_a_directory_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="cannot be read: Is a directory"):
-        read_facts(ReadOptions(from_file=tmp_path), {})
+def test_nobody_is_asked_for_names_where_a_capture_is_read(node_capture: Path) -> None:
+    source = Source(runtime="no engine at all", from_file=node_capture)
+    assert len(read(take_facts, source.make_request(), source).processes) == 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_mean_what_they_meant_before_a_pass(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    read_facts(OPTIONS, {})
+    read(take_facts, HOST.make_request(), HOST)
     assert signal.getsignal(number) is before

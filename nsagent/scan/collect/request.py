@@ -1,14 +1,10 @@
 """What one pass over a host is asked for."""
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.query.filter import Filter
-from nsagent.scan.plan import TablesWanted
-
-PATIENCE_SECONDS: Final = 5.0
-"""How long one read may take before its process is skipped; nearly all take microseconds."""
+from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from nsagent.model.facts import Facts
 from nsagent.runtimes.engines import Engines
 from nsagent.scan.collect import PassRequest, collect
 from nsagent.scan.collect.context import PassContext, open_context
-from nsagent.scan.collect.request import PATIENCE_SECONDS
-from nsagent.scan.plan import TablesWanted
+from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
 
 STARTED_AT_NS = 1_767_323_045_678_000_000
 

@@ -1,0 +1,178 @@
+"""A snapshot: one pass over this host, or a capture of one, and what it means. The one way to it for all callers.
+
+Who calls it brings what is of a process as a whole: clocks, the engines that are asked for names,
+and what ends a pass early.
+"""
+
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nsagent.errors import CaptureError
+from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.facts import Facts
+from nsagent.model.lacking import Lacking, LackingKind
+from nsagent.model.net import Protocol
+from nsagent.model.snapshot import Snapshot
+from nsagent.query.filter import Filter
+from nsagent.scan.capture_file import read_capture, write_capture
+from nsagent.scan.plan import PATIENCE_SECONDS, PROTOCOLS, TablesWanted
+
+if TYPE_CHECKING:
+    from nsagent.runtimes.engines import Engines
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """What a snapshot is asked for. Only `owners`, `tables` and the files count where a capture is read."""
+
+    host: str
+    """What the host is called."""
+    started_at_ns: int
+    """The wall clock, in ns since the epoch."""
+    proc_root: str = "/proc"
+    """Where the procfs to read is."""
+    engine: EngineName = EngineName.AUTO
+    """How tables are read."""
+    interfaces: bool = False
+    """Read the interfaces of every netns too."""
+    tables: TablesWanted = field(default_factory=TablesWanted)
+    """Which tables are read, and how far it looks. Those of TCP and UDP are read in every pass."""
+    patience_seconds: float = PATIENCE_SECONDS
+    """A process of which one read takes longer is skipped."""
+    owners: OwnersWanted = OwnersWanted.PID
+    """With `container` no fd is read."""
+    only: Filter | None = None
+    """Rows of the containers that this chooses are asked for, so that not all netns need be read; None for all."""
+    since: Path | None = None
+    """A capture of an earlier pass over this host: who held then what is closing now."""
+    from_file: Path | None = None
+    """A capture to read instead of this host."""
+    capture: Path | None = None
+    """Where to keep the facts as well; replaced as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A snapshot, the facts that it was made of, and what was asked for and the capture read does not hold."""
+
+    snapshot: Snapshot
+    facts: Facts
+    lacking: tuple[Lacking, ...] = ()
+
+
+def take_snapshot(
+    request: SnapshotRequest,
+    engines: "Engines | None",
+    *,
+    clock: Callable[[], float],
+    stop: threading.Event | None = None,
+) -> Taken:
+    """What the facts asked for mean; see take_facts. Raises CaptureError for an earlier pass that does not fit, too."""
+    from nsagent.scan.attribute import attribute
+    from nsagent.scan.memory import Memory, remember
+
+    facts = take_facts(request, engines, clock=clock, stop=stop)
+    memory = Memory()
+    if request.since:
+        earlier = _read_earlier(request.since, facts)
+        memory = remember(earlier, attribute(earlier))
+    snapshot = attribute(facts, memory)
+    lacking = _list_lacking(request, facts, snapshot) if request.from_file else ()
+    return Taken(snapshot, facts, tuple(lacking))
+
+
+def take_facts(
+    request: SnapshotRequest,
+    engines: "Engines | None",
+    *,
+    clock: Callable[[], float],
+    stop: threading.Event | None = None,
+) -> Facts:
+    """The facts asked for, kept in a file too if the request says so.
+
+    `engines` are asked for names, and are left open; None asks nobody, as where a capture is read.
+    `clock` is monotonic, in seconds. A pass raises the process's soft limit of open files to the
+    hard one. Raises CaptureError, and what scan.collect raises: Aborted soon after `stop` is set.
+    """
+    if request.from_file is None:
+        facts = _pass_over_host(request, engines, clock, stop)
+    else:
+        facts = read_capture(request.from_file)
+        if request.owners is OwnersWanted.CONTAINER:
+            # What its fds tell is not asked for.
+            facts = replace(facts, owners=request.owners)
+    if request.capture:
+        write_capture(facts, request.capture)
+    return facts
+
+
+def raise_fd_limit() -> None:
+    """Raise the soft limit of open files to the hard one: a pass holds an fd or two for each netns."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _pass_over_host(
+    request: SnapshotRequest, engines: "Engines | None", clock: Callable[[], float], stop: threading.Event | None
+) -> Facts:
+    from nsagent.runtimes.engines import Engines
+    from nsagent.scan.collect import PassRequest, collect
+
+    only = request.only
+    if request.since or request.owners is OwnersWanted.CONTAINER or not (only and only.chooses_containers):
+        # What an earlier pass remembers, and what a container has made, may stand in any netns.
+        only = None
+    raise_fd_limit()
+    tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
+    return collect(
+        PassRequest(
+            host=request.host,
+            started_at_ns=request.started_at_ns,
+            proc_root=request.proc_root,
+            engine=request.engine,
+            interfaces=request.interfaces,
+            tables=tables,
+            patience_seconds=request.patience_seconds,
+            only=only,
+            owners=request.owners,
+        ),
+        engines or Engines([], clock=clock),
+        clock=clock,
+        stop=stop,
+    )
+
+
+def _read_earlier(path: Path, facts: Facts) -> Facts:
+    """The facts of an earlier pass over the host of `facts`.
+
+    Raises CaptureError, which names both passes, for those of another boot or of a later time.
+    """
+    earlier = read_capture(path)
+    if earlier.boot_id != facts.boot_id:
+        raise CaptureError(f"{path}: is of boot {earlier.boot_id}, this pass of boot {facts.boot_id}")
+    if earlier.taken_at_ns > facts.taken_at_ns:
+        raise CaptureError(f"{path}: was taken at {_when(earlier)}, this pass earlier, at {_when(facts)}")
+    return earlier
+
+
+def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) -> Iterator[Lacking]:
+    wanted = request.tables
+    if missing := tuple(each for each in Protocol if each in wanted.protocols and each not in facts.protocols):
+        yield Lacking(LackingKind.TABLES, missing)
+    if wanted.deep and not facts.deep:
+        yield Lacking(LackingKind.IDLE_SOCKETS)
+    if facts.owners is not request.owners:
+        yield Lacking(LackingKind.OWNERS)
+    if unread := sum(one.skipped for one in facts.netns):
+        yield Lacking(LackingKind.NETNS, count=unread, total=len(facts.netns))
+    if wanted.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):
+        yield Lacking(LackingKind.TCP_INFO)
+
+
+def _when(facts: Facts) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts.taken_at_ns // 1_000_000_000))

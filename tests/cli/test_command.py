@@ -1,0 +1,91 @@
+"""How a function whose parameters are themes becomes a command."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+import typer
+
+from nsagent.cli.app import app
+from nsagent.cli.command import make_command
+from nsagent.errors import Aborted
+
+
+@dataclass(frozen=True)
+class Size:
+    """A theme."""
+
+    width: Annotated[int, typer.Option("--width", envvar="NSAGENT_WIDTH")] = 1
+
+
+@dataclass(frozen=True)
+class Shape(Size):
+    """A theme with a base."""
+
+    corners: Annotated[list[str] | None, typer.Option("--corner")] = None
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Another theme."""
+
+    name: Annotated[str, typer.Option("--name")] = "red"
+
+
+def draw(*, file: Annotated[str, typer.Argument()], shape: Shape, dry: bool = False, colour: Colour) -> None:
+    """Draw."""
+    print(file, shape, dry, colour)
+
+
+def run(*arguments: str) -> None:
+    program = typer.Typer()
+    program.command()(make_command(draw))
+    program(args=list(arguments), standalone_mode=False)
+
+
+def test_the_options_of_a_theme_stand_in_its_place_with_those_of_its_base_first() -> None:
+    parameters = inspect.signature(make_command(draw)).parameters
+    assert list(parameters) == ["file", "width", "corners", "dry", "name"]
+    assert parameters["width"].default == 1
+    assert make_command(draw).__doc__ == "Draw."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "drawn"),
+    [
+        (["f"], f"f {Shape()} False {Colour()}"),
+        (
+            ["f", "--width", "3", "--corner", "a", "--corner", "b", "--dry", "--name", "blue"],
+            f"f {Shape(3, ['a', 'b'])} True {Colour('blue')}",
+        ),
+    ],
+)
+def test_each_theme_is_made_of_what_was_typed(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], drawn: str
+) -> None:
+    run(*arguments)
+    assert capsys.readouterr().out == f"{drawn}\n"
+
+
+def test_a_variable_is_the_default_of_an_option_of_a_theme(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSAGENT_WIDTH", "7")
+    run("f")
+    assert capsys.readouterr().out == f"f {Shape(7)} False {Colour()}\n"
+
+
+def test_an_interrupt_aborts_a_command() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Aborted, match="interrupted"):
+        make_command(interrupted)()
+
+
+def test_no_command_takes_more_than_a_handful_of_parameters() -> None:
+    commands = [inspect.unwrap(each.callback) for each in app.registered_commands if each.callback]
+    counts = {command.__name__: command.__code__.co_kwonlyargcount for command in commands}
+    assert set(counts) == {"scan", "netns", "containers", "capture", "doctor"}
+    assert max(counts.values()) <= 7
