@@ -42,9 +42,13 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
 
 
 def make_dumper(base: type) -> type:
-    """PyYAML's safe dumper `base`, in C or in Python, with the rule of this module for text, and without anchors."""
+    """PyYAML's safe dumper `base`, in C or in Python, with the rule of this module for text.
+
+    Both write the same bytes, but for a key that is empty, has a line end or more than a hundred
+    characters: before some of these the one in Python sets a question mark, which says the same.
+    """
     representers = {**base.yaml_representers, str: _represent_text}  # type: ignore[attr-defined]
-    return type("Dumper", (base,), {"yaml_representers": representers, "ignore_aliases": lambda *_: True})
+    return type("Dumper", (base,), {"yaml_representers": representers})
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -64,6 +68,7 @@ def _list(key: str, records: Iterable[str], dumper: type) -> Iterator[str]:
 
 
 def _text(json_text: str, dumper: Any) -> str:
-    # By way of JSON there is one rule for what a value is, for bytes that are no UTF-8 too.
+    # By way of JSON there is one rule for what a value is, for bytes that are no UTF-8 too, and no two keys
+    # share one object, which PyYAML would write as an anchor and aliases.
     text: str = yaml.dump(json.loads(json_text), Dumper=dumper, sort_keys=False, width=_NEVER_FOLD)
     return text

@@ -100,7 +100,7 @@ def large(tmp_path: Path) -> str:
     return tree.path
 
 
-@pytest.mark.parametrize("format_", ["table", "json", "jsonl", "csv", "name"])
+@pytest.mark.parametrize("format_", ["table", "json", "jsonl", "yaml", "csv", "name"])
 def test_a_reader_that_closes_the_pipe_early_ends_it_quietly(large: str, format_: str) -> None:
     with subprocess.Popen(
         [*SCAN_NODE, large, "-o", format_], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()

@@ -76,6 +76,24 @@ def test_a_capture_is_not_looked_at(run_cli: Run, monkeypatch: pytest.MonkeyPatc
     assert check_host(run_cli, "--runtime", "none")[0]["subject"] == str(NODE)
 
 
+@pytest.mark.parametrize("format_", ["wide", "yaml", "csv"])
+def test_a_format_that_it_does_not_have_is_the_table_from_the_variable_and_an_error_as_an_option(
+    run_cli: Run, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    arguments = ("doctor", "--runtime", "none", "--proc-root", NODE)
+    monkeypatch.setenv("NSAGENT_OUTPUT", format_)
+    ran = run_cli(*arguments)
+    assert (ran.status, ran.out.split()[0]) == (0, "KIND")
+    ran = run_cli(*arguments, "-o", format_)
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err == f"nsagent: --output: expected one of table, json, got '{format_}'\n"
+
+
+def test_the_variable_chooses_a_format_that_it_has(run_cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSAGENT_OUTPUT", "json")
+    assert json.loads(run_cli("doctor", "--runtime", "none", "--proc-root", NODE).out)["schema"] == "nsagent/doctor/v1"
+
+
 def test_an_option_that_is_none_is_a_usage_error(run_cli: Run) -> None:
     ran = run_cli("doctor", "--runtime", "rkt")
     assert (ran.status, ran.out) == (EXIT_USAGE, "")

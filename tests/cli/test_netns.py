@@ -53,5 +53,20 @@ def test_a_column_that_there_is_not_is_a_usage_error(on_node: Run) -> None:
     assert (ran.status, ran.out) == (EXIT_USAGE, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-o", "json"], True),
+        (["-o", "yaml"], True),
+        (["-o", "jsonl"], False),
+        (["-o", "jsonl", "--sort-by", "interfaces"], True),
+        (["-o", "jsonl", "--sort-by", "names"], False),
+    ],
+)
+def test_interfaces_are_read_where_they_are_shown(run_cli: Run, arguments: list[str], told: bool) -> None:
+    """Those of this machine: of a tree none can be read."""
+    assert ("interfaces" in run_cli("netns", "--runtime", "none", *arguments).out) is told
+
+
 def test_a_capture_gives_what_the_host_gave(on_node: Run, node_capture: Path) -> None:
     assert on_node("netns", "--from", node_capture).out == on_node("netns").out

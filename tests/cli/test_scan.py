@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nsagent.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_PARTIAL, EXIT_USAGE
 from tests.cli.conftest import Run
@@ -46,6 +47,11 @@ def test_json_is_one_document_with_the_published_keys(on_node: Run) -> None:
     document = json.loads(on_node("scan", "-o", "json").out)
     head = "schema host boot_id taken_at duration_seconds engine"
     assert list(document) == [*head.split(), "netns", "containers", "sockets", "coverage"]
+
+
+def test_yaml_is_the_same_document(on_node: Run, node_capture: Path) -> None:
+    as_yaml, as_json = (on_node("scan", "--from", node_capture, "-o", format_).out for format_ in ("yaml", "json"))
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
 
 
 def test_jsonl_is_a_head_a_line_for_each_row_and_the_coverage(on_node: Run) -> None:
@@ -143,6 +149,25 @@ def test_what_is_no_valid_value_is_a_usage_error(on_node: Run, arguments: list[s
     assert (ran.status, ran.out) == (EXIT_USAGE, "")
     assert essentials in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("format_", ["json", "jsonl", "yaml", "name"])
+def test_columns_of_a_format_that_has_none_are_a_usage_error(on_node: Run, format_: str) -> None:
+    ran = on_node("scan", "-o", format_, "--columns", "pid")
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err == f"nsagent: --columns: {format_} has none; they are of table, wide, csv\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--columns", "nonsense"], ["-o", "json", "--sort-by", "-nonsense"], ["-o", "name", "--columns", "pid"]],
+)
+@pytest.mark.parametrize("command", ["scan", "netns", "containers"])
+def test_a_column_that_there_is_not_is_found_before_anything_is_read(
+    on_node: Run, tmp_path: Path, command: str, arguments: list[str]
+) -> None:
+    ran = on_node(command, "--proc-root", "/nowhere", "--capture", tmp_path / "kept", *arguments)
+    assert (ran.status, ran.out, os.listdir(tmp_path)) == (EXIT_USAGE, "", [])
 
 
 @pytest.mark.parametrize("option", ["--port", "--pid", "--container", "--netns", "--state", "--protocol"])
