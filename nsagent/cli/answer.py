@@ -10,7 +10,6 @@ from nsagent.cli.read import read
 from nsagent.cli.write import write_answer, write_coverage
 from nsagent.model.choices import View
 from nsagent.model.snapshot import Snapshot
-from nsagent.report.lacking import lacking_lines
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.take import SnapshotRequest, take_snapshot
 
@@ -29,7 +28,10 @@ def answer(
 
 def read_snapshot(request: SnapshotRequest, source: Source) -> Snapshot:
     """What is asked for; what a capture lacks of it is said on stderr. The facts are let go: they may be large."""
-    taken = read(take_snapshot, request, source)
-    for line in lacking_lines(taken.lacking, str(request.from_file)):
-        print(f"nsagent: {line}", file=sys.stderr)
+    taken = read(take_snapshot, request, source.host)
+    if taken.lacking:
+        from nsagent.report.lacking import lacking_lines
+
+        for line in lacking_lines(taken.lacking, str(request.from_file)):
+            print(f"nsagent: {line}", file=sys.stderr)
     return taken.snapshot

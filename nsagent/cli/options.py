@@ -6,9 +6,9 @@ command that only prints its help pays for none of it.
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -35,8 +35,7 @@ Colour = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]
 
 
-@dataclass(frozen=True, slots=True)
-class WhichContainers:
+class WhichContainers(NamedTuple):
     """Which containers the answer is about."""
 
     container: Annotated[
@@ -83,8 +82,7 @@ class WhichContainers:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class WhichSockets:
+class WhichSockets(NamedTuple):
     """Which sockets the answer is about."""
 
     netns: Annotated[
@@ -126,8 +124,7 @@ class WhichSockets:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HowFar:
+class HowFar(NamedTuple):
     """How far a pass looks."""
 
     all_tables: Annotated[
@@ -148,8 +145,7 @@ class HowFar:
         return TablesWanted(wanted, self.deep, self.tcp_info)
 
 
-@dataclass(frozen=True, slots=True)
-class Owning:
+class Owning(NamedTuple):
     """To whom rows are attributed."""
 
     since: Annotated[
@@ -171,8 +167,7 @@ class Owning:
     ] = OwnersWanted.PID
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """Where this host is seen, and what is asked for names."""
 
     runtime: Annotated[
@@ -208,10 +203,10 @@ class Host:
         return SnapshotRequest(self.name, time.time_ns(), str(self.proc_root))
 
 
-@dataclass(frozen=True, slots=True)
-class Source(Host):
+class Source(NamedTuple):
     """What is read: this host, or a capture."""
 
+    host: Host = Host()
     from_file: Annotated[
         Path | None,
         typer.Option("--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host."),
@@ -222,11 +217,10 @@ class Source(Host):
 
     def make_request(self) -> "SnapshotRequest":
         """A request that starts now, of this host or of the capture."""
-        return replace(Host.make_request(self), from_file=self.from_file, capture=self.capture)
+        return replace(self.host.make_request(), from_file=self.from_file, capture=self.capture)
 
 
-@dataclass(frozen=True, slots=True)
-class Printing:
+class Printing(NamedTuple):
     """How the answer is printed, and what its exit status tells."""
 
     output: Annotated[

@@ -1,7 +1,7 @@
 """What was asked for and a capture does not hold: known only once it was read, and put into words by report/."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from nsagent.model.net import Protocol
 
@@ -21,14 +21,13 @@ class LackingKind(StrEnum):
     """What TCP knows of its connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lacking:
+class Lacking(NamedTuple):
     """One thing that a capture lacks."""
 
     kind: LackingKind
     protocols: tuple[Protocol, ...] = ()
     """Those without a table, of `tables` only."""
-    count: int = 0
+    skipped: int = 0
     """How many netns were not read, of `netns` only."""
-    total: int = 0
+    seen: int = 0
     """How many netns there were, of `netns` only."""

@@ -20,6 +20,6 @@ def _words(lacking: Lacking) -> str:
         case LackingKind.OWNERS:
             return "holds no owners: capture it without --owners container"
         case LackingKind.NETNS:
-            return f"is of some containers only: {lacking.count} of {lacking.total} netns were not read"
+            return f"is of some containers only: {lacking.skipped} of {lacking.seen} netns were not read"
         case LackingKind.TCP_INFO:
             return "holds no TCP_INFO: capture it with --tcp-info"

@@ -1,7 +1,6 @@
 """The answer in the format asked for. Each format is imported where it is printed: most cost a scan of a small host."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nsagent.errors import UsageError
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 _TABULAR: Final = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV)
 
 
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
+class OutputOptions(NamedTuple):
     """How an answer is printed."""
 
     format: OutputFormat = OutputFormat.TABLE

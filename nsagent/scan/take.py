@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nsagent.errors import CaptureError
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
-from nsagent.model.lacking import Lacking, LackingKind
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
@@ -23,6 +22,7 @@ from nsagent.scan.capture_file import read_capture, write_capture
 from nsagent.scan.plan import PATIENCE_SECONDS, PROTOCOLS, TablesWanted
 
 if TYPE_CHECKING:
+    from nsagent.model.lacking import Lacking
     from nsagent.runtimes.engines import Engines
 
 
@@ -56,13 +56,12 @@ class SnapshotRequest:
     """Where to keep the facts as well; replaced as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """A snapshot, the facts that it was made of, and what was asked for and the capture read does not hold."""
 
     snapshot: Snapshot
     facts: Facts
-    lacking: tuple[Lacking, ...] = ()
+    lacking: "tuple[Lacking, ...]" = ()
 
 
 def take_snapshot(
@@ -160,7 +159,9 @@ def _read_earlier(path: Path, facts: Facts) -> Facts:
     return earlier
 
 
-def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) -> Iterator[Lacking]:
+def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) -> "Iterator[Lacking]":
+    from nsagent.model.lacking import Lacking, LackingKind
+
     wanted = request.tables
     if missing := tuple(each for each in Protocol if each in wanted.protocols and each not in facts.protocols):
         yield Lacking(LackingKind.TABLES, missing)
@@ -168,8 +169,8 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
         yield Lacking(LackingKind.IDLE_SOCKETS)
     if facts.owners is not request.owners:
         yield Lacking(LackingKind.OWNERS)
-    if unread := sum(one.skipped for one in facts.netns):
-        yield Lacking(LackingKind.NETNS, count=unread, total=len(facts.netns))
+    if skipped := sum(one.skipped for one in facts.netns):
+        yield Lacking(LackingKind.NETNS, skipped=skipped, seen=len(facts.netns))
     if wanted.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):
         yield Lacking(LackingKind.TCP_INFO)
 

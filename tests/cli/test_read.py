@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_an_engine_that_never_answers_costs_two_seconds_and_names_alone(
     silent_engine: socket.socket, tmp_path: Path
 ) -> None:
     assert silent_engine.fileno() >= 0
-    host = replace(HOST, runtime=f"docker=unix://{tmp_path}/engine.sock")
+    host = HOST._replace(runtime=f"docker=unix://{tmp_path}/engine.sock")
     facts = read(take_facts, host.make_request(), host)
     assert facts.process_counts.ok == 8
     assert [gap.stage for gap in facts.gaps] == ["names"]
@@ -60,8 +59,8 @@ def test_an_engine_that_never_answers_costs_two_seconds_and_names_alone(
 
 
 def test_nobody_is_asked_for_names_where_a_capture_is_read(node_capture: Path) -> None:
-    source = Source(runtime="no engine at all", from_file=node_capture)
-    assert len(read(take_facts, source.make_request(), source).processes) == 8
+    source = Source(Host(runtime="no engine at all"), from_file=node_capture)
+    assert len(read(take_facts, source.make_request(), source.host).processes) == 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

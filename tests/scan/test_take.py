@@ -141,7 +141,7 @@ def test_a_capture_of_some_containers_lacks_the_netns_that_were_left_out(tmp_pat
     read, skipped = netns(), replace(netns(inode=5), skipped=True)
     file = keep(tmp_path / "kept", replace(facts([], [read, skipped]), protocols=(Protocol.TCP, Protocol.UDP)))
     taken = take_snapshot(replace(REQUEST, from_file=file), None, clock=time.monotonic)
-    assert taken.lacking == (Lacking(LackingKind.NETNS, count=1, total=2),)
+    assert taken.lacking == (Lacking(LackingKind.NETNS, skipped=1, seen=2),)
 
 
 def test_a_capture_that_is_a_directory_cannot_be_read(tmp_path: Path) -> None:
