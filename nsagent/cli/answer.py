@@ -11,7 +11,8 @@ from nsagent.cli.write import write_answer, write_coverage
 from nsagent.model.choices import View
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.render import OutputOptions, render_answer
-from nsagent.scan.take import SnapshotRequest, take_snapshot
+from nsagent.scan.request import SnapshotRequest
+from nsagent.scan.take import take_snapshot
 
 Select = Callable[[Snapshot], Snapshot]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nsagent.query.filter import Filter
     from nsagent.report.render import OutputOptions
     from nsagent.scan.plan import TablesWanted
-    from nsagent.scan.take import SnapshotRequest
+    from nsagent.scan.request import SnapshotRequest
 
 Texts = list[str] | None
 
@@ -198,7 +198,7 @@ class Host(NamedTuple):
 
     def make_request(self) -> "SnapshotRequest":
         """A request that starts now."""
-        from nsagent.scan.take import SnapshotRequest
+        from nsagent.scan.request import SnapshotRequest
 
         return SnapshotRequest(self.name, time.time_ns(), str(self.proc_root))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nsagent.runtimes.engines import Engines
-    from nsagent.scan.take import SnapshotRequest
+    from nsagent.scan.request import SnapshotRequest
 
 T = TypeVar("T", covariant=True)
 

@@ -8,52 +8,22 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsagent.errors import CaptureError
-from nsagent.model.choices import EngineName, OwnersWanted
+from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
-from nsagent.query.filter import Filter
 from nsagent.scan.capture_file import read_capture, write_capture
-from nsagent.scan.plan import PATIENCE_SECONDS, PROTOCOLS, TablesWanted
+from nsagent.scan.plan import PROTOCOLS
+from nsagent.scan.request import SnapshotRequest
 
 if TYPE_CHECKING:
     from nsagent.model.lacking import Lacking
     from nsagent.runtimes.engines import Engines
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRequest:
-    """What a snapshot is asked for. Only `owners`, `tables` and the files count where a capture is read."""
-
-    host: str
-    """What the host is called."""
-    started_at_ns: int
-    """The wall clock, in ns since the epoch."""
-    proc_root: str = "/proc"
-    """Where the procfs to read is."""
-    engine: EngineName = EngineName.AUTO
-    """How tables are read."""
-    interfaces: bool = False
-    """Read the interfaces of every netns too."""
-    tables: TablesWanted = field(default_factory=TablesWanted)
-    """Which tables are read, and how far it looks. Those of TCP and UDP are read in every pass."""
-    patience_seconds: float = PATIENCE_SECONDS
-    """A process of which one read takes longer is skipped."""
-    owners: OwnersWanted = OwnersWanted.PID
-    """With `container` no fd is read."""
-    only: Filter | None = None
-    """Rows of the containers that this chooses are asked for, so that not all netns need be read; None for all."""
-    since: Path | None = None
-    """A capture of an earlier pass over this host: who held then what is closing now."""
-    from_file: Path | None = None
-    """A capture to read instead of this host."""
-    capture: Path | None = None
-    """Where to keep the facts as well; replaced as a whole."""
 
 
 class Taken(NamedTuple):
@@ -120,7 +90,7 @@ def _pass_over_host(
     request: SnapshotRequest, engines: "Engines | None", clock: Callable[[], float], stop: threading.Event | None
 ) -> Facts:
     from nsagent.runtimes.engines import Engines
-    from nsagent.scan.collect import PassRequest, collect
+    from nsagent.scan.collect import collect
 
     only = request.only
     if request.since or request.owners is OwnersWanted.CONTAINER or not (only and only.chooses_containers):
@@ -129,20 +99,7 @@ def _pass_over_host(
     raise_fd_limit()
     tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
     return collect(
-        PassRequest(
-            host=request.host,
-            started_at_ns=request.started_at_ns,
-            proc_root=request.proc_root,
-            engine=request.engine,
-            interfaces=request.interfaces,
-            tables=tables,
-            patience_seconds=request.patience_seconds,
-            only=only,
-            owners=request.owners,
-        ),
-        engines or Engines([], clock=clock),
-        clock=clock,
-        stop=stop,
+        replace(request, tables=tables, only=only), engines or Engines([], clock=clock), clock=clock, stop=stop
     )
 
 

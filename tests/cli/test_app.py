@@ -95,7 +95,11 @@ def large(tmp_path: Path) -> str:
     """A tree with more rows than a pipe holds."""
     tree = ProcTree(tmp_path / "proc")
     rows = "".join(listen_row(port, 100_000 + port) for port in range(1, 5000))
-    net = {"sockstat": BUSY_SOCKSTAT, "sockstat6": EMPTY_SOCKSTAT6, "tcp": TCP_HEADER + rows}
+    net = {
+        "sockstat": BUSY_SOCKSTAT.replace("UDP: inuse 1", "UDP: inuse 0"),
+        "sockstat6": EMPTY_SOCKSTAT6,
+        "tcp": TCP_HEADER + rows,
+    }
     tree.process(10, "w\u00f6rker\udcff", net=net, fds={3: "socket:[100001]"})
     return tree.path
 

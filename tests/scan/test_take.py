@@ -19,7 +19,8 @@ from nsagent.runtimes.engines import Engines
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture_file import read_capture, write_capture
 from nsagent.scan.plan import TablesWanted
-from nsagent.scan.take import SnapshotRequest, take_facts, take_snapshot
+from nsagent.scan.request import SnapshotRequest
+from nsagent.scan.take import take_facts, take_snapshot
 from tests.kernel.rows import FIXTURES
 from tests.scan.collect.passes import STARTED_AT_NS, run_pass
 from tests.scan.facts import WEB_ID, facts, netns

@@ -25,12 +25,10 @@ from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.request import PassRequest
 from nsagent.scan.collect.settle import read_met, settle
 from nsagent.scan.collect.unlisted import find_unlisted
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
-
-__all__ = ["PassRequest", "collect"]
+from nsagent.scan.request import PassRequest
 
 MetQueue = SimpleQueue[MetNetns | None]
 """Each netns as it is met; None ends it, once for each reader."""

@@ -9,8 +9,8 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.read import TableReader
-from nsagent.scan.collect.request import PassRequest
 from nsagent.scan.collect.room import Room
+from nsagent.scan.request import PassRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
 from nsagent.runtimes.engines import Engines
-from nsagent.scan.collect import PassRequest, collect
+from nsagent.scan.collect import collect
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
+from nsagent.scan.request import PassRequest
 
 STARTED_AT_NS = 1_767_323_045_678_000_000
 

@@ -1,6 +1,7 @@
-"""What one pass over a host is asked for."""
+"""What a pass over a host, and a snapshot of it, are asked for. Pure."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.query.filter import Filter
@@ -16,13 +17,28 @@ class PassRequest:
     started_at_ns: int
     """The wall clock, in ns since the epoch."""
     proc_root: str = "/proc"
+    """Where the procfs to read is."""
     engine: EngineName = EngineName.AUTO
+    """How tables are read."""
     interfaces: bool = False
     """Whether the interfaces of every netns are read too."""
     tables: TablesWanted = field(default_factory=TablesWanted)
+    """Which tables are read, and how far it looks. Those of TCP and UDP are read in every pass."""
     patience_seconds: float = PATIENCE_SECONDS
     """A process of which one read takes longer is skipped."""
     only: Filter | None = None
     """The containers that the pass is about, None for all."""
     owners: OwnersWanted = OwnersWanted.PID
     """With `container` no fd is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest(PassRequest):
+    """The same for a snapshot; where a capture is read only `owners`, `tables` and the files count."""
+
+    since: Path | None = None
+    """A capture of an earlier pass over this host: who held then what is closing now."""
+    from_file: Path | None = None
+    """A capture to read instead of this host."""
+    capture: Path | None = None
+    """Where to keep the facts as well; replaced as a whole."""
