@@ -33,7 +33,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.take", "doctor",
+        "scan.collect", "scan.take", "doctor",
     },
     "__main__": {"cli"},
     "": set[str](),
