@@ -16,7 +16,7 @@ from nsagent.cli.containers import containers
 from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
 from nsagent.cli.scan import scan
-from nsagent.errors import EXIT_USAGE, NsagentError
+from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
@@ -48,11 +48,11 @@ def run(arguments: Sequence[str], leave: Callable[[int], object] = lambda _: Non
         status = err.code if isinstance(err.code, int) else EXIT_USAGE
         leave(status)
         return status
-    except NsagentError as err:
+    except (NsagentError, OSError) as err:  # A system call that fails where none ever does is one line, too.
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
         print(f"nsagent: {escape(str(err))}", file=sys.stderr)
-        return err.exit_status
+        return err.exit_status if isinstance(err, NsagentError) else EXIT_FAILED
     return 0
 
 

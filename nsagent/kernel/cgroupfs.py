@@ -18,7 +18,7 @@ from typing import Final
 
 from nsagent.errors import NotRead, Reason
 from nsagent.kernel.formats.mountinfo import Mount, parse_cgroup2_mounts, parse_mount_of_file
-from nsagent.kernel.libc import call_libc
+from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.ids import ROOT_CGROUP_ID
@@ -96,7 +96,7 @@ def _open_tree(proc_root: str) -> Iterator[tuple[int, bool]]:
     try:
         yield tree
     finally:
-        os.close(tree[0])
+        close_fd(tree[0])
 
 
 def _find_whole_tree(mountinfo: bytes, base: str) -> tuple[int, bool] | None:
@@ -117,7 +117,7 @@ def _find_whole_tree(mountinfo: bytes, base: str) -> tuple[int, bool] | None:
             # It is one of these, if not this one, and seen from below it begins with `/..`. A name
             # that begins so costs a second look, which finds the same.
             return root, not any(each.root.startswith("/..") for each in mounts)
-        os.close(root)  # A part of the tree, or another mount that covers it.
+        close_fd(root)  # A part of the tree, or another mount that covers it.
     return None
 
 
@@ -134,7 +134,7 @@ def _find_own_start(proc_root: str) -> int | None:
     try:
         return os.fstat(root).st_ino
     finally:
-        os.close(root)
+        close_fd(root)
 
 
 def _read_mounted_id(mount: Mount, mountinfo: bytes, proc_root: str) -> int | None:
@@ -148,7 +148,7 @@ def _read_mounted_id(mount: Mount, mountinfo: bytes, proc_root: str) -> int | No
         is_this = parse_mount_of_file(mountinfo, read_file(f"{proc_root}/self/fdinfo/{fd}")) == mount
         return os.fstat(fd).st_ino if is_this else None
     finally:
-        os.close(fd)
+        close_fd(fd)
 
 
 def _mount_tree() -> int:
@@ -158,12 +158,12 @@ def _mount_tree() -> int:
         run_in_threads([lambda: _create_apart(context)], threading.Event())
         mount = call_libc("syscall", _SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
     finally:
-        os.close(context)
+        close_fd(context)
     try:
         # What fsmount gives is O_PATH, which open_by_handle_at(2) does not take.
         return os.open(".", _OPEN_DIRECTORY, dir_fd=mount)
     finally:
-        os.close(mount)
+        close_fd(mount)
 
 
 def _create_apart(context: int) -> None:
@@ -202,7 +202,7 @@ def _open_each(root: int, ids: Collection[int], proc_root: str) -> dict[int, str
         try:
             path = _read_path(fd, proc_root)[len(prefix) :] or "/"
         finally:
-            os.close(fd)
+            close_fd(fd)
         # Of a cgroup outside of the mount, or removed by now, the path is no path.
         if _read_id(root, path) == cgroup_id:
             paths[cgroup_id] = path

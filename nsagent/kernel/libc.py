@@ -1,4 +1,4 @@
-"""Functions of libc that Python has no name for, syscall(2) among them.
+"""Functions of libc that Python has no name for, syscall(2) among them, and close(2), which must not fail.
 
 ctypes is imported by the first call: whoever calls nothing does not pay for it (2-5 ms).
 
@@ -7,8 +7,15 @@ Source: syscall(2). What a call means, and what its errno does, is its caller's.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from errno import ENOSYS
 from functools import cache
+
+
+def close_fd(fd: int) -> None:
+    """Close it. An error is no reason to do anything else: the kernel has let go of it by then; see close(2)."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def call_libc(name: str, *arguments: int | bytes | None) -> int:

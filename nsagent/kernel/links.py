@@ -36,9 +36,9 @@ def open_route_socket() -> socket.socket:
     try:
         # A datagram socket, for netlink no other than a raw one: asyncio, below pyroute2, takes no raw one.
         route = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        route.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
     except OSError as err:
         raise translate_failure(err, "links") from err
-    route.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
     return route
 
 

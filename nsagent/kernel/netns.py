@@ -14,7 +14,7 @@ import threading
 from fcntl import ioctl
 from typing import Final
 
-from nsagent.kernel.libc import call_libc
+from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.model.ids import NetnsId
 
@@ -25,8 +25,11 @@ _NS_GET_ID: Final = 0x8008B70D
 
 
 def read_own_netns() -> NetnsId:
-    """The netns of the main thread, which no thread of this program moves."""
-    found = os.stat("/proc/self/ns/net")
+    """The netns of the main thread, which no thread of this program moves; raises NotRead."""
+    try:
+        found = os.stat("/proc/self/ns/net")
+    except OSError as err:
+        raise translate_failure(err, "own netns") from err
     return NetnsId(found.st_dev, found.st_ino)
 
 
@@ -37,9 +40,13 @@ def read_netns_id(fd: int) -> NetnsId:
 
 
 def list_own_netns_fds() -> frozenset[int]:
-    """The fds of this program that hold a netns open; none of them should outlive a pass."""
+    """The fds of this program that hold a netns open; none of them should outlive a pass. Raises NotRead."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError as err:
+        raise translate_failure(err, "own fds") from err
+    for name in names:
         try:
             if os.readlink(f"/proc/self/fd/{name}").startswith("net:["):
                 found.add(int(name))
@@ -109,7 +116,7 @@ def _has_cookies_as_ids() -> bool:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
                 return _read_id(fd) == read_socket_cookie(any_socket) is not None
         finally:
-            os.close(fd)
+            close_fd(fd)
     except OSError:
         return False
 

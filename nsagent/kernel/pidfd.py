@@ -13,7 +13,7 @@ from errno import EACCES, EBADF, ENOSYS, EPERM
 from typing import Final
 
 from nsagent.errors import Gone, NotRead
-from nsagent.kernel.libc import call_libc
+from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.procfs import translate_errno
 
 _SYS_PIDFD_GETFD: Final = 438
@@ -55,14 +55,14 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
                 raise OSError(EBADF, os.strerror(EBADF))
             duplicate = call_libc("syscall", _SYS_PIDFD_GETFD, process, fd, 0)
         finally:
-            os.close(process)
+            close_fd(process)
         try:
             found = os.fstat(duplicate)
             if not stat.S_ISSOCK(found.st_mode) or found.st_ino != inode:
                 raise OSError(EBADF, os.strerror(EBADF))
             return fcntl.ioctl(duplicate, _SIOCGSKNS)
         finally:
-            os.close(duplicate)
+            close_fd(duplicate)
     except OSError as err:
         raise _translate(err, f"fd {fd} of pid {pid}") from err
 

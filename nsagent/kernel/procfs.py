@@ -17,6 +17,7 @@ from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import Mount, parse_nsfs_mounts
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
+from nsagent.kernel.libc import close_fd
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class ProcessDir:
 
     def close(self) -> None:
         """Let go of the directory."""
-        os.close(self._fd)
+        close_fd(self._fd)
 
     def read_stat(self) -> PidStat:
         """Its stat line, which every process has: raises ProcessGone without, and FormatError."""
@@ -215,7 +216,7 @@ class ProcessDir:
                 except ValueError:
                     continue  # Not a link of the kernel's making: a fixture tree may hold anything.
         finally:
-            os.close(fd_dir)
+            close_fd(fd_dir)
         if closed:
             self.read_stat()  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
         return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)))
@@ -244,7 +245,7 @@ class ProcessDir:
         try:
             return os.listdir(fd)
         finally:
-            os.close(fd)
+            close_fd(fd)
 
     def _call(self, read: Callable[[], T]) -> T:
         try:
@@ -332,7 +333,7 @@ def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False) -> b
             chunks.append(data)
         return b"".join(chunks)
     finally:
-        os.close(fd)
+        close_fd(fd)
 
 
 def translate_errno(err: OSError, subject: str) -> Gone | NotRead:

@@ -272,9 +272,9 @@ class SockDiag(DiagDialogue):
     def __init__(self, knows_protocol: bool | None = None) -> None:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         except OSError as err:
             raise translate_failure(err, _SUBJECT) from err
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
         super().__init__(self._socket.send, partial(_receive_from, self._socket), knows_protocol)
 
     def __enter__(self) -> Self:
@@ -285,7 +285,8 @@ class SockDiag(DiagDialogue):
 
     def close(self) -> None:
         """Let go of the socket, and so of its netns."""
-        self._socket.close()
+        with suppress(OSError):
+            self._socket.close()
 
     def read_netns_cookie(self) -> int | None:
         """The cookie of its netns, unique since boot; None before Linux 5.14."""

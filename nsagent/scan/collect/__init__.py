@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
-from nsagent.errors import Aborted, EngineUnavailable, Reason
+from nsagent.errors import Aborted, EngineUnavailable, NotRead, Reason
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import run_in_threads
@@ -50,7 +50,7 @@ def collect(
         raise EngineUnavailable(
             f"engine sock_diag: {procfs.root} is no procfs of the running kernel; use --engine proc"
         )
-    netns, held = read_own_netns(), list_own_netns_fds()
+    netns, held = read_own_netns(), _list_own_netns_fds()
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
     with open_context(request, procfs, met.put, live=live, clock=clock, stop=stop) as context:
@@ -58,9 +58,19 @@ def collect(
     broken = []
     if read_own_netns() != netns:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.OWN_NETNS), Reason.MISMATCH))
-    if left := list_own_netns_fds() - held:
+    after = _list_own_netns_fds()
+    if held is None or after is None:
+        broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.NOT_TOLD))
+    elif left := after - held:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.LEFT_OPEN, count=len(left)))
     return replace(facts, gaps=(*facts.gaps, *broken)) if broken else facts
+
+
+def _list_own_netns_fds() -> frozenset[int] | None:
+    try:
+        return list_own_netns_fds()
+    except NotRead:
+        return None
 
 
 def _run(context: PassContext, met: MetQueue, engines: Engines) -> Facts:

@@ -1,6 +1,5 @@
 """The interfaces of every netns, and in which netns the other end of each veth is."""
 
-import os
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from nsagent.errors import Gone, NotRead, Reason
+from nsagent.kernel.libc import close_fd
 from nsagent.kernel.links import Link, Links, open_route_socket
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.threads import run_in_threads
@@ -55,7 +55,7 @@ def _open_routes(
             try:
                 entering.enter(fd)
             finally:
-                os.close(fd)
+                close_fd(fd)
             routes.append((one, sockets.enter_context(open_route_socket())))
         except Gone:
             context.gaps.add((Gap(Stage.LINKS, one.met.subject, Reason.GONE),))

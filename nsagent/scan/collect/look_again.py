@@ -3,7 +3,6 @@
 Source: sock_diag(7); a netns whose socket is closed by now is opened anew, and known by its cookie.
 """
 
-import os
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -11,6 +10,7 @@ from functools import partial
 
 from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
+from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.kernel.threads import run_in_threads
@@ -139,7 +139,7 @@ def _visit(state: NetnsState, entering: Entering) -> Iterator[SockDiag]:
     try:
         entering.enter(fd)
     finally:
-        os.close(fd)
+        close_fd(fd)
     with SockDiag() as diag:
         if diag.read_netns_cookie() != state.cookie:
             raise Gone(f"netns {state.met.inode}")

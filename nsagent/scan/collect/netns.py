@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netns import read_netns_id, read_own_netns
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.facts import FoundBy
@@ -57,14 +58,14 @@ class MetNetns:
         except OSError as err:
             raise Gone(f"netns {self.inode}: {err.strerror}") from err
         if read_netns_id(fd) != self.id:
-            os.close(fd)
+            close_fd(fd)
             raise Gone(f"netns {self.inode}")
         return fd
 
     def let_go(self) -> None:
         """Hold it no longer: its inode may be another netns's from now on."""
         if self.fd is not None:
-            os.close(self.fd)
+            close_fd(self.fd)
             self.fd = None
 
 
@@ -214,7 +215,7 @@ class NetnsRegistry:
             if known is None and found.dev == self._nsfs and not self._closed:
                 self._room.count_opened()
                 return self._add(found, fd, path)
-        os.close(fd)
+        close_fd(fd)
         return known
 
     def _add(self, id_: NetnsId, fd: int | None, path: str) -> MetNetns:

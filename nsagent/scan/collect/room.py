@@ -98,6 +98,9 @@ class Room:
 
 
 def _count_free() -> int:
-    """How many fds this program may still open, but for the reserve."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return limit - len(os.listdir("/proc/self/fd")) - _RESERVE
+    """How many fds this program may still open, but for the reserve; none where that cannot be told."""
+    try:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return limit - len(os.listdir("/proc/self/fd")) - _RESERVE
+    except OSError:
+        return 0
