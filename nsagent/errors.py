@@ -120,6 +120,13 @@ class EngineUnavailable(NsagentError):
     """A way of reading that was asked for by name cannot work here."""
 
 
+class NoProcfs(NsagentError):
+    """What should be a procfs, or a copy of one, holds no process."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"{root}: no procfs, nor a copy of one: there is no process in it")
+
+
 class CaptureError(NsagentError):
     """A capture file cannot be read or written; says which file and where in it."""
 

@@ -8,6 +8,7 @@ import typer
 from nsagent.cli.options import Source
 from nsagent.cli.read import read
 from nsagent.cli.write import write_answer, write_coverage
+from nsagent.errors import EXIT_PARTIAL
 from nsagent.model.choices import View
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.render import OutputOptions, render_answer
@@ -21,18 +22,23 @@ def answer(
     view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
 ) -> None:
     """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
-    snapshot = read_snapshot(request, source)
+    snapshot, lacks = read_snapshot(request, source)
     selected = select(snapshot)
     write_answer(render_answer(selected, view, output, whole=snapshot))
-    raise typer.Exit(write_coverage(selected, strict=strict))
+    status = write_coverage(selected, strict=strict)
+    raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
 
 
-def read_snapshot(request: SnapshotRequest, source: Source) -> Snapshot:
-    """What is asked for; what a capture lacks of it is said on stderr. The facts are let go: they may be large."""
+def read_snapshot(request: SnapshotRequest, source: Source) -> tuple[Snapshot, bool]:
+    """What is asked for, and whether the source lacks any of it, which is said on stderr.
+
+    The facts are let go: they may be large.
+    """
     taken = read(take_snapshot, request, source.host)
     if taken.lacking:
         from nsagent.report.lacking import lacking_lines
 
-        for line in lacking_lines(taken.lacking, str(request.from_file)):
+        name = str(request.from_file or f"the pass over {request.host}")
+        for line in lacking_lines(taken.lacking, name, captured=request.from_file is not None):
             print(f"nsagent: {line}", file=sys.stderr)
-    return taken.snapshot
+    return taken.snapshot, bool(taken.lacking)

@@ -5,12 +5,17 @@ options as typer reads them, or themes again. Help lists options in the order of
 To define a dataclass takes a millisecond, and a scan of a small host has 120.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Any
+from typing import Any, Final
 
-from nsagent.errors import Aborted
+import typer
+
+from nsagent.errors import Aborted, UsageError
+
+_OF_HOSTS: Final = ("engine", "runtime", "host_root", "proc_root")
+"""Parameters that say how a host is read."""
 
 
 def make_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -21,9 +26,13 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
     """
     taken = list(signature(function).parameters.values())
     spread = list(_spread(taken))
+    takes_context = any(parameter.name == "context" for parameter in taken)
+    if not takes_context:
+        spread.append(Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context))
 
     @wraps(function)
     def run(**values: Any) -> None:
+        _check_used(values["context"] if takes_context else values.pop("context", None), values)
         try:
             function(**_gather(taken, values))
         except KeyboardInterrupt as err:
@@ -32,6 +41,24 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = Signature(spread)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
     return run
+
+
+def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> None:
+    """Raises UsageError for an option that was typed and is of no use beside another one.
+
+    One that a variable sets is left alone: it is meant for many commands.
+    """
+    if context is None or values.get("from_file") is None or not _is_typed(context, "from_file"):
+        return
+    typed = [name for name in _OF_HOSTS if name in values and _is_typed(context, name)]
+    if typed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
+        raise UsageError(f"{options}: not used with --from, which reads a capture and no host")
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _spread(parameters: Iterable[Parameter]) -> Iterator[Parameter]:

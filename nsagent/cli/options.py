@@ -183,12 +183,24 @@ class Host(NamedTuple):
     host_root: Annotated[
         Path,
         typer.Option(
-            "--host-root", envvar="NSAGENT_HOST_ROOT", metavar="DIR", help="Where the host's root directory is seen."
+            "--host-root",
+            envvar="NSAGENT_HOST_ROOT",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Where the host's root directory is seen.",
         ),
     ] = Path("/")
     proc_root: Annotated[
         Path,
-        typer.Option("--proc-root", envvar="NSAGENT_PROC_ROOT", metavar="DIR", help="Where the procfs to read is."),
+        typer.Option(
+            "--proc-root",
+            envvar="NSAGENT_PROC_ROOT",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Where the procfs to read is.",
+        ),
     ] = Path("/proc")
 
     @property

@@ -1,4 +1,4 @@
-"""What was asked for and a capture does not hold: known only once it was read, and put into words by report/."""
+"""What was asked for and a capture, or a pass, does not hold: known only at its end, and put into words by report/."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -18,16 +18,16 @@ class LackingKind(StrEnum):
     NETNS = "netns"
     """Netns that a pass about some containers left out."""
     TCP_INFO = "tcp_info"
-    """What TCP knows of its connections."""
+    """What TCP knows of its connections: /proc does not tell."""
 
 
 class Lacking(NamedTuple):
-    """One thing that a capture lacks."""
+    """One thing that is lacking."""
 
     kind: LackingKind
     protocols: tuple[Protocol, ...] = ()
     """Those without a table, of `tables` only."""
     skipped: int = 0
-    """How many netns were not read, of `netns` only."""
+    """How many netns were not read, of `netns`; of how many netns it is lacking, of `tcp_info`."""
     seen: int = 0
-    """How many netns there were, of `netns` only."""
+    """How many netns there were, of these two."""

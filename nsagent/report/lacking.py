@@ -1,4 +1,4 @@
-"""What a capture lacks, for stderr: a line for each thing, with the option that would have kept it."""
+"""What a capture or a pass lacks, for stderr: a line for each thing, with what would have kept it."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,12 @@ from nsagent.model.lacking import Lacking, LackingKind
 from nsagent.report.escape import escape
 
 
-def lacking_lines(lacking: Iterable[Lacking], file: str) -> list[str]:
-    """One printable line, without its end, for each; `file` is the capture's name as the user knows it."""
-    return [escape(f"{file} {_words(each)}") for each in lacking]
+def lacking_lines(lacking: Iterable[Lacking], name: str, *, captured: bool = True) -> list[str]:
+    """One printable line, without its end, for each; `name` is that of the capture, or of the pass, for users."""
+    return [escape(f"{name} {_words(each, captured=captured)}") for each in lacking]
 
 
-def _words(lacking: Lacking) -> str:
+def _words(lacking: Lacking, *, captured: bool) -> str:
     match lacking.kind:
         case LackingKind.TABLES:
             return f"holds no table of {', '.join(lacking.protocols)}: capture it with --all"
@@ -22,4 +22,6 @@ def _words(lacking: Lacking) -> str:
         case LackingKind.NETNS:
             return f"is of some containers only: {lacking.skipped} of {lacking.seen} netns were not read"
         case LackingKind.TCP_INFO:
-            return "holds no TCP_INFO: capture it with --tcp-info"
+            if captured:
+                return "holds no TCP_INFO: capture it with --tcp-info"
+            return f"has no TCP_INFO of {lacking.skipped} of {lacking.seen} netns: they were read from /proc"

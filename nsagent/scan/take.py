@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsagent.errors import CaptureError
-from nsagent.model.choices import OwnersWanted
+from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Taken(NamedTuple):
-    """A snapshot, the facts that it was made of, and what was asked for and the capture read does not hold."""
+    """A snapshot, the facts that it was made of, and what was asked for and is not in there."""
 
     snapshot: Snapshot
     facts: Facts
@@ -52,7 +52,7 @@ def take_snapshot(
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
     snapshot = attribute(facts, memory)
-    lacking = _list_lacking(request, facts, snapshot) if request.from_file else ()
+    lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts)
     return Taken(snapshot, facts, tuple(lacking))
 
 
@@ -132,6 +132,15 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
         yield Lacking(LackingKind.NETNS, skipped=skipped, seen=len(facts.netns))
     if wanted.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):
         yield Lacking(LackingKind.TCP_INFO)
+
+
+def _list_untold(request: SnapshotRequest, facts: Facts) -> "Iterator[Lacking]":
+    """What the engine that read a netns cannot tell, though it was asked for."""
+    from nsagent.model.lacking import Lacking, LackingKind
+
+    by_proc = sum(one.engine is EngineName.PROC and not one.empty for one in facts.netns)
+    if request.tables.tcp_info and by_proc:
+        yield Lacking(LackingKind.TCP_INFO, skipped=by_proc, seen=len(facts.netns))
 
 
 def _when(facts: Facts) -> str:

@@ -43,7 +43,7 @@ def run(*arguments: str) -> None:
 
 def test_the_options_of_a_theme_stand_in_its_place() -> None:
     parameters = inspect.signature(make_command(draw)).parameters
-    assert list(parameters) == ["file", "width", "corners", "dry", "name"]
+    assert list(parameters) == ["file", "width", "corners", "dry", "name", "context"]
     assert parameters["width"].default == 1
     assert make_command(draw).__doc__ == "Draw."
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nsagent.errors import EXIT_PARTIAL, EXIT_USAGE
 from nsagent.model.net import Protocol
 from nsagent.scan.capture import encode_capture
 from tests.cli.conftest import Run
@@ -38,5 +39,27 @@ def test_a_capture_that_holds_what_is_asked_for_is_silent(run_cli: Run, tmp_path
     assert run_cli("scan", "--from", path, "--all", "--deep", "-o", "json").err == ""
 
 
-def test_a_pass_over_this_host_lacks_nothing(on_node: Run) -> None:
-    assert on_node("scan", "--all", "--deep", "--tcp-info", "-o", "name").err == ""
+def test_a_pass_over_this_host_lacks_what_proc_does_not_tell(on_node: Run) -> None:
+    assert on_node("scan", "--all", "--deep", "-o", "name").err == ""
+    (line,) = on_node("scan", "--tcp-info", "-o", "name").err.splitlines()
+    assert line.endswith(" has no TCP_INFO of 2 of 3 netns: they were read from /proc")
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--deep"], EXIT_PARTIAL)])
+def test_strict_counts_what_a_capture_lacks(
+    run_cli: Run, node_capture: Path, arguments: list[str], status: int
+) -> None:
+    assert run_cli("scan", "--from", node_capture, "--strict", *arguments).status == status
+
+
+@pytest.mark.parametrize(
+    "typed", [["--engine", "proc"], ["--proc-root", "/proc"], ["--runtime", "none"], ["--host-root", "/"]]
+)
+def test_what_says_how_a_host_is_read_is_no_use_for_a_capture(
+    on_node: Run, node_capture: Path, typed: list[str]
+) -> None:
+    """The variables of `on_node` are left alone: they are meant for many commands."""
+    assert on_node("scan", "--from", node_capture).status == 0
+    ran = on_node("scan", "--from", node_capture, *typed)
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err == f"nsagent: {typed[0]}: not used with --from, which reads a capture and no host\n"

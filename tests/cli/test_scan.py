@@ -195,9 +195,18 @@ def test_the_engine_sock_diag_cannot_read_a_tree(on_node: Run) -> None:
     assert "use --engine proc" in ran.err
 
 
-def test_a_root_that_is_not_there_fails_and_is_named(on_node: Run, tmp_path: Path) -> None:
-    ran = on_node("scan", "--proc-root", tmp_path / "nowhere")
-    assert (ran.status, ran.out, ran.err) == (EXIT_FAILED, "", f"nsagent: {tmp_path}/nowhere: ENOENT\n")
+@pytest.mark.parametrize("option", ["--proc-root", "--host-root"])
+def test_a_root_that_is_not_there_is_a_wrong_use(on_node: Run, tmp_path: Path, option: str) -> None:
+    ran = on_node("scan", option, tmp_path / "nowhere")
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert f"Invalid value for '{option}'" in ran.err
+    assert "nowhere' does not exist" in ran.err
+
+
+def test_a_directory_without_a_process_fails_and_is_named(on_node: Run, tmp_path: Path) -> None:
+    ran = on_node("scan", "--proc-root", tmp_path)
+    assert (ran.status, ran.out) == (EXIT_FAILED, "")
+    assert ran.err == f"nsagent: {tmp_path}: no procfs, nor a copy of one: there is no process in it\n"
 
 
 @pytest.fixture
@@ -262,7 +271,7 @@ def test_an_unreadable_capture_fails_and_is_named(
         ("NSAGENT_OUTPUT", "nonsense", lambda ran: ran.status == EXIT_USAGE and "nonsense" in ran.err),
         ("NSAGENT_ENGINE", "sock_diag", lambda ran: ran.status == EXIT_FAILED),
         ("NSAGENT_ENGINE", "nonsense", lambda ran: ran.status == EXIT_USAGE),
-        ("NSAGENT_PROC_ROOT", "/nowhere/proc", lambda ran: ran.status == EXIT_FAILED and "/nowhere/proc" in ran.err),
+        ("NSAGENT_PROC_ROOT", "/nowhere/proc", lambda ran: ran.status == EXIT_USAGE and "/nowhere/proc" in ran.err),
         ("NSAGENT_RUNTIME", "nonsense", lambda ran: ran.status == EXIT_USAGE),
         ("NSAGENT_COLOR", "always", lambda ran: "\x1b[" in ran.out),
         ("NSAGENT_COLOR", "nonsense", lambda ran: ran.status == EXIT_USAGE),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
-from nsagent.errors import Aborted, EngineUnavailable, NotRead, Reason
+from nsagent.errors import Aborted, EngineUnavailable, NoProcfs, NotRead, Reason
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import run_in_threads
@@ -39,8 +39,8 @@ def collect(
 ) -> Facts:
     """The facts of one pass; `clock` is monotonic, in seconds.
 
-    Raises EngineUnavailable if the engine asked for cannot work at all, NotRead if the procfs itself
-    cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
+    Raises EngineUnavailable if the engine asked for cannot work at all, NotRead or NoProcfs if the procfs
+    itself cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
     Ambiguous and Changed. Leaves no fd, netns or thread behind but the engines' own: a pass that did
     says so in a gap.
     """
@@ -129,6 +129,8 @@ def _walk(context: PassContext) -> Walk:
     threads = ThreadTables(context.procfs.shows_own_pids(), context.registry)
     fds = context.request.owners is OwnersWanted.PID
     walk = walk_processes(context, Reach(fds, threads.look if fds and context.request.tables.deep else lambda *_: ()))
+    if not walk.pids:
+        raise NoProcfs(context.procfs.root)
     context.gaps.add((*walk.gaps, *threads.gaps))
     return walk
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, ReadFailed, Reason
+from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, NoProcfs, ReadFailed, Reason
 from nsagent.kernel.formats.mountinfo import Mount
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.choices import EngineName
@@ -198,10 +198,9 @@ def test_a_root_that_is_not_there_is_a_failed_read(tmp_path: Path) -> None:
         run_pass(str(tmp_path / "nowhere"))
 
 
-def test_an_empty_tree_has_nothing(tree: ProcTree) -> None:
-    facts = run_pass(tree.path)
-    assert (facts.processes, facts.netns, facts.gaps) == ((), (), ())
-    assert facts.process_counts == ProcessCounts(0, 0, 0, 0, 0)
+def test_a_directory_without_a_process_is_no_procfs(tree: ProcTree) -> None:
+    with pytest.raises(NoProcfs, match="no procfs, nor a copy of one"):
+        run_pass(tree.path)
 
 
 @pytest.mark.usefixtures("nothing_left")
