@@ -23,7 +23,10 @@ class NsagentError(Exception):
 class Reason(StrEnum):
     """Why something that exists was not read, or does not fit; closed: whoever decides, decides by these.
 
-    `denied` (EACCES, EPERM) and `failed` (any other) come with an errno, the others without.
+    `denied` (EACCES, EPERM) and `failed` (any other) come with an errno, the others without, but
+    of a source of names: there `absent`, `refused` (nobody listens) and `failed` may have one.
+    `not_served`: what listens speaks another protocol, as a containerd without CRI does.
+    `rejected`: it answered by an error. `missing_extra`: its client is not installed.
     """
 
     DENIED = "denied"
@@ -47,6 +50,11 @@ class Reason(StrEnum):
     ELSEWHERE_TOO = "elsewhere_too"
     MISMATCH = "mismatch"
     LEFT_OPEN = "left_open"
+    ABSENT = "absent"
+    REFUSED = "refused"
+    NOT_SERVED = "not_served"
+    REJECTED = "rejected"
+    MISSING_EXTRA = "missing_extra"
 
 
 class Gone(NsagentError):
@@ -109,11 +117,12 @@ class DumpUnavailable(NsagentError):
 
 
 class RuntimeUnavailable(NsagentError):
-    """An engine did not answer in time or as it should: names are unknown, sockets are not."""
+    """A source of names did not answer in time or as it should: names are unknown, sockets are not."""
 
-
-class NotServed(RuntimeUnavailable):
-    """What listens there speaks another protocol, as a containerd without CRI does: not an engine of this kind."""
+    def __init__(self, detail: str, reason: Reason = Reason.FAILED, errno: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.errno = errno
 
 
 class EngineUnavailable(NsagentError):

@@ -4,24 +4,21 @@ A source that works says how much it knows; one that does not says why, and what
 Which places there are is runtimes.discover's business.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from errno import EACCES, ECONNREFUSED, ENOENT, ENOTDIR, EPERM
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
-from nsagent.errors import FormatError, Gone, NotRead, NotServed, ReadFailed, RuntimeUnavailable
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.identity.cgroup_path import parse_cgroup
 from nsagent.identity.join import NAMED_BY_ID
 from nsagent.kernel.procfs import ProcFs
-from nsagent.kernel.threads import start_thread
 from nsagent.kernel.visibility import read_visibility
 from nsagent.model.check import Check, CheckState
-from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId, Pid
+from nsagent.runtimes.asked_source import AskedSource
 from nsagent.runtimes.discover import TIMEOUT_SECONDS, Place, PlaceState, SourceKind, make_source
-from nsagent.runtimes.source import Source
+from nsagent.runtimes.source import Source, Versioned
 
 Clock = Callable[[], float]
 
@@ -43,44 +40,6 @@ _NO_PROCFS: Final = "name the directory of a procfs: --proc-root DIR"
 _CGROUP: Final = "cgroup"
 
 
-@runtime_checkable
-class _Versioned(Protocol):
-    """A source whose engine says what it is, as in `containerd 1.6.20`; None before it answered."""
-
-    @property
-    def version(self) -> str | None: ...
-
-
-class _Ask:
-    """One question to one source, in a thread of its own."""
-
-    def __init__(self, source: Source, clock: Clock) -> None:
-        self.source = source
-        self.containers: tuple[Container, ...] | None = None
-        self.failure: RuntimeUnavailable | ReadFailed | None = None
-        self.seconds = 0.0
-        self.answered = threading.Event()
-        self._clock = clock
-
-    def start(self) -> None:
-        """Ask; a source that hangs does not keep the process from exiting."""
-        try:
-            start_thread(threading.Thread(target=self._run, daemon=True))
-        except ReadFailed as err:
-            self.failure = err
-            self.answered.set()
-
-    def _run(self) -> None:
-        began = self._clock()
-        try:
-            self.containers = self.source.list_containers()
-        except RuntimeUnavailable as err:
-            self.failure = err
-        finally:
-            self.seconds = self._clock() - began
-            self.answered.set()
-
-
 def check_sources(
     places: Sequence[Place],
     proc_root: str,
@@ -96,24 +55,20 @@ def check_sources(
     seconds; `make` gives the source of a place.
     """
     cgroups, nameless = _check_cgroup_paths(proc_root, clock)
-    asks = [_Ask(make(place), clock) if place.state is PlaceState.ASKED else None for place in places]
+    asks = [AskedSource(make(place), clock) if place.state is PlaceState.ASKED else None for place in places]
     deadline = clock() + deadline_seconds
     for ask in asks:
         if ask is not None:
-            ask.start()
+            ask.ask()
     checks = []
     for place, ask in zip(places, asks, strict=True):
         if ask is None:
             checks.append(_judge_unasked(place))
             continue
-        if not ask.answered.wait(max(0.0, deadline - clock())):
-            ask.source.abandon()
-            checks.append(_failed(place, deadline_seconds, f"no answer within {deadline_seconds:g} s", _HUNG))
-            continue
-        checks.append(_judge_answer(place, ask))
-    for ask in asks:
-        if ask is not None and ask.containers is not None:
-            nameless -= {container.id for container in ask.containers if container.name is not None}
+        ask.wait(deadline, deadline_seconds)
+        ask.give_up()
+        checks.append(_judge_answer(place, ask, deadline_seconds))
+        nameless -= {container.id for container in ask.containers if container.name is not None}
     # What failed has its own fix.
     fix = None if any(check.state is CheckState.FAILED for check in checks) else _NO_NAMES
     return (_tell_nameless(cgroups, len(nameless), fix), *checks)
@@ -194,49 +149,35 @@ def _judge_unasked(place: Place) -> Check:
     return Check(place.address, place.kind, _STATE_OF_PLACE[place.state], detail=place.reason, fix=fix)
 
 
-def _judge_answer(place: Place, ask: _Ask) -> Check:
-    """The check of a place whose source answered, well or not."""
-    if ask.containers is None:
-        err = ask.failure
-        if err is None:
-            return _failed(place, ask.seconds, "the question ended without an answer, by a fault of nsagent", None)
-        check = _failed(place, ask.seconds, str(err), _advise(place, err))
+def _judge_answer(place: Place, ask: AskedSource, deadline_seconds: float) -> Check:
+    """The check of a place whose source was asked; one that did not answer took all the time there was."""
+    seconds = deadline_seconds if ask.seconds is None else ask.seconds
+    if ask.failure is not None:
         # A containerd that is Docker's serves no CRI: nobody asked for it, nothing is wrong.
-        idle = isinstance(err, NotServed) and not place.named
-        return replace(check, state=CheckState.UNUSED) if idle else check
+        state = CheckState.UNUSED if ask.serves_other else CheckState.FAILED
+        fix = _advise(place, ask.failure.reason)
+        return Check(place.address, place.kind, state, seconds, None, ask.failure.detail, fix)
     containers = [container for container in ask.containers if not container.sandbox]
-    version = ask.source.version if isinstance(ask.source, _Versioned) else None
+    version = ask.source.version if isinstance(ask.source, Versioned) else None
     details = [version] if version else []
     if nameless := sum(container.name is None for container in containers):
         details.append(f"{nameless} without a name")
-    detail = ", ".join(details) or None
-    return Check(place.address, place.kind, CheckState.USED, ask.seconds, len(containers), detail)
+    return Check(place.address, place.kind, CheckState.USED, seconds, len(containers), ", ".join(details) or None)
 
 
-def _failed(place: Place, seconds: float, detail: str, fix: str | None) -> Check:
-    return Check(place.address, place.kind, CheckState.FAILED, seconds, None, detail, fix)
-
-
-def _advise(place: Place, err: BaseException) -> str | None:
+def _advise(place: Place, reason: Reason) -> str | None:
     """What would help against a failure, where that is known."""
     is_directory = place.kind in _DIRECTORIES
     name_another = f"name another: --runtime {place.kind}={'DIR' if is_directory else 'unix:///PATH'}"
-    if isinstance(err, NotServed):
-        return _ENABLE_CRI if place.kind is SourceKind.CRI and "containerd" in place.address else name_another
-    cause = _find_cause(err)
-    if isinstance(cause, TimeoutError):
-        return _HUNG
-    number = cause.errno if isinstance(cause, OSError) else None
-    if number in (ENOENT, ENOTDIR):
-        return f"mount it, or {name_another}"
-    if number in (EACCES, EPERM):
-        return _DENIED_DIRECTORY if is_directory else _DENIED_SOCKET
-    return "start the engine: nobody listens at its socket" if number == ECONNREFUSED else None
-
-
-def _find_cause(err: BaseException) -> OSError | None:
-    """The error of the system that a failure was translated from."""
-    cause: BaseException | None = err
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    match reason:
+        case Reason.NO_ANSWER:
+            return _HUNG
+        case Reason.NOT_SERVED:
+            return _ENABLE_CRI if place.kind is SourceKind.CRI and "containerd" in place.address else name_another
+        case Reason.ABSENT:
+            return f"mount it, or {name_another}"
+        case Reason.DENIED:
+            return _DENIED_DIRECTORY if is_directory else _DENIED_SOCKET
+        case Reason.REFUSED:
+            return "start the engine: nobody listens at its socket"
+    return None

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nsagent.model.container import Runtime
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import OCI_ID, ContainerId, PodUid
 
 _PATH_MAX = 4096
 _DELETED = " (deleted)"
 
-_HEX_ID = re.compile(r"[0-9a-f]{64}")
-_PREFIXED_ID = re.compile(r"(docker|cri-containerd|crio|libpod|libpod-payload|nerdctl|runc)-([0-9a-f]{64})(?:\.scope)?")
-_SLICE_PREFIX_ID = re.compile(r"[^:]*:(docker|cri-containerd|crio|libpod|nerdctl):([0-9a-f]{64})")
+_HEX_ID = re.compile(OCI_ID)
+_PREFIXED_ID = re.compile(rf"(docker|cri-containerd|crio|libpod|libpod-payload|nerdctl|runc)-({OCI_ID})(?:\.scope)?")
+_SLICE_PREFIX_ID = re.compile(rf"[^:]*:(docker|cri-containerd|crio|libpod|nerdctl):({OCI_ID})")
 _BUILD_ID = re.compile(r"[0-9a-z]{25}")
 _BUILD_SCOPE = re.compile(r"(?:docker-([0-9a-z]{25})\.scope|[^:]*:docker:([0-9a-z]{25}))")
 _ECS_ID = re.compile(r"([0-9a-f]{32})-[0-9]{1,20}")

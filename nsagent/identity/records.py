@@ -60,7 +60,7 @@ def _fill_in(record: Container, other: Container) -> Container:
         runtime=record.runtime or other.runtime,
         image=_pick_image(record.image, other.image),
         verified=record.verified or other.verified,
-        labels=record.labels or other.labels,
+        labels=other.labels if record.labels is None else record.labels,
         chain=record.chain or other.chain,
         sandboxed=record.sandboxed or other.sandboxed,
         pod=pod,

@@ -74,7 +74,8 @@ class Container:
     """A runtime or a bundle knows this id; one that only a cgroup path or the name of a log shows may be forged."""
     source: str
     """Who told: `docker`, `podman`, `cri`, `bundles`, `logs` or `cgroup`."""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] | None = None
+    """None where nobody who tells labels was asked."""
     chain: tuple[ContainerId, ...] = ()
     """The ids of the containers around it, outermost first, itself not included."""
     sandboxed: str | None = None

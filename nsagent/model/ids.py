@@ -1,5 +1,6 @@
 """Identifiers: what makes a process, a socket, a netns and a container the same one."""
 
+import re
 from typing import Final, NamedTuple, NewType
 
 Pid = NewType("Pid", int)
@@ -19,6 +20,12 @@ SocketCookie = NewType("SocketCookie", int)
 
 ContainerId = NewType("ContainerId", str)
 """The engine's full id, lowercase hex for OCI engines; the name for LXC and nspawn."""
+
+OCI_ID: Final = r"[0-9a-f]{64}"
+"""The pattern of the full id of every OCI engine."""
+
+is_oci_id: Final = re.compile(OCI_ID).fullmatch
+"""Whether a text is such an id, and nothing more."""
 
 PodUid = NewType("PodUid", str)
 """A pod's uid with `-`; a static pod's is its config hash (32 hex digits)."""

@@ -15,8 +15,6 @@ from nsagent.model.ids import ContainerId
 from nsagent.query.filter import Filter
 
 _COMPOSE_SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
-_LABEL_SOURCES: Final = frozenset({"docker", "podman", "cri"})
-"""Those that tell all labels of a container; of Container.source."""
 _PREFIX_LENGTH = 4
 _SHORT_ID_LENGTH = 12
 _NEAR_NAMES = 5
@@ -150,14 +148,14 @@ def _is_labelled(wanted: Filter, container: Container) -> bool | None:
     if not wanted.labels:
         return True
     labels = _list_labels(container)
-    if not labels and container.source not in _LABEL_SOURCES:
+    if not labels and container.labels is None:
         return None
     return any(selector.matches(labels) for selector in wanted.labels)
 
 
 def _list_labels(container: Container) -> dict[str, str]:
     """Its own labels and those of its pod, which is what kubectl selects by."""
-    return {**container.labels, **(container.pod.labels if container.pod else {})}
+    return {**(container.labels or {}), **(container.pod.labels if container.pod else {})}
 
 
 def _is_id(name: str, container: Container) -> bool:
@@ -179,7 +177,7 @@ def _is_in_pod(name: str, container: Container) -> bool:
 
 
 def _is_service(name: str, container: Container) -> bool:
-    return any(container.labels.get(label) == name for label in _COMPOSE_SERVICE_LABELS)
+    return any((container.labels or {}).get(label) == name for label in _COMPOSE_SERVICE_LABELS)
 
 
 def _is_id_prefix(name: str, container: Container) -> bool:
@@ -207,7 +205,7 @@ def list_names(container: Container) -> Iterator[str]:
     """Every name but the id that would have matched."""
     pod = container.pod
     names = [None if container.sandbox else container.name]
-    names += [container.labels.get(label) for label in _COMPOSE_SERVICE_LABELS]
+    names += [(container.labels or {}).get(label) for label in _COMPOSE_SERVICE_LABELS]
     if pod is not None:
         names += [
             _join(pod.kube_namespace, pod.name, container.container_name),

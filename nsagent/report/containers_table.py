@@ -60,7 +60,7 @@ def _netns(container: Container, context: Context) -> str:
 
 
 def _labels(container: Container, context: Context) -> str:
-    return ",".join([f"{key}={value}" for key, value in sorted(container.labels.items())])
+    return ",".join([f"{key}={value}" for key, value in sorted((container.labels or {}).items())])
 
 
 CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (

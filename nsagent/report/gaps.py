@@ -82,10 +82,10 @@ def tell_subjects(gap: AlikeGaps) -> str:
 
 def tell_reason(gap: AlikeGaps) -> str:
     """Why: the errno's name, else words; of an engine its own."""
-    if gap.errno is not None:
-        return gap.errno
     if gap.detail is not None and (gap.kind is Kind.SOURCE or gap.reason is Reason.MALFORMED):
         return gap.detail
+    if gap.errno is not None:
+        return gap.errno
     text = _REASONS_OF_KIND.get((gap.kind, gap.reason)) or _REASONS.get(gap.reason) or gap.reason.value
     return text.format(detail=gap.detail)
 

@@ -73,7 +73,7 @@ def container_record(container: Container, queue: AcceptQueue | None) -> Record:
         "name_state": container.name_state,
         "runtime": container.runtime,
         "image": container.image,
-        "labels": dict(sorted(container.labels.items())),
+        "labels": None if container.labels is None else dict(sorted(container.labels.items())),
         "verified": container.verified,
         "source": container.source,
         "chain": container.chain,

@@ -8,69 +8,86 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from nsagent.errors import NotServed, RuntimeUnavailable
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, Engine
-from nsagent.runtimes.connect import is_silence
-from nsagent.runtimes.source import Identifiable, Owned, Source
+from nsagent.runtimes.source import Failure, Identifiable, Owned, Preparable, Source
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 60.0
 _REPEAT_SECONDS = 1.0
+_LOADING_SECONDS = 1.0
+"""How much longer than the deadline an engine is waited for at most because its client was loaded first."""
 
 
 class AskedSource:
     """One source with its breaker: after three failures in a row it is not asked for a minute, then once more.
 
     The breaker closes at once when the engine was started anew, and when one that hung answers at
-    last. `containers` and `failure` are what came of the last question; `serves_other`: it was
-    merely found, and is no engine of its kind.
+    last. `containers` and `failure` are what came of the last question, and `seconds` how long that
+    took, the loading of its client included; None while nothing came. `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, clock: Callable[[], float]) -> None:
         self.source = source
         self.containers: tuple[Container, ...] = ()
-        self.failure: str | None = None
+        self.failure: Failure | None = None
         self.was_asked = False
         self.has_answered = False
-        self.serves_other = False
+        self._clock = clock
         self._question: _Question | None = None
         self._identity: object | None = None
         self._failures = 0
         self._open_until: float | None = None
 
-    def ask(self, now: float) -> None:
+    @property
+    def serves_other(self) -> bool:
+        """Whether it was merely found, and is no engine of its kind."""
+        failure = None if self._question is None else self._question.failure
+        return not self.source.named and failure is not None and failure.reason is Reason.NOT_SERVED
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last answer took, whatever it was."""
+        return self._question.seconds if self._question is not None else None
+
+    def ask(self) -> None:
         """Put the question in a thread of its own; `failure` says why not."""
         self.containers, self.has_answered = (), False
-        self.failure = self._find_obstacle(now)
+        self.failure = self._find_obstacle(self._clock())
         self.was_asked = self.failure is None
         if self.was_asked:
-            self._question = _Question(self.source, now)
+            self._question = _Question(self.source, self._clock)
             if not self._question.start():
-                self.failure, self.was_asked = "not asked: no thread can be started", False
+                self.failure, self.was_asked = Failure(Reason.NOT_ASKED, "not asked: no thread can be started"), False
 
-    def wait(self, deadline: float, within_seconds: float, clock: Callable[[], float]) -> None:
-        """Wait for the answer until the deadline, which was `within_seconds` after the question."""
+    def wait(self, deadline: float, within_seconds: float) -> None:
+        """Wait for the answer until the deadline, which was `within_seconds` after the question.
+
+        The time in which the client was loaded is no time of the engine's: it has that longer.
+        """
         question = self._question
         if question is None or not self.was_asked:
             return
-        question.answered.wait(max(0.0, deadline - clock()))
+        if question.prepared.wait(max(0.0, deadline - self._clock())):
+            deadline = max(deadline, min(question.prepared_at + within_seconds, deadline + _LOADING_SECONDS))
+        question.answered.wait(max(0.0, deadline - self._clock()))
         if not question.answered.is_set():
             question.is_missed = True
-            self.failure = f"no answer within {round(within_seconds, 2):g} s"
+            self.failure = Failure(Reason.NO_ANSWER, f"no answer within {round(within_seconds, 2):g} s")
         elif question.containers is not None:
             self.containers = question.containers
         else:
-            self.failure = question.failure or "the question ended without an answer, by a fault of nsagent"
+            fault = Failure(Reason.FAILED, "the question ended without an answer, by a fault of nsagent")
+            self.failure = question.failure or fault
         self.has_answered = self.failure is None
-        self.serves_other = question.is_refused and not self.source.named
         self._failures = 0 if self.has_answered else self._failures + 1
-        self._open_until = clock() + _OPEN_SECONDS if self._failures >= _FAILURES_TO_OPEN else None
+        self._open_until = self._clock() + _OPEN_SECONDS if self._failures >= _FAILURES_TO_OPEN else None
 
-    def has_settled(self, deadline: float, clock: Callable[[], float]) -> bool:
+    def has_settled(self, deadline: float) -> bool:
         """Whether it has answered, or will not, by this deadline; waits for it."""
         if self._question is None or not self.was_asked:
             return True
-        return self._question.answered.wait(max(0.0, deadline - clock()))
+        return self._question.answered.wait(max(0.0, deadline - self._clock()))
 
     def peek(self) -> tuple[Container, ...]:
         """What it has answered so far."""
@@ -81,19 +98,20 @@ class AskedSource:
         if self._question is not None and self._question.is_pending():
             self._question.give_up()
 
-    def _find_obstacle(self, now: float) -> str | None:
+    def _find_obstacle(self, now: float) -> Failure | None:
         """Why it is not to be asked now; None if it is."""
         question = self._question
         if question is not None and question.is_pending():
             if now - question.asked_at >= _OPEN_SECONDS:
                 question.give_up()
-            return "not asked: still busy with an earlier question"
+            return Failure(Reason.NOT_ASKED, "not asked: still busy with an earlier question")
         identity = self.source.identify() if isinstance(self.source, Identifiable) else None
         is_new = identity is not None and identity != self._identity
         if is_new or (question is not None and question.has_come_late()):
             self._failures, self._open_until = 0, None
         if self._open_until is not None and now < self._open_until:
-            return f"not asked: it failed {_FAILURES_TO_OPEN} times, next in {self._open_until - now:.0f} s"
+            rest = f"next in {self._open_until - now:.0f} s"
+            return Failure(Reason.NOT_ASKED, f"not asked: it failed {_FAILURES_TO_OPEN} times, {rest}")
         self._identity = identity
         return None
 
@@ -105,14 +123,17 @@ class _Question:
     or the question is given up: so that its return is seen, with one connection at a time.
     """
 
-    def __init__(self, source: Source, asked_at: float) -> None:
-        self.asked_at = asked_at
+    def __init__(self, source: Source, clock: Callable[[], float]) -> None:
+        self.asked_at = clock()
+        self.prepared_at = self.asked_at
+        self.prepared = threading.Event()
         self.answered = threading.Event()
         self.containers: tuple[Container, ...] | None = None
-        self.failure: str | None = None
-        self.is_refused = False
+        self.failure: Failure | None = None
+        self.seconds: float | None = None
         self.is_missed = False
         self._source = source
+        self._clock = clock
         self._given_up = threading.Event()
         self._ended = threading.Event()
         self._is_silent = True
@@ -144,26 +165,42 @@ class _Question:
     def _run(self) -> None:
         try:
             self._put()
+            if not self._is_silent:
+                # Before it counts as answered: who waited for that may ask again at once.
+                self._ended.set()
+            self.prepared.set()
             self.answered.set()
             while self._is_silent and not self._given_up.wait(_REPEAT_SECONDS):
                 self.is_missed = True
                 self._put()
         finally:
-            self.answered.set()
             self._ended.set()
+            self.prepared.set()
+            self.answered.set()
 
     def _put(self) -> None:
         """Put the question once; only what comes first counts as the answer."""
         containers, failure = None, None
+        source = self._source
         try:
-            source = self._source
             owner = source.read_owner() if isinstance(source, Owned) else None
+            if isinstance(source, Preparable):
+                source.prepare()
+            self._note_prepared()
+            if self._given_up.is_set():
+                source.abandon()
             engine = Engine(source.subject, owner, source.named)
             containers = tuple(replace(container, engine=engine) for container in source.list_containers())
             self._is_silent = False
         except RuntimeUnavailable as err:
-            failure = str(err)
-            self._is_silent = is_silence(err)
-            self.is_refused = isinstance(err, NotServed)
+            failure = Failure(err.reason, str(err), err.errno)
+            self._is_silent = err.reason is Reason.NO_ANSWER
         if not self.answered.is_set():
             self.containers, self.failure = containers, failure
+            self.seconds = self._clock() - self.asked_at
+
+    def _note_prepared(self) -> None:
+        """From now on its time is the engine's."""
+        if not self.prepared.is_set():
+            self.prepared_at = self._clock()
+            self.prepared.set()

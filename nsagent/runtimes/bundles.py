@@ -17,7 +17,6 @@ config.json holds the environment of a process too, with secrets: of all that no
 import errno
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -26,14 +25,13 @@ from typing import Final, NamedTuple
 from nsagent.identity.pod_labels import CONTAINER_NAME, read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import ContainerId, PodUid, is_oci_id
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 from nsagent.runtimes.kubelet_logs import parse_pod_directory
 
 _CONFIG_BYTES: Final = 1024 * 1024
 _PROGRAM_BYTES: Final = 4096
 _TEXT_LENGTH: Final = 1024
-_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 # The state of the machine and not of a bundle: the next one would fail as well.
 _ERRNOS_OF_ALL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -243,7 +241,7 @@ class _Walk:
     def run(self, top: int) -> Collection[_Found]:
         """What has a bundle below the directory `top`, in order. Raises OSError and RuntimeUnavailable."""
         for name in self._list(top):
-            if _ID.fullmatch(name):
+            if is_oci_id(name):
                 self._look_at(top, ContainerId(name), None)
             else:
                 self._read_namespace(top, name)
@@ -260,7 +258,7 @@ class _Walk:
             return
         try:
             for id_ in self._list(namespace):
-                if _ID.fullmatch(id_):
+                if is_oci_id(id_):
                     self._look_at(namespace, ContainerId(id_), name)
         finally:
             os.close(namespace)

@@ -10,27 +10,32 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
 
-from nsagent.errors import RuntimeUnavailable
-from nsagent.runtimes.wire.one_line import one_line
+from nsagent.errors import FormatError, Reason, RuntimeUnavailable
 
-_DOCKER_PORT = 2375
+DOCKER_PORT: Final = 2375
+DOCKER_TLS_PORT: Final = 2376
+_REASON_LENGTH: Final = 160
+_REASON_OF_ERRNO: Final = {
+    errno.ENOENT: Reason.ABSENT,
+    errno.ENOTDIR: Reason.ABSENT,
+    errno.EACCES: Reason.DENIED,
+    errno.EPERM: Reason.DENIED,
+    errno.ECONNREFUSED: Reason.REFUSED,
+}
 
 
-def connect(base_url: str, timeout_seconds: float) -> socket.socket:
+def connect(base_url: str, timeout_seconds: float, default_port: int = DOCKER_PORT) -> socket.socket:
     """A stream socket connected to the engine; each wait for it lasts at most `timeout_seconds`.
 
-    `tcp://` is without TLS, its port 2375 if none is given; the lookup of a host name is not
-    bounded. Raises RuntimeUnavailable for any other kind of address; else OSError, or ValueError
-    (a path that is too long, a port that is none): `explain` says in words what was wrong.
+    The lookup of a host name is not bounded. Raises RuntimeUnavailable for any other kind of
+    address; else OSError, or ValueError (a path that is too long, a port that is none).
     """
     scheme, separator, path = base_url.partition("://")
     if separator and scheme == "tcp":
-        # Costs 6 ms of import, which few need to pay.
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(base_url)
-        return socket.create_connection((parts.hostname or "", parts.port or _DOCKER_PORT), timeout_seconds)
+        return socket.create_connection(split_tcp(base_url, default_port), timeout_seconds)
     if not separator or scheme != "unix":
         raise RuntimeUnavailable("only unix:///PATH and tcp://HOST:PORT can be asked")
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,6 +46,15 @@ def connect(base_url: str, timeout_seconds: float) -> socket.socket:
         connected.close()
         raise
     return connected
+
+
+def split_tcp(base_url: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `tcp://HOST:PORT`; raises ValueError."""
+    # Costs 6 ms of import, which few need to pay.
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(base_url)
+    return parts.hostname or "", parts.port or default_port
 
 
 def identify(base_url: str) -> tuple[int, int, int] | None:
@@ -68,24 +82,37 @@ def read_owner(base_url: str) -> int | None:
         return None
 
 
-def explain(err: BaseException, timeout_seconds: float) -> str:
-    """One line for why an engine did not answer: the errno's name where one is at the bottom of it."""
-    for cause in _list_causes(err):
+def hang_up(connected: socket.socket) -> None:
+    """End what another thread is at with this socket: its calls fail at once."""
+    # Where the engine has hung up already, that ends the call as well.
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+def translate(err: BaseException, timeout_seconds: float) -> RuntimeUnavailable:
+    """Why a source did not answer, in one line: the errno's name where one is at the bottom of it."""
+    for cause in list_causes(err):
+        if isinstance(cause, RuntimeUnavailable):
+            return cause
         if isinstance(cause, TimeoutError):
-            return f"no answer within {timeout_seconds:g} s"
+            return RuntimeUnavailable(f"no answer within {timeout_seconds:g} s", Reason.NO_ANSWER)
+        if isinstance(cause, FormatError):
+            return RuntimeUnavailable(f"no valid answer: {one_line(str(cause))}", Reason.MALFORMED)
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             # A lookup that fails has a number of getaddrinfo(3) there, which has no name of errno's.
             name = errno.errorcode.get(cause.errno)
-            return f"{cause.strerror} ({name})" if name else cause.strerror
-    return one_line(str(err)) or type(err).__name__
+            reason = _REASON_OF_ERRNO.get(cause.errno, Reason.FAILED)
+            return RuntimeUnavailable(f"{cause.strerror} ({name})" if name else cause.strerror, reason, name)
+    return RuntimeUnavailable(one_line(str(err)) or type(err).__name__)
 
 
-def is_silence(err: BaseException) -> bool:
-    """Whether an error says that an engine did not answer in time, and not what it answered or that it is absent."""
-    return any(isinstance(cause, TimeoutError) for cause in _list_causes(err))
+def one_line(text: str) -> str:
+    """At most 160 characters of what an engine said, in one line of a gap."""
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
 
 
-def _list_causes(err: BaseException) -> Iterator[BaseException]:
+def list_causes(err: BaseException) -> Iterator[BaseException]:
     """An error, and what led to it."""
     cause: BaseException | None = err
     while cause is not None:

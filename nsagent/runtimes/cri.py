@@ -5,35 +5,60 @@ runtime.v1alpha2, which older engines alone serve (containerd 1.5, CRI-O 1.22). 
 refresh, all sent at once: Version, ListContainers, which leaves out the pause containers, and
 ListPodSandbox, which tells of them and of the pods. Nothing is asked per container.
 
+grpcio and protobuf are the extra `cri` (75 ms of import). grpcio starts threads of its own while a
+channel is open, in the netns of the thread that opens it: so a channel lives as long as one question,
+in the thread that asks it, which enters no netns. No process may fork meanwhile.
+
 What is at the other end is not trusted to answer, to stop answering, or to send what it should.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from nsagent.errors import FormatError, NotServed
+from nsagent.errors import FormatError, Reason, RuntimeUnavailable
 from nsagent.identity.pod_labels import read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, is_oci_id
+from nsagent.runtimes.connect import one_line
 from nsagent.runtimes.socket_source import Question, SocketSource
-from nsagent.runtimes.wire.grpc import call_unary
-from nsagent.runtimes.wire.one_line import one_line
-from nsagent.runtimes.wire.protobuf import LENGTH_DELIMITED, decode_map_entry, decode_text, iterate_fields
 
 _SERVICES: Final = ("runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService")
 _METHODS: Final = ("Version", "ListContainers", "ListPodSandbox")
-_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _RECORD_BYTES: Final = 1024 * 1024
 _RECORDS: Final = 200_000
-_ID_LENGTH: Final = 64
-_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 _IMAGE_NAME_ANNOTATION: Final = "io.kubernetes.cri.image-name"
 _CONTAINER_EXITED: Final = 2
 _SANDBOX_READY: Final = 0
 _RUNTIME_OF_NAME: Final = {"containerd": Runtime.CONTAINERD, "cri-o": Runtime.CRIO, "docker": Runtime.DOCKER}
-_POD_LABEL_OF_FIELD: Final = {1: "io.kubernetes.pod.name", 2: "io.kubernetes.pod.uid", 3: "io.kubernetes.pod.namespace"}
-"""The fields of PodSandboxMetadata, and the labels in which a kubelet repeats them."""
+
+_FIELDS: Final = {
+    "VersionResponse": ("2 runtime_name", "3 runtime_version"),
+    # The records one by one: each is bounded before it is decoded.
+    "ListResponse": ("1 records*",),
+    "Container": (
+        "1 id", "2 sandbox_id", "3 metadata ContainerMetadata", "4 image ImageSpec", "5 image_ref", "6 state#",
+        "8 labels* Entry", "9 annotations* Entry",
+    ),
+    "ContainerMetadata": ("1 name",),
+    "ImageSpec": ("1 image", "18 user_specified_image"),
+    "PodSandbox": (
+        "1 id", "2 metadata PodSandboxMetadata", "3 state#", "5 labels* Entry", "6 annotations* Entry",
+        "7 runtime_handler",
+    ),
+    "PodSandboxMetadata": ("1 name", "2 uid", "3 namespace"),
+    "Entry": ("1 key", "2 value"),
+}  # fmt: skip
+"""The fields that are read of each message: number, name, and the type of a nested one; `*` repeats, `#` is an enum.
+
+Texts are read as bytes, for one that is not UTF-8 must not cost the list; and maps as the entries
+that they are on the wire.
+"""
+
+Messages = Mapping[str, Any]
+"""The classes of the messages in _FIELDS by their names."""
 
 
 class CriSource(SocketSource):
@@ -42,42 +67,132 @@ class CriSource(SocketSource):
     The containers that have not exited, then the sandboxes that are ready, each id once. A record
     without a usable id is left out; one without a name yet is `pending`. `chain` is left to the
     cgroup paths. `sandboxed` is known where the engine tells the handler: not for a pod on the
-    default one, and never from CRI-O. Where something else than CRI is served, NotServed is raised.
+    default one, and never from CRI-O. `timeout_seconds` bounds the whole answer.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str = "cri", *, named: bool = True) -> None:
         super().__init__(base_url, timeout_seconds, name, named=named)
         self._services = _SERVICES
 
-    def _ask(self, question: Question) -> tuple[Container, ...]:
-        version, containers, sandboxes = self._call_newest(question)
-        runtime = self._read_version(_Message(version))
-        return _read_lists(containers, sandboxes, runtime, self.name, question)
+    def _load(self) -> None:
+        try:
+            import google.protobuf  # noqa: F401
+            import grpc  # noqa: F401
+        except ImportError as err:
+            raise RuntimeUnavailable("pip install 'nsagent[cri]' to ask it", Reason.MISSING_EXTRA) from err
+
+    def _ask(self, connected: socket.socket, question: Question) -> tuple[Container, ...]:
+        # It was to see that somebody listens: grpcio makes its own.
+        connected.close()
+        answers = self._call_newest(question)
+        messages = _make_messages()
+        version, containers, sandboxes = (
+            _decode(messages[name], answer)
+            for name, answer in zip(("VersionResponse", "ListResponse", "ListResponse"), answers, strict=True)
+        )
+        runtime = self._read_version(version)
+        lists = _Lists(messages, runtime, self.name, question)
+        return lists.read(containers.records, sandboxes.records)
 
     def _call_newest(self, question: Question) -> list[bytes]:
         """The answers to _METHODS, of the newest version that the engine serves; the next time that is tried first."""
-        preferred, other = self._services
-        try:
-            return self._call(preferred, question)
-        except NotServed as err:
+        import grpc
+
+        options = {
+            "grpc.max_receive_message_length": _ANSWER_BYTES,
+            "grpc.enable_http_proxy": 0,
+            "grpc.enable_retries": 0,
+            "grpc.default_authority": "localhost",
+        }
+        target = _name_target(self.base_url)
+        with grpc.insecure_channel(target, tuple(options.items())) as channel, question.ended_by(channel.close):
+            preferred, other = self._services
             try:
-                answers = self._call(other, question)
-            except NotServed:
-                raise err from None
-        self._services = other, preferred
-        return answers
+                return self._call(channel, preferred)
+            except RuntimeUnavailable as err:
+                if err.reason is not Reason.NOT_SERVED:
+                    raise
+                first = err
+            try:
+                answers = self._call(channel, other)
+            except RuntimeUnavailable as err:
+                raise (first if err.reason is Reason.NOT_SERVED else err) from None
+            self._services = other, preferred
+            return answers
 
-    def _call(self, service: str, question: Question) -> list[bytes]:
+    def _call(self, channel: Any, service: str) -> list[bytes]:
         """The answers to _METHODS of one service."""
-        calls = [(f"/{service}/{method}", b"") for method in _METHODS]
-        with self._connected(question) as connected:
-            return call_unary(connected, calls, limit_bytes=_ANSWER_BYTES)
+        import grpc
 
-    def _read_version(self, version: "_Message") -> Runtime | None:
+        calls = [
+            channel.unary_unary(f"/{service}/{method}").future(b"", timeout=self.timeout_seconds) for method in _METHODS
+        ]
+        try:
+            return [call.result() for call in calls]
+        except grpc.RpcError as err:
+            raise self._translate_status(err.code().name, err.details() or "") from err
+        except grpc.FutureCancelledError as err:
+            raise RuntimeUnavailable("nobody waits for its answer any longer") from err
+
+    def _translate_status(self, code: str, details: str) -> RuntimeUnavailable:
+        """What a call that failed means."""
+        if code == "DEADLINE_EXCEEDED":
+            return RuntimeUnavailable(f"no answer within {self.timeout_seconds:g} s", Reason.NO_ANSWER)
+        reason = Reason.NOT_SERVED if code == "UNIMPLEMENTED" else Reason.REJECTED
+        return RuntimeUnavailable(one_line(f"{code}: {details}"), reason)
+
+    def _read_version(self, version: Any) -> Runtime | None:
         """The runtime by its own name; cri-dockerd's is `docker`."""
-        name = version.text(2)
-        self.version = one_line(f"{name} {version.text(3)}") or None
+        name = _read_text(version.runtime_name)
+        self.version = one_line(f"{name} {_read_text(version.runtime_version)}") or None
         return _RUNTIME_OF_NAME.get(name)
+
+
+def _name_target(base_url: str) -> str:
+    """The engine as grpcio names it."""
+    from urllib.parse import quote
+
+    scheme, _, path = base_url.partition("://")
+    return f"unix:{quote(path)}" if scheme == "unix" else f"dns:{path}"
+
+
+def _make_messages() -> Messages:
+    """The classes that decode what _FIELDS lists, in a pool of their own: none clashes with generated code."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="nsagent/cri.proto", package="cri", syntax="proto3")
+    for name, rows in _FIELDS.items():
+        message = file.message_type.add(name=name)
+        for number, field, *nested in map(str.split, rows):
+            added = message.field.add(name=field.rstrip("*#"), number=int(number))
+            added.label = kinds.LABEL_REPEATED if field.endswith("*") else kinds.LABEL_OPTIONAL
+            added.type = kinds.TYPE_INT32 if field.endswith("#") else kinds.TYPE_BYTES
+            if nested:
+                added.type, added.type_name = kinds.TYPE_MESSAGE, f".cri.{nested[0]}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"cri.{name}")) for name in _FIELDS}
+
+
+def _decode(message: Any, content: bytes) -> Any:
+    """One message; raises FormatError."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message.FromString(content)
+    except DecodeError as err:
+        raise FormatError("a complete message", content) from err
+
+
+def _read_text(content: bytes) -> str:
+    """A string; bytes that are not UTF-8 become surrogate escapes."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _read_map(entries: Iterable[Any]) -> dict[str, str]:
+    """A map of strings."""
+    return {_read_text(entry.key): _read_text(entry.value) for entry in entries}
 
 
 class _Sandbox(NamedTuple):
@@ -89,147 +204,108 @@ class _Sandbox(NamedTuple):
     ready: bool
 
 
-class _Message:
-    """The fields of a message by number; a field that is given twice has its last value, as in every decoder."""
+class _Lists:
+    """The answers to one question -> records."""
 
-    def __init__(self, content: bytes) -> None:
-        self._numbers: dict[int, int] = {}
-        self._contents: dict[int, list[bytes]] = {}
-        for number, wire_type, value in iterate_fields(content):
-            if isinstance(value, int):
-                self._numbers[number] = value
-            elif wire_type == LENGTH_DELIMITED:
-                self._contents.setdefault(number, []).append(value)
+    def __init__(self, messages: Messages, runtime: Runtime | None, source: str, question: Question) -> None:
+        self._messages = messages
+        self._runtime = runtime
+        self._source = source
+        self._question = question
 
-    def number(self, number: int) -> int:
-        """A number or an enum; 0 where it is not given, which is its default."""
-        return self._numbers.get(number, 0)
+    def read(self, containers: Sequence[bytes], sandboxes: Sequence[bytes]) -> tuple[Container, ...]:
+        """Those of an answer to ListContainers, then those of one to ListPodSandbox."""
+        # Those that are not ready as well: a container may outlive its sandbox.
+        known = {id_: _read_sandbox(record) for id_, record in self._iterate("PodSandbox", sandboxes)}
+        records = {
+            id_: self._read_container(id_, record, known.get(_read_text(record.sandbox_id)))
+            for id_, record in self._iterate("Container", containers)
+            if record.state != _CONTAINER_EXITED
+        }
+        for id_, sandbox in known.items():
+            if sandbox.ready:
+                records.setdefault(id_, self._name_pause_container(id_, sandbox))
+        return tuple(records.values())
 
-    def content(self, number: int) -> bytes:
-        """Bytes or a nested message; empty where it is not given."""
-        contents = self._contents.get(number)
-        return contents[-1] if contents else b""
-
-    def text(self, number: int) -> str:
-        """A string; empty where it is not given."""
-        return decode_text(self.content(number))
-
-    def mapping(self, number: int) -> dict[str, str]:
-        """A map of strings."""
-        return dict(decode_map_entry(entry) for entry in self._contents.get(number, ()))
-
-
-def _read_lists(
-    containers: bytes, sandboxes: bytes, runtime: Runtime | None, source: str, question: Question
-) -> tuple[Container, ...]:
-    """The records of an answer to ListContainers, then those of one to ListPodSandbox."""
-    # Those that are not ready as well: a container may outlive its sandbox.
-    known = {id_: _read_sandbox(record) for id_, record in _iterate_records(sandboxes, question)}
-    records = {
-        id_: _read_container(id_, record, known.get(record.text(2)), runtime, source)
-        for id_, record in _iterate_records(containers, question)
-        if record.number(6) != _CONTAINER_EXITED
-    }
-    for id_, sandbox in known.items():
-        if sandbox.ready:
-            records.setdefault(id_, _name_pause_container(id_, sandbox, runtime, source))
-    return tuple(records.values())
-
-
-def _iterate_records(answer: bytes, question: Question) -> Iterator[tuple[str, _Message]]:
-    """The messages in field 1 of a list, which is all there is in it, by their ids; each usable id once."""
-    seen: set[str] = set()
-    unusable = False
-    for fields, (number, wire_type, content) in enumerate(iterate_fields(answer), 1):
-        question.check_wanted()
-        if fields > _RECORDS:
+    def _iterate(self, kind: str, contents: Sequence[bytes]) -> Iterator[tuple[str, Any]]:
+        """The messages of a list by their ids; each usable id once."""
+        if len(contents) > _RECORDS:
             raise FormatError(f"at most {_RECORDS} containers", "more")
-        if number != 1 or wire_type != LENGTH_DELIMITED or isinstance(content, int):
-            continue
-        if len(content) > _RECORD_BYTES:
-            raise FormatError(f"a container in at most {_RECORD_BYTES} bytes", "a longer one")
-        record = _Message(content)
-        id_ = record.text(1)
-        if not _is_id(id_):
-            unusable = True
-        elif id_ not in seen:
-            seen.add(id_)
-            yield id_, record
-    if unusable and not seen:
-        raise FormatError("a list of containers", "records without an id of 64 hex digits")
+        seen: set[str] = set()
+        for content in contents:
+            self._question.check_wanted()
+            if len(content) > _RECORD_BYTES:
+                raise FormatError(f"a container in at most {_RECORD_BYTES} bytes", "a longer one")
+            record = _decode(self._messages[kind], content)
+            id_ = _read_text(record.id)
+            if is_oci_id(id_) and id_ not in seen:
+                seen.add(id_)
+                yield id_, record
+        if contents and not seen:
+            raise FormatError("a list of containers", "records without an id of 64 hex digits")
+
+    def _read_container(self, id_: str, record: Any, sandbox: _Sandbox | None) -> Container:
+        """One Container; `sandbox` is None if its own was not listed, as the lists are made one after the other."""
+        labels = _read_map(record.labels)
+        name = _read_text(record.metadata.name) or None
+        return Container(
+            id=ContainerId(id_),
+            name=name,
+            name_state=NameState.PENDING if name is None else NameState.KNOWN,
+            runtime=self._runtime,
+            image=_read_image(record),
+            verified=True,
+            source=self._source,
+            labels=labels,
+            sandboxed=sandbox.sandboxed if sandbox else None,
+            pod=sandbox.pod if sandbox and sandbox.pod else read_pod(labels, sandbox=False),
+            container_name=name,
+        )
+
+    def _name_pause_container(self, id_: str, sandbox: _Sandbox) -> Container:
+        """The pause container of a pod, which is called like the pod."""
+        name = sandbox.pod.name if sandbox.pod else None
+        return Container(
+            id=ContainerId(id_),
+            name=name,
+            name_state=NameState.PENDING if name is None else NameState.KNOWN,
+            runtime=self._runtime,
+            image=None,
+            verified=True,
+            source=self._source,
+            labels=sandbox.labels,
+            sandboxed=sandbox.sandboxed,
+            pod=sandbox.pod,
+            sandbox=True,
+        )
 
 
-def _read_sandbox(record: _Message) -> _Sandbox:
-    """One PodSandbox; its pod is None if neither labels nor metadata name it."""
-    metadata = _Message(record.content(2))
-    named = {label: metadata.text(number) for number, label in _POD_LABEL_OF_FIELD.items()}
-    labels = record.mapping(5)
+def _read_sandbox(record: Any) -> _Sandbox:
+    """One PodSandbox; its pod is None if neither labels nor metadata, which repeats them, name it."""
+    metadata = record.metadata
+    named = {f"io.kubernetes.pod.{key}": _read_text(getattr(metadata, key)) for key in ("name", "uid", "namespace")}
+    labels = _read_map(record.labels)
     return _Sandbox(
-        pod=read_pod({**named, **labels}, record.mapping(6)),
+        pod=read_pod({**named, **labels}, _read_map(record.annotations)),
         labels=labels,
-        sandboxed=name_sandbox(record.text(7)),
-        ready=record.number(3) == _SANDBOX_READY,
+        sandboxed=name_sandbox(_read_text(record.runtime_handler)),
+        ready=record.state == _SANDBOX_READY,
     )
 
 
-def _read_container(
-    id_: str, record: _Message, sandbox: _Sandbox | None, runtime: Runtime | None, source: str
-) -> Container:
-    """One Container; `sandbox` is None if its own was not listed, as the lists are made one after the other."""
-    labels = record.mapping(8)
-    name = _Message(record.content(3)).text(1) or None
-    return Container(
-        id=ContainerId(id_),
-        name=name,
-        name_state=NameState.PENDING if name is None else NameState.KNOWN,
-        runtime=runtime,
-        image=_read_image(record),
-        verified=True,
-        source=source,
-        labels=labels,
-        sandboxed=sandbox.sandboxed if sandbox else None,
-        pod=sandbox.pod if sandbox and sandbox.pod else read_pod(labels, sandbox=False),
-        container_name=name,
-    )
-
-
-def _name_pause_container(id_: str, sandbox: _Sandbox, runtime: Runtime | None, source: str) -> Container:
-    """The pause container of a pod, which is called like the pod."""
-    name = sandbox.pod.name if sandbox.pod else None
-    return Container(
-        id=ContainerId(id_),
-        name=name,
-        name_state=NameState.PENDING if name is None else NameState.KNOWN,
-        runtime=runtime,
-        image=None,
-        verified=True,
-        source=source,
-        labels=sandbox.labels,
-        sandboxed=sandbox.sandboxed,
-        pod=sandbox.pod,
-        sandbox=True,
-    )
-
-
-def _read_image(record: _Message) -> str | None:
+def _read_image(record: Any) -> str | None:
     """The image as the pod names it, else by another of its names, else its id.
 
     A kubelet asks for an image by the id that it pulled, and only since 1.28 tells the pod's name
     for it; containerd passes that on since 2.0, CRI-O not. image_ref is CRI-O's `NAME@sha256:...`.
     """
-    spec = _Message(record.content(4))
-    user_specified, image = spec.text(18), spec.text(1)
+    user_specified, image = _read_text(record.image.user_specified_image), _read_text(record.image.image)
     if user_specified or not _is_image_id(image):
         return user_specified or image or None
-    named = (record.mapping(9).get(_IMAGE_NAME_ANNOTATION, ""), record.text(5))
+    named = (_read_map(record.annotations).get(_IMAGE_NAME_ANNOTATION, ""), _read_text(record.image_ref))
     return next((name for name in named if name and not _is_image_id(name)), image)
 
 
 def _is_image_id(name: str) -> bool:
     """Whether an image is named by nothing but its id: `sha256:<64>` by containerd, `<64>` by CRI-O."""
-    return _is_id(name.removeprefix("sha256:"))
-
-
-def _is_id(text: str) -> bool:
-    """Whether this is 64 lowercase hex digits."""
-    return len(text) == _ID_LENGTH and _HEX_DIGITS.issuperset(text)
+    return is_oci_id(name.removeprefix("sha256:")) is not None

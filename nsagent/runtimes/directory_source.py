@@ -1,11 +1,11 @@
 """What the directories that tell names without an engine have in common: bounds, and an end before the end."""
 
-import errno
 import os
 import threading
 
 from nsagent.errors import RuntimeUnavailable
 from nsagent.model.container import Container
+from nsagent.runtimes.connect import translate
 
 ENTRY_LIMIT = 100_000
 """More entries than any node has in such a directory: reading them takes longer than an engine may."""
@@ -35,7 +35,7 @@ class DirectorySource:
             finally:
                 os.close(descriptor)
         except OSError as err:
-            raise RuntimeUnavailable(f"{err.strerror} ({errno.errorcode.get(err.errno or 0, err.errno)})") from err
+            raise translate(err, 0.0) from err
         except ValueError as err:
             raise RuntimeUnavailable(f"no path: {err}") from err
 

@@ -1,8 +1,9 @@
 """Where names of containers may come from: what `--runtime` names, else the environment and the usual places of a host.
 
-Source: DOCKER_HOST in docker(1), CONTAINER_HOST in podman-remote(1), CONTAINER_RUNTIME_ENDPOINT in
-crictl; the default sockets of kubeadm (constants_unix.go), k3s, k0s and microk8s. What is asked,
-and how, is each source's own business: here is only which there are, and in which order.
+Source: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH in docker(1), CONTAINER_HOST in
+podman-remote(1), CONTAINER_RUNTIME_ENDPOINT in crictl; the default sockets of kubeadm
+(constants_unix.go), k3s, k0s and microk8s. What is asked, and how, is each source's own business:
+here is only which there are, and in which order.
 """
 
 import os
@@ -51,7 +52,7 @@ class Place(NamedTuple):
     """One place where names were looked for; `address` is a base URL or a directory.
 
     `named`: the user asked for it, by the option or a variable. `reason` is a few words where it is
-    not asked.
+    not asked. `tls` are the variables of docker's TLS that are set, and their values.
     """
 
     kind: SourceKind
@@ -59,15 +60,17 @@ class Place(NamedTuple):
     named: bool = False
     state: PlaceState = PlaceState.ASKED
     reason: str | None = None
+    tls: tuple[tuple[str, str], ...] = ()
 
 
 _KINDS_OF_DIRECTORIES: Final = frozenset({SourceKind.BUNDLES, SourceKind.LOGS})
 _ORDER: Final = (
     frozenset({SourceKind.DOCKER, SourceKind.PODMAN}),
-    frozenset({SourceKind.CRI}),
     frozenset({SourceKind.BUNDLES}),
     frozenset({SourceKind.LOGS}),
+    frozenset({SourceKind.CRI}),
 )
+_TLS_VARIABLES: Final = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 _VARIABLES: Final = ((SourceKind.DOCKER, "DOCKER_HOST"), (SourceKind.PODMAN, "CONTAINER_HOST"))
 _CRI_VARIABLE: Final = "CONTAINER_RUNTIME_ENDPOINT"
 # Below the root of the host; of several names of one socket the first that is there.
@@ -114,21 +117,31 @@ def discover_engines(
     *,
     clock: Callable[[], float],
     deadline_seconds: float = TIMEOUT_SECONDS,
+    labels_wanted: bool = False,
 ) -> Engines:
     """The sources to ask, in the order in which their names count; see list_places and Engines.
 
-    What is named is asked at once, and so are the shims beside bundles that were found: they tell which
-    containers have a network stack of their own. Of what was found Docker's API comes first, then
-    CRI, bundles and the names of logs, each where those before leave a container without a name.
+    What is named is asked at once. Of what was found Docker's API comes first, then bundles, the
+    names of logs and CRI, each where those before leave a container without a name. CRI, whose
+    client is the dearest, is asked too for images that the others do not tell, and for labels
+    where they are wanted. The shims beside bundles tell which containers have a network stack of
+    their own: they are asked where bundles are not asked at once, which tell that as well.
     """
     places = [place for place in list_places(option, environ, root) if place.state is PlaceState.ASKED]
     named = [place for place in places if place.named]
     groups = [[place for place in places if not place.named and place.kind in kinds] for kinds in _ORDER]
+    docker, bundles, logs, cri = groups
+    shims = _make_shim_sources(bundles) if docker else []
+    if labels_wanted and not docker:
+        # They will be asked for: at once, then.
+        groups, cri = [[*bundles, *cri], logs], []
     return Engines(
-        [*_make_shim_sources(places), *map(make_source, named)],
+        [*shims, *map(make_source, named)],
         deadline_seconds,
         clock=clock,
-        groups=[partial(_make_sources, group) for group in groups if group],
+        groups=[partial(_make_sources, group) for group in groups if group and group is not cri],
+        details=partial(_make_sources, cri) if cri else None,
+        labels_wanted=labels_wanted,
     )
 
 
@@ -143,9 +156,11 @@ def list_places(option: str | None, environ: Mapping[str, str], root: str = "/")
     DOCKER_HOST that suits docker does not have to suit nsagent.
     """
     distinct: dict[tuple[SourceKind, str], Place] = {}
+    tls = tuple((name, environ[name]) for name in _TLS_VARIABLES if environ.get(name))
     for place in _list_found(environ, root) if option is None else _list_chosen(option, root):
         # A variable most often names a usual place.
-        distinct.setdefault((place.kind, place.address), place)
+        own_tls = tls if place.kind is SourceKind.DOCKER and place.address.startswith("tcp://") else ()
+        distinct.setdefault((place.kind, place.address), place._replace(tls=own_tls))
     seen: dict[Hashable, str] = {}
     return tuple(_judge(place, seen) for place in distinct.values())
 
@@ -296,13 +311,10 @@ def _make_sources(places: Iterable[Place]) -> list[Source]:
 
 
 def _make_shim_sources(places: Iterable[Place]) -> list[Source]:
-    """What tells of sandboxes, wherever bundles were found."""
-    directories = [place.address for place in places if place.kind is SourceKind.BUNDLES and not place.named]
-    if not directories:
-        return []
+    """What tells of sandboxes beside these bundles."""
     from nsagent.runtimes.shims import ShimSource
 
-    return [ShimSource(directory, named=False) for directory in directories]
+    return [ShimSource(place.address, named=False) for place in places]
 
 
 def make_source(place: Place) -> Source:
@@ -322,4 +334,4 @@ def make_source(place: Place) -> Source:
         return LogLinkSource(address, named=named)
     from nsagent.runtimes.docker import DockerSource
 
-    return DockerSource(address, TIMEOUT_SECONDS, kind.value, named=named)
+    return DockerSource(address, TIMEOUT_SECONDS, kind.value, named=named, tls=dict(place.tls))

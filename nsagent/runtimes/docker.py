@@ -9,15 +9,16 @@ daemon that may be slow.
 What is at the other end is not trusted to answer, to stop answering, or to send JSON.
 """
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nsagent.errors import FormatError
 from nsagent.identity.pod_labels import CONTAINER_NAME, is_docker_sandbox, read_pod
 from nsagent.model.container import Container, NameState, Runtime
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, is_oci_id
+from nsagent.runtimes.connect import DOCKER_PORT, DOCKER_TLS_PORT, one_line
 from nsagent.runtimes.socket_source import Question, SocketSource
-from nsagent.runtimes.wire.one_line import one_line
 
 if TYPE_CHECKING:
     from nsagent.runtimes.docker_events import EventFollower
@@ -28,8 +29,6 @@ _PODMAN_PATH = f"{_PATH}?filters=%7B%22status%22%3A%5B%22running%22%2C%22paused%
 _ANSWER_BYTES = 64 * 1024 * 1024
 _ELEMENT_LIMIT = 1024 * 1024
 _ROWS = 200_000
-_ID_LENGTH = 64
-_HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 class DockerSource(SocketSource):
@@ -39,13 +38,28 @@ class DockerSource(SocketSource):
     usable id is left out; one without a name yet is `pending`. The pause container of a pod
     (cri-dockerd) is called like its pod. `chain` is left to the cgroup paths; no version of this
     answer tells the OCI runtime (for `sandboxed`), and podman's not the pods either. While events
-    are followed and none came, the last answer is given again. Where no HTTP is spoken, NotServed
-    is raised.
+    are followed and none came, the last answer is given again. `tls` are DOCKER_TLS_VERIFY and
+    DOCKER_CERT_PATH as far as they are set.
     """
 
-    def __init__(self, base_url: str, timeout_seconds: float, name: str = "docker", *, named: bool = True) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout_seconds: float,
+        name: str = "docker",
+        *,
+        named: bool = True,
+        tls: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(base_url, timeout_seconds, name, named=named)
+        self._tls = (tls or {}) if base_url.startswith("tcp://") else {}
+        self._default_port = DOCKER_TLS_PORT if self._tls else DOCKER_PORT
         self._follower: EventFollower | None = None
+
+    def prepare(self) -> None:
+        """Connect and load the client, unless what is known will do; see SocketSource."""
+        if self._follower is None or self._follower.find_fresh() is None:
+            super().prepare()
 
     def list_containers(self) -> tuple[Container, ...]:
         """What the engine lists now; see SocketSource."""
@@ -68,7 +82,7 @@ class DockerSource(SocketSource):
         from nsagent.runtimes.docker_events import EventFollower
 
         if self._follower is None:
-            self._follower = EventFollower(self.base_url, self.timeout_seconds, clock=clock)
+            self._follower = EventFollower(self.base_url, self.timeout_seconds, tls=self._tls, clock=clock)
             self._follower.start()
 
     def unfollow(self) -> None:
@@ -77,22 +91,25 @@ class DockerSource(SocketSource):
         if follower is not None:
             follower.stop()
 
-    def _ask(self, question: Question) -> tuple[Container, ...]:
-        with self._connected(question) as connected:
-            # Only now: an engine that is absent must not cost an import.
-            from nsagent.runtimes.wire.http import Answer, check_answer
+    def _load(self) -> None:
+        from nsagent.runtimes import docker_client  # noqa: F401
 
-            answer = Answer(connected, _PODMAN_PATH if self.name == "podman" else _PATH, _ANSWER_BYTES)
-            check_answer(answer)
-            server = answer.headers.get("server")
+    def _ask(self, connected: socket.socket, question: Question) -> tuple[Container, ...]:
+        from nsagent.runtimes.docker_client import open_client, read_pieces
+
+        client = open_client(connected, self.base_url, self.timeout_seconds, self._tls, limit_bytes=_ANSWER_BYTES)
+        with client as asking:
+            response = asking.open(_PODMAN_PATH if self.name == "podman" else _PATH)
+            server = response.headers.get("Server")
             self.version = one_line(server) if server else None
             is_podman = self.name == "podman" or (server or "").startswith("Libpod/")
-            return tuple(_read_containers(answer.pieces(), self.name, Runtime.PODMAN if is_podman else Runtime.DOCKER))
+            runtime = Runtime.PODMAN if is_podman else Runtime.DOCKER
+            return tuple(_read_containers(read_pieces(response), self.name, runtime))
 
 
 def _read_containers(pieces: Iterator[bytes], source: str, runtime: Runtime) -> Iterable[Container]:
     """The containers in the body of an answer."""
-    from nsagent.runtimes.wire.json_array import decode_array
+    from nsagent.runtimes.json_array import decode_array
 
     containers: dict[ContainerId, Container] = {}
     rows = 0
@@ -112,7 +129,7 @@ def _read_container(row: object, source: str, runtime: Runtime) -> Container | N
     if not isinstance(row, dict):
         return None
     id_ = row.get("Id")
-    if not isinstance(id_, str) or len(id_) != _ID_LENGTH or not _HEX_DIGITS.issuperset(id_):
+    if not isinstance(id_, str) or not is_oci_id(id_):
         return None
     image = row.get("Image")
     labels = _read_labels(row.get("Labels"))

@@ -9,13 +9,12 @@ ends without a word when the daemon restarts; while the daemon hangs it is silen
 import json
 import socket
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, cast
 
-from nsagent.errors import FormatError, RuntimeUnavailable
+from nsagent.errors import FormatError, Reason, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.connect import connect, explain
-from nsagent.runtimes.wire.http import Answer, check_answer
+from nsagent.runtimes.connect import DOCKER_PORT, DOCKER_TLS_PORT, connect, hang_up, translate
 
 SETTLE_SECONDS = 1.0
 """How long a list has to be asked for after the last change to be kept.
@@ -27,11 +26,11 @@ that a container died just before they take it off the list.
 MAX_AGE_SECONDS = 60.0
 """How long a list is kept at most: Docker drops events for a reader that is too slow."""
 
-# The filters are {"type":["container"]}.
-_PATH = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D"
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _REFUSED_PAUSE_SECONDS = 60.0
+# It answers, but has no such stream, or is no engine at all: that will hardly change.
+_LASTING = (Reason.REJECTED, Reason.NOT_SERVED)
 _EVENT_BYTES = 1024 * 1024
 # A health check makes four of these, and none changes what a list says.
 _HARMLESS = ("exec_", "health_status", "attach", "detach", "top", "resize", "archive-path", "extract-to-dir", "export")
@@ -73,9 +72,12 @@ class EventFollower:
     all the time. `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, base_url: str, timeout_seconds: float, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, base_url: str, timeout_seconds: float, *, tls: Mapping[str, str], clock: Callable[[], float]
+    ) -> None:
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
         self._clock = clock
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -104,11 +106,7 @@ class EventFollower:
         self._stopped.set()
         with self._lock:
             if self._socket is not None:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    # The engine has hung up already, which ends the stream as well.
-                    return
+                hang_up(self._socket)
 
     def find_fresh(self) -> tuple[Container, ...] | None:
         """The list as it must still be; None if it has to be asked for."""
@@ -138,12 +136,11 @@ class EventFollower:
             try:
                 self._follow_stream()
                 self._trouble = "the engine ended the stream"
-            except RuntimeUnavailable as err:
-                # It answers, but has no such stream, or is no engine at all: that will hardly change.
-                self._trouble = str(err)
-                pause_seconds = _REFUSED_PAUSE_SECONDS
-            except (OSError, ValueError, FormatError) as err:
-                self._trouble = explain(err, self._timeout_seconds)
+            except (OSError, ValueError, FormatError, RuntimeUnavailable) as err:
+                failure = translate(err, self._timeout_seconds)
+                self._trouble = str(failure)
+                if failure.reason in _LASTING:
+                    pause_seconds = _REFUSED_PAUSE_SECONDS
             if self._lose_stream() and self._clock() - began > _LONGEST_PAUSE_SECONDS:
                 pause_seconds = _FIRST_PAUSE_SECONDS
             self._stopped.wait(pause_seconds)
@@ -151,21 +148,25 @@ class EventFollower:
 
     def _follow_stream(self) -> None:
         """Read one stream until it ends."""
-        with connect(self._base_url, self._timeout_seconds) as connected:
+        default_port = DOCKER_TLS_PORT if self._tls else DOCKER_PORT
+        with connect(self._base_url, self._timeout_seconds, default_port) as connected:
             with self._lock:
                 if self._stopped.is_set():
                     return
                 self._socket = connected
-            # A daemon that hangs tells nothing, and nothing changes in it.
+            # For _has_unread; the client waits by itself.
             connected.settimeout(None)
-            answer = Answer(connected, _PATH, None)
-            check_answer(answer)
-            splitter = EventSplitter()
-            self._trouble = None
-            self._record_change(is_connected=True)
-            for piece in answer.pieces():
-                if splitter.feed(piece):
-                    self._record_change(is_connected=True)
+            from nsagent.runtimes.docker_client import open_client
+
+            with open_client(connected, self._base_url, self._timeout_seconds, self._tls) as client:
+                # They have no timeout: a daemon that hangs tells nothing, and nothing changes in it.
+                pieces = cast("Iterator[bytes]", client.events(filters={"type": "container"}))
+                splitter = EventSplitter()
+                self._trouble = None
+                self._record_change(is_connected=True)
+                for piece in pieces:
+                    if splitter.feed(piece):
+                        self._record_change(is_connected=True)
 
     def _has_unread(self) -> bool:
         """Whether the engine has said something that the thread had no time to read, or has hung up."""

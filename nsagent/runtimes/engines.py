@@ -13,7 +13,7 @@ from nsagent.model.container import Container
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.asked_source import AskedSource
-from nsagent.runtimes.source import Followable, MakeSources, Source
+from nsagent.runtimes.source import Failure, Followable, MakeSources, Source
 
 _LEAST_SECONDS = 0.5
 _PATIENCE = 0.5
@@ -42,9 +42,10 @@ class Engines:
 
     `sources` are asked in every pass. `groups` make further ones: the first is asked at once, each of
     the others only where those before, and the named ones of `sources`, leave containers without a
-    name. `clock` is monotonic, in seconds. `deadline_seconds` counts from `start`.
-    With `follow` the sources that can follow events do so until `close`, which pays from the second
-    pass on.
+    name. `details` makes those of the last group: they are asked too where the image of a container
+    in a pod is not known, or, with `labels_wanted`, the labels of any. `clock` is monotonic, in
+    seconds. `deadline_seconds` counts from `start`. With `follow` the sources that can follow events
+    do so until `close`, which pays from the second pass on.
     """
 
     def __init__(
@@ -55,9 +56,13 @@ class Engines:
         clock: Callable[[], float],
         follow: bool = False,
         groups: Sequence[MakeSources] = (),
+        details: MakeSources | None = None,
+        labels_wanted: bool = False,
     ) -> None:
-        self._engines = [AskedSource(source) for source in sources]
-        self._groups = [_Group(make) for make in groups]
+        self._engines = [AskedSource(source, clock) for source in sources]
+        self._details = None if details is None else _Group(details, clock)
+        self._groups = [*(_Group(make, clock) for make in groups), *([self._details] if self._details else [])]
+        self._labels_wanted = labels_wanted
         self._asked: list[AskedSource] = []
         self._unasked: list[_Group] = []
         self._clock = clock
@@ -72,13 +77,12 @@ class Engines:
 
         What an earlier start asked is forgotten.
         """
-        now = self._clock()
         self._started = True
-        self._deadline = now + self._deadline_seconds
+        self._deadline = self._clock() + self._deadline_seconds
         self._asked, self._unasked = [], list(self._groups)
-        self._ask(self._engines, now)
+        self._ask(self._engines)
         if self._unasked:
-            self._ask(self._unasked.pop(0).list_engines(), now)
+            self._ask(self._unasked.pop(0).list_engines())
 
     def collect(self, list_ids: Callable[[], Collection[ContainerId]] = tuple) -> Answers:
         """What was answered since `start`; nothing without one.
@@ -90,9 +94,10 @@ class Engines:
         if not self._started:
             return Answers((), (), (), ())
         self._started = False
+        wanted = frozenset(list_ids() if self._groups else ())
         if self._unasked:
-            self._ask_groups(list_ids())
-        return self._wait_for(self._asked, self._deadline, self._deadline_seconds)
+            self._ask_groups(wanted)
+        return self._wait_for(self._asked, self._deadline, self._deadline_seconds, wanted)
 
     def ask_again(self) -> Answers:
         """What those say now who answered to `collect`: asked anew, within what is left of the deadline or 0.5 s."""
@@ -100,8 +105,8 @@ class Engines:
         seconds = max(self._deadline - now, _LEAST_SECONDS)
         engines = [engine for engine in self._asked if engine.has_answered]
         for engine in engines:
-            engine.ask(now)
-        return self._wait_for(engines, now + seconds, seconds)
+            engine.ask()
+        return self._wait_for(engines, now + seconds, seconds, frozenset())
 
     def close(self) -> None:
         """End what is still being asked or followed, in a pass that was given up as well."""
@@ -110,68 +115,82 @@ class Engines:
             if self._follow and isinstance(engine.source, Followable):
                 engine.source.unfollow()
 
-    def _ask(self, engines: Iterable[AskedSource], now: float) -> None:
+    def _ask(self, engines: Iterable[AskedSource]) -> None:
         for engine in engines:
             if self._follow and isinstance(engine.source, Followable):
                 engine.source.follow(self._clock)
-            engine.ask(now)
+            engine.ask()
             self._asked.append(engine)
 
-    def _ask_groups(self, wanted: Collection[ContainerId]) -> None:
-        """Ask group after group until all that is wanted has a name, and all the rest once somebody is slow."""
-        nameless = set(wanted)
+    def _ask_groups(self, wanted: frozenset[ContainerId]) -> None:
+        """Ask group after group until all that is wanted is known, and all the rest once somebody is slow."""
         patience = self._deadline - self._deadline_seconds * _PATIENCE
         while self._unasked:
-            settled = [engine.has_settled(patience, self._clock) for engine in self._asked]
-            nameless.difference_update(
-                container.id
+            settled = [engine.has_settled(patience) for engine in self._asked]
+            told = [
+                container
                 for engine in self._asked
                 if engine not in self._engines or engine.source.named
                 for container in engine.peek()
-                if container.name is not None
-            )
-            if not nameless:
-                return
+            ]
+            if wanted <= {container.id for container in told if container.name is not None}:
+                lacks = _lacks_images(wanted, told) or (self._labels_wanted and _lacks_labels(wanted, told))
+                self._unasked = [group for group in self._unasked if lacks and group is self._details]
             groups = self._unasked[:1] if all(settled) else self._unasked[:]
             del self._unasked[: len(groups)]
-            now = self._clock()
             # A pass may have taken longer than the deadline; who is asked after it has a little time all the same.
-            self._deadline = max(self._deadline, now + _LEAST_SECONDS)
-            self._ask([engine for group in groups for engine in group.list_engines()], now)
+            self._deadline = max(self._deadline, self._clock() + _LEAST_SECONDS)
+            self._ask([engine for group in groups for engine in group.list_engines()])
 
-    def _wait_for(self, engines: Sequence[AskedSource], deadline: float, within_seconds: float) -> Answers:
-        containers: list[Container] = []
-        gaps: list[Gap] = []
-        asked: list[str] = []
+    def _wait_for(
+        self, engines: Sequence[AskedSource], deadline: float, within_seconds: float, wanted: frozenset[ContainerId]
+    ) -> Answers:
         for engine in engines:
-            engine.wait(deadline, within_seconds, self._clock)
-            containers += engine.containers
-            if engine.serves_other:
-                continue
-            if engine.was_asked:
-                asked.append(engine.source.subject)
-            if engine.failure is not None:
-                gaps.append(_make_gap(engine.source.subject, engine.failure))
+            engine.wait(deadline, within_seconds)
+        containers = [container for engine in engines for container in engine.containers]
+        is_open = not wanted <= {container.id for container in containers if container.name is not None}
+        is_open = is_open or (self._labels_wanted and _lacks_labels(wanted, containers))
+        told = [engine for engine in engines if not (engine.serves_other or (_is_optional(engine) and not is_open))]
+        gaps = tuple(_make_gap(engine.source.subject, engine.failure) for engine in told if engine.failure)
         kept = self._memory.update(containers, self._clock())
-        return Answers(tuple(containers), tuple(gaps), tuple(asked), kept)
+        asked = tuple(engine.source.subject for engine in told if engine.was_asked)
+        return Answers(tuple(containers), gaps, asked, kept)
 
 
-def _make_gap(source: str, failure: str) -> Gap:
-    reason = Reason.NOT_ASKED if failure.startswith("not asked") else Reason.NO_ANSWER
-    return Gap(Stage.NAMES, Subject(Kind.SOURCE, source), reason, detail=failure)
+def _lacks_images(wanted: frozenset[ContainerId], told: Iterable[Container]) -> bool:
+    """Whether nobody tells the image of one of these that is in a pod, and no pause container."""
+    pods = [container for container in told if container.pod is not None and not container.sandbox]
+    with_image = {container.id for container in pods if container.image is not None}
+    return not with_image >= wanted & {container.id for container in pods}
+
+
+def _lacks_labels(wanted: frozenset[ContainerId], told: Iterable[Container]) -> bool:
+    """Whether nobody tells the labels of one of these."""
+    return not wanted <= {container.id for container in told if container.labels is not None}
+
+
+def _is_optional(engine: AskedSource) -> bool:
+    """Whether it was merely found, and cannot be asked for want of an extra."""
+    failure = engine.failure
+    return not engine.source.named and failure is not None and failure.reason is Reason.MISSING_EXTRA
+
+
+def _make_gap(source: str, failure: Failure) -> Gap:
+    return Gap(Stage.NAMES, Subject(Kind.SOURCE, source), failure.reason, failure.errno, failure.detail)
 
 
 class _Group:
     """Sources that are made only when they are asked for the first time."""
 
-    def __init__(self, make: MakeSources) -> None:
+    def __init__(self, make: MakeSources, clock: Callable[[], float]) -> None:
         self._make = make
+        self._clock = clock
         self._engines: list[AskedSource] | None = None
 
     def list_engines(self) -> list[AskedSource]:
         """All of them."""
         if self._engines is None:
-            self._engines = [AskedSource(source) for source in self._make()]
+            self._engines = [AskedSource(source, self._clock) for source in self._make()]
         return self._engines
 
     def list_made(self) -> list[AskedSource]:

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from nsagent.model.container import Container, NameState, Pod
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import OCI_ID, ContainerId, PodUid
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUBDOMAIN: Final = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
-_LINK: Final = re.compile(rf"({_SUBDOMAIN})_({_LABEL})_({_LABEL})-([0-9a-f]{{64}})\.log")
+_LINK: Final = re.compile(rf"({_SUBDOMAIN})_({_LABEL})_({_LABEL})-({OCI_ID})\.log")
 # Who writes a static pod's manifest may choose its uid.
 _POD_DIRECTORY: Final = re.compile(rf"({_LABEL})_({_SUBDOMAIN})_([0-9A-Za-z][0-9A-Za-z.-]{{0,252}})")
 

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, is_oci_id
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 
 _FILES = ("shim-binary-path", "runtime")
 _PATH_BYTES = 4096
-_ID_LENGTH = 64
-_HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 class ShimSource(DirectorySource):
@@ -48,17 +46,13 @@ class ShimSource(DirectorySource):
                 left -= len(ids)
                 for id_ in ids:
                     self.check_wanted()
-                    sandboxed = _find_kernel(directory, id_) if _is_id(id_) else None
+                    sandboxed = _find_kernel(directory, id_) if is_oci_id(id_) else None
                     if sandboxed is not None:
                         yield Container(
                             ContainerId(id_), None, NameState.UNKNOWN, None, None, True, "bundles", sandboxed=sandboxed
                         )
             finally:
                 os.close(directory)
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == _ID_LENGTH and _HEX_DIGITS.issuperset(name)
 
 
 def _find_kernel(directory: int, id_: str) -> str | None:

@@ -2,43 +2,51 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.connect import connect, explain, identify, read_owner
-from nsagent.runtimes.wire.one_line import one_line
+from nsagent.runtimes.connect import DOCKER_PORT, connect, hang_up, identify, read_owner, translate
 
 
 class Question:
     """One question to an engine, which another thread may give up at any moment."""
 
     def __init__(self) -> None:
+        self._connected: socket.socket | None = None
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._end: Callable[[], None] | None = None
         self._abandoned = False
 
+    def keep(self, connected: socket.socket) -> None:
+        """Keep the connection until the question is put."""
+        self._connected = connected
+
+    def take(self) -> socket.socket | None:
+        """The connection, if one waits for it."""
+        connected, self._connected = self._connected, None
+        return connected
+
     @contextmanager
-    def over(self, connected: socket.socket) -> Iterator[None]:
-        """While this lasts the question is put over that socket."""
+    def ended_by(self, end: Callable[[], None]) -> Iterator[None]:
+        """While this lasts `end` ends it, called from another thread. Raises RuntimeUnavailable if it was given up."""
         with self._lock:
-            self._socket = connected
+            outer, self._end = self._end, end
         try:
             self.check_wanted()
             yield
         finally:
             with self._lock:
-                self._socket = None
+                self._end = outer
 
     def abandon(self) -> None:
         """Give it up."""
         with self._lock:
             self._abandoned = True
-            if self._socket is not None:
-                # Where the engine has hung up already, that ends the call as well.
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+            if self._end is not None:
+                self._end()
 
     def check_wanted(self) -> None:
         """Raise if it was given up: to read a long answer takes seconds."""
@@ -49,10 +57,10 @@ class Question:
 class SocketSource:
     """One engine behind a unix or TCP socket; `name` says which kind, and is the records' source.
 
-    `base_url` is `unix:///path`, or `tcp://host:port` without TLS. `timeout_seconds` bounds each
-    wait for the engine, not their sum: one that sends a byte a second is ended by `abandon`, which
-    Engines calls. `named`: somebody asked for this engine, it was not just found. `version` is what
-    the engine called itself in its last answer, None until then.
+    `base_url` is `unix:///path` or `tcp://host:port`. `timeout_seconds` bounds each wait for the
+    engine, not their sum: one that sends a byte a second is ended by `abandon`, which Engines calls.
+    `named`: somebody asked for this engine, it was not just found. `version` is what the engine
+    called itself in its last answer, None until then.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str, *, named: bool = True) -> None:
@@ -62,7 +70,8 @@ class SocketSource:
         self.named = named
         self.subject = f"{name} ({base_url})"
         self.version: str | None = None
-        self._question: Question | None = None
+        self._default_port = DOCKER_PORT
+        self._question = Question()
 
     def identify(self) -> object | None:
         """What tells this engine from one started anew at the same address; None where nothing does."""
@@ -72,28 +81,44 @@ class SocketSource:
         """The uid that the socket belongs to; None without one."""
         return read_owner(self.base_url)
 
-    def list_containers(self) -> tuple[Container, ...]:
-        """What the engine lists; one call at a time. Raises RuntimeUnavailable with one line."""
+    def prepare(self) -> None:
+        """Connect, then load the client: an engine that is absent costs no import. Raises RuntimeUnavailable."""
         # Its own: one that was given up may still be at its end when the next begins.
         question = self._question = Question()
-        try:
-            return self._ask(question)
-        except (OSError, ValueError) as err:
-            raise RuntimeUnavailable(explain(err, self.timeout_seconds)) from err
-        except FormatError as err:
-            raise RuntimeUnavailable(f"no valid answer: {one_line(str(err))}") from err
+        with self._translated():
+            connected = connect(self.base_url, self.timeout_seconds, self._default_port)
+            try:
+                self._load()
+            except BaseException:
+                connected.close()
+                raise
+            question.keep(connected)
+
+    def list_containers(self) -> tuple[Container, ...]:
+        """What the engine lists; one call at a time. Raises RuntimeUnavailable with one line."""
+        while (connected := self._question.take()) is None:
+            self.prepare()
+        question = self._question
+        with self._translated(), connected, question.ended_by(partial(hang_up, connected)):
+            return self._ask(connected, question)
 
     def abandon(self) -> None:
         """End the call of `list_containers` that another thread is in, if any: it fails at once."""
-        if self._question is not None:
-            self._question.abandon()
-
-    def _ask(self, question: Question) -> tuple[Container, ...]:
-        """The containers; raises OSError, ValueError, FormatError and RuntimeUnavailable."""
-        raise NotImplementedError
+        self._question.abandon()
 
     @contextmanager
-    def _connected(self, question: Question) -> Iterator[socket.socket]:
-        """A new connection, over which the question is put."""
-        with connect(self.base_url, self.timeout_seconds) as connected, question.over(connected):
-            yield connected
+    def _translated(self) -> Iterator[None]:
+        """Whatever goes wrong with an engine is RuntimeUnavailable."""
+        try:
+            yield
+        except RuntimeUnavailable:
+            raise
+        except (OSError, ValueError, FormatError) as err:
+            raise translate(err, self.timeout_seconds) from err
+
+    def _load(self) -> None:
+        """Import the client. Raises RuntimeUnavailable if it is not installed."""
+
+    def _ask(self, connected: socket.socket, question: Question) -> tuple[Container, ...]:
+        """The containers; raises OSError, ValueError, FormatError and RuntimeUnavailable."""
+        raise NotImplementedError

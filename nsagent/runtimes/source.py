@@ -1,9 +1,18 @@
 """What can be asked for names: the one small protocol of all sources, and what some of them can do beside."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from nsagent.errors import Reason
 from nsagent.model.container import Container
+
+
+class Failure(NamedTuple):
+    """Why a source told nothing; `detail` is that in one line for people, `errno` a name as ENOENT."""
+
+    reason: Reason
+    detail: str
+    errno: str | None = None
 
 
 class Source(Protocol):
@@ -27,6 +36,22 @@ class Source(Protocol):
 
 MakeSources = Callable[[], Sequence[Source]]
 """Makes the sources of one group; what they need is loaded then."""
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A source that loads a client before it asks, which is no time of its engine's."""
+
+    def prepare(self) -> None:
+        """Reach the engine and load the client. Raises RuntimeUnavailable, and nothing else."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A source whose engine says what it is, as in `containerd 1.6.20`; None before it answered."""
+
+    @property
+    def version(self) -> str | None: ...
 
 
 @runtime_checkable

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from nsagent.runtimes.wire.grpc import call_unary
 from nsagent.runtimes.wire.protobuf import decode_map_entry, decode_text, iterate_fields
-from tests.runtimes.wire.protobuf_encoder import encode_message
+
+from tests.runtimes.protobuf_encoder import encode_message
 
 RUNTIME = "/runtime.v1.RuntimeService/"
 IMAGES = "/runtime.v1.ImageService/"

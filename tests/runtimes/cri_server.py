@@ -16,7 +16,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from tests.runtimes.engine_server import Behaviour
-from tests.runtimes.wire.protobuf_encoder import encode_message
+from tests.runtimes.protobuf_encoder import encode_message
 
 V1 = "runtime.v1.RuntimeService"
 V1ALPHA2 = "runtime.v1alpha2.RuntimeService"

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from nsagent.errors import NotServed, RuntimeUnavailable
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
 
@@ -62,7 +62,7 @@ def hangs(source: StandIn) -> tuple[Container, ...]:
 
 
 def is_no_engine(source: StandIn) -> tuple[Container, ...]:
-    raise NotServed("it speaks no HTTP")
+    raise RuntimeUnavailable("it speaks no HTTP", Reason.NOT_SERVED)
 
 
 def hangs_until_it_comes_back(source: StandIn) -> tuple[Container, ...]:
@@ -73,10 +73,7 @@ def hangs_until_it_comes_back(source: StandIn) -> tuple[Container, ...]:
 
 def times_out(source: StandIn) -> tuple[Container, ...]:
     """The source itself is tired of waiting."""
-    try:
-        raise TimeoutError
-    except TimeoutError as err:
-        raise RuntimeUnavailable("no answer within 0.1 s") from err
+    raise RuntimeUnavailable("no answer within 0.1 s", Reason.NO_ANSWER)
 
 
 def names(containers: tuple[Container, ...]) -> list[str | None]:

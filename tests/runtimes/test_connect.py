@@ -1,14 +1,14 @@
 """Connecting to engines, and what is said when that fails."""
 
+import errno
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from nsagent.errors import RuntimeUnavailable
-from nsagent.runtimes.connect import connect, explain, identify, is_silence
-from nsagent.runtimes.wire.one_line import one_line
+from nsagent.errors import FormatError, Reason, RuntimeUnavailable
+from nsagent.runtimes.connect import connect, identify, one_line, translate
 
 TIMEOUT_SECONDS = 0.5
 
@@ -17,8 +17,9 @@ def why_not(url: str) -> str:
     """What is said of an address to which nothing can be connected."""
     with pytest.raises((OSError, ValueError)) as raised:
         connect(url, TIMEOUT_SECONDS)
-    assert not is_silence(raised.value)
-    return explain(raised.value, TIMEOUT_SECONDS)
+    told = translate(raised.value, TIMEOUT_SECONDS)
+    assert told.reason is not Reason.NO_ANSWER
+    return str(told)
 
 
 @pytest.fixture
@@ -127,10 +128,28 @@ def test_an_engine_is_silent_if_a_wait_for_it_was_too_long() -> None:
         here.settimeout(0.01)
         with pytest.raises(TimeoutError) as raised:
             here.recv(1)
-    told = RuntimeUnavailable("no answer")
-    told.__cause__ = raised.value
-    assert [is_silence(err) for err in (raised.value, told, RuntimeUnavailable("HTTP 500"))] == [True, True, False]
-    assert explain(told, 0.01) == "no answer within 0.01 s"
+    wrapped = ValueError("a library's")
+    wrapped.__cause__ = raised.value
+    told = [translate(err, 0.01) for err in (raised.value, wrapped)]
+    assert [(str(one), one.reason) for one in told] == [("no answer within 0.01 s", Reason.NO_ANSWER)] * 2
+
+
+@pytest.mark.parametrize(
+    ("err", "reason"),
+    [
+        (FileNotFoundError(errno.ENOENT, "x"), Reason.ABSENT),
+        (NotADirectoryError(errno.ENOTDIR, "x"), Reason.ABSENT),
+        (PermissionError(errno.EACCES, "x"), Reason.DENIED),
+        (PermissionError(errno.EPERM, "x"), Reason.DENIED),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), Reason.REFUSED),
+        (ConnectionResetError(errno.ECONNRESET, "x"), Reason.FAILED),
+        (FormatError("a list", "x"), Reason.MALFORMED),
+        (RuntimeUnavailable("x", Reason.REJECTED), Reason.REJECTED),
+        (ValueError("x"), Reason.FAILED),
+    ],
+)
+def test_every_failure_has_its_kind(err: Exception, reason: Reason) -> None:
+    assert translate(err, 1.0).reason is reason
 
 
 def test_what_an_engine_says_fits_in_one_line() -> None:

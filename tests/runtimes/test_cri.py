@@ -29,7 +29,7 @@ from tests.runtimes.cri_server import (
     version,
 )
 from tests.runtimes.engine_server import Behaviour, serve
-from tests.runtimes.wire.protobuf_encoder import encode_message
+from tests.runtimes.protobuf_encoder import encode_message
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "cri"
 ID, OTHER_ID, SANDBOX_ID = "a" * 64, "b" * 64, "c" * 64

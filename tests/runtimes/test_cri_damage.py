@@ -34,7 +34,7 @@ from tests.runtimes.cri_server import (
     writing,
 )
 from tests.runtimes.engine_server import Behaviour, serve
-from tests.runtimes.wire.protobuf_encoder import encode_message
+from tests.runtimes.protobuf_encoder import encode_message
 
 ID, SANDBOX_ID = "a" * 64, "c" * 64
 LABELS = pod_labels("shop-0", "6a52412a-0a32-425f-830f-87a95abb57d4", "shop")

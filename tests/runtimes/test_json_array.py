@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.runtimes.wire.json_array import decode_array
+from nsagent.runtimes.json_array import decode_array
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

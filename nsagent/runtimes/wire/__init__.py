@@ -1,1 +1,0 @@
-"""What engines say, as bytes: decoders of their protocols, which know neither containers nor pods."""

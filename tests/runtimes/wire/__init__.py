@@ -1,1 +1,0 @@
-"""Tests of the engines, each over a real unix socket."""
