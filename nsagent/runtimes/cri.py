@@ -12,6 +12,7 @@ in the thread that asks it, which enters no netns. No process may fork meanwhile
 What is at the other end is not trusted to answer, to stop answering, or to send what it should.
 """
 
+import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -75,6 +76,8 @@ class CriSource(SocketSource):
         self._services = _SERVICES
 
     def _load(self) -> None:
+        # What an engine sends wrongly grpcio would write to stderr, and nothing else keeps it from that.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import google.protobuf  # noqa: F401
             import grpc  # noqa: F401
@@ -102,6 +105,8 @@ class CriSource(SocketSource):
             "grpc.max_receive_message_length": _ANSWER_BYTES,
             "grpc.enable_http_proxy": 0,
             "grpc.enable_retries": 0,
+            # Else the next channel may be given what is left of the connection of this one.
+            "grpc.use_local_subchannel_pool": 1,
             "grpc.default_authority": "localhost",
         }
         target = _name_target(self.base_url)
@@ -128,18 +133,21 @@ class CriSource(SocketSource):
             channel.unary_unary(f"/{service}/{method}").future(b"", timeout=self.timeout_seconds) for method in _METHODS
         ]
         try:
-            return [call.result() for call in calls]
+            answers = [call.result() for call in calls]
         except grpc.RpcError as err:
             raise self._translate_status(err.code().name, err.details() or "") from err
         except grpc.FutureCancelledError as err:
             raise RuntimeUnavailable("nobody waits for its answer any longer") from err
+        if None in answers:
+            raise FormatError("an answer to each call", "success without one")
+        return answers
 
     def _translate_status(self, code: str, details: str) -> RuntimeUnavailable:
         """What a call that failed means."""
         if code == "DEADLINE_EXCEEDED":
             return RuntimeUnavailable(f"no answer within {self.timeout_seconds:g} s", Reason.NO_ANSWER)
-        reason = Reason.NOT_SERVED if code == "UNIMPLEMENTED" else Reason.REJECTED
-        return RuntimeUnavailable(one_line(f"{code}: {details}"), reason)
+        reasons = {"UNIMPLEMENTED": Reason.NOT_SERVED, "UNAVAILABLE": Reason.FAILED}
+        return RuntimeUnavailable(one_line(f"{code}: {details}"), reasons.get(code, Reason.REJECTED))
 
     def _read_version(self, version: Any) -> Runtime | None:
         """The runtime by its own name; cri-dockerd's is `docker`."""

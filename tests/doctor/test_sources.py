@@ -5,13 +5,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from errno import EACCES, EHOSTUNREACH
 from pathlib import Path
 
 import pytest
 
 from nsagent.doctor.sources import check_sources
-from nsagent.errors import NotServed, RuntimeUnavailable
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.check import Check, CheckState
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
@@ -28,9 +27,9 @@ class StandIn:
     """A source that answers as a test wants."""
 
     subject = "stand-in"
-    named = True
 
-    def __init__(self, answer_it: Callable[["StandIn"], tuple[Container, ...]]) -> None:
+    def __init__(self, answer_it: Callable[["StandIn"], tuple[Container, ...]], *, named: bool) -> None:
+        self.named = named
         self.abandoned = threading.Event()
         self._answer_it = answer_it
 
@@ -68,7 +67,7 @@ def place(
 ) -> StagedPlace:
     """A place whose source answers like that."""
     made = StagedPlace(kind, address, named)
-    made.source = StandIn(answer_it)
+    made.source = StandIn(answer_it, named=named)
     return made
 
 
@@ -76,9 +75,9 @@ def knows(*containers: Container) -> Callable[[StandIn], tuple[Container, ...]]:
     return lambda _: containers
 
 
-def fails(err: Exception, cause: Exception | None = None) -> Callable[[StandIn], tuple[Container, ...]]:
+def fails(err: Exception) -> Callable[[StandIn], tuple[Container, ...]]:
     def fail(_: StandIn) -> tuple[Container, ...]:
-        raise err from cause
+        raise err
 
     return fail
 
@@ -222,7 +221,7 @@ class TestFailed:
         ],
     )
     def test_what_may_not_be_asked(self, proc: ProcTree, kind: SourceKind, fix: str) -> None:
-        denied = fails(RuntimeUnavailable("Permission denied (EACCES)"), PermissionError(EACCES, "Permission denied"))
+        denied = fails(RuntimeUnavailable("Permission denied (EACCES)", Reason.DENIED))
         _, told = check(place(denied, kind), proc=proc)
         assert (told.state, told.detail, told.fix) == (CheckState.FAILED, "Permission denied (EACCES)", fix)
 
@@ -233,7 +232,7 @@ class TestFailed:
         assert told.detail.startswith("no valid answer: ")
 
     def test_another_error_of_the_system_has_no_fix(self, proc: ProcTree) -> None:
-        unreachable = fails(RuntimeUnavailable("no route"), OSError(EHOSTUNREACH, "No route to host"))
+        unreachable = fails(RuntimeUnavailable("No route to host (EHOSTUNREACH)"))
         assert check(place(unreachable), proc=proc)[1].fix is None
 
     def test_a_fault_of_ours_is_told_at_once(self, proc: ProcTree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +260,12 @@ class TestNotServed:
 
     def test_another_engine_s_socket(self, tmp_path: Path, proc: ProcTree) -> None:
         told = check_server("cri", saying(answer(b"", "400 Bad Request")), tmp_path, proc)
-        assert (told.state, told.fix) == (CheckState.FAILED, "name another: --runtime cri=unix:///PATH")
+        assert (told.state, told.fix) == (CheckState.FAILED, None)
+        assert told.detail is not None
+        assert told.detail.startswith("UNAVAILABLE: ")
 
     def test_an_engine_of_another_protocol(self, proc: ProcTree) -> None:
-        _, told = check(place(fails(NotServed("it speaks no HTTP"))), proc=proc)
+        _, told = check(place(fails(RuntimeUnavailable("it speaks no HTTP", Reason.NOT_SERVED))), proc=proc)
         assert (told.state, told.fix) == (CheckState.UNUSED, "name another: --runtime docker=unix:///PATH")
 
 

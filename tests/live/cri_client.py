@@ -1,27 +1,22 @@
 """The calls of CRI that a kubelet makes, for tests: to start, look at and remove pods.
 
-Source: api.proto of k8s.io/cri-api, runtime/v1; its numbers are those of the fields below. The
-calls go the way that nsagent's own go.
+Source: api.proto of k8s.io/cri-api, runtime/v1; its numbers are those of the fields below. They
+go by grpcio, as nsagent's own do.
 """
 
 import json
-import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from nsagent.runtimes.wire.grpc import call_unary
-from nsagent.runtimes.wire.protobuf import decode_map_entry, decode_text, iterate_fields
+import grpc
 
-from tests.runtimes.protobuf_encoder import encode_message
+from nsagent.errors import RuntimeUnavailable
+from tests.runtimes.protobuf_wire import Message, decode_message, encode_message
 
 RUNTIME = "/runtime.v1.RuntimeService/"
 IMAGES = "/runtime.v1.ImageService/"
 CALL_SECONDS = 60.0
 RUNNING = 1
-ANSWER_BYTES = 4 * 1024 * 1024
-
-Message: TypeAlias = dict[int, list[int | bytes]]
-"""The values of each field by its number, in the order of the message."""
 
 
 class PodSandbox(NamedTuple):
@@ -47,13 +42,13 @@ class CriClient:
 
     def is_ready(self) -> bool:
         """Whether the engine and the network of its pods are ready."""
-        conditions = _read_message(self._call(RUNTIME + "Status", b"")[1][0])[1]
-        return all(_read_message(condition).get(2) == [1] for condition in conditions)
+        conditions = decode_message(self._call(RUNTIME + "Status", b"")[1][0])[1]
+        return all(decode_message(condition).get(2) == [1] for condition in conditions)
 
     def find_image(self, name: str) -> str | None:
         """The id of an image that a pod could use, as in `sha256:<64>`."""
         answer = self._call(IMAGES + "ImageStatus", encode_message({1: encode_message({1: name})}))
-        return _read_text(_read_message(answer[1][0])[1][0]) if 1 in answer else None
+        return _read_text(decode_message(answer[1][0])[1][0]) if 1 in answer else None
 
     def run_pod_sandbox(self, sandbox_config: bytes) -> str:
         """The id of a new sandbox."""
@@ -85,12 +80,12 @@ class CriClient:
     def is_running(self, container_id: str) -> bool:
         """Whether a container runs, and has not exited."""
         answer = self._call(RUNTIME + "ContainerStatus", encode_message({1: container_id}))
-        return _read_message(answer[1][0]).get(3) == [RUNNING]
+        return decode_message(answer[1][0]).get(3) == [RUNNING]
 
     def pod_sandbox(self, sandbox_id: str) -> PodSandbox:
         """What there is to know of a running sandbox."""
         answer = self._call(RUNTIME + "PodSandboxStatus", encode_message({1: sandbox_id, 2: 1}))
-        network = _read_message(_read_message(answer[1][0]).get(5, [b""])[0])
+        network = decode_message(decode_message(answer[1][0]).get(5, [b""])[0])
         return PodSandbox(int(_read_details(answer)["pid"]), _read_text(network.get(1, [b""])[0]))
 
     def remove_pod_sandbox(self, sandbox_id: str) -> None:
@@ -99,27 +94,20 @@ class CriClient:
         self._call(RUNTIME + "RemovePodSandbox", encode_message({1: sandbox_id}))
 
     def _call(self, path: str, request: bytes) -> Message:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
-            connected.settimeout(CALL_SECONDS)
-            connected.connect(self._path)
-            (answer,) = call_unary(connected, [(path, request)], limit_bytes=ANSWER_BYTES)
-        return _read_message(answer)
-
-
-def _read_message(content: int | bytes) -> Message:
-    assert isinstance(content, bytes)
-    fields: Message = {}
-    for number, _, value in iterate_fields(content):
-        fields.setdefault(number, []).append(value)
-    return fields
+        with grpc.insecure_channel(f"unix:{self._path}") as channel:
+            try:
+                return decode_message(channel.unary_unary(path)(request, timeout=CALL_SECONDS))
+            except grpc.RpcError as err:
+                raise RuntimeUnavailable(str(err)) from err
 
 
 def _read_details(answer: Message) -> Mapping[str, Any]:
     """The JSON that an engine adds to a status when asked to be verbose."""
-    details = dict(decode_map_entry(entry) for entry in answer[2] if isinstance(entry, bytes))
+    entries = map(decode_message, answer[2])
+    details = {_read_text(entry[1][0]): _read_text(entry[2][0]) for entry in entries}
     return dict(json.loads(details["info"]))
 
 
 def _read_text(content: int | bytes) -> str:
     assert isinstance(content, bytes)
-    return decode_text(content)
+    return content.decode()

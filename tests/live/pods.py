@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from tests.runtimes.protobuf_encoder import encode_message
+from tests.runtimes.protobuf_wire import encode_message
 
 CONFIG_SEEN = "2026-01-15T09:30:00.000000000Z"
 FILE_NAME_MAX = 255

@@ -1,22 +1,19 @@
 """An engine that speaks CRI over a real unix socket, or gRPC wrongly in any way that a test wants.
 
-HTTP/2 is spoken by h2's server side; what h2 would refuse to send is written as frames by hand.
+Its frames are written by hand, so that they can be wrong.
 """
 
 import base64
+import itertools
 import json
+import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hpack
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import DataReceived, RequestReceived, StreamEnded
-
 from tests.runtimes.engine_server import Behaviour
-from tests.runtimes.protobuf_encoder import encode_message
+from tests.runtimes.protobuf_wire import encode_message
 
 V1 = "runtime.v1.RuntimeService"
 V1ALPHA2 = "runtime.v1alpha2.RuntimeService"
@@ -25,6 +22,10 @@ UNIMPLEMENTED = 12
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 UNKNOWN_FRAME = 0x77
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8
+ACK = 1
+INITIAL_WINDOW_SIZE = 4
+WINDOW_BYTES = 65535
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _CONTAINER_STATES = ("CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED", "CONTAINER_UNKNOWN")
 _SANDBOX_STATES = ("SANDBOX_READY", "SANDBOX_NOTREADY")
@@ -35,40 +36,37 @@ class Call(NamedTuple):
 
     stream_id: int
     path: str
-    headers: Mapping[str, str]
     request: bytes
 
 
 class Connection:
-    """The engine's end of one connection."""
+    """The engine's end of one connection, as far as HTTP/2 needs one (RFC 9113)."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
-        self.http2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self.http2.initiate_connection()
+        self._heads: dict[int, bytes] = {}
+        self._bodies: dict[int, bytes] = {}
+        self._ended: list[int] = []
+        self._sent = 0
+        self._granted = WINDOW_BYTES
+        self._stream_sent: dict[int, int] = {}
+        self._stream_granted: dict[int, int] = {}
+        self._initial = WINDOW_BYTES
+        self._receive(len(PREFACE))
+        self.socket.sendall(frame(SETTINGS, 0, 0))
+
+    def iterate_calls(self) -> Iterator[Call]:
+        """The calls of a client as they are complete, until it hangs up."""
+        for number in itertools.count():
+            while len(self._ended) <= number:
+                if not self._read_frame():
+                    return
+            id_ = self._ended[number]
+            yield Call(id_, find_path(self._heads[id_]), self._bodies.get(id_, b""))
 
     def read_calls(self, count: int = len(METHODS)) -> list[Call]:
         """The calls of a client, once so many are complete; fewer if it hangs up before."""
-        heads: dict[int, dict[str, str]] = {}
-        bodies: dict[int, bytes] = {}
-        ended: list[int] = []
-        while len(ended) < count:
-            received = self.socket.recv(65536)
-            if not received:
-                break
-            for event in self.http2.receive_data(received):
-                if isinstance(event, RequestReceived):
-                    heads[event.stream_id] = {str(name): str(value) for name, value in event.headers}
-                elif isinstance(event, DataReceived):
-                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
-                elif isinstance(event, StreamEnded):
-                    ended.append(event.stream_id)
-            self.flush()
-        return [Call(id_, heads[id_][":path"], heads[id_], bodies.get(id_, b"")) for id_ in ended]
-
-    def flush(self) -> None:
-        """Send what there is to send."""
-        self.socket.sendall(self.http2.data_to_send())
+        return list(itertools.islice(self.iterate_calls(), count))
 
     def answer(self, stream_id: int, message: bytes) -> None:
         """A call that succeeds."""
@@ -78,27 +76,76 @@ class Connection:
 
     def begin(self, stream_id: int, *, content_type: str = "application/grpc", status: str = "200") -> None:
         """The head of an answer."""
-        self.http2.send_headers(stream_id, [(":status", status), ("content-type", content_type)])
-        self.flush()
+        head = block((":status", status), ("content-type", content_type))
+        self.socket.sendall(frame(HEADERS, END_HEADERS, stream_id, head))
 
     def send(self, stream_id: int, data: bytes, size: int = 16384) -> None:
-        """A part of the body, `size` bytes a frame."""
+        """A part of the body, `size` bytes a frame, as the client's windows let it."""
         for start in range(0, len(data), size):
-            self.http2.send_data(stream_id, data[start : start + size])
-        self.flush()
+            piece = data[start : start + size]
+            while self._room(stream_id) < len(piece) and self._read_frame():
+                continue
+            self._sent += len(piece)
+            self._stream_sent[stream_id] = self._stream_sent.get(stream_id, 0) + len(piece)
+            self.socket.sendall(frame(DATA, 0, stream_id, piece))
 
     def end(self, stream_id: int, code: object = 0, reason: str = "") -> None:
         """The trailers of an answer."""
-        self.http2.send_headers(stream_id, [("grpc-status", str(code)), ("grpc-message", reason)], end_stream=True)
-        self.flush()
+        trailers = block(("grpc-status", str(code)), ("grpc-message", reason))
+        self.socket.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, trailers))
 
     def fail(self, stream_id: int, code: object, reason: str) -> None:
         """A call that fails at once: head and trailers are one."""
-        status = [(":status", "200"), ("content-type", "application/grpc")]
-        self.http2.send_headers(
-            stream_id, [*status, ("grpc-status", str(code)), ("grpc-message", reason)], end_stream=True
+        head = block(
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", str(code)),
+            ("grpc-message", reason),
         )
-        self.flush()
+        self.socket.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, head))
+
+    def _room(self, stream_id: int) -> int:
+        """How much may be sent."""
+        granted = self._initial + self._stream_granted.get(stream_id, 0)
+        return min(self._granted - self._sent, granted - self._stream_sent.get(stream_id, 0))
+
+    def _read_frame(self) -> bool:
+        """Take note of one frame of the client's; False if it has hung up."""
+        head = self._receive(9)
+        if len(head) < 9:
+            return False
+        payload = self._receive(int.from_bytes(head[:3], "big"))
+        kind, flags, stream_id = head[3], head[4], int.from_bytes(head[5:], "big")
+        if kind == HEADERS:
+            self._heads[stream_id] = payload
+        elif kind == DATA:
+            self._bodies[stream_id] = self._bodies.get(stream_id, b"") + payload
+        elif kind == SETTINGS and not flags & ACK:
+            for start in range(0, len(payload), 6):
+                if int.from_bytes(payload[start : start + 2], "big") == INITIAL_WINDOW_SIZE:
+                    self._initial = int.from_bytes(payload[start + 2 : start + 6], "big")
+            self.socket.sendall(frame(SETTINGS, ACK, 0))
+        elif kind == PING and not flags & ACK:
+            self.socket.sendall(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE:
+            more = int.from_bytes(payload, "big")
+            if stream_id:
+                self._stream_granted[stream_id] = self._stream_granted.get(stream_id, 0) + more
+            else:
+                self._granted += more
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            self._ended.append(stream_id)
+        return True
+
+    def _receive(self, size: int) -> bytes:
+        """So many bytes; fewer if the client has hung up."""
+        received = b""
+        while len(received) < size:
+            more = self.socket.recv(size - len(received))
+            if not more:
+                break
+            received += more
+        return received
 
 
 def answering(answers: Mapping[str, bytes], *, service: str = V1, frame_bytes: int = 16384) -> Behaviour:
@@ -106,7 +153,7 @@ def answering(answers: Mapping[str, bytes], *, service: str = V1, frame_bytes: i
 
     def behave(connected: socket.socket) -> None:
         connection = Connection(connected)
-        for call in connection.read_calls():
+        for call in connection.iterate_calls():
             _, called_service, method = call.path.split("/")
             if called_service != service:
                 connection.fail(call.stream_id, UNIMPLEMENTED, f"unknown service {called_service}")
@@ -155,17 +202,33 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"", length: i
 
 
 def block(*headers: tuple[str, str]) -> bytes:
-    """A header block that changes no state of the peer's decoder."""
-    return hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(name, value) for name, value in headers])
+    """A header block (RFC 7541): literals that are never indexed, so that it changes no state of the peer's decoder."""
+    return b"".join(b"\x10" + _encode_text(name) + _encode_text(value) for name, value in headers)
+
+
+def _encode_text(text: str) -> bytes:
+    """A string of a header block, after its length of 7 bits and what does not fit into those."""
+    content = text.encode()
+    if len(content) < 127:
+        return bytes([len(content)]) + content
+    rest = len(content) - 127
+    length = bytearray([127])
+    while rest >= 0x80:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*length, rest]) + content
+
+
+def find_path(head: bytes) -> str:
+    """The path in a client's header block, which is a literal the first time that it is used."""
+    match = re.search(rb"/[a-z0-9.]+RuntimeService/[A-Za-z]+", head)
+    assert match is not None, head
+    return match[0].decode()
 
 
 def prefixed(message: bytes, *, compressed: int = 0, length: int | None = None) -> bytes:
     """A message as gRPC sends it; its length may lie."""
     return bytes([compressed]) + (len(message) if length is None else length).to_bytes(4, "big") + message
-
-
-HEAD = block((":status", "200"), ("content-type", "application/grpc"))
-TRAILERS = block(("grpc-status", "0"))
 
 
 def version(name: str = "containerd", text: str = "v1.7.27") -> bytes:

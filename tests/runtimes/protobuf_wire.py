@@ -1,14 +1,17 @@
-"""Messages in the wire format of Protocol Buffers: fields -> bytes, as an engine or a kubelet writes them.
+"""Messages in the wire format of Protocol Buffers: fields -> bytes and back, of any shape that a test wants.
 
-Source: https://protobuf.dev/programming-guides/encoding/. nsagent itself only reads such messages.
+Source: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from nsagent.runtimes.wire.protobuf import LENGTH_DELIMITED, VARINT
-
+VARINT: Final = 0
+LENGTH_DELIMITED: Final = 2
 _NUMBERS: Final = 1 << 64
+
+Message: TypeAlias = dict[int, list[int | bytes]]
+"""The values of each field by its number, in the order of the message."""
 
 Value: TypeAlias = "int | str | bytes | Mapping[str, str] | list[int] | list[str] | list[bytes]"
 
@@ -21,6 +24,35 @@ def encode_message(fields: Mapping[int, Value]) -> bytes:
     written as well, which means the same as leaving them out.
     """
     return b"".join(_encode_field(number, value) for number, value in fields.items())
+
+
+def decode_message(content: int | bytes) -> Message:
+    """The fields of a sound message of varints and of what has a length."""
+    assert isinstance(content, bytes)
+    fields: Message = {}
+    position = 0
+    while position < len(content):
+        key, position = _decode_varint(content, position)
+        value: int | bytes
+        value, position = _decode_varint(content, position)
+        if key & 7 == LENGTH_DELIMITED:
+            value, position = content[position : position + value], position + value
+        else:
+            assert key & 7 == VARINT
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
+
+
+def _decode_varint(content: bytes, position: int) -> tuple[int, int]:
+    """The number at `position` and where it ends."""
+    number = shift = 0
+    while True:
+        byte = content[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
 
 
 def _encode_field(number: int, value: Value) -> bytes:
