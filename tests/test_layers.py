@@ -20,8 +20,7 @@ MAY_IMPORT = {
     "query": {"errors", "model"},
     "report": {"errors", "model"},
     "kernel": {"errors", "model", "kernel.formats"},
-    "runtimes.wire": {"errors", "model"},
-    "runtimes": {"errors", "model", "identity", "runtimes.wire"},
+    "runtimes": {"errors", "model", "identity"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
     "scan.take": {
@@ -41,8 +40,13 @@ MAY_IMPORT = {
 """Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
 
 THIRD_PARTIES = {
+    "docker": {"runtimes/docker_client.py"},
+    "google": {"runtimes/cri.py"},
+    "grpc": {"runtimes/cri.py"},
     "pyroute2": {"kernel/links.py"},
+    "requests": {"runtimes/docker_client.py"},
     "typer": {"cli/"},
+    "urllib3": {"runtimes/docker_client.py"},
     "yaml": {"report/yaml.py"},
 }
 """Third party -> the files (or folders) that may import it."""

@@ -124,7 +124,7 @@ def test_a_static_pod_is_joined_on_what_the_cgroup_of_another_container_is_calle
 
 
 def test_a_record_has_what_only_another_source_tells() -> None:
-    bundle = replace(answer(A, None), name_state=NameState.UNKNOWN, image="nginx:1", source="bundles")
+    bundle = replace(answer(A, None), name_state=NameState.UNKNOWN, image="nginx:1", source="bundles", labels=None)
     log = Container(
         A, "app", NameState.KNOWN, None, None, False, "logs", pod=Pod(UID, "web", "shop"), container_name="app"
     )

@@ -115,7 +115,7 @@ def told_by(source: str, one: Container, **changes: object) -> Container:
 @pytest.mark.parametrize("source", ["bundles", "logs", "cgroup"])
 @pytest.mark.parametrize("selector", ["app=web", "app!=web", "!app", "app", "own!=label"])
 def test_a_container_of_which_nobody_tells_labels_matches_no_selector(source: str, selector: str) -> None:
-    unknown = told_by(source, DOCKER)
+    unknown = told_by(source, DOCKER, labels=None)
     wanted = Filter(labels=parse_labels([selector]))
     assert choose_containers(wanted, (unknown,), SOURCES) == set()
     assert count_unjudged(wanted, (unknown,)) == (1, 0)
@@ -131,7 +131,7 @@ def test_a_container_of_which_an_engine_tells_no_labels_has_none(source: str) ->
 
 @pytest.mark.parametrize(("selector", "matches"), [("app=web", True), ("app!=web", False), ("!app", False)])
 def test_a_container_of_bundles_has_the_labels_that_its_pod_is_told_to_have(selector: str, matches: bool) -> None:
-    inside = told_by("bundles", SIDECAR)
+    inside = told_by("bundles", SIDECAR, labels=None)
     wanted = Filter(labels=parse_labels([selector]))
     assert choose_containers(wanted, (inside,), SOURCES) == (ids(inside) if matches else set())
     assert count_unjudged(wanted, (inside,)) == (0, 0)
@@ -144,8 +144,8 @@ def test_labels_that_an_engine_told_beside_a_bundle_are_known() -> None:
     assert count_unjudged(Filter(labels=parse_labels(["app!=web"])), (both,)) == (0, 0)
 
 
-UNLABELLED_IN_SHOP = told_by("logs", container("ff1", "app"), labels={}, pod=Pod(WEB_UID, "web-7d9c", "shop"))
-UNLABELLED_BARE = told_by("cgroup", BARE)
+UNLABELLED_IN_SHOP = told_by("logs", container("ff1", "app"), labels=None, pod=Pod(WEB_UID, "web-7d9c", "shop"))
+UNLABELLED_BARE = told_by("cgroup", BARE, labels=None)
 LABELLED_BARE = replace(APP, pod=Pod(WEB_UID, labels={"app": "web"}))
 
 
