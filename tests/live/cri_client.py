@@ -96,7 +96,8 @@ class CriClient:
     def _call(self, path: str, request: bytes) -> Message:
         with grpc.insecure_channel(f"unix:{self._path}") as channel:
             try:
-                return decode_message(channel.unary_unary(path)(request, timeout=CALL_SECONDS))
+                call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+                return decode_message(call(request, timeout=CALL_SECONDS))
             except grpc.RpcError as err:
                 raise RuntimeUnavailable(str(err)) from err
 

@@ -261,7 +261,8 @@ def plain_container(container: Container, sockets: Sequence[OwnedSocket]) -> dic
     plain["name_state"] = container.name_state.value
     plain["runtime"] = container.runtime and container.runtime.value
     plain["image"] = told_or_none(container.image)
-    plain["labels"] = {key: told(container.labels[key]) for key in sorted(container.labels)}
+    labels = container.labels
+    plain["labels"] = None if labels is None else {key: told(labels[key]) for key in sorted(labels)}
     plain["verified"] = container.verified
     plain["source"] = told(container.source)
     plain["chain"] = [told(each) for each in container.chain]

@@ -33,13 +33,13 @@ def decode_message(content: int | bytes) -> Message:
     position = 0
     while position < len(content):
         key, position = _decode_varint(content, position)
-        value: int | bytes
-        value, position = _decode_varint(content, position)
+        number, position = _decode_varint(content, position)
         if key & 7 == LENGTH_DELIMITED:
-            value, position = content[position : position + value], position + value
+            fields.setdefault(key >> 3, []).append(content[position : position + number])
+            position += number
         else:
             assert key & 7 == VARINT
-        fields.setdefault(key >> 3, []).append(value)
+            fields.setdefault(key >> 3, []).append(number)
     return fields
 
 

@@ -112,6 +112,40 @@ def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_shims_alw
         assert [subject.partition(" ")[0] for subject in answers.sources] == asked_for
 
 
+@pytest.mark.parametrize(
+    ("labels_wanted", "with_docker", "at_once"),
+    [
+        (False, False, ["bundles"]),
+        (True, False, ["bundles", "cri"]),
+        (False, True, ["shims", "docker"]),
+        (True, True, ["shims", "docker"]),
+    ],
+)
+def test_bundles_come_before_cri_which_is_asked_at_once_only_for_labels(
+    tmp_path: Path, labels_wanted: bool, with_docker: bool, at_once: list[str]
+) -> None:
+    """Where bundles are read at once the shims beside them need not be; Docker may tell all labels itself."""
+    (tmp_path / "run/containerd/io.containerd.runtime.v2.task").mkdir(parents=True)
+    (tmp_path / "var/log/containers").mkdir(parents=True)
+    make_socket(tmp_path, "run/containerd/containerd.sock")
+    if with_docker:
+        make_socket(tmp_path, "run/docker.sock")
+    engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic, labels_wanted=labels_wanted)
+    for wanted, then in ((frozenset[ContainerId](), []), (frozenset({ID}), ["bundles", "logs", "cri"])):
+        engines.start()
+        sources = engines.collect(lambda wanted=wanted: wanted).sources  # type: ignore[misc]
+        asked_for = [subject.partition(" ")[0] for subject in sources]
+        assert asked_for == at_once + [kind for kind in then if kind not in at_once]
+
+
+def test_docker_s_variables_for_tls_go_with_its_tcp_addresses_alone(root: Path) -> None:
+    tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}
+    places = list_places(None, {"DOCKER_HOST": "tcp://h:2376", "CONTAINER_HOST": "tcp://h:1", **tls}, str(root))
+    assert {place.address: dict(place.tls) for place in places if place.tls} == {"tcp://h:2376": tls}
+    (chosen,) = list_places("docker=tcp://h:2376", {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "/certs"})
+    assert dict(chosen.tls) == {"DOCKER_CERT_PATH": "/certs"}
+
+
 def test_an_engine_of_another_user_is_not_asked_because_su_took_the_variable_along(root: Path) -> None:
     own, other = (make_socket(root, f"run/user/{user}/docker.sock") for user in (os.geteuid(), 4711))
     if os.geteuid() == 0:
@@ -359,8 +393,9 @@ from nsagent.runtimes.discover import discover_engines
 environ = {{"DOCKER_HOST": "unix:///nonexistent", "CONTAINER_RUNTIME_ENDPOINT": "/nowhere"}}
 engines = discover_engines(None, environ, {str(tmp_path)!r}, clock=time.monotonic)
 engines.start()
-print([gap.reason for gap in engines.collect()[1]])
-print([name for name in ("docker", "requests", "urllib3", "http.client", "h2", "json") if name in sys.modules])
+print([gap.detail for gap in engines.collect()[1]])
+heavy = ("docker", "requests", "urllib3", "http.client", "grpc", "google.protobuf", "json")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == f"{['No such file or directory (ENOENT)'] * 2}\n[]\n"

@@ -226,7 +226,7 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
         assert (containers, gap.subject.id, asked) == ((), source.subject, (source.subject,))
         assert gap.detail
         assert "\n" not in gap.detail
-        assert len(gap.reason) < 300
+        assert len(gap.detail) < 300
         wait_until(lambda: not any(thread.name.startswith("ask ") for thread in threading.enumerate()))
     wait_until(lambda: set(os.listdir("/proc/self/fd")) <= before)
 

@@ -31,13 +31,13 @@ def certificates(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def discovered(environ: dict[str, str], root: Path) -> tuple[tuple[Container, ...], list[str]]:
+def discovered(environ: dict[str, str], root: Path) -> tuple[tuple[Container, ...], list[str | None]]:
     """The containers and the reasons of what does not answer."""
     engines = discover_engines(None, environ, str(root), clock=time.monotonic)
     engines.start()
     answers = engines.collect()
     engines.close()
-    return answers.containers, [gap.reason for gap in answers.gaps]
+    return answers.containers, [gap.detail for gap in answers.gaps]
 
 
 def test_docker_s_variables_are_understood_as_docker_does(certificates: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from nsagent.errors import Reason
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.runtimes.engines import Answers, Engines
 from tests.gaps import unnamed
 from tests.runtimes.stand_in import (
@@ -58,7 +59,7 @@ def test_one_that_fails_is_a_gap_and_the_others_answer() -> None:
     engines.start()
     containers, gaps, asked, _ = engines.collect()
     assert (names(containers), asked) == (["c"], ("one", "two"))
-    assert gaps == (unnamed("one", "broken"),)
+    assert gaps == (unnamed("one", "broken", Reason.FAILED),)
 
 
 def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> None:
@@ -69,7 +70,7 @@ def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> No
     containers, gaps, _, _ = engines.collect()
     assert time.monotonic() - began < 0.5
     assert containers == ()
-    assert [gap.reason for gap in gaps] == ["no answer within 0.2 s"] * 5
+    assert [gap.detail for gap in gaps] == ["no answer within 0.2 s"] * 5
     assert not any(source.abandoned.is_set() for source in sources)
     engines.close()
     assert all(source.abandoned.is_set() for source in sources)
@@ -83,9 +84,50 @@ def test_the_deadline_counts_from_the_start() -> None:
     engines.start()
     clock.now += 61
     began = time.monotonic()
-    assert [gap.reason for gap in engines.collect().gaps] == ["no answer within 60 s"]
+    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 60 s"]
     assert time.monotonic() - began < 1
     engines.close()
+
+
+class Loading(StandIn):
+    """A source that loads a client before it asks."""
+
+    def __init__(self, load: Callable[[], None], *behaviours: Callable[[StandIn], tuple[Container, ...]]) -> None:
+        super().__init__("one", *behaviours)
+        self.prepare = load
+
+
+def test_the_loading_of_a_client_is_no_time_of_the_engine_s() -> None:
+    """Its 0.3 s begin when 0.2 s of import are over."""
+
+    def answers_late(source: StandIn) -> tuple[Container, ...]:
+        time.sleep(0.2)
+        return knows("a")(source)
+
+    engines = Engines([Loading(lambda: time.sleep(0.2), answers_late)], 0.3, clock=time.monotonic)
+    engines.start()
+    assert names(engines.collect().containers) == ["a"]
+
+
+def test_who_is_still_connecting_at_the_deadline_is_not_waited_for() -> None:
+    release = threading.Event()
+    engines = Engines([Loading(lambda: release.wait(10) and None, knows("a"))], 0.1, clock=time.monotonic)
+    began = time.monotonic()
+    engines.start()
+    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
+    assert time.monotonic() - began < 0.6
+    release.set()
+    engines.close()
+
+
+def test_a_source_that_cannot_be_reached_says_why() -> None:
+    def fail() -> None:
+        raise RuntimeUnavailable("No such file or directory (ENOENT)", Reason.ABSENT, "ENOENT")
+
+    engines = Engines([Loading(fail)], clock=time.monotonic)
+    engines.start()
+    told = Gap(Stage.NAMES, Subject(Kind.SOURCE, "one"), Reason.ABSENT, "ENOENT", "No such file or directory (ENOENT)")
+    assert engines.collect().gaps == (told,)
 
 
 def test_an_answer_that_is_there_after_the_deadline_counts() -> None:
@@ -133,9 +175,9 @@ def test_after_three_failures_a_source_rests_for_a_minute() -> None:
     source = StandIn("one", fails, fails, fails, fails, knows("a"), fails, knows("b"))
     engines = Engines([source], clock=clock)
 
-    def reasons() -> list[str]:
+    def reasons() -> list[str | None]:
         engines.start()
-        return [gap.reason for gap in engines.collect().gaps]
+        return [gap.detail for gap in engines.collect().gaps]
 
     assert [reasons() for _ in range(3)] == [["broken"]] * 3
     clock.now += 10
@@ -175,7 +217,7 @@ def test_an_engine_whose_file_is_gone_is_not_one_started_anew() -> None:
         engines.collect()
     source.identity = None
     engines.start()
-    assert "not asked: it failed 3 times" in engines.collect().gaps[0].reason
+    assert "not asked: it failed 3 times" in (engines.collect().gaps[0].detail or "")
 
 
 def test_an_engine_that_hung_is_asked_as_soon_as_it_says_anything() -> None:
@@ -186,7 +228,7 @@ def test_an_engine_that_hung_is_asked_as_soon_as_it_says_anything() -> None:
         engines.start()
         engines.collect()
     engines.start()
-    assert engines.collect().gaps[0].reason == "not asked: still busy with an earlier question"
+    assert engines.collect().gaps[0].detail == "not asked: still busy with an earlier question"
     let_return(source)
     engines.start()
     assert names(engines.collect().containers) == ["a"]
@@ -197,7 +239,7 @@ def test_a_source_that_gives_up_waiting_is_asked_on_until_its_engine_answers() -
     source = StandIn("one", times_out, times_out, fails, knows("a"))
     engines = Engines([source], 0.1, clock=Clock())
     engines.start()
-    assert [gap.reason for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
+    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
     wait_until(lambda: not find_threads("ask one"), seconds=6)
     assert source.asked == 3
     engines.start()
@@ -219,7 +261,7 @@ class TestOtherProtocols:
     def test_that_is_a_gap_where_it_was_named(self) -> None:
         engines = Engines([StandIn("one", is_no_engine)], clock=Clock())
         engines.start()
-        gap = unnamed("one", "it speaks no HTTP")
+        gap = unnamed("one", "it speaks no HTTP", Reason.NOT_SERVED)
         assert engines.collect() == ((), (gap,), ("one",), ())
 
 
@@ -272,7 +314,7 @@ def test_a_fault_of_ours_is_a_gap_at_once_and_its_traceback_is_not_hidden(monkey
     engines = Engines([StandIn("one", is_buggy)], clock=time.monotonic)
     began = time.monotonic()
     engines.start()
-    assert [gap.reason for gap in engines.collect().gaps] == [
+    assert [gap.detail for gap in engines.collect().gaps] == [
         "the question ended without an answer, by a fault of nsagent"
     ]
     assert time.monotonic() - began < 1
@@ -282,6 +324,7 @@ def test_a_fault_of_ours_is_a_gap_at_once_and_its_traceback_is_not_hidden(monkey
 def test_an_engine_that_hangs_does_not_keep_the_process_from_exiting() -> None:
     program = """
 import time
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.runtimes.engines import Engines
 class Hangs:
     subject, named = "one", True
@@ -289,7 +332,7 @@ class Hangs:
     def abandon(self): pass
 engines = Engines([Hangs()], 0.1, clock=time.monotonic)
 engines.start()
-print(engines.collect()[1][0].reason)
+print(engines.collect()[1][0].detail)
 """
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)

@@ -1,16 +1,18 @@
 """Sources that are asked only for what those before them leave without a name."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from nsagent.model.container import Container, NameState
+from nsagent.errors import Reason, RuntimeUnavailable
+from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.engines import Engines
 from nsagent.runtimes.source import MakeSources
 from tests.runtimes.stand_in import Clock, StandIn, fails, hangs, knows, names
 
+Behaviour = Callable[[StandIn], tuple[Container, ...]]
 A, B, C = map(ContainerId, "abc")
 
 
@@ -131,3 +133,69 @@ def test_a_fallback_that_hangs_is_ended_with_the_rest() -> None:
     collect(engines, A)
     engines.close()
     assert hung.abandoned.wait(5)
+
+
+def tells(image: str | None, labels: dict[str, str] | None, *, sandbox: bool = False) -> Behaviour:
+    """Answer with a named container of a pod."""
+    return lambda source: (
+        Container(
+            A, "a", NameState.KNOWN, None, image, True, source.subject, labels=labels, pod=Pod(None), sandbox=sandbox
+        ),
+    )
+
+
+def lacks_extra(source: StandIn) -> tuple[Container, ...]:
+    raise RuntimeUnavailable("pip install it", Reason.MISSING_EXTRA)
+
+
+@pytest.mark.parametrize(
+    ("told", "labels_wanted", "asked"),
+    [
+        (tells("web:1", None), False, ("bundles",)),
+        (tells("web:1", {}), True, ("bundles",)),
+        (tells("web:1", None), True, ("bundles", "cri")),
+        (tells(None, None), False, ("bundles", "cri")),
+        (tells(None, None, sandbox=True), False, ("bundles",)),
+        (knows("a"), False, ("bundles",)),
+        (knows(), False, ("bundles", "logs", "cri")),
+    ],
+    ids=["all is told", "labels are told", "labels", "an image", "a pause container's image", "no pod", "names"],
+)
+def test_the_last_group_is_asked_for_images_of_pods_and_labels_too(
+    told: Behaviour, labels_wanted: bool, asked: tuple[str, ...]
+) -> None:
+    """The links to logs, which tell neither, are passed over then."""
+    engines = Engines(
+        (),
+        clock=time.monotonic,
+        groups=[Group(StandIn("bundles", told)), Group(StandIn("logs", knows()))],
+        details=Group(StandIn("cri", knows("a"))),
+        labels_wanted=labels_wanted,
+    )
+    assert collect(engines, A)[1] == asked
+
+
+@pytest.mark.parametrize(
+    ("told", "labels_wanted", "named", "gaps"),
+    [
+        (tells(None, None), False, False, ()),
+        (tells(None, None), False, True, ("cri",)),
+        (tells("web:1", None), True, False, ("cri",)),
+        (knows(), False, False, ("cri",)),
+    ],
+    ids=["an image", "named", "labels", "names"],
+)
+def test_a_missing_extra_is_told_where_names_or_labels_are_missing_for_it(
+    told: Behaviour, labels_wanted: bool, named: bool, gaps: tuple[str, ...]
+) -> None:
+    engines = Engines(
+        (),
+        clock=time.monotonic,
+        groups=[Group(StandIn("bundles", told))],
+        details=Group(StandIn("cri", lacks_extra, named=named)),
+        labels_wanted=labels_wanted,
+    )
+    engines.start()
+    answers = engines.collect(lambda: {A})
+    assert tuple(gap.subject.id for gap in answers.gaps) == gaps
+    assert {gap.reason for gap in answers.gaps} <= {Reason.MISSING_EXTRA}

@@ -85,7 +85,7 @@ class TestAskAgain:
         engines.collect()
         clock.now += 2.25
         threading.Timer(0.05, lambda: setattr(clock, "now", clock.now + 9)).start()
-        assert [gap.reason for gap in engines.ask_again().gaps] == ["no answer within 0.75 s"]
+        assert [gap.detail for gap in engines.ask_again().gaps] == ["no answer within 0.75 s"]
         engines.close()
 
     def test_without_a_pass_nobody_is_asked(self) -> None:
