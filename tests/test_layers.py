@@ -139,12 +139,11 @@ CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
     ("arguments", "absent"),
     [
         (["--version"], ["ctypes", "docker", "json", "nsagent.scan", "pydantic", "pyroute2", "rich", "yaml"]),
-        (
-            ["scan", "--runtime", "none"],
-            ["asyncio", "docker", "grpc", "pydantic", "pyroute2", "requests", "rich", "yaml"],
-        ),
-        (["scan", "--runtime", "none", "-o", "json"], ["docker", "pydantic", "pyroute2", "rich", "yaml"]),
-        (["netns", "--runtime", "none"], ["docker", "pydantic", "pyroute2", "rich", "yaml"]),
+        (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
+        (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
+        (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
+        # A host without engines.
+        (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),
     ],
 )
 def test_a_command_loads_nothing_that_it_does_not_need(arguments: list[str], absent: list[str]) -> None:
