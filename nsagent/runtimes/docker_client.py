@@ -1,9 +1,9 @@
 """The docker package over a socket that is connected already; the only module that imports it (120 ms).
 
 Source: APIClient of https://docker-py.readthedocs.io; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH in
-docker(1), which the package reads as the command does. A bare client waits for each byte of a dripping answer,
-holds a whole one in memory, takes proxies from the environment and asks for the daemon's version
-first. This one is handed its connection, so that whoever has its other descriptor can end it.
+docker(1), which the package reads as the command does. A bare client waits for each byte of a
+dripping answer, holds a whole one in memory, takes proxies from the environment and asks for the
+daemon's version first. This one is handed its connection, which its owner can end at any moment.
 """
 
 import http.client
@@ -123,19 +123,13 @@ class _OneConnection(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        connected = self._connected
+        pools = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {scheme: self._hand_over(pool) for scheme, pool in pools.items()}
 
-        class Plain(urllib3.connection.HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return connected
-
-        class Encrypted(urllib3.connection.HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return connected
-
-        plain = type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": Plain})
-        encrypted = type("EncryptedPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": Encrypted})
-        self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": encrypted}
+    def _hand_over(self, pool: Any) -> type[Any]:
+        """That kind of pool, with the connection in the place of a new one."""
+        connection = type("Connection", (pool.ConnectionCls,), {"_new_conn": lambda _: self._connected})
+        return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
 def read_pieces(response: requests.Response) -> Iterator[bytes]:
