@@ -105,6 +105,8 @@ class CriSource(SocketSource):
             "grpc.max_receive_message_length": _ANSWER_BYTES,
             "grpc.enable_http_proxy": 0,
             "grpc.enable_retries": 0,
+            # How long it tries to connect, also when nobody waits for it any longer.
+            "grpc.min_reconnect_backoff_ms": int(1000 * self.timeout_seconds),
             # Else the next channel may be given what is left of the connection of this one.
             "grpc.use_local_subchannel_pool": 1,
             "grpc.default_authority": "localhost",
