@@ -153,8 +153,10 @@ def _judge_answer(place: Place, ask: AskedSource, deadline_seconds: float) -> Ch
     """The check of a place whose source was asked; one that did not answer took all the time there was."""
     seconds = deadline_seconds if ask.seconds is None else ask.seconds
     if ask.failure is not None:
-        # A containerd that is Docker's serves no CRI: nobody asked for it, nothing is wrong.
-        state = CheckState.UNUSED if ask.serves_other else CheckState.FAILED
+        # A containerd that is Docker's serves no CRI, or what asks it is not installed: nobody asked for it, nothing is
+        # wrong.
+        idle = ask.serves_other or ask.lacks_extra
+        state = CheckState.UNUSED if idle else CheckState.FAILED
         fix = _advise(place, ask.failure.reason)
         return Check(place.address, place.kind, state, seconds, None, ask.failure.detail, fix)
     containers = [container for container in ask.containers if not container.sandbox]

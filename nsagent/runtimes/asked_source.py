@@ -42,8 +42,12 @@ class AskedSource:
     @property
     def serves_other(self) -> bool:
         """Whether it was merely found, and is no engine of its kind."""
-        failure = None if self._question is None else self._question.failure
-        return not self.source.named and failure is not None and failure.reason is Reason.NOT_SERVED
+        return self._is_idle_by(Reason.NOT_SERVED)
+
+    @property
+    def lacks_extra(self) -> bool:
+        """Whether it was merely found, and what asks it is not installed."""
+        return self._is_idle_by(Reason.MISSING_EXTRA)
 
     @property
     def seconds(self) -> float | None:
@@ -97,6 +101,11 @@ class AskedSource:
         """End the question that it is still at, if any."""
         if self._question is not None and self._question.is_pending():
             self._question.give_up()
+
+    def _is_idle_by(self, reason: Reason) -> bool:
+        """Whether nobody asked for it, and it failed by that when it was asked last."""
+        failure = None if self._question is None else self._question.failure
+        return not self.source.named and failure is not None and failure.reason is reason
 
     def _find_obstacle(self, now: float) -> Failure | None:
         """Why it is not to be asked now; None if it is."""

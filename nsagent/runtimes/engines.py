@@ -8,7 +8,6 @@ containers that nobody lists any longer.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from nsagent.errors import Reason
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId
@@ -150,7 +149,7 @@ class Engines:
         containers = [container for engine in engines for container in engine.containers]
         is_open = not wanted <= {container.id for container in containers if container.name is not None}
         is_open = is_open or (self._labels_wanted and _lacks_labels(wanted, containers))
-        told = [engine for engine in engines if not (engine.serves_other or (_is_optional(engine) and not is_open))]
+        told = [engine for engine in engines if not (engine.serves_other or (engine.lacks_extra and not is_open))]
         gaps = tuple(_make_gap(engine.source.subject, engine.failure) for engine in told if engine.failure)
         kept = self._memory.update(containers, self._clock())
         asked = tuple(engine.source.subject for engine in told if engine.was_asked)
@@ -167,12 +166,6 @@ def _lacks_images(wanted: frozenset[ContainerId], told: Iterable[Container]) -> 
 def _lacks_labels(wanted: frozenset[ContainerId], told: Iterable[Container]) -> bool:
     """Whether nobody tells the labels of one of these."""
     return not wanted <= {container.id for container in told if container.labels is not None}
-
-
-def _is_optional(engine: AskedSource) -> bool:
-    """Whether it was merely found, and cannot be asked for want of an extra."""
-    failure = engine.failure
-    return not engine.source.named and failure is not None and failure.reason is Reason.MISSING_EXTRA
 
 
 def _make_gap(source: str, failure: Failure) -> Gap:

@@ -264,6 +264,12 @@ class TestNotServed:
         assert told.detail is not None
         assert told.detail.startswith("UNAVAILABLE: ")
 
+    @pytest.mark.parametrize(("named", "state"), [(False, CheckState.UNUSED), (True, CheckState.FAILED)])
+    def test_an_engine_that_an_extra_would_ask(self, proc: ProcTree, named: bool, state: CheckState) -> None:
+        lacking = fails(RuntimeUnavailable("pip install it", Reason.MISSING_EXTRA))
+        _, told = check(place(lacking, SourceKind.CRI, named=named), proc=proc)
+        assert (told.state, told.detail, told.fix) == (state, "pip install it", None)
+
     def test_an_engine_of_another_protocol(self, proc: ProcTree) -> None:
         _, told = check(place(fails(RuntimeUnavailable("it speaks no HTTP", Reason.NOT_SERVED))), proc=proc)
         assert (told.state, told.fix) == (CheckState.UNUSED, "name another: --runtime docker=unix:///PATH")
