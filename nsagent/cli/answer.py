@@ -22,19 +22,20 @@ def answer(
     view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
 ) -> None:
     """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
-    snapshot, lacks = read_snapshot(request, source)
+    by_label = request.only is not None and bool(request.only.labels)
+    snapshot, lacks = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
     selected = select(snapshot)
     write_answer(render_answer(selected, view, output, whole=snapshot))
     status = write_coverage(selected, strict=strict)
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
 
 
-def read_snapshot(request: SnapshotRequest, source: Source) -> tuple[Snapshot, bool]:
+def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> tuple[Snapshot, bool]:
     """What is asked for, and whether the source lacks any of it, which is said on stderr.
 
     The facts are let go: they may be large.
     """
-    taken = read(take_snapshot, request, source.host)
+    taken = read(take_snapshot, request, source.host, labels_wanted=labels_wanted)
     if taken.lacking:
         from nsagent.report.lacking import lacking_lines
 

@@ -26,4 +26,6 @@ def capture(
     from nsagent.scan.take import take_facts
 
     tables = how_far.make_wanted()
-    read(take_facts, replace(host.make_request(), engine=engine, interfaces=True, tables=tables, capture=file), host)
+    request = replace(host.make_request(), engine=engine, interfaces=True, tables=tables, capture=file)
+    # Whoever reads it back may ask for what this pass could do without.
+    read(take_facts, request, host, labels_wanted=True)

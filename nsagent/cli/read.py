@@ -34,13 +34,22 @@ class Take(Protocol[T]):
     ) -> T: ...
 
 
-def read(take: Take[T], request: "SnapshotRequest", host: Host) -> T:
-    """What `take` gives for the request; raises NsagentError, and KeyboardInterrupt on Ctrl-C and SIGTERM."""
+def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted: bool) -> T:
+    """What `take` gives for the request; raises NsagentError, and KeyboardInterrupt on Ctrl-C and SIGTERM.
+
+    `labels_wanted`: the labels of containers too, even if only CRI can tell them.
+    """
     if request.from_file is not None:
         return take(request, None, clock=time.monotonic, stop=None)
     from nsagent.runtimes.discover import discover_engines
 
-    engines = discover_engines(host.runtime, os.environ, os.path.abspath(host.host_root), clock=time.monotonic)
+    engines = discover_engines(
+        host.runtime,
+        os.environ,
+        os.path.abspath(host.host_root),
+        clock=time.monotonic,
+        labels_wanted=labels_wanted,
+    )
     with (
         _progress_on_terminal("reading processes and tables ..."),
         _interruptible() as stop,
