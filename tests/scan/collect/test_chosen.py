@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, RuntimeUnavailable
+from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, Reason, RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, NetnsId, PodUid
 from nsagent.query.filter import Filter
@@ -107,7 +107,7 @@ def test_a_name_that_means_one_more_by_now_is_still_that_of_the_first() -> None:
 
 def test_an_engine_that_does_not_answer_again_is_a_gap() -> None:
     engines, before = engines_that_said([record(A, "web")], None)
-    assert check_names(WEB, READINGS, before, engines).gaps == (unnamed("docker", "broken"),)
+    assert check_names(WEB, READINGS, before, engines).gaps == (unnamed("docker", "broken", Reason.FAILED),)
 
 
 def test_a_pod_that_was_made_anew_is_told() -> None:
