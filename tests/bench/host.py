@@ -6,7 +6,6 @@ starts, mounts and writes lies in those, so nothing can outlive this process.
 
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from tests.bench.states import State
 from tests.bench.tools import HERE, PATH, NetnsPath
+from tests.live.bed_init import hide_netns, list_netns_mounts
 
 WORK: Final = "/run/nsagent-bench"
 MOUNTS: Final = "/run/netns"
@@ -32,9 +32,7 @@ SETTLE_SECONDS: Final = 0.05
 
 def isolate() -> None:
     """Hide the machine: no netns of others in mountinfo, an empty /run (no container engine), no traces."""
-    for mount in _list_netns_mounts():
-        # Whoever deletes the name of a netns takes its mount away here too, perhaps just now.
-        subprocess.run(["umount", "--lazy", mount], stderr=subprocess.DEVNULL, check=False)
+    hide_netns()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "nsagent-bench", "/run"], check=True)
     os.mkdir(WORK)
     os.mkdir(MOUNTS)
@@ -63,7 +61,7 @@ class Host:
         summary = self._merge()
         self._makers: list[int] = summary["makers"]
         self.netns = [NetnsPath(inode, f"/proc/{pid}/ns/net") for inode, pid in summary["netns"]]
-        self.netns += [NetnsPath(os.stat(path).st_ino, path) for path in _list_netns_mounts()]
+        self.netns += [NetnsPath(os.stat(path).st_ino, path) for path in list_netns_mounts()]
 
     def renew(self) -> None:
         """Make the TIME_WAIT rows anew if they are getting old."""
@@ -110,15 +108,3 @@ class Host:
         done = subprocess.run(command, stdout=subprocess.PIPE, env=ENVIRONMENT, check=True)
         summary: dict[str, Any] = json.loads(done.stdout)
         return summary
-
-
-def _list_netns_mounts() -> list[str]:
-    """The mount points of all netns in this mount namespace (proc_pid_mountinfo(5), fields 4 and 5)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        fields = [line.split(" ") for line in lines]
-    return [_unescape(field[4]) for field in fields if field[3].startswith("net:[")]
-
-
-def _unescape(path: str) -> str:
-    """A path as mountinfo writes it: space, tab, newline and backslash are three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
