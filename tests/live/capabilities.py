@@ -1,10 +1,12 @@
 """What a live test needs of its machine, and how much work it is asked to do.
 
 A missing capability skips the test with its name; with NSAGENT_TEST_REQUIRE=all, as in CI, it
-fails the test instead. NSAGENT_TEST_SCALE is `default` or `full`.
+fails the test instead. NSAGENT_TEST_SCALE is `default` or `full`. NSAGENT_TEST_SEED is `random`, as in
+`make fuzz`, or a number that a failure has named.
 """
 
 import os
+import random
 import shutil
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -100,3 +102,11 @@ def trials(*, default: int, full: int) -> int:
     if scale not in ("default", "full"):
         pytest.fail(f"NSAGENT_TEST_SCALE is {scale!r}, not default or full", pytrace=False)
     return full if scale == "full" else default
+
+
+def choose_seed(fixed: int) -> int:
+    """A seed of random input: `fixed`, so that each run is alike, unless the environment asks for another."""
+    given = os.environ.get("NSAGENT_TEST_SEED", "")
+    if given == "random":
+        return random.SystemRandom().getrandbits(32)
+    return int(given or fixed)

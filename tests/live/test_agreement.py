@@ -4,7 +4,6 @@ NSAGENT_TEST_SEED repeats the topology that a failure names.
 """
 
 import os
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -12,17 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.capabilities import trials
+from tests.live.capabilities import choose_seed, trials
 from tests.live.netns_bed import NetnsBed
 from tests.live.nsagent_cli import Scan, run_scan
 from tests.live.rows import Row, explain_difference, read_ss_rows
 from tests.live.topology import Builder, Town
 
-pytestmark = pytest.mark.timeout(60)
-
 TOPOLOGIES = trials(default=20, full=100)
-_GIVEN = os.environ.get("NSAGENT_TEST_SEED")
-SEEDS = [int(_GIVEN)] if _GIVEN else [random.SystemRandom().getrandbits(32) for _ in range(TOPOLOGIES)]
 
 ROUNDS = 5
 
@@ -86,11 +81,11 @@ def explain(what: str, first: Tables, second: Tables) -> str:
     return "\n".join(f"netns {number}, {what}:\n{difference}" for number, difference in found if difference)
 
 
-@pytest.mark.parametrize("trial", range(len(SEEDS)))
+@pytest.mark.parametrize("trial", range(TOPOLOGIES))
 def test_a_random_topology_is_seen_alike_by_ss_psutil_and_both_engines(
     bed: NetnsBed, tmp_path: Path, trial: int
 ) -> None:
-    seed = SEEDS[trial]
+    seed = choose_seed(trial)
     print(f"NSAGENT_TEST_SEED={seed}")
     town = Builder(bed, seed, os.fspath(tmp_path)).build()
     expected, by_diag, by_proc, by_psutil = read_while_quiet(town)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
@@ -26,6 +25,7 @@ from nsagent.report.name import render_container_names, render_netns_names, rend
 from nsagent.report.netns_table import NETNS_COLUMNS, render_netns_csv, render_netns_table
 from nsagent.report.table import render_table
 from tests.gaps import unnamed
+from tests.live.capabilities import trials
 
 TEXTS_PER_SNAPSHOT = 10
 SOCKET_NAMES = [column.name for column in SOCKET_COLUMNS]
@@ -33,7 +33,7 @@ NETNS_NAMES = [column.name for column in NETNS_COLUMNS]
 CONTAINER_NAMES = [column.name for column in CONTAINER_COLUMNS]
 
 # 10^5 texts where the full numbers are asked for.
-EXAMPLES = 10_000 if os.environ.get("NSAGENT_TEST_SCALE") == "full" else 50
+EXAMPLES = trials(default=50, full=10_000)
 ACTING = (
     "\x1b\x9b\x00\n\r\t\x7f\x85\u061c\u200b\u202e\u2028\u2066\ufeff\U000e0041\udcff\udc80\ud800\\\"',;=+-@\uff1d\uff20 "
 )
@@ -70,7 +70,7 @@ def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
     )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS, width=st.none() | st.integers(1, 300))
 def test_a_table_is_printable_lines_one_per_row(snapshot: Snapshot, texts: list[str], width: int | None) -> None:
     hostile = poisoned(snapshot, texts)
@@ -84,7 +84,7 @@ def test_a_table_is_printable_lines_one_per_row(snapshot: Snapshot, texts: list[
         assert all(line.isprintable() and not line.endswith(" ") for line in lines)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_colour_is_the_only_thing_that_acts(snapshot: Snapshot, texts: list[str]) -> None:
     text = "".join(render_table(poisoned(snapshot, texts), columns=SOCKET_NAMES, colour=True))
@@ -93,7 +93,7 @@ def test_colour_is_the_only_thing_that_acts(snapshot: Snapshot, texts: list[str]
     assert text == "".join(render_table(poisoned(snapshot, texts), columns=SOCKET_NAMES))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_csv_has_no_formula_and_nothing_that_acts(snapshot: Snapshot, texts: list[str]) -> None:
     hostile = poisoned(snapshot, texts)
@@ -110,7 +110,7 @@ def test_csv_has_no_formula_and_nothing_that_acts(snapshot: Snapshot, texts: lis
         assert not any(cell.startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20\r")) for cell in cells)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_csv_keeps_the_escaped_text(snapshot: Snapshot, texts: list[str]) -> None:
     text = "".join(render_csv(poisoned(snapshot, texts), columns=["command"], headers=False))
@@ -122,7 +122,7 @@ def with_hex(text: str) -> str:
     return "".join(escape(character) if "\ud800" <= character <= "\udfff" else character for character in text)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_json_is_ascii_and_keeps_every_value(snapshot: Snapshot, texts: list[str]) -> None:
     hostile = poisoned(snapshot, texts)
@@ -138,7 +138,7 @@ def test_json_is_ascii_and_keeps_every_value(snapshot: Snapshot, texts: list[str
     assert (netns["names"], netns["mounts"]) == ([netns_name, mount], [mount])
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_every_line_of_jsonl_is_the_same_value_as_in_the_document(snapshot: Snapshot, texts: list[str]) -> None:
     hostile = poisoned(snapshot, texts)
@@ -152,7 +152,7 @@ def test_every_line_of_jsonl_is_the_same_value_as_in_the_document(snapshot: Snap
     assert lines[-1] == {"type": "coverage", **document["coverage"]}
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(texts=TEXTS)
 def test_names_and_coverage_are_printable_lines(snapshot: Snapshot, texts: list[str]) -> None:
     hostile = poisoned(snapshot, texts)
