@@ -18,7 +18,7 @@ from tests.live.nsagent_cli import NSAGENT, Ran, Scan, clean_environment, run_ns
 
 INIT = os.path.join(os.path.dirname(__file__), "bed_init.py")
 NAMESPACES = ("--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net")
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 class ClosedBed:
@@ -82,7 +82,12 @@ class ClosedBed:
     def run(self, *command: str) -> str:
         """What a command in here says; raises RuntimeError with what it said on stderr if it fails."""
         done = subprocess.run(
-            [*self.enter, *command], env=self._environment, capture_output=True, text=True, timeout=20, check=False
+            [*self.enter, *command],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -17,7 +17,7 @@ from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
 from tests.live.leftovers import (
     find_leftovers,
-    list_docker_cgroups,
+    list_docker_parents,
     list_pod_cgroups,
     list_pod_parents,
     remove_cgroups,
@@ -26,20 +26,27 @@ from tests.live.netns_bed import NetnsBed
 from tests.live.programs import compile_program
 from tests.live.unprivileged import PlainUser
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all live tests, where there are several: they share a token and the engines of a session."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("live"))
+
 
 @pytest.fixture(scope="session")
 def token() -> Iterator[str]:
     """Marks all that this session makes; fails the session if something of it is left at the end."""
     session = f"nsl{secrets.token_hex(4)}"
-    cgroups_before = list_docker_cgroups()
-    pod_parents_before = list_pod_parents()
+    parents_before = list_pod_parents() | list_docker_parents()
     yield session
-    remove_cgroups(list_docker_cgroups() - cgroups_before)
-    remove_cgroups(list_pod_cgroups(session) | list_pod_parents() - pod_parents_before)
+    remove_cgroups(list_pod_cgroups(session) | (list_pod_parents() | list_docker_parents()) - parents_before)
     with suppress(TimeoutError):
-        until(lambda: not find_leftovers(session), "nothing of the tests is left", seconds=15)
+        until(lambda: not find_leftovers(session), "nothing of the tests is left")
     assert find_leftovers(session) == []
-    assert list_docker_cgroups() - cgroups_before == set()
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Waiting for something to become true: polled, with a deadline, never a sleep and a hope."""
+"""Waiting for something to become true: polled, with a deadline, never a sleep and a hope.
+
+A deadline is only there for what never becomes true: on a busy machine the rest may take its time.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,7 +11,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.01
 
 
-def until(probe: Callable[[], T], what: str, *, seconds: float = 10.0) -> T:
+def until(probe: Callable[[], T], what: str, *, seconds: float = 60.0) -> T:
     """The first true value of `probe`; raises TimeoutError naming `what` when the time is over."""
     end = time.monotonic() + seconds
     while True:

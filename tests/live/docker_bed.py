@@ -18,12 +18,20 @@ from requests import RequestException
 from tests.live.capabilities import PATH
 from tests.live.deadlines import until
 from tests.live.images import make_busybox_layer
-from tests.live.leftovers import list_marked_processes, list_mounts, list_processes_in_cgroup, marked_environment
+from tests.live.leftovers import (
+    list_docker_cgroups,
+    list_marked_processes,
+    list_mounts,
+    list_processes_in_cgroup,
+    marked_environment,
+    remove_cgroups,
+)
 from tests.live.netns_bed import NAMED_DIRECTORY, run_ip
+from tests.live.stopping import stopped
 
 IMAGE = "nsagent-live/busybox:1"
 BRIDGE = "10.213.0.1/24"
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 DAEMON_LOG_TAIL_BYTES = 4000
 
 
@@ -134,11 +142,8 @@ class DockerBed:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """dockerd neither answers nor refuses while this lasts."""
-        os.kill(self.daemon_pid, signal.SIGSTOP)
-        try:
+        with stopped(self.daemon_pid):
             yield
-        finally:
-            os.kill(self.daemon_pid, signal.SIGCONT)
 
     def remove_all(self) -> None:
         """Kill and remove every container made so far."""
@@ -147,7 +152,10 @@ class DockerBed:
                 self.client.api.remove_container(made.id, force=True)
 
     def close(self) -> None:
-        """End containers, dockerd and containerd, unmount and remove what they made."""
+        """End containers, dockerd and containerd, unmount and remove what they made.
+
+        Raises TimeoutError if cgroups of the containers stay.
+        """
         if self._client is not None:
             self.remove_all()
             self._client.close()
@@ -159,6 +167,7 @@ class DockerBed:
             shutil.rmtree(self._directory, ignore_errors=True)
         if os.path.exists(os.path.join(NAMED_DIRECTORY, self._netns)):
             run_ip("netns", "delete", self._netns)
+        until(self._remove_cgroups, "the cgroups of the containers are gone")
 
     @property
     def _log_path(self) -> str:
@@ -221,6 +230,11 @@ class DockerBed:
                     os.kill(pid, signal.SIGTERM if time.monotonic() < end else signal.SIGKILL)
             remaining = []
             time.sleep(0.02)
+
+    def _remove_cgroups(self) -> bool:
+        """Remove those of the containers that dockerd has left; whether none is there."""
+        remove_cgroups(list_docker_cgroups(made.id for made in self._made))
+        return not list_docker_cgroups(made.id for made in self._made)
 
     def _list_own_processes(self) -> list[int]:
         """containerd and its shims, which carry the directory in their arguments."""

@@ -2,13 +2,13 @@
 
 Everything they make carries the token of the session: in the environment of each process, in the
 name of each netns, in the path of each mount, as a mark in the uid of each pod and so in the names
-of its cgroups. Cgroups that Docker makes, and those that hold pods, are compared with those that
-stood before.
+of its cgroups. Cgroups of Docker's containers carry their ids, which its bed knows. The directories
+that hold pods are compared with those that stood before.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 MARK_VARIABLE = "NSAGENT_LIVE_TOKEN"
@@ -43,12 +43,16 @@ def list_mounts() -> list[str]:
         return [line.split(" ")[4] for line in lines]
 
 
-def list_docker_cgroups() -> set[str]:
-    """The directories that Docker makes at the top of each cgroup hierarchy, and those in them, if nobody is in there.
+def list_docker_cgroups(container_ids: Iterable[str]) -> set[str]:
+    """The cgroups of these containers of Docker's, and those in them, in each hierarchy."""
+    tops = [os.path.join(top, DOCKER_CGROUP, id_) for top in _list_hierarchies() for id_ in container_ids]
+    return {path for top in tops for path, _, _ in os.walk(top)}
 
-    Where somebody is, it is an engine of others, or a process that counts as left over itself.
-    """
-    return {path for top in _list_hierarchies() for path in _list_unused(os.path.join(top, DOCKER_CGROUP))}
+
+def list_docker_parents() -> set[str]:
+    """The directories, in each cgroup hierarchy, that Docker makes to hold those of its containers."""
+    candidates = (os.path.join(top, DOCKER_CGROUP) for top in _list_hierarchies())
+    return {path for path in candidates if os.path.isdir(path)}
 
 
 def list_pod_parents() -> set[str]:
@@ -117,17 +121,3 @@ def _list_directory(path: str) -> list[str]:
         return os.listdir(path)
     except FileNotFoundError:
         return []
-
-
-def _list_unused(directory: str) -> set[str]:
-    """The cgroups at and below `directory` in which, and below which, no process is."""
-    unused: set[str] = set()
-    for path, names, _ in os.walk(directory, topdown=False):
-        try:
-            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as procs:
-                is_used = bool(procs.read(1))
-        except OSError:
-            continue  # Removed meanwhile.
-        if not is_used and all(os.path.join(path, name) in unused for name in names):
-            unused.add(path)
-    return unused

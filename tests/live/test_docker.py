@@ -8,10 +8,8 @@ import pytest
 
 from tests.live.deadlines import until
 from tests.live.docker_bed import IMAGE, DockerBed, Made
-from tests.live.nsagent_cli import Scan, clean_environment, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, clean_environment, run_in_time, run_nsagent, run_scan
 from tests.live.rows import read_ss_rows
-
-pytestmark = pytest.mark.timeout(120)
 
 BUDGET_SECONDS = 2.0
 NOISE_SECONDS = 0.5
@@ -176,7 +174,9 @@ def test_a_paused_container_is_shown_like_any_other(town: Town) -> None:
 
 def test_docker_host_names_the_daemon_to_ask(town: Town) -> None:
     env = clean_environment(DOCKER_HOST=town.bed.url)
-    assert containers_by_port(run_scan("-c", "side", env=env)) == {8082: town.side.id}
+    scan = run_scan("-c", town.side.id, env=env)
+    assert containers_by_port(scan) == {8082: town.side.id}
+    assert [one["name"] for one in scan.containers] == ["side"]
 
 
 @pytest.mark.parametrize("url", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"])
@@ -184,18 +184,17 @@ def test_a_docker_host_where_nobody_answers_costs_names_only(town: Town, url: st
     ran = run_nsagent("scan", "-o", "json", env=clean_environment(DOCKER_HOST=url))
     assert ran.status == 0, ran.stderr
     assert_ids_without_names(town, Scan(json.loads(ran.stdout)))
-    assert len([line for line in ran.complaints if "docker" in line.lower()]) == 1, ran.stderr
+    assert len([line for line in ran.complaints if url in line]) == 1, ran.stderr
 
 
 def test_a_stopped_dockerd_costs_names_and_two_seconds(town: Town) -> None:
     arguments = ("scan", "-o", "json", *town.bed.runtime_option)
     usual = run_nsagent(*arguments)
     with town.bed.stopped():
-        ran = run_nsagent(*arguments)
+        ran = run_in_time(lambda: run_nsagent(*arguments), usual.seconds + BUDGET_SECONDS + NOISE_SECONDS)
     assert ran.status == 0, ran.stderr
     assert_ids_without_names(town, Scan(json.loads(ran.stdout)))
-    assert len(ran.complaints) == len(usual.complaints) + 1, ran.stderr
-    assert ran.seconds <= usual.seconds + BUDGET_SECONDS + NOISE_SECONDS
+    assert len([line for line in ran.complaints if town.bed.url in line]) == 1, ran.stderr
 
 
 def test_a_container_is_found_by_its_id_while_dockerd_is_stopped(town: Town) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.live.capabilities import PATH, Capability, lack
 from tests.live.nsagent_cli import Ran, clean_environment, run_nsagent
@@ -29,9 +29,10 @@ exec "$@"
 
 
 class PlainUser:
-    """A directory that everybody may enter, and commands that run there as uid 65534."""
+    """A directory that everybody may enter, and commands that run there as uid 65534, `enter` before each."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, enter: Sequence[str] = ()) -> None:
+        self._enter = enter
         self.directory = tempfile.mkdtemp(prefix=f"{token}-")
         os.chmod(self.directory, 0o755)  # noqa: S103 - the plain user has to get in
         for name in _SOURCES:
@@ -42,7 +43,7 @@ class PlainUser:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         python = os.path.join(self.directory, "python", "bin", f"python{version}")
         mounting = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", self.directory, *_SOURCES.values()]
-        return [*mounting, *become, python, *python_arguments]
+        return [*self._enter, *mounting, *become, python, *python_arguments]
 
     def _environment(self) -> Mapping[str, str]:
         places = [os.path.join(self.directory, name) for name in ("project", "site")]

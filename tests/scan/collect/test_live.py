@@ -12,7 +12,6 @@ import pytest
 from nsagent.errors import Aborted
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import FoundBy
-from nsagent.model.gap import Stage
 from nsagent.model.snapshot import Flag, Netns, OwnedSocket, Snapshot, VerdictKind
 from nsagent.scan.attribute import attribute
 from tests.kernel.children import IN_NEW_NETNS, Child, start_child
@@ -250,16 +249,6 @@ def test_a_netns_that_only_a_mount_holds_is_found(tmp_path: Path) -> None:
     with start_child(program, "unshare", "--mount", "--"):
         mounted = [one for one in take().netns if str(tmp_path / "netns") in one.mounts]
     assert [(FoundBy.MOUNT in one.found_by, one.processes) for one in mounted] == [(True, 0)]
-
-
-def test_a_netns_that_cannot_be_read_is_one_gap_though_another_is_found_late(tmp_path: Path) -> None:
-    require(Capability.ROOT, Capability.SETPRIV)
-    program = MOUNTED.replace("sys.argv[1]", repr(str(tmp_path))) + "ready(inode); wait()"
-    with start_child(program, "unshare", "--mount", "--") as mounted, start_child(THREAD_IN_NETNS):
-        snapshot = take(EngineName.PROC)
-    failed = [one.inode for one in snapshot.netns if one.engine is None]
-    assert int(mounted.said) in failed
-    assert sum(gap.count for gap in snapshot.coverage.gaps if gap.stage is Stage.NETNS) == len(failed)
 
 
 def test_a_process_in_a_chroot_hides_no_mount_of_those_outside(tmp_path: Path) -> None:
