@@ -17,6 +17,7 @@ from nsagent.model.ids import ContainerId
 from nsagent.runtimes.discover import Place, PlaceState, SourceKind, list_places, make_source
 from nsagent.runtimes.source import Source
 from tests.kernel.proc_tree import ProcTree
+from tests.live.deadlines import until
 from tests.runtimes.cri_server import answering, lists
 from tests.runtimes.engine_server import Behaviour, answer, rows, saying, serve
 
@@ -83,7 +84,7 @@ def fails(err: Exception) -> Callable[[StandIn], tuple[Container, ...]]:
 
 
 def hangs(source: StandIn) -> tuple[Container, ...]:
-    source.abandoned.wait(20)
+    source.abandoned.wait(60)
     return (record(name="late"),)
 
 
@@ -147,15 +148,15 @@ class TestUsed:
 
     def test_each_answer_is_timed_by_itself(self, proc: ProcTree) -> None:
         def slowly(_: StandIn) -> tuple[Container, ...]:
-            time.sleep(0.3)
+            time.sleep(1)
             return ()
 
         checks = check_sources([place(slowly), place(knows())], proc.path, clock=time.monotonic, make=make_staged)
         _, slow, quick = (each.seconds for each in checks)
         assert slow is not None
         assert quick is not None
-        assert slow >= 0.3
-        assert quick < 0.3
+        assert slow >= 1
+        assert quick < 1
 
 
 class TestHung:
@@ -164,10 +165,10 @@ class TestHung:
     def test_those_that_hang_share_one_deadline_and_are_abandoned(self, proc: ProcTree) -> None:
         places = [place(hangs) for _ in range(5)]
         began = time.monotonic()
-        checks = check(*places, place(knows(record())), proc=proc, deadline_seconds=0.3)
-        assert time.monotonic() - began < 1.5
+        checks = check(*places, place(knows(record())), proc=proc, deadline_seconds=1.0)
+        assert time.monotonic() - began < 4
         fix = "is the daemon hung? its names are left out, sockets are not"
-        hung = Check("unix:///x", "docker", CheckState.FAILED, None, None, "no answer within 0.3 s", fix)
+        hung = Check("unix:///x", "docker", CheckState.FAILED, None, None, "no answer within 1 s", fix)
         assert checks[1:6] == (hung,) * 5
         assert checks[6].state is CheckState.USED
         assert all(each.source.abandoned.is_set() for each in places)
@@ -240,7 +241,7 @@ class TestFailed:
         monkeypatch.setattr(threading, "excepthook", lambda _: shown.set())
         _, told = check(place(fails(AssertionError())), proc=proc)
         assert told.detail == "the question ended without an answer, by a fault of nsagent"
-        assert shown.wait(2)
+        assert shown.wait(60)
 
 
 class TestNotServed:
@@ -370,7 +371,4 @@ def test_a_check_leaves_no_thread_and_no_fd(tmp_path: Path, proc: ProcTree) -> N
         check_option(f"docker={url}", proc)
         before = len(os.listdir("/proc/self/fd")), threading.active_count()
         check_option(f"docker={url}", proc)
-        until = time.monotonic() + 5
-        while (len(os.listdir("/proc/self/fd")), threading.active_count()) > before and time.monotonic() < until:
-            time.sleep(0.01)
-        assert (len(os.listdir("/proc/self/fd")), threading.active_count()) <= before
+        until(lambda: (len(os.listdir("/proc/self/fd")), threading.active_count()) <= before, "neither is left")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 _PRELUDE = """
 import os, socket, sys, threading, time

@@ -33,7 +33,7 @@ for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"),
     made.append(made[-3].accept()[0])
 gone = socket.create_connection(made[0].getsockname())
 server, _ = made[0].accept()
-gone.close(); time.sleep(0.05); server.close()
+gone.close(); server.recv(1); server.close()
 ready(); wait()
 """
 

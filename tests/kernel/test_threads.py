@@ -21,7 +21,7 @@ def wait_for(stop: threading.Event) -> Callable[[], int]:
     """A job that ends when it is told to."""
 
     def wait() -> int:
-        assert stop.wait(10)
+        assert stop.wait(60)
         return 1
 
     return wait
@@ -31,7 +31,7 @@ def test_results_come_in_the_order_of_the_functions() -> None:
     second_ran = threading.Event()
 
     def first() -> str:
-        assert second_ran.wait(10)
+        assert second_ran.wait(60)
         return "first"
 
     def second() -> str:
@@ -42,7 +42,7 @@ def test_results_come_in_the_order_of_the_functions() -> None:
 
 
 def test_every_function_runs_in_a_thread_of_its_own() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def meet() -> int:
         together.wait()

@@ -130,7 +130,7 @@ class Actor:
 
     def send_fd(self, fd: int, path: str) -> None:
         """Pass a socket by SCM_RIGHTS to the actor that waits in `receive_fd` at `path`."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             while channel.connect_ex(path) != 0:
                 if time.monotonic() > deadline:
@@ -216,7 +216,7 @@ class Actor:
             threading.Event().wait()
 
         threading.Thread(target=live_apart, daemon=True).start()
-        made.wait(10)
+        made.wait(60)
         return answers[0]
 
     def churn(self, fd: int, peer_port: int, per_second: int) -> Answer:
@@ -292,7 +292,7 @@ class Churn:
             while self.clients and self.clients[0][0] < now:
                 self.clients.popleft()[1].close()
             if opened < (now - started) * self.per_second:
-                client = self.note(socket.create_connection(("127.0.0.1", self.peer_port), 10))
+                client = self.note(socket.create_connection(("127.0.0.1", self.peer_port), 60))
                 self.clients.append((now + self.LIFE_SECONDS, client))
                 opened += 1
 

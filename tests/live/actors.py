@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "actor_program.py")
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 
 
 class Held(NamedTuple):

@@ -23,12 +23,13 @@ from tests.live.deadlines import until
 from tests.live.images import Image, make_archive
 from tests.live.leftovers import MARK_VARIABLE, list_processes_in_cgroup, marked_environment, pod_mark
 from tests.live.pods import ContainerSpec, MadeContainer, MadePod, PodSpec, PulledImage, Qos, serve
+from tests.live.stopping import stopped
 
 IMAGE = "docker.io/nsagent-live/busybox:1"
 PAUSE_IMAGE = "docker.io/nsagent-live/pause:1"
 PAUSE_COMMAND = ("sleep", "2147483647")
 SUBNET = "10.214.0.0/16"
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 END_SECONDS = 60.0
 POD_WORKERS = 4
 DAEMON_LOG_TAIL_BYTES = 4000
@@ -139,11 +140,8 @@ class CriBed:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """containerd neither answers nor refuses while this lasts."""
-        os.kill(self.daemon_pid, signal.SIGSTOP)
-        try:
+        with stopped(self.daemon_pid):
             yield
-        finally:
-            os.kill(self.daemon_pid, signal.SIGCONT)
 
     @contextmanager
     def killed(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ BED_VARIABLE = "NSAGENT_LIVE_CRI_BED"
 
 HIDDEN = ("/run", "/var/lib")
 POLL_SECONDS = 0.02
-END_SECONDS = 20.0
+END_SECONDS = 45.0
 
 
 def hide_machine() -> None:

@@ -92,7 +92,7 @@ def run_ip(*arguments: str, enter: Sequence[str] = ()) -> None:
         env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     if done.returncode != 0:

@@ -30,8 +30,8 @@ CONTAINER_VARIABLE = "NSAGENT_LIVE_CONTAINER"
 PARENT = "libpod_parent"
 """The cgroup that podman's cgroupfs driver makes for all that it runs."""
 
-START_SECONDS = 20.0
-CALL_SECONDS = 30.0
+START_SECONDS = 60.0
+CALL_SECONDS = 120.0
 LOG_TAIL_BYTES = 4000
 _CONFIGURATION = """
 [containers]

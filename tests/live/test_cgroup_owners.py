@@ -19,8 +19,6 @@ from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import NSAGENT, Scan, Socket, run_scan
 from tests.live.rows import read_ss_rows
 
-pytestmark = pytest.mark.timeout(120)
-
 CONNECTED_PORT = 8146
 
 
@@ -156,13 +154,18 @@ def test_a_connection_that_waits_has_the_container_of_its_listener_or_none(town:
     town.bed.client.api.pause(lonely.id)
     try:
         neighbour.connect("127.0.0.1", 8144)
-        rows = [row for row in town.scan().of_netns(lonely.netns_inode) if row["local"]["port"] == 8144]
+        (waiting,) = until(lambda: list_accepted(town, lonely, 8144), "the connection waits")
     finally:
         town.bed.client.api.unpause(lonely.id)
-    (waiting,) = (row for row in rows if row["state"] == "established")
     assert waiting["inode"] is None
     assert waiting["verdict"]["kind"] == "accept_queue"
     assert waiting["container_id"] in (lonely.id, None)
+
+
+def list_accepted(town: Town, made: Made, port: int) -> list[Socket]:
+    """The established rows on a port in the netns of a container."""
+    rows = town.scan().of_netns(made.netns_inode)
+    return [row for row in rows if (row["local"]["port"], row["state"]) == (port, "established")]
 
 
 def test_a_socket_that_was_taken_into_a_container_is_of_where_it_was_made(

@@ -6,11 +6,10 @@ import pytest
 
 from tests.live.actors import Actor, Held
 from tests.live.closed_bed import ClosedBed
+from tests.live.coverage import is_whole
 from tests.live.deadlines import until
 from tests.live.netns_bed import MadeNetns
 from tests.live.nsagent_cli import Socket
-
-pytestmark = pytest.mark.timeout(60)
 
 
 class Stage(NamedTuple):
@@ -22,9 +21,12 @@ class Stage(NamedTuple):
     client: Actor
 
     def ownerless(self, state: str) -> list[Socket]:
-        """The rows in this state that nobody holds, of a scan that saw everything."""
+        """The rows in this state that nobody holds, of the first scan with such a row; it saw everything."""
+        return until(lambda: self._list_ownerless(state), f"a row in {state} has no owner")
+
+    def _list_ownerless(self, state: str) -> list[Socket]:
         scan = self.bed.scan()
-        assert scan.coverage["complete"]
+        assert is_whole(scan.coverage)
         return [row for row in scan.of_netns(self.netns.inode) if row["state"] == state and not row["owners"]]
 
 
@@ -100,7 +102,7 @@ def close_first(stage: Stage, *, server: bool) -> Held:
     ends = [(stage.server, pair.server), (stage.client, pair.client)]
     for actor, end in ends if server else reversed(ends):
         actor.drop(end)
-    until(lambda: stage.ownerless("time_wait"), "a row is in TIME_WAIT")
+    stage.ownerless("time_wait")
     return listener
 
 

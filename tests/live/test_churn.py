@@ -1,13 +1,9 @@
 """Sockets that come and go while they are read: no wrong owner, and nothing held is lost."""
 
-import pytest
-
 from tests.live.actors import Actor, Held, by_inode, owners_of
 from tests.live.capabilities import trials
 from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Scan, owners_in, run_scan
-
-pytestmark = pytest.mark.timeout(300)
 
 ACTORS = 4
 HELD_EACH = 25

@@ -26,8 +26,6 @@ from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
 from tests.live.pods import ContainerSpec, MadePod, PodSpec, Qos, serve
 from tests.live.rows import read_ss_rows
 
-pytestmark = pytest.mark.timeout(300)
-
 PODS = trials(default=12, full=60)
 RACES = trials(default=20, full=200)
 PODS_AT_A_TIME = 3

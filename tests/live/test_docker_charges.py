@@ -1,9 +1,6 @@
 """A row that nobody holds has the container of the listener that it came in by, with a real dockerd."""
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -14,8 +11,7 @@ from tests.live.docker_bed import DockerBed, Made
 from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Socket, run_scan
 from tests.live.rows import read_ss_rows
-
-pytestmark = pytest.mark.timeout(120)
+from tests.live.stopping import stopped
 
 PORT = 8091
 
@@ -31,15 +27,6 @@ class Shop(NamedTuple):
         """The rows on the server's port in this state that nobody holds."""
         scan = run_scan(*self.bed.runtime_option, "--netns", str(self.server.netns_inode), "--state", state)
         return [row for row in scan.sockets if row["local"]["port"] == PORT and not row["owners"]]
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """The server accepts nothing while this lasts."""
-        os.kill(self.server.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.server.pid, signal.SIGCONT)
 
     def assert_charged(self, row: Socket, kind: str) -> None:
         verdict = row["verdict"]
@@ -64,9 +51,9 @@ def shop(docker_bed: DockerBed, server: Made, bed: NetnsBed) -> Shop:
 
 
 def test_a_connection_that_waits_has_the_container_of_its_listener(shop: Shop) -> None:
-    with shop.stopped():
+    with stopped(shop.server.pid):
         shop.client.connect("127.0.0.1", PORT)
-        (row,) = shop.ownerless("established")
+        (row,) = until(lambda: shop.ownerless("established"), "the connection waits")
     shop.assert_charged(row, "accept_queue")
 
 

@@ -28,8 +28,6 @@ from tests.live.leftovers import list_processes_in_cgroup
 from tests.live.nsagent_cli import Scan, run_scan
 from tests.live.rows import read_ss_rows
 
-pytestmark = pytest.mark.timeout(120)
-
 CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"]
 PROGRAMS = [path for path in ("/usr", "/lib", "/lib64", "/sbin") if os.path.isdir(path)]
 START = """

@@ -21,7 +21,7 @@ from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
 from tests.live.nsagent_cli import Ran, Scan, Socket, run_nsagent
 
-pytestmark = pytest.mark.timeout(trials(default=180, full=1800))
+pytestmark = pytest.mark.timeout(trials(default=600, full=1800))
 
 RACES = trials(default=20, full=200)
 FIRST_PORT = 27000

@@ -9,8 +9,6 @@ from tests.live.actors import Actor, Held, Pair
 from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class Street(NamedTuple):
     """Two netns: one with some of everything, one with a single listener."""

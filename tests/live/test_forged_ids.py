@@ -18,8 +18,6 @@ from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
 from tests.live.rows import read_ss_rows
 
-pytestmark = pytest.mark.timeout(120)
-
 USER = "/user.slice/user-1000.slice/user@1000.service"
 POD = "pod5f2c2f0e-63a1-4b0f-9d6e-1f0e0c9a7b11"
 VICTIM_PORT, OUTER_PORT = 8131, 8132

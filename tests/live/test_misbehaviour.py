@@ -6,13 +6,14 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.live.nsagent_cli import Scan, owners_in, run_nsagent
+from tests.live.nsagent_cli import Ran, Scan, owners_in, run_in_time, run_nsagent
 from tests.runtimes.cri_server import answering, container, frame, lists, sandbox
 from tests.runtimes.engine_server import HEAD, Behaviour, answer, read_request, rows, saying, serve
 from tests.runtimes.misbehaviours import MISBEHAVIOURS, dripping
@@ -61,12 +62,9 @@ def scan_beside(
     listener: Listener, usual_seconds: float, *engines: Engine, noise_seconds: float = NOISE_SECONDS
 ) -> None:
     """A scan that asks these has the listener and its owner in time, and of each engine its names or one gap."""
-    option = ",".join(f"{engine.kind}={engine.url}" for engine in engines)
-    ran = run_nsagent("scan", "-o", "json", "--runtime", option)
-    assert ran.status == 0, ran.stderr
+    ran = run_in_time(lambda: run_beside(listener, engines), usual_seconds + BUDGET_SECONDS + noise_seconds)
     scan = Scan(json.loads(ran.stdout))
-    assert owners_in(scan.one(listener.inode)) == {os.getpid(): [listener.fd]}
-    gaps = [gap for gap in scan.coverage["gaps"] if gap["stage"] == "names"]
+    gaps = list_gaps(scan)
     mute = [engine for engine in engines if not engine.names]
     if gaps and not mute:
         mute = [engine for engine in engines if engine.may_be_slow]
@@ -78,7 +76,22 @@ def scan_beside(
     names = {one["id"]: one["name"] for one in scan.containers}
     told = {id_: name for engine in reversed(engines) if engine not in mute for id_, name in engine.names.items()}
     assert {id_: names.get(id_, "not there") for id_ in told} == told
-    assert ran.seconds - usual_seconds < BUDGET_SECONDS + noise_seconds
+
+
+def run_beside(listener: Listener, engines: Sequence[Engine]) -> Ran:
+    """A scan that asks these; one that took for ever if the machine kept one from answering that has names to tell."""
+    option = ",".join(f"{engine.kind}={engine.url}" for engine in engines)
+    ran = run_nsagent("scan", "-o", "json", "--runtime", option)
+    assert ran.status == 0, ran.stderr
+    scan = Scan(json.loads(ran.stdout))
+    assert owners_in(scan.one(listener.inode)) == {os.getpid(): [listener.fd]}
+    slow = sum(gap["count"] for gap in list_gaps(scan) if "no answer within" in gap["reason"])
+    may_be_slow = sum(not engine.names or engine.may_be_slow for engine in engines)
+    return ran._replace(seconds=inf) if slow > may_be_slow else ran
+
+
+def list_gaps(scan: Scan) -> list[Mapping[str, Any]]:
+    return [gap for gap in scan.coverage["gaps"] if gap["stage"] == "names"]
 
 
 @pytest.fixture

@@ -3,13 +3,9 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from tests.live.actors import by_inode, owners_of
 from tests.live.netns_bed import NetnsBed
 from tests.live.nsagent_cli import owners_in, run_scan
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def test_23_listeners_in_each_of_5_netns_are_exactly_115(bed: NetnsBed) -> None:

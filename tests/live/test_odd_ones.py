@@ -7,11 +7,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.live.closed_bed import ClosedBed
+from tests.live.deadlines import until
 from tests.live.odd_bed import OddOne
 from tests.live.odd_matrix import CANNOT_EXIST, CASES, EXPECTED, EXPECTED_DEEP, read_cell
 from tests.live.unprivileged import UID
-
-pytestmark = pytest.mark.timeout(60)
 
 
 class Look(NamedTuple):
@@ -67,12 +66,14 @@ ODDITIES: dict[str, Callable[[Look], bool]] = {
 @pytest.mark.parametrize("odd", ODDITIES)
 def test_an_odd_process_is_odd(open_bed: Callable[..., ClosedBed], program: Callable[[str], str], odd: str) -> None:
     bed = open_bed(without=("sys_ptrace",)) if odd == "unptraceable" else open_bed()
-    assert ODDITIES[odd](Look(bed, OddOne(bed, program("odd"), odd, "moved")))
+    look = Look(bed, OddOne(bed, program("odd"), odd, "moved"))
+    until(lambda: ODDITIES[odd](look), f"the process is as odd as {odd}")
 
 
 def test_only_one_odd_process_is_odd_in_a_way(closed_bed: ClosedBed, program: Callable[[str], str]) -> None:
     """The ordinary one is none of the others, so that these checks can fail."""
     look = Look(closed_bed, OddOne(closed_bed, program("odd"), "ordinary", "moved"))
+    until(lambda: ODDITIES["ordinary"](look), "the process sleeps")
     others = ODDITIES.keys() - {"ordinary", "thread_fds"}
     assert [odd for odd in others if ODDITIES[odd](look)] == []
 

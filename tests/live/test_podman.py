@@ -18,8 +18,6 @@ from tests.live.podman_bed import IMAGE, PodmanBed
 from tests.live.rows import read_ss_rows
 from tests.live.unprivileged import UID
 
-pytestmark = pytest.mark.timeout(120)
-
 PUBLISHED, PUBLISHED_BY_POD = 8121, 8125
 
 

@@ -9,8 +9,6 @@ from tests.live.netns_bed import NetnsBed
 from tests.live.nsagent_cli import run_nsagent
 from tests.live.unprivileged import PlainUser
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def actor(bed: NetnsBed) -> Actor:

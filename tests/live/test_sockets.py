@@ -10,8 +10,6 @@ from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Socket, owners_in, run_scan, verdict_kind
 from tests.live.rows import read_ss_rows
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def stage(bed: NetnsBed) -> tuple[MadeNetns, Actor]:

@@ -3,15 +3,11 @@
 import os
 import subprocess
 
-import pytest
-
 from tests.live.capabilities import PATH
 from tests.live.deadlines import until
 from tests.live.leftovers import find_leftovers, marked_environment
 from tests.live.netns_bed import MadeNetns, NetnsBed, run_ip
 from tests.live.nsagent_cli import run_scan
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def has_link(netns: MadeNetns, name: str) -> bool:
@@ -20,7 +16,7 @@ def has_link(netns: MadeNetns, name: str) -> bool:
         ["ip", "-n", netns.name, "link", "show", name],
         env={**os.environ, "PATH": PATH},
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     return shown.returncode == 0

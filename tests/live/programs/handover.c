@@ -19,7 +19,10 @@ enum { MOST = 512 };
 #define POLL_NS 1000000LL
 
 static long long pause_ns; /* of a worker between two sockets */
-static atomic_long *passed;
+static struct counts {
+	atomic_long begun; /* workers that have named all their sockets */
+	atomic_long passed;
+} *counts;
 
 /* A worker: `from` and `to` are its ends of the channels with its neighbours. */
 static void work(int from, int to, int *held, int count)
@@ -42,7 +45,7 @@ static void work(int from, int to, int *held, int count)
 			must(read(to, &byte, 1) - 1, "acknowledgement");
 			close(held[first++ % MOST]);
 			waiting = 0;
-			atomic_fetch_add(passed, 1);
+			atomic_fetch_add(&counts->passed, 1);
 			sleep_until_ns(now_ns() + pause_ns);
 		}
 	}
@@ -63,6 +66,7 @@ static void start_worker(int (*channels)[2], int workers, int number, int *held,
 		held[index] = listen_loopback();
 		say(1, "socket %lu\n", inode_of(held[index]));
 	}
+	atomic_fetch_add(&counts->begun, 1);
 	work(from, to, held, count);
 }
 
@@ -74,7 +78,7 @@ int main(int argc, char **argv)
 	int channels[64][2];
 	pause_ns = 1000000000LL * workers / atoi(argv[3]);
 	static int held[MOST];
-	passed = mmap(NULL, sizeof *passed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (int index = 0; index < workers; index++)
 		must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channels[index]), "socketpair");
 	for (int index = 0; index < workers; index++)
@@ -83,10 +87,10 @@ int main(int argc, char **argv)
 		close(channels[index][0]);
 		close(channels[index][1]);
 	}
-	while (atomic_load(passed) < workers)
+	while (atomic_load(&counts->begun) < workers || atomic_load(&counts->passed) < workers)
 		sleep_until_ns(now_ns() + POLL_NS);
 	say(1, "ready\n");
 	for (char byte; read(0, &byte, 1) > 0;)
 		; /* the workers die with this process */
-	say(1, "passed %ld\n", atomic_load(passed));
+	say(1, "passed %ld\n", atomic_load(&counts->passed));
 }

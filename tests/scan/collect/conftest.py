@@ -1,9 +1,7 @@
 """Fixtures of the tests of nsagent.scan.collect."""
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,19 +19,17 @@ def tree(tmp_path: Path) -> ProcTree:
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """Fails a test that leaves an fd or a thread behind, or this process in another netns."""
-    _await_joined_threads()
-    before = _count()
+    before, tasks = _look(), _count("task")
     yield
-    _await_joined_threads()
-    assert _count() == before
+    # A thread that was joined may take a moment to leave the kernel's list.
+    until(lambda: _count("task") <= tasks, "no thread is left")
+    assert _look() == before
 
 
-def _await_joined_threads() -> None:
-    """A thread that was joined may take a moment to leave the kernel's list."""
-    with suppress(TimeoutError):
-        until(lambda: len(os.listdir("/proc/self/task")) == threading.active_count(), "they have ended", seconds=2)
+def _look() -> tuple[int, int]:
+    """How many fds are open, and the netns of this thread."""
+    return _count("fd"), os.stat("/proc/thread-self/ns/net").st_ino
 
 
-def _count() -> tuple[int, int, int]:
-    fds, tasks = (len(os.listdir(f"/proc/self/{name}")) for name in ("fd", "task"))
-    return fds, tasks, os.stat("/proc/thread-self/ns/net").st_ino
+def _count(name: str) -> int:
+    return len(os.listdir(f"/proc/self/{name}"))
