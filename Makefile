@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest lint bench bench-full demo golden clean
+.PHONY: scan test pytest test-busy fuzz lint bench bench-full demo golden clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -16,8 +16,19 @@ test: $(VENV)/.tested-with
 	$(MAKE) lint
 	$(MAKE) pytest
 
+# One process runs the live tests, which wait more than they work, one after the other; a second one all others.
+# What is started as a program of its own is not measured: that would take twice as long.
 pytest: $(VENV)/.tested-with
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadgroup --durations 20 --cov --cov-report=
+
+# Other examples than those of every run, and more of them. What they find becomes an @example of its test.
+fuzz: $(VENV)/.tested-with
+	NSAGENT_TEST_SEED=random NSAGENT_TEST_SCALE=full $(RUN) pytest -m hypothesis --hypothesis-profile fuzz --timeout 3600
+	NSAGENT_TEST_SEED=random $(RUN) pytest tests/kernel/formats/test_damage.py tests/live/test_agreement.py
+
+# The same beside a busy and foreign machine: loops, a dockerd with containers, netns, mounts and odd processes.
+test-busy: $(VENV)/.tested-with
+	$(RUN) tests.neighbours $(MAKE) test
 
 lint: $(VENV)/.tested-with
 	$(VENV)/bin/ruff check .
@@ -37,7 +48,7 @@ golden: $(VENV)/.tested-with
 	$(RUN) tests.golden
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.installed: pyproject.toml
 	PYTHON=$(PYTHON) sh .ci/make-venv $(VENV)

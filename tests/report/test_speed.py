@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from statistics import median
-from time import process_time
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
 from nsagent.report.table import render_table
+from tests.cpu_time import cpu_seconds
 
 ROWS = 10_000
 ROUNDS = 5
@@ -34,12 +33,6 @@ def many_rows(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, sockets=tuple(sockets))
 
 
-def seconds(job: Callable[[], Any]) -> float:
-    start = process_time()
-    job()
-    return process_time() - start
-
-
 @pytest.mark.parametrize(
     ("render", "most"),
     [(render_json, 1.5), (render_jsonl, 1.5), (render_table, 2.0)],
@@ -52,8 +45,8 @@ def test_many_rows_are_quick_to_write(
     dicts = json.loads("".join(render_json(many)))["sockets"]
     ratios = []
     for _ in range(ROUNDS):
-        ours = seconds(lambda: sum(map(len, render(many))))
-        ratios.append(ours / seconds(lambda: json.dumps(dicts)))
+        ours = cpu_seconds(lambda: sum(map(len, render(many))))
+        ratios.append(ours / cpu_seconds(lambda: json.dumps(dicts)))
     assert median(ratios) <= most
 
 

@@ -1,13 +1,13 @@
 """The cost of a row does not depend on the rows around it."""
 
 import struct
-import time
 from collections.abc import Callable
 
 import pytest
 
 from nsagent.kernel.formats import inet_diag, net_inet
 from nsagent.model.net import Protocol
+from tests.cpu_time import cpu_seconds
 from tests.kernel.diag_message import make_message
 from tests.kernel.proc_tree import text_row
 
@@ -29,12 +29,7 @@ def dump_of(*attributes: list[tuple[int, bytes]]) -> bytes:
 
 def fastest(decode: Callable[[bytes], object], data: bytes) -> float:
     """The seconds of the fastest of three runs."""
-    taken = []
-    for _ in range(3):
-        started = time.thread_time()
-        decode(data)
-        taken.append(time.thread_time() - started)
-    return min(taken)
+    return min(cpu_seconds(lambda: decode(data)) for _ in range(3))
 
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
