@@ -26,16 +26,6 @@ from tests.live.netns_bed import NetnsBed
 from tests.live.programs import compile_program
 from tests.live.unprivileged import PlainUser
 
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all live tests, where there are several: they share a token and the engines of a session."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("live"))
-
 
 @pytest.fixture(scope="session")
 def token() -> Iterator[str]:
