@@ -67,7 +67,7 @@ def is_no_engine(source: StandIn) -> tuple[Container, ...]:
 
 def hangs_until_it_comes_back(source: StandIn) -> tuple[Container, ...]:
     """Answers late; what it says then is out of date."""
-    source.comes_back.wait(10)
+    source.comes_back.wait(60)
     return knows("late")(source)
 
 
@@ -84,7 +84,7 @@ def find_threads(name: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == name]
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 2) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Fail unless it holds in time."""
     until = time.monotonic() + seconds
     while not holds():

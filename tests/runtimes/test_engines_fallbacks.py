@@ -73,14 +73,14 @@ def test_all_groups_are_asked_at_half_of_the_deadline_once_one_is_slow() -> None
         [StandIn("one", hangs)],
         Group(StandIn("two", knows("b"))),
         Group(StandIn("three", knows("a"))),
-        deadline_seconds=0.4,
+        deadline_seconds=1.0,
     )
     began = time.monotonic()
     engines.start()
     answers = engines.collect(lambda: {A})
-    assert 0.35 < time.monotonic() - began < 1.0
+    assert 0.95 < time.monotonic() - began < 10
     assert names(answers.containers) == ["b", "a"]
-    assert [(gap.subject.id, gap.detail) for gap in answers.gaps] == [("one", "no answer within 0.4 s")]
+    assert [(gap.subject.id, gap.detail) for gap in answers.gaps] == [("one", "no answer within 1 s")]
     engines.close()
 
 
@@ -132,7 +132,7 @@ def test_a_fallback_that_hangs_is_ended_with_the_rest() -> None:
     engines = engines_of([StandIn("one", knows())], Group(hung), deadline_seconds=0.2)
     collect(engines, A)
     engines.close()
-    assert hung.abandoned.wait(5)
+    assert hung.abandoned.wait(60)
 
 
 def tells(image: str | None, labels: dict[str, str] | None, *, sandbox: bool = False) -> Behaviour:

@@ -71,7 +71,7 @@ class TestAskAgain:
         engines.collect()
         began = time.monotonic()
         again = engines.ask_again()
-        assert 0.4 < time.monotonic() - began < 1.5
+        assert 0.4 < time.monotonic() - began < 10
         assert again[:3] == ((), (unnamed("one", "no answer within 0.5 s"),), ("one",))
         assert names(again.kept) == ["a"]
         assert engines.ask_again().sources == (), "it did not answer any more"
