@@ -94,13 +94,17 @@ def reset(connected: socket.socket) -> None:
 
 
 def refuse(code: object, reason: str) -> Behaviour:
-    """Fail every call."""
+    """Fail every call, of every service, and leave it to the client to hang up.
 
-    def say(connection: Connection, calls: list[Call]) -> None:
-        for call in calls:
+    To a client that reads slowly the end of a connection may come before the statuses sent over it.
+    """
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        for call in connection.iterate_calls():
             connection.fail(call.stream_id, code, reason)
 
-    return speaking(say)
+    return behave
 
 
 def with_status(status: str) -> Behaviour:
