@@ -43,6 +43,8 @@ class Reason(StrEnum):
     HIDEPID = "hidepid"
     SUBSET = "subset"
     NO_INIT = "no_init"
+    PID_NAMESPACE = "pid_namespace"
+    UNSEEN = "unseen"
     SANDBOXED = "sandboxed"
     NO_CGROUP2 = "no_cgroup2"
     NOT_ASKED = "not_asked"
@@ -155,12 +157,16 @@ class NotFound(NsagentError):
 
     exit_status = EXIT_NOT_FOUND
 
-    def __init__(self, what: str, name: str, *, near: Sequence[str] = (), asked: Sequence[str] = ()) -> None:
+    def __init__(
+        self, what: str, name: str, *, near: Sequence[str] = (), asked: Sequence[str] = (), hint: str = ""
+    ) -> None:
         text = f"no {what} {name!r}"
         if near:
             text += f"; near names: {', '.join(near)}"
         if asked:
             text += f" (looked in: {', '.join(asked)})"
+        if hint:
+            text += f"; {hint}"
         super().__init__(text)
 
 

@@ -13,7 +13,7 @@ from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.identity.cgroup_path import parse_cgroup
 from nsagent.identity.join import NAMED_BY_ID
 from nsagent.kernel.procfs import ProcFs
-from nsagent.kernel.visibility import read_visibility
+from nsagent.kernel.visibility import read_visibility, shows_kernel_threads
 from nsagent.model.check import Check, CheckState
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.runtimes.asked_source import AskedSource
@@ -34,7 +34,7 @@ _ENABLE_CRI: Final = "for Kubernetes' containers: remove cri from disabled_plugi
 _DENIED_DIRECTORY: Final = "run as root, or add CAP_DAC_READ_SEARCH"
 # To connect takes the right to write to a socket (unix(7)), which CAP_DAC_READ_SEARCH does not give.
 _DENIED_SOCKET: Final = "run as root or in the group of the socket; to root it is SELinux or AppArmor that refuses"
-_HIDDEN: Final = "run as root, in the PID namespace of the host"
+_HIDDEN: Final = "run as root, in the PID namespace of the host (hostPID: true, docker run --pid host)"
 _NO_NAMES: Final = "mount an engine's socket, /run/containerd or /var/log/containers, or name one: --runtime KIND=PLACE"
 _NO_PROCFS: Final = "name the directory of a procfs: --proc-root DIR"
 _CGROUP: Final = "cgroup"
@@ -135,9 +135,11 @@ def _find_hidden(proc_root: str, pids: Sequence[Pid]) -> str | None:
         visibility = read_visibility(proc_root, pids)
     except (NotRead, FormatError) as err:
         return str(err)
-    if not visibility.partial:
-        return None
-    return f"hidepid={visibility.hidepid}" if visibility.init else "PID 1 is not there"
+    if visibility.partial:
+        return f"hidepid={visibility.hidepid}" if visibility.init else "PID 1 is not there"
+    procfs = ProcFs(proc_root)
+    is_part = procfs.is_live() and not shows_kernel_threads(procfs, pids)
+    return "those outside of this PID namespace" if is_part else None
 
 
 def _judge_unasked(place: Place) -> Check:

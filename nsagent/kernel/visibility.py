@@ -5,13 +5,14 @@ Source: proc(5), mount options hidepid and subset; proc_pid_mountinfo(5).
 
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Final
 
-from nsagent.errors import FormatError
+from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.kernel.formats.mountinfo import ProcOptions, parse_proc_options
-from nsagent.kernel.procfs import read_file, translate_failure
+from nsagent.kernel.procfs import ProcFs, read_file, translate_failure
 from nsagent.model.facts import Visibility
+from nsagent.model.ids import Pid
 
 _CAP_SYS_PTRACE: Final = 19
 
@@ -35,6 +36,18 @@ def read_visibility(root: str, pids: Container[int], *, own: str = "/proc/self")
         return Visibility()
     init = 1 in pids
     return Visibility(options.hidepid, options.subset, init, partial=not init or _may_hide(options, own))
+
+
+def shows_kernel_threads(procfs: ProcFs, pids: Iterable[Pid]) -> bool:
+    """Whether the kernel's own threads are among these processes: they are in the first PID namespace alone."""
+    for pid in pids:  # kthreadd is the second of them.
+        try:
+            with procfs.open_process(pid) as process:
+                if process.read_stat().is_kernel_thread:
+                    return True
+        except (Gone, NotRead, FormatError):
+            continue
+    return False
 
 
 def _may_hide(options: ProcOptions, own: str) -> bool:

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     NETNS_OF_SOCKETS = "netns_of_sockets"  # none; what is counted are sockets
     MOUNT = "mount"  # the mount point
     TABLE = "table"  # the inode of its netns, else the key; and the protocol
+    CONTAINERS = "containers"  # what the source is called; what is counted are containers
     CONTAINER = "container"  # its name, else its id
     CGROUP_PATHS = "cgroup_paths"  # none
     CREATORS = "creators"  # none

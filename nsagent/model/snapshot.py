@@ -135,6 +135,7 @@ class Netns:
     mounts: tuple[str, ...]
     """The paths of all its nsfs mounts."""
     is_host: bool
+    """Whether the kernel's threads are in it."""
     engine: EngineName | None
     """How its tables were read, None if they were not."""
     found_by: tuple[FoundBy, ...]
@@ -148,6 +149,8 @@ class Netns:
     """The rows seen against those counted, of each kind that was read."""
     pods: tuple[Pod, ...] = ()
     """Those whose processes are in it."""
+    is_init: bool = False
+    """Whether PID 1 is in it, where no netns is known to be the host's: in a PID namespace of its own."""
 
     @property
     def number(self) -> int:

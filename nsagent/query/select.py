@@ -90,9 +90,13 @@ def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
 
 
 def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
-    """The netns called `host`, or by inode, name, path of a mount or /proc/PID/ns/net; raises NotFound."""
+    """The netns called `host` or `init`, or by inode, name, path of a mount or /proc/PID/ns/net; raises NotFound."""
     if text == "host":
         found = [one for one in snapshot.netns if one.is_host]
+        if not found:
+            raise NotFound("netns", text, hint="no thread of the kernel is seen: that of PID 1 is called init")
+    elif text == "init" and any(one.is_init for one in snapshot.netns):
+        found = [one for one in snapshot.netns if one.is_init]
     elif text.isascii() and text.isdigit():
         found = [one for one in snapshot.netns if str(one.number) == text]
     elif match := re.fullmatch(r"/proc/(\d+)/(?:task/\d+/)?ns/net", text):

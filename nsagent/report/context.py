@@ -12,6 +12,7 @@ from nsagent.report.accept_queues import AcceptQueues
 from nsagent.report.memo import Memo
 
 HOST = "host"
+INIT = "init"
 
 _SHORT_ID = 12
 _HEX_ID = re.compile("[0-9a-f]{32,}")
@@ -71,9 +72,9 @@ def _netns_label(netns: Netns | None, number: int) -> str:
     # Anyone may call a netns "host": such a name is not shown, the number is.
     if netns is None:
         return str(number)
-    if netns.is_host:
-        return HOST
-    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST) else str(number)
+    if netns.is_host or netns.is_init:
+        return HOST if netns.is_host else INIT
+    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST, INIT) else str(number)
 
 
 def _container_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:

@@ -14,6 +14,9 @@ _BITS: Final = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE":
 
 _PTRACE: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 
+HOST_PROCFS: Final = "run with the host's (hostPID: true, docker run --pid host), or name its procfs by --proc-root"
+"""What helps whoever sees a part of the processes only."""
+
 _LIMITS: Final = {
     "EMFILE": "raise the limit of open files (ulimit -Hn)",
     "ENFILE": "raise the host's limit of open files (sysctl fs.file-max)",
@@ -75,8 +78,12 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     if gap.kind in (Kind.TABLE, Kind.CONTAINER):
         return [f"{subjects}: {reason}"]
     if gap.kind is Kind.HIDDEN_PROCESSES:
+        if gap.reason is Reason.PID_NAMESPACE:
+            return [f"processes outside of this PID namespace are not seen: {HOST_PROCFS}"]
         remedy = ": run as root, or in the group of its option gid" if gap.reason is Reason.HIDEPID else ""
         return [f"processes are hidden from this user ({reason}){remedy}"]
+    if gap.kind is Kind.CONTAINERS:
+        return [f"{subjects}, {gap.count}: {reason}: {HOST_PROCFS}"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
         pids = ", ".join(f"pid {subject.id}" for subject in gap.subjects)
         return [f"{_count(gap.count, 'thread')} of {pids} not looked at ({reason})"]

@@ -6,7 +6,7 @@ from typing import Final
 
 from nsagent.model.facts import Interface
 from nsagent.model.snapshot import Netns, Snapshot
-from nsagent.report.context import HOST, Context, context_of, pod_text
+from nsagent.report.context import HOST, INIT, Context, context_of, pod_text
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
 from nsagent.report.text_table import render_text_table
@@ -53,7 +53,8 @@ def _sockets(netns: Netns, context: Context) -> int | None:
 
 
 def _names(netns: Netns, context: Context) -> str:
-    return ",".join((HOST, *netns.names) if netns.is_host else netns.names)
+    own = (HOST,) if netns.is_host else (INIT,) if netns.is_init else ()
+    return ",".join((*own, *netns.names))
 
 
 def _containers(netns: Netns, context: Context) -> str:

@@ -35,6 +35,7 @@ def netns_record(netns: Netns) -> Record:
         "names": netns.names,
         "mounts": netns.mounts,
         "is_host": netns.is_host,
+        "is_init": netns.is_init,
         "engine": netns.engine,
         "found_by": netns.found_by,
         "processes": netns.processes,

@@ -42,6 +42,9 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
     containers = _list_containers(facts, identities, memory, sockets)
     by_id = {container.id: container for container in containers}
+    lived_in = [identities[text] for text in {reading.cgroup for reading in facts.processes}]
+    seen_in = {id_ for one in lived_in for id_ in (*one.chain, one.container_id) if id_ is not None}
+    host_is_known = any(one.is_host for one in facts.netns)
     holders = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds]
     unfolded, folded = _fold_sandboxes(containers, holders, (creators or {}).values())
     return Snapshot(
@@ -51,13 +54,13 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         duration_seconds=facts.duration_seconds,
         engine=_name_engine(facts),
         netns=tuple(
-            _make_netns(one, members[number_of(one)], rows, by_id)
+            _make_netns(one, members[number_of(one)], rows, by_id, host_is_known=host_is_known)
             for one, rows in zip(facts.netns, counts, strict=True)
         ),
         containers=unfolded,
         processes=distinct,
         sockets=tuple(sockets),
-        coverage=cover(facts, decoded, sockets, counts, containers, creators, owning.holders.keys()),
+        coverage=cover(facts, decoded, sockets, counts, containers, creators, owning.holders.keys(), seen_in),
         sources=facts.sources,
         folded=folded,
     )
@@ -107,6 +110,8 @@ def _make_netns(
     members: Sequence[Process],
     rows: tuple[RowCount, ...],
     containers: Mapping[ContainerId, Container],
+    *,
+    host_is_known: bool,
 ) -> Netns:
     ids = sorted({process.container_id for process in members if process.container_id})
     found = (containers[id_].pod for id_ in ids if id_ in containers)
@@ -125,6 +130,7 @@ def _make_netns(
         interfaces=reading.interfaces,
         rows=rows,
         pods=tuple(pods.values()),
+        is_init=not host_is_known and any(process.pid == 1 for process in members),
     )
 
 

@@ -9,12 +9,15 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, ProcessCounts
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
-from nsagent.model.ids import ROOT_CGROUP_ID, SocketInode
+from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.snapshot import NetnsCounts, OwnedSocket, RowCount
 from nsagent.scan.creators import Creators
 from nsagent.scan.own import number_of
 from nsagent.scan.rows import NetnsRows
+
+_TELL_RUNNING: Final = frozenset(("docker", "podman", "cri", "bundles"))
+"""The sources of names that tell of containers which have processes; of Container.source."""
 
 _PROTOCOLS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.RAW))
 """The kinds of rows that are one protocol."""
@@ -82,6 +85,26 @@ def check_sandboxed(containers: Iterable[Container]) -> list[Gap]:
         Gap(Stage.TABLES, Subject(Kind.CONTAINER, one.name or one.id), Reason.SANDBOXED, detail=one.sandboxed)
         for one in containers
         if one.sandboxed is not None and not one.sandbox
+    ]
+
+
+def check_seen(facts: Facts, holders: Iterable[ContainerId | None]) -> list[Gap]:
+    """The sources of which no container has a process here, though they tell of running ones.
+
+    Their processes are elsewhere: outside of this PID namespace, or on another host. Where the PID
+    namespace tells that itself nothing is added.
+    """
+    if any(gap.reason is Reason.PID_NAMESPACE for gap in facts.gaps):
+        return []
+    seen = set(holders)
+    told: dict[str, list[ContainerId]] = {}
+    for one in facts.containers:
+        if one.engine is not None and one.source in _TELL_RUNNING and one.sandboxed is None:
+            told.setdefault(one.engine.subject, []).append(one.id)
+    return [
+        Gap(Stage.PROCESSES, Subject(Kind.CONTAINERS, source), Reason.UNSEEN, count=len(ids))
+        for source, ids in told.items()
+        if seen.isdisjoint(ids)
     ]
 
 

@@ -11,7 +11,7 @@ from nsagent.kernel.formats.sockstat import COUNTERS, NOT_IN_USE, TIME_WAIT, Soc
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, FoundBy, NetnsReading
 from nsagent.model.gap import is_complete, merge_gaps
-from nsagent.model.ids import SocketInode
+from nsagent.model.ids import ContainerId, SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import (
     Coverage,
@@ -27,6 +27,7 @@ from nsagent.scan.checks import (
     check_owners,
     check_rows,
     check_sandboxed,
+    check_seen,
     check_tables,
 )
 from nsagent.scan.creators import Creators
@@ -83,10 +84,12 @@ def cover(
     containers: Iterable[Container],
     creators: Creators | None,
     held: Set[SocketInode],
+    seen_in: Iterable[ContainerId],
 ) -> Coverage:
     """The coverage block: the gaps of the pass, and those that its rows, owners and accounts show.
 
-    `counts` are those of each netns, `held` the sockets that some fd holds.
+    `counts` are those of each netns, `held` the sockets that some fd holds, `seen_in` the containers that some
+    process is in, those around others too.
     """
     netns = _count_netns(facts.netns)
     listed: set[SocketInode] = set()
@@ -97,6 +100,7 @@ def cover(
             check_tables(decoded, counts, facts.gaps),
             check_owners(sockets, facts.owners),
             check_sandboxed(containers),
+            check_seen(facts, seen_in),
             check_creators(facts, creators, sockets),
             check_accounts(facts.process_counts, netns),
         )

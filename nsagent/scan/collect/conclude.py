@@ -6,7 +6,6 @@ from itertools import chain
 
 from nsagent.errors import FormatError, NotRead, Reason
 from nsagent.kernel.cgroupfs import read_cgroup_paths
-from nsagent.kernel.netns import read_own_netns
 from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.visibility import read_capabilities, read_visibility
 from nsagent.model.choices import OwnersWanted
@@ -24,9 +23,8 @@ from nsagent.scan.collect.walk import Walk
 
 def read_the_rest(context: PassContext, walk: Walk) -> None:
     """What is read last of each netns: its interfaces, if they are asked for, and the names of those that rows name."""
-    host_inode, _ = find_host(context, walk)
     if context.request.interfaces and context.live:
-        read_interfaces(context, host_inode)
+        read_interfaces(context, walk.host_inode)
     name_interfaces(context)
 
 
@@ -35,7 +33,6 @@ def conclude(
 ) -> Facts:
     """The facts of the pass that `started` at that clock; names come last, when engines have had the longest time."""
     request = context.request
-    host_inode, host_key = find_host(context, walk)
     states = context.reader.list_states()
     visibility = _read_visibility(context, walk)
     cgroup_paths, stale_names = _read_cgroup_paths(context), _list_stale_names(context)
@@ -52,7 +49,7 @@ def conclude(
         engine=request.engine,
         processes=(*walk.readings, *settled.readings),
         process_counts=walk.counts(),
-        netns=tuple(make_reading(state, host_inode, host_key) for state in states),
+        netns=tuple(make_reading(state, walk.host_inode, walk.host_key) for state in states),
         containers=answers.containers,
         sources=(CGROUP_PATHS, *answers.sources),
         gaps=tuple(chain(gaps, answers.gaps)),
@@ -66,13 +63,6 @@ def conclude(
         owners=request.owners,
         capabilities=_read_capabilities(),
     )
-
-
-def find_host(context: PassContext, walk: Walk) -> tuple[int | None, int | None]:
-    """The host's netns as (inode, key): that of the kernel's threads, else (in a container) the own one."""
-    if walk.host_inode is None and walk.host_key is None and context.live:
-        return read_own_netns().inode, None
-    return walk.host_inode, walk.host_key
 
 
 def _read_cgroup_paths(context: PassContext) -> tuple[tuple[int, str], ...]:
@@ -113,6 +103,9 @@ def _read_visibility(context: PassContext, walk: Walk) -> Visibility:
     if visibility.partial:
         reason = Reason.HIDEPID if visibility.hidepid else Reason.NO_INIT
         gaps.append(Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), reason, detail=visibility.hidepid))
+    elif not any(reading.kernel_thread for reading in walk.readings):
+        # The kernel's own threads are in the first PID namespace alone.
+        gaps.append(Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), Reason.PID_NAMESPACE))
     if visibility.subset:
         subject = Subject(Kind.PROCFS_FILES, f"{root}/sys")
         gaps.append(Gap(Stage.PROCESSES, subject, Reason.SUBSET, detail=visibility.subset))
