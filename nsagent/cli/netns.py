@@ -12,7 +12,7 @@ from nsagent.model.choices import EngineName, OutputFormat, View
 def netns(
     *,
     which: Annotated[
-        str | None, typer.Argument(metavar="[NETNS]", help="Only this one, by inode, name, path or 'host'.")
+        str | None, typer.Argument(metavar="[NETNS]", help="Only this one, by inode, name, path, key:N or 'host'.")
     ] = None,
     engine: Engine = EngineName.AUTO,
     source: Source,
@@ -23,6 +23,7 @@ def netns(
     With -o wide or json also its interfaces with their addresses, and where its veths lead.
     """
     from nsagent.cli.answer import answer
+    from nsagent.cli.threads import name_netns
     from nsagent.query.select import select_netns
 
     output = printing.make_options(View.NETNS)
@@ -31,7 +32,7 @@ def netns(
         View.NETNS,
         replace(source.make_request(), engine=engine, interfaces=with_interfaces or output.mentions("interfaces")),
         source,
-        lambda snapshot: snapshot if which is None else select_netns(snapshot, which),
+        lambda snapshot: snapshot if which is None else select_netns(snapshot, name_netns(which, snapshot, source)),
         output,
         strict=printing.strict,
     )

@@ -87,7 +87,7 @@ class WhichSockets(NamedTuple):
 
     netns: Annotated[
         Texts,
-        typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, or 'host'."),
+        typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, key:N, or 'host'."),
     ] = None
     pid: Annotated[Texts, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")] = None
     port: Annotated[Texts, typer.Option("--port", metavar="PORT", help="Local or remote port.")] = None
@@ -111,11 +111,11 @@ class WhichSockets(NamedTuple):
 
     def narrow(self, chosen: "Filter") -> "Filter":
         """The filter with these options too; raises UsageError."""
-        from nsagent.query.filter import parse_pids, parse_ports, parse_protocols, parse_states, split_values
+        from nsagent.query.filter import parse_netns, parse_pids, parse_ports, parse_protocols, parse_states
 
         return replace(
             chosen,
-            netns=split_values(self.netns, "--netns"),
+            netns=parse_netns(self.netns),
             pids=parse_pids(self.pid),
             ports=parse_ports(self.port),
             protocols=parse_protocols(self.protocol),

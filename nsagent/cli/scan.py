@@ -25,6 +25,7 @@ def scan(
     all match. A pass about some containers only reads the netns in which they have something.
     """
     from nsagent.cli.answer import answer
+    from nsagent.cli.threads import name_processes
     from nsagent.query.select import select_snapshot
 
     output = printing.make_options(View.SOCKETS)
@@ -44,7 +45,7 @@ def scan(
         View.SOCKETS,
         request,
         source,
-        lambda snapshot: select_snapshot(snapshot, wanted),
+        lambda snapshot: select_snapshot(snapshot, name_processes(wanted, snapshot, source)),
         output,
         strict=printing.strict,
     )

@@ -8,6 +8,7 @@ Source: proc(5), fs/proc/base.c. Which netns tables there are and how to enter o
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
@@ -66,6 +67,14 @@ class ProcessDir:
             return parse_pid_stat(self._read("stat", whole=True))
         except Gone as err:
             raise ProcessGone(self.subject) from err
+
+    def read_leader(self) -> Pid:
+        """The pid of the process that it is, or is a thread of: /proc/N is there for a thread id too, unlisted."""
+        status = self._read("status")
+        found = re.search(rb"^Tgid:\t(\d+)$", status, re.MULTILINE)
+        if found is None:
+            raise FormatError("a line like Tgid:\t1", status)
+        return Pid(int(found[1]))
 
     def read_uid(self) -> int:
         """Its effective uid; 0 if it is not dumpable."""

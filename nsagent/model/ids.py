@@ -41,5 +41,19 @@ class NetnsId(NamedTuple):
     inode: int
 
 
+def number_netns(inode: int | None, key: int | None) -> int:
+    """What rows and processes of one snapshot call a netns: its inode; where that may not be read its key, negative.
+
+    A key (the st_ino of its net/dev) comes from the same range of numbers as inodes do: it may be the
+    inode of another netns.
+    """
+    return inode if inode is not None else -(key or 0)
+
+
+def tell_netns(number: int) -> str:
+    """A netns as users type it and read it: `4026531840`, or `key:4026532101`."""
+    return str(number) if number >= 0 else f"key:{-number}"
+
+
 ROOT_CGROUP_ID: Final = 1
 """The id of the root of the cgroup-v2 tree, in which the kernel makes its own sockets: kernfs's first number."""

@@ -5,7 +5,7 @@ vm_sockets_diag.h, net/ipv4/tcp_ipv4.c.
 """
 
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from nsagent.model.ids import SocketCookie, SocketInode
 
@@ -128,3 +128,18 @@ class SocketRow(NamedTuple):
     """None where the MPTCP table was not looked at, and for what is not TCP."""
     tcp_info: TcpInfo | None = None
     """None unless it was asked for, and for what is no connection."""
+
+
+_THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
+_LISTEN: Final = SocketState.LISTEN
+_CLOSE: Final = SocketState.CLOSE
+
+
+def is_unconnected(row: SocketRow) -> bool:
+    """Whether it has no remote, in a protocol that knows no listening: it takes what comes from anyone."""
+    return row.state is _CLOSE and row.protocol not in _THAT_LISTEN
+
+
+def is_listening(row: SocketRow) -> bool:
+    """What `ss -l` shows: what listens, and of protocols that know no listening what is not connected."""
+    return row.state is _LISTEN or is_unconnected(row)

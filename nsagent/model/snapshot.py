@@ -8,7 +8,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container, Pod
 from nsagent.model.facts import FoundBy, HeldBy, Interface, ProcessCounts, Rewalk, Visibility
 from nsagent.model.gap import AlikeGaps
-from nsagent.model.ids import ContainerId, Fd, Pid, Tid
+from nsagent.model.ids import ContainerId, Fd, Pid, Tid, number_netns
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.process import Process
 
@@ -154,8 +154,8 @@ class Netns:
 
     @property
     def number(self) -> int:
-        """What rows and processes of this snapshot call it: the inode, else the key."""
-        return self.inode if self.inode is not None else self.key or 0
+        """What rows and processes of this snapshot call it."""
+        return number_netns(self.inode, self.key)
 
 
 @dataclass(frozen=True, slots=True)

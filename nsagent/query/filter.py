@@ -42,6 +42,7 @@ class Filter:
     kube_namespaces: tuple[str, ...] = ()
     labels: tuple[LabelSelector, ...] = ()
     netns: tuple[str, ...] = ()
+    """Values as typed: see query.netns."""
     pids: tuple[Pid, ...] = ()
     ports: frozenset[int] = frozenset()
     """Local or remote, of the protocols that have ports."""
@@ -66,6 +67,12 @@ def split_values(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:
     if texts and not values:
         raise UsageError(f"{option}: expected a value, got {texts[0]!r}")
     return tuple(values)
+
+
+def parse_netns(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of netns, each value as typed: a name may hold commas (query.netns); UsageError where there is none."""
+    split_values(texts, "--netns")
+    return tuple(texts or ())
 
 
 def parse_ports(texts: Sequence[str] | None) -> frozenset[int]:

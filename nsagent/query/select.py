@@ -1,8 +1,5 @@
 """The part of a Snapshot that a Filter selects. Pure."""
 
-import difflib
-import posixpath
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
@@ -10,15 +7,15 @@ from typing import Final
 from nsagent.errors import NotFound, Reason
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.net import Protocol, SocketState
-from nsagent.model.snapshot import Coverage, Netns, OwnedSocket, Snapshot
+from nsagent.model.net import Protocol, is_listening
+from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
 from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter
+from nsagent.query.netns import find_each_netns, find_netns
 
 Test = Callable[[OwnedSocket], bool]
 
 _WITH_PORTS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP, Protocol.VSOCK))
-_THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
 
 
 def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
@@ -44,15 +41,13 @@ def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
 
 
 def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
-    """One netns (or those that share a name) with its rows and containers; raises NotFound."""
+    """One netns with its rows and containers; raises NotFound and Ambiguous."""
     netns = find_netns(snapshot, name)
-    numbers = {one.number for one in netns}
-    ids = {id_ for one in netns for id_ in one.containers}
     return replace(
         snapshot,
-        netns=netns,
-        sockets=tuple(socket for socket in snapshot.sockets if socket.netns in numbers),
-        containers=tuple(one for one in snapshot.containers if one.id in ids),
+        netns=(netns,),
+        sockets=tuple(socket for socket in snapshot.sockets if socket.netns == netns.number),
+        containers=tuple(one for one in snapshot.containers if one.id in netns.containers),
     )
 
 
@@ -89,30 +84,6 @@ def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
             yield owner.process.container_id
 
 
-def find_netns(snapshot: Snapshot, text: str) -> tuple[Netns, ...]:
-    """The netns called `host` or `init`, or by inode, name, path of a mount or /proc/PID/ns/net; raises NotFound."""
-    if text == "host":
-        found = [one for one in snapshot.netns if one.is_host]
-        if not found:
-            raise NotFound("netns", text, hint="no thread of the kernel is seen: that of PID 1 is called init")
-    elif text == "init" and any(one.is_init for one in snapshot.netns):
-        found = [one for one in snapshot.netns if one.is_init]
-    elif text.isascii() and text.isdigit():
-        found = [one for one in snapshot.netns if str(one.number) == text]
-    elif match := re.fullmatch(r"/proc/(\d+)/(?:task/\d+/)?ns/net", text):
-        numbers = {one.netns for one in snapshot.processes if one.pid == int(match[1])}
-        found = [one for one in snapshot.netns if one.number in numbers]
-    elif text.startswith("/"):
-        path = _resolve_var_run(text)
-        found = [one for one in snapshot.netns if path in map(_resolve_var_run, one.mounts)]
-    else:
-        found = [one for one in snapshot.netns if text in one.names]
-    if not found:
-        names = [name for one in snapshot.netns for name in (*one.names, *one.mounts, str(one.number))]
-        raise NotFound("netns", text, near=difflib.get_close_matches(text, [*names, "host"], n=3))
-    return tuple(found)
-
-
 def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:
     """The containers meant, pause containers too: a pod may have no other left."""
     sources = tell_sources(snapshot.sources, snapshot.coverage.gaps)
@@ -137,7 +108,7 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
         ids = _choose(snapshot, wanted)
         tests.append(lambda socket: any(id_ in ids for id_ in list_container_ids(socket)))
     if wanted.netns:
-        numbers = {one.number for text in wanted.netns for one in find_netns(snapshot, text)}
+        numbers = {one.number for text in wanted.netns for one in find_each_netns(snapshot, text)}
         tests.append(lambda socket: socket.netns in numbers)
     if wanted.pids:
         pids = {_check_pid(snapshot, pid) for pid in wanted.pids}
@@ -149,13 +120,13 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
     if wanted.states:
         tests.append(lambda socket: socket.row.state in wanted.states)
     if wanted.listening:
-        tests.append(_is_listening)
+        tests.append(lambda socket: is_listening(socket.row))
     return tests
 
 
 def _check_pid(snapshot: Snapshot, pid: Pid) -> Pid:
     if not any(process.pid == pid for process in snapshot.processes):
-        raise NotFound("process", str(pid))
+        raise NotFound("process", str(pid), hint="a thread goes by the id of its process")
     return pid
 
 
@@ -163,15 +134,3 @@ def _has_port(socket: OwnedSocket, ports: frozenset[int]) -> bool:
     """Whether either end has such a port: the number of an IP protocol or a netlink port id is none."""
     row = socket.row
     return row.protocol in _WITH_PORTS and (row.local.port in ports or row.remote.port in ports)
-
-
-def _is_listening(socket: OwnedSocket) -> bool:
-    """What `ss -l` shows: what listens, and of protocols that know no listening what is not connected."""
-    row = socket.row
-    return row.state is (SocketState.LISTEN if row.protocol in _THAT_LISTEN else SocketState.CLOSE)
-
-
-def _resolve_var_run(path: str) -> str:
-    """A normal path; /var/run is a link to /run."""
-    path = posixpath.normpath(path)
-    return path.removeprefix("/var") if path.startswith("/var/run/") else path

@@ -7,7 +7,7 @@ from typing import Any, Final
 from nsagent.model.container import Container
 from nsagent.model.facts import HeldBy
 from nsagent.model.ids import Fd, Pid
-from nsagent.model.net import TcpInfo
+from nsagent.model.net import TcpInfo, is_unconnected
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.report.accept_queues import is_listener
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
@@ -15,6 +15,9 @@ from nsagent.report.context import Context, context_of
 from nsagent.report.layout import Column, number_column, sort_rows, text_column
 
 SocketColumn = Column[OwnedSocket]
+
+UNCONNECTED: Final = "unconn"
+"""What ss calls such a socket; its state is CLOSE."""
 
 _GREEN = "32"
 _DIM = "2"
@@ -37,9 +40,9 @@ def _netns(socket: OwnedSocket, context: Context) -> str:
     return context.netns_labels[socket.netns]
 
 
-def _netns_key(socket: OwnedSocket, context: Context) -> tuple[bool, int]:
+def _netns_key(socket: OwnedSocket, context: Context) -> tuple[bool, bool, int]:
     netns = context.netns.get(socket.netns)
-    return netns is None or not netns.is_host, socket.netns
+    return netns is None or not netns.is_host, socket.netns < 0, abs(socket.netns)
 
 
 def _protocol(socket: OwnedSocket, context: Context) -> str:
@@ -47,7 +50,7 @@ def _protocol(socket: OwnedSocket, context: Context) -> str:
 
 
 def _state(socket: OwnedSocket, context: Context) -> str:
-    return socket.row.state
+    return UNCONNECTED if is_unconnected(socket.row) else socket.row.state
 
 
 def _local(socket: OwnedSocket, context: Context) -> str:

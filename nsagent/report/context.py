@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from nsagent.model.container import Container, Pod
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, tell_netns
 from nsagent.model.snapshot import Netns, Snapshot
 from nsagent.report.accept_queues import AcceptQueues
 from nsagent.report.memo import Memo
@@ -71,10 +71,10 @@ def pod_text(pod: Pod | None) -> str:
 def _netns_label(netns: Netns | None, number: int) -> str:
     # Anyone may call a netns "host": such a name is not shown, the number is.
     if netns is None:
-        return str(number)
+        return tell_netns(number)
     if netns.is_host or netns.is_init:
         return HOST if netns.is_host else INIT
-    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST, INIT) else str(number)
+    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST, INIT) else tell_netns(number)
 
 
 def _container_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from nsagent.model.container import Container
+from nsagent.model.ids import tell_netns
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
 from nsagent.report.addresses import local_text, remote_text
 from nsagent.report.chunks import chunks
@@ -37,11 +38,11 @@ def _socket_name(socket: OwnedSocket) -> str:
         return f"socket/{row.cookie}"
     if row.inode:
         return f"socket/inode:{row.inode}"
-    return f"socket/{socket.netns}:{row.protocol}:{local_text(row, None)},{remote_text(row)}"
+    return f"socket/{tell_netns(socket.netns)}:{row.protocol}:{local_text(row, None)},{remote_text(row)}"
 
 
 def _netns_name(netns: Netns) -> str:
-    return f"netns/key:{netns.key}" if netns.inode is None else f"netns/{netns.inode}"
+    return f"netns/{tell_netns(netns.number)}"
 
 
 def _container_name(container: Container) -> str:

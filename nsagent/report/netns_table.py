@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from nsagent.model.facts import Interface
+from nsagent.model.ids import tell_netns
 from nsagent.model.snapshot import Netns, Snapshot
 from nsagent.report.context import HOST, INIT, Context, context_of, pod_text
 from nsagent.report.csv import csv_records
@@ -74,7 +75,11 @@ def _interfaces(netns: Netns, context: Context) -> str:
 
 
 NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
-    number_column("netns", lambda netns, _: netns.number),
+    text_column(
+        "netns",
+        lambda netns, _: tell_netns(netns.number),
+        sort_key=lambda netns, _: (netns.inode is None, abs(netns.number)),
+    ),
     text_column("names", _names, free_text=True),
     number_column("processes", lambda netns, _: netns.processes),
     number_column("sockets", _sockets),

@@ -102,7 +102,7 @@ def accept_queue_record(queue: AcceptQueue) -> Record:
         "limit": queue.limit,
         "fullest": fullest
         and {
-            "netns": fullest.netns,
+            "netns": abs(fullest.netns),
             "local": endpoint_record(fullest.row.local),
             "used": fullest.row.rx_queue,
             "limit": fullest.row.tx_queue,

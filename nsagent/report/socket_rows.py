@@ -75,7 +75,7 @@ class SocketRows:
             else:
                 queues = _queues_text(rx_queue, tx_queue, listener=listener)
             rows.append(
-                f"{opening}{netns}{kind}"
+                f"{opening}{abs(netns)}{kind}"
                 f"{addresses[local.address]}{local.port if local.raw_address is None else _port_and_raw(local)}"
                 f'}}, "remote": '
                 f"{addresses[remote.address]}{remote.port if remote.raw_address is None else _port_and_raw(remote)}"
@@ -99,7 +99,8 @@ class SocketRows:
     def _remember(self, process: Process) -> tuple[str, str]:
         before = f'{{"pid": {process.pid}, "fds": ['
         after = (
-            f'], "comm": {quote(process.comm)}, "start_ticks": {process.start_ticks}, "netns": {dump(process.netns)}'
+            f'], "comm": {quote(process.comm)}, "start_ticks": {process.start_ticks}'
+            f', "netns": {"null" if process.netns is None else abs(process.netns)}'
             f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}{_USUAL_HOLDING}'
         )
         text = self._processes[id(process)] = before, after

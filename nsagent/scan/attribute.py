@@ -35,7 +35,9 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         members[process.netns].append(process)
     creators = map_creators(facts, identities)
     owning = Owning(facts, processes, creators={**memory.creators, **(creators or {})}, memory=memory)
-    decoded = [decode_rows(reading, facts.byteorder) for reading in facts.netns]
+    # The host's netns first, the others by their inodes, as facts have them.
+    netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
+    decoded = [decode_rows(reading, facts.byteorder) for reading in netns]
     sockets = [
         socket for one in decoded for socket in owning.own(one.reading, one.rows, members[number_of(one.reading)])
     ]
@@ -55,7 +57,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         engine=_name_engine(facts),
         netns=tuple(
             _make_netns(one, members[number_of(one)], rows, by_id, host_is_known=host_is_known)
-            for one, rows in zip(facts.netns, counts, strict=True)
+            for one, rows in zip(netns, counts, strict=True)
         ),
         containers=unfolded,
         processes=distinct,

@@ -9,7 +9,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, ProcessCounts
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
-from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode
+from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode, tell_netns
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.snapshot import NetnsCounts, OwnedSocket, RowCount
 from nsagent.scan.creators import Creators
@@ -27,7 +27,7 @@ def check_rows(decoded: Iterable[NetnsRows], listed: set[SocketInode]) -> list[G
     """What was damaged, and whether each socket stands in its netns once, and in no other; adds inodes to `listed`."""
     gaps = []
     for reading, rows, damage in decoded:
-        number = str(number_of(reading))
+        number = tell_netns(number_of(reading))
         gaps += [make_gap(Stage.TABLES, Subject(Kind.TABLE, number, table.protocol), err) for table, err in damage]
         inodes = set(map(attrgetter("inode"), rows))  # 10^4 to 10^6 of them: 0.1 us each.
         bare = [row for row in rows if not row.inode] if 0 in inodes else []
@@ -50,7 +50,7 @@ def check_tables(decoded: Iterable[NetnsRows], counts: Iterable[Iterable[RowCoun
     told = {gap.subject for gap in gaps if gap.subject.kind is Kind.TABLE}
     found = []
     for one, kinds in zip(decoded, counts, strict=True):
-        number = str(number_of(one.reading))
+        number = tell_netns(number_of(one.reading))
         tables = {table.protocol for table in one.reading.tables}
         for count in kinds:
             if count.kind not in _PROTOCOLS or count.rows or not count.counted:

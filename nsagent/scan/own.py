@@ -11,7 +11,7 @@ from nsagent.kernel.formats.inet_diag import list_without_multicast_loop
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading, TableFormat
 from nsagent.model.gap import Stage
-from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode
+from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, number_netns
 from nsagent.model.net import ByteOrder, Protocol, SocketRow
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict, VerdictKind
@@ -57,7 +57,7 @@ class Owning:
             return self._own_by_creator(reading, rows, names)
         for row in rows:  # 10^4 to 10^6 times: 1 us each.
             owners = holders.get(row.inode)
-            interface = names.get(row.interface, str(row.interface)) if row.interface else None
+            interface = names.get(row.interface, f"if{row.interface}") if row.interface else None
             if owners is None:
                 ownerless.append(len(sockets))
                 sockets.append(_new(OwnedSocket, (number, row, interface, (), None, none, unsure, (), None)))
@@ -87,7 +87,7 @@ class Owning:
                 unheld.append(len(sockets))
             container_id = creators.get(row.cgroup_id) if row.cgroup_id is not None else None
             attribution, confidence = unknown if container_id is None else known
-            interface = names.get(row.interface, str(row.interface)) if row.interface else None
+            interface = names.get(row.interface, f"if{row.interface}") if row.interface else None
             sockets.append(
                 _new(OwnedSocket, (number, row, interface, (), container_id, attribution, confidence, (), None))
             )
@@ -152,15 +152,16 @@ def join_holders(processes: Sequence[Process], readings: Sequence[ProcessReading
 
 
 def number_of(reading: NetnsReading) -> int:
-    """What rows and processes call a netns: its inode, else its key."""
-    return reading.id.inode if reading.id else reading.key or 0
+    """What rows and processes call a netns."""
+    return number_netns(reading.id.inode if reading.id else None, reading.key)
 
 
 def read_netns_number(reading: ProcessReading, keys: Mapping[int, int]) -> int | None:
     """What rows call the netns of a process; `keys` maps keys to the inodes of netns whose inode is known."""
-    if reading.netns_inode is None and reading.netns_key is not None:
-        return keys.get(reading.netns_key, reading.netns_key)
-    return reading.netns_inode
+    key = reading.netns_key
+    if reading.netns_inode is None and key is None:
+        return None
+    return number_netns(keys.get(key) if reading.netns_inode is None and key is not None else reading.netns_inode, key)
 
 
 def _add_owner(owners: tuple[Owner, ...], added: Owner) -> tuple[Owner, ...]:

@@ -23,8 +23,8 @@ def inodes(text: str) -> list[int | None]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], [7000, None, None, 7001, 7002, 7732, 7740, None, 7750]),
-        (["--port", "22"], [7000, None, None, 7001]),
+        ([], [7000, 7001, 7002, None, None, 7732, 7750, 7740, None]),
+        (["--port", "22"], [7000, 7001, None, None]),
         (["--port", "68,80"], [7002, 7732, 7740]),
         (["--port", "68", "--port", "80"], [7002, 7732, 7740]),
         (["--protocol", "udp"], [7002]),
@@ -32,7 +32,7 @@ def inodes(text: str) -> list[int | None]:
         (["--state", "TIME-WAIT,syn_recv"], [None, None]),
         (["--listening"], [7000, 7001, 7002, 7732, 7750]),
         (["--pid", "201"], [7732, 7740]),
-        (["--netns", "host"], [7000, None, None, 7001, 7002]),
+        (["--netns", "host"], [7000, 7001, 7002, None, None]),
         (["--netns", str(WEB_NETNS), "--listening"], [7732, 7750]),
         (["--container", WEB_ID[:6]], [7732, 7740]),
         (["-c", WEB_ID, "--pid", "100"], []),

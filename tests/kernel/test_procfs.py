@@ -49,6 +49,20 @@ def test_the_stat_line_is_read(tree: ProcTree) -> None:
         assert process.read_stat() == PidStat("a) b", "S", 4194560, 3, 4711)
 
 
+def test_the_leader_of_a_thread_is_its_process(tree: ProcTree) -> None:
+    tree.process(PID)
+    tree.write("321/status", "Name:\tTgid:\t7\nUmask:\t0022\nTgid:\t300\nNgid:\t0\nPid:\t321\n")
+    with open_process(tree) as thread:
+        assert thread.read_leader() == 300
+
+
+def test_a_status_without_a_leader_is_malformed(tree: ProcTree) -> None:
+    tree.process(PID)
+    tree.write("321/status", "Name:\tapp\n")
+    with open_process(tree) as thread, pytest.raises(FormatError, match="Tgid"):
+        thread.read_leader()
+
+
 def test_the_uid_is_that_of_the_directory(tree: ProcTree) -> None:
     directory = tree.process(PID)
     with open_process(tree) as process:

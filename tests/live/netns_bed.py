@@ -38,9 +38,9 @@ class NetnsBed:
         """A path of the bed as the test can open it."""
         return self._root + path
 
-    def named(self) -> MadeNetns:
-        """A new netns with a name in /run/netns and no process; its loopback is down."""
-        name = f"{self._token}-{secrets.token_hex(4)}"
+    def named(self, ending: str = "") -> MadeNetns:
+        """A new netns with a name in /run/netns that ends so, and no process; its loopback is down."""
+        name = f"{self._token}-{secrets.token_hex(4)}{ending}"
         run_ip("netns", "add", name, enter=self._enter)
         self._names.append(name)
         path = os.path.join(NAMED_DIRECTORY, name)

@@ -14,7 +14,8 @@ from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
 from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
-from nsagent.query.select import find_netns, list_container_ids, select_containers, select_netns, select_snapshot
+from nsagent.query.netns import find_each_netns, find_netns
+from nsagent.query.select import list_container_ids, select_containers, select_netns, select_snapshot
 from nsagent.scan.attribute import attribute
 from tests.gaps import alike, unnamed
 from tests.kernel.proc_tree import HOST_NETNS, text_row
@@ -89,9 +90,9 @@ def inodes(snapshot: Snapshot) -> list[int]:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Filter(), [1, 2, 3, 4, 5, 6, 0, 8, 9]),
+        (Filter(), [1, 4, 2, 5, 3, 6, 0, 8, 9]),
         (Filter(ports=frozenset({22})), [1, 2, 3]),
-        (Filter(ports=frozenset({50000, 53})), [2, 3, 4, 5]),
+        (Filter(ports=frozenset({50000, 53})), [4, 2, 5, 3]),
         (Filter(ports=frozenset({80})), [6, 0, 8]),
         (Filter(protocols=frozenset({Protocol.UDP})), [4, 5]),
         (Filter(states=frozenset({SocketState.LISTEN})), [1, 6, 8, 9]),
@@ -101,8 +102,9 @@ def inodes(snapshot: Snapshot) -> list[int]:
         (Filter(pids=(Pid(10),)), [1, 2]),
         (Filter(pids=(Pid(10), Pid(21))), [1, 2, 6]),
         (Filter(pids=(Pid(10),), states=frozenset({SocketState.LISTEN})), [1]),
-        (Filter(netns=("host",)), [1, 2, 3, 4, 5]),
+        (Filter(netns=("host",)), [1, 4, 2, 5, 3]),
         (Filter(netns=("web", "blue")), [6, 0, 9]),
+        (Filter(netns=("web, blue", "key:900")), [6, 0, 8, 9]),
         (Filter(netns=("host",), ports=frozenset({80})), []),
         (Filter(containers=(WEB_ID,)), [6, 0]),
         (Filter(containers=("c0ffff",)), [6]),
@@ -167,25 +169,82 @@ def test_coverage_and_processes_are_those_of_the_whole_pass(snapshot: Snapshot) 
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"),
+    ("text", "number"),
     [
-        ("host", [HOST_NETNS]),
-        (str(WEB_NETNS), [WEB_NETNS]),
-        (str(KEY), [KEY]),
-        ("web", [WEB_NETNS]),
-        ("blue", [77]),
-        ("/run/netns/web", [WEB_NETNS]),
-        ("/var/run/netns/web", [WEB_NETNS]),
-        ("/run/netns/../netns//web", [WEB_NETNS]),
-        ("/run/x/web", [WEB_NETNS]),
-        ("/run/netns/blue", [77]),
-        ("/proc/20/ns/net", [WEB_NETNS]),
-        ("/proc/20/task/25/ns/net", [WEB_NETNS]),
-        ("/proc/30/ns/net", [KEY]),
+        ("host", HOST_NETNS),
+        (str(WEB_NETNS), WEB_NETNS),
+        (f"key:{KEY}", -KEY),
+        ("web", WEB_NETNS),
+        ("blue", 77),
+        ("/run/netns/web", WEB_NETNS),
+        ("/var/run/netns/web", WEB_NETNS),
+        ("/run/netns/../netns//web", WEB_NETNS),
+        ("/run/x/web", WEB_NETNS),
+        ("/run/netns/blue", 77),
+        ("/proc/20/ns/net", WEB_NETNS),
+        ("/proc/20/task/25/ns/net", WEB_NETNS),
+        ("/proc/30/ns/net", -KEY),
     ],
 )
-def test_a_netns_goes_by_inode_name_path_or_process(snapshot: Snapshot, text: str, numbers: list[int]) -> None:
-    assert [one.number for one in find_netns(snapshot, text)] == numbers
+def test_a_netns_goes_by_inode_key_name_path_or_process(snapshot: Snapshot, text: str, number: int) -> None:
+    assert find_netns(snapshot, text).number == number
+
+
+def test_a_netns_that_only_a_key_tells_is_not_found_by_its_number_and_told_how(snapshot: Snapshot) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_netns(snapshot, str(KEY))
+    assert str(caught.value) == (
+        f"no netns '{KEY}'; near names: key:{KEY}; the inodes of 1 netns may not be read: ask for them as key:N"
+    )
+
+
+def test_where_all_inodes_are_read_nothing_is_said_of_keys(snapshot: Snapshot) -> None:
+    given = replace(snapshot, netns=tuple(one for one in snapshot.netns if one.inode))
+    with pytest.raises(NotFound) as caught:
+        find_netns(given, "12345")
+    assert str(caught.value) == "no netns '12345'"
+
+
+@pytest.mark.parametrize("text", [WEB_ID, WEB_ID[:6]])
+def test_a_container_that_is_taken_for_a_netns_is_told_as_one(snapshot: Snapshot, text: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_netns(snapshot, text)
+    assert str(caught.value) == f"no netns '{text}'; it is a container: use -c"
+
+
+def mounted(*netns_readings: tuple[int, str]) -> Snapshot:
+    """Netns with one mount each."""
+    return attribute(facts([], [netns(inode=inode, mounts=(path,)) for inode, path in netns_readings]))
+
+
+@pytest.mark.parametrize("text", ["web", "/run/netns/web"])
+def test_what_two_netns_are_called_is_ambiguous_and_they_are_told_by_inode(text: str) -> None:
+    given = mounted((77, "/run/netns/web"), (78, "/run/netns/web"))
+    for find in (find_netns, find_each_netns, select_netns):
+        with pytest.raises(Ambiguous) as caught:
+            find(given, text)
+        assert str(caught.value) == f"netns '{text}' is ambiguous: 77 (/run/netns/web), 78 (/run/netns/web)"
+        assert caught.value.exit_status == EXIT_NOT_FOUND
+
+
+@pytest.mark.parametrize("text", ["a,b", "/run/netns/a,b", " a ", "key:77", "78", "a b"])
+def test_a_netns_goes_by_any_name_that_one_has(text: str) -> None:
+    given = mounted((50, f"/run/netns/{text.removeprefix('/run/netns/')}"), (51, "/run/netns/x"))
+    assert [one.number for one in find_each_netns(given, text)] == [50]
+
+
+@pytest.mark.parametrize(("text", "number"), [("host", 50), ("51", 51)])
+def test_nobody_takes_the_netns_of_the_host_or_an_inode_by_a_name(text: str, number: int) -> None:
+    hosts = netns(inode=50, is_host=True)
+    given = attribute(facts([], [hosts, netns(inode=51), netns(inode=52, mounts=(f"/run/netns/{text}",))]))
+    assert [one.number for one in find_each_netns(given, text)] == [number]
+
+
+def test_a_name_with_a_comma_is_ambiguous_where_its_parts_are_names_too() -> None:
+    given = mounted((50, "/run/netns/a,b"), (51, "/run/netns/a"), (52, "/run/netns/c"))
+    with pytest.raises(Ambiguous, match=r"netns 'a,b' is ambiguous: 50 \(/run/netns/a,b\), a, b$"):
+        find_each_netns(given, "a,b")
+    assert [one.number for one in find_each_netns(given, "a, c,")] == [51, 52]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +267,7 @@ def test_a_netns_that_is_not_found_is_told_with_near_names(snapshot: Snapshot, t
 
 
 def test_a_process_that_nobody_knows_is_not_found(snapshot: Snapshot) -> None:
-    with pytest.raises(NotFound, match="no process '99'"):
+    with pytest.raises(NotFound, match=r"no process '99'; a thread goes by the id of its process$"):
         select_snapshot(snapshot, Filter(pids=(Pid(99),)))
 
 

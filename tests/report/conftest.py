@@ -150,7 +150,7 @@ def sample_sockets() -> tuple[OwnedSocket, ...]:
             interface="eth0",
         ),
         held(
-            KEYED,
+            -KEYED,
             row(
                 SocketState.LISTEN,
                 Endpoint("::", 22),

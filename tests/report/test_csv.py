@@ -15,8 +15,8 @@ RECORDS = [
     '"web","tcp","listen","*:80","*:*","100,101","nginx,nginx: wörker","web","shop/web-7d9c"',
     '"web","tcp","established","10.0.0.2:80","10.0.0.1:50000","101","nginx: wörker","web","shop/web-7d9c"',
     '"web","tcp","time_wait","10.0.0.2:80","10.0.0.1:50001","","(time_wait)","",""',
-    r'"host","udp","close","0.0.0.0%eth0:68","0.0.0.0:*","300","\x1b[31m\x0a\xff\xe2\x80\xae=x","",""',
-    '"4026533000","tcp","listen","[::]:22","[::]:*","400","app","badcafe00000",""',
+    r'"host","udp","unconn","0.0.0.0%eth0:68","0.0.0.0:*","300","\x1b[31m\x0a\xff\xe2\x80\xae=x","",""',
+    '"key:4026533000","tcp","listen","[::]:22","[::]:*","400","app","badcafe00000",""',
     '"host","tcp","syn_recv","[2001:db8::1]:443","[2001:db8::2]:6000","","(syn_recv)","",""',
 ]
 

@@ -8,10 +8,10 @@ from nsagent.report.name import render_container_names, render_netns_names, rend
 from nsagent.report.netns_table import NETNS_COLUMNS, NETNS_WIDE, render_netns_csv, render_netns_table
 
 NETNS_TABLE = """
-NETNS       NAMES   PROCESSES  SOCKETS  CONTAINERS        PODS           ENGINE     FOUND-BY
-4026531840  host    200        2        -                 -              sock_diag  process
-4026532500  web,w2  3          3        web,badcafe00000  shop/web-7d9c  sock_diag  process,mount
-4026533000  -       1          -        -                 -              -          process
+NETNS           NAMES   PROCESSES  SOCKETS  CONTAINERS        PODS           ENGINE     FOUND-BY
+4026531840      host    200        2        -                 -              sock_diag  process
+4026532500      web,w2  3          3        web,badcafe00000  shop/web-7d9c  sock_diag  process,mount
+key:4026533000  -       1          -        -                 -              -          process
 """
 
 NETNS_REST = r"""

@@ -12,13 +12,13 @@ from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
 from nsagent.report.table import render_table
 
 TABLE = r"""
-NETNS       PROTO  STATE        LOCAL              REMOTE              PID      COMMAND                         CONTAINER     POD
-web         tcp    listen       *:80               *:*                 100,101  nginx,nginx: wörker             web           shop/web-7d9c
-web         tcp    established  10.0.0.2:80        10.0.0.1:50000      101      nginx: wörker                   web           shop/web-7d9c
-web         tcp    time_wait    10.0.0.2:80        10.0.0.1:50001      -        (time_wait)                     -             -
-host        udp    close        0.0.0.0%eth0:68    0.0.0.0:*           300      \x1b[31m\x0a\xff\xe2\x80\xae=x  -             -
-4026533000  tcp    listen       [::]:22            [::]:*              400      app                             badcafe00000  -
-host        tcp    syn_recv     [2001:db8::1]:443  [2001:db8::2]:6000  -        (syn_recv)                      -             -
+NETNS           PROTO  STATE        LOCAL              REMOTE              PID      COMMAND                         CONTAINER     POD
+web             tcp    listen       *:80               *:*                 100,101  nginx,nginx: wörker             web           shop/web-7d9c
+web             tcp    established  10.0.0.2:80        10.0.0.1:50000      101      nginx: wörker                   web           shop/web-7d9c
+web             tcp    time_wait    10.0.0.2:80        10.0.0.1:50001      -        (time_wait)                     -             -
+host            udp    unconn       0.0.0.0%eth0:68    0.0.0.0:*           300      \x1b[31m\x0a\xff\xe2\x80\xae=x  -             -
+key:4026533000  tcp    listen       [::]:22            [::]:*              400      app                             badcafe00000  -
+host            tcp    syn_recv     [2001:db8::1]:443  [2001:db8::2]:6000  -        (syn_recv)                      -             -
 """  # noqa: E501
 
 REST = """

@@ -78,10 +78,11 @@ def test_a_row_that_nobody_holds_has_no_owner_and_a_reason() -> None:
 
 def test_all_rows_of_a_recorded_dump_are_there_with_their_verdicts() -> None:
     snapshot = attribute(facts([], [netns(diag_table(read_recorded("tcp")))]))
-    assert [socket.row for socket in snapshot.sockets] == list(TCP_ROWS)
+    assert {socket.row for socket in snapshot.sockets} == set(TCP_ROWS)
+    assert len(snapshot.sockets) == len(TCP_ROWS)
     assert [kind for kind in kinds_of(snapshot) if kind is not VerdictKind.UNKNOWN] == [
-        VerdictKind.SYN_RECV,
         VerdictKind.ACCEPT_QUEUE,
+        VerdictKind.SYN_RECV,
         VerdictKind.TIME_WAIT,
         VerdictKind.ORPHAN,
     ]
@@ -185,8 +186,8 @@ def test_a_netns_that_only_a_key_tells_apart_is_numbered_by_it() -> None:
     snapshot = attribute(
         facts([reading(10, netns=None, key=900)], [netns(tcp_text(listen_row(80, 7)), inode=None, key=900)])
     )
-    assert (snapshot.netns[0].inode, snapshot.netns[0].key, snapshot.netns[0].number) == (None, 900, 900)
-    assert (snapshot.sockets[0].netns, snapshot.processes[0].netns) == (900, 900)
+    assert (snapshot.netns[0].inode, snapshot.netns[0].key, snapshot.netns[0].number) == (None, 900, -900)
+    assert (snapshot.sockets[0].netns, snapshot.processes[0].netns) == (-900, -900)
 
 
 def test_rows_that_closed_during_the_pass_are_dropped() -> None:
@@ -198,7 +199,7 @@ def test_rows_that_closed_during_the_pass_are_dropped() -> None:
 def test_an_interface_is_named_by_the_netns_of_the_row() -> None:
     bound = diag_table(make_message(interface=2, inode=7) + make_message(interface=3, inode=8, cookie=2))
     snapshot = attribute(facts([], [netns(bound, interface_names=((2, "eth0"),))]))
-    assert [socket.interface for socket in snapshot.sockets] == ["eth0", "3"]
+    assert [socket.interface for socket in snapshot.sockets] == ["eth0", "if3"]
 
 
 def test_a_row_bound_to_no_interface_names_none() -> None:
@@ -210,9 +211,29 @@ def test_tables_of_several_protocols_and_families_are_all_decoded() -> None:
     udp = udp6_text(text_row("0" * 32 + ":0035", "0" * 32 + ":0000", 7, 9))
     snapshot = attribute(facts([], [netns(tcp_text(listen_row(80, 7)), udp)]))
     assert [(socket.row.protocol, socket.row.inode) for socket in snapshot.sockets] == [
-        (Protocol.TCP, 7),
         (Protocol.UDP, 9),
+        (Protocol.TCP, 7),
     ]
+
+
+def test_rows_are_those_of_the_host_first_then_of_other_netns_what_listens_before_what_does_not_by_port() -> None:
+    def at(state: int, port: int, inode: int) -> str:
+        return text_row(f"{LOOPBACK}:{port:04X}", ANY if state in (7, 10) else f"{LOOPBACK}:0009", state, inode)
+
+    udp = tcp_text(at(1, 53, 5), at(7, 67, 6))._replace(protocol=Protocol.UDP)
+    host = netns(tcp_text(at(1, 22, 1), at(10, 443, 2), at(7, 23, 3), at(10, 22, 4)), udp, is_host=True)
+    other = netns(tcp_text(at(10, 80, 8)), inode=77)
+    snapshot = attribute(facts([], [other, host, netns(tcp_text(at(10, 1, 9)), inode=None, key=76)]))
+    assert [socket.row.inode for socket in snapshot.sockets] == [4, 6, 2, 1, 3, 5, 8, 9]
+    assert [one.number for one in snapshot.netns] == [HOST_NETNS, 77, -76]
+
+
+def test_a_key_that_is_the_inode_of_another_netns_is_not_taken_for_it() -> None:
+    by_key = netns(tcp_text(listen_row(81, 8)), inode=None, key=WEB_NETNS)
+    readings = [reading(10, {3: 7}, netns=WEB_NETNS), reading(11, {3: 8}, netns=None, key=WEB_NETNS)]
+    snapshot = attribute(facts(readings, [netns(tcp_text(listen_row(80, 7)), inode=WEB_NETNS), by_key]))
+    assert [(one.number, one.processes) for one in snapshot.netns] == [(WEB_NETNS, 1), (-WEB_NETNS, 1)]
+    assert [(socket.netns, socket.flags) for socket in snapshot.sockets] == [(WEB_NETNS, ()), (-WEB_NETNS, ())]
 
 
 def test_tables_of_a_big_endian_host_are_read_as_such() -> None:
@@ -220,8 +241,8 @@ def test_tables_of_a_big_endian_host_are_read_as_such() -> None:
     text = tcp_text(text_row("7F000001:0050", ANY, 10, 8))
     snapshot = attribute(replace(facts([], [netns(table, text)]), byteorder="big"))
     assert [(socket.row.inode, socket.row.local.address) for socket in snapshot.sockets] == [
-        (7, "127.0.0.1"),
         (8, "127.0.0.1"),
+        (7, "127.0.0.1"),
     ]
 
 

@@ -13,7 +13,7 @@ from nsagent.kernel.netns import read_netns_id, read_own_netns
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.facts import FoundBy
 from nsagent.model.gap import Gap, Kind, Stage, Subject
-from nsagent.model.ids import Fd, NetnsId, Pid
+from nsagent.model.ids import Fd, NetnsId, Pid, number_netns, tell_netns
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.room import Room
 
@@ -44,7 +44,7 @@ class MetNetns:
     @property
     def subject(self) -> Subject:
         """What a gap calls it."""
-        return netns_subject(self.id.inode if self.id else self.key)
+        return Subject(Kind.NETNS, tell_netns(number_netns(self.inode, self.key)))
 
     def open_again(self) -> int:
         """An fd on it, to be closed by the caller; raises Gone if it cannot be reached any more.
@@ -142,7 +142,7 @@ class NetnsRegistry:
         except Gone:
             return
         except NotRead as err:
-            self._gaps.note(Stage.NETNS, netns_subject(inode), err)
+            self._gaps.note(Stage.NETNS, Subject(Kind.NETNS, str(inode)), err)
             return
         if met is not None:
             met.found_by.add(FoundBy.FD)
@@ -192,7 +192,7 @@ class NetnsRegistry:
         except Gone:
             process.read_netns_inode()
         except NotRead as err:
-            self._gaps.note(Stage.NETNS, netns_subject(inode), err)
+            self._gaps.note(Stage.NETNS, Subject(Kind.NETNS, str(inode)), err)
         if met is None:
             with self._lock:
                 met = self._add(NetnsId(0, inode), None, "")
@@ -227,11 +227,6 @@ class NetnsRegistry:
     def _count(self) -> int:
         """The serial number of the next one: none is ever taken out."""
         return len(self._by_inode) + len(self._by_key)
-
-
-def netns_subject(number: int | None) -> Subject:
-    """What a gap calls a netns, by its inode or its key."""
-    return Subject(Kind.NETNS, str(number))
 
 
 def _find_unreachable(process: ProcessDir, missed: Iterable[Mount]) -> list[Gap]:

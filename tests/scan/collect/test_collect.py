@@ -89,11 +89,12 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
     any4, any6 = "0.0.0.0 0", ":: 0"
     assert rows == [
         (HOST_NETNS, f"tcp listen 0.0.0.0 22 - {any4}", 7000, [(100, [3])], ""),
-        (HOST_NETNS, "tcp established 127.0.0.1 22 - 127.0.0.1 50000", 0, [], "accept_queue"),
-        (HOST_NETNS, "tcp time_wait 127.0.0.1 50001 - 127.0.0.1 22", 0, [], "time_wait"),
         (HOST_NETNS, f"tcp listen :: 22 - {any6}", 7001, [(100, [4])], ""),
         (HOST_NETNS, f"udp close 0.0.0.0 68 - {any4}", 7002, [(110, [5])], ""),
+        (HOST_NETNS, "tcp established 127.0.0.1 22 - 127.0.0.1 50000", 0, [], "accept_queue"),
+        (HOST_NETNS, "tcp time_wait 127.0.0.1 50001 - 127.0.0.1 22", 0, [], "time_wait"),
         (WEB_NETNS, f"tcp listen :: 80 - {any6}", 7732, [(200, [3, 9]), (201, [3])], ""),
+        (WEB_NETNS, f"tcp listen ::1 8080 - {any6}", 7750, [(400, [3])], "netns_mismatch,holder_outside"),
         (
             WEB_NETNS,
             "tcp established 10.0.0.2 80 ::ffff:10.0.0.2 - 10.0.0.1 50000 ::ffff:10.0.0.1",
@@ -102,7 +103,6 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
             "",
         ),
         (WEB_NETNS, "tcp syn_recv 2001:db8::1 443 - 2001:db8::2 6000", 0, [], "syn_recv"),
-        (WEB_NETNS, f"tcp listen ::1 8080 - {any6}", 7750, [(400, [3])], "netns_mismatch,holder_outside"),
     ]
 
 
