@@ -16,6 +16,7 @@ INIT = "init"
 
 _SHORT_ID = 12
 _HEX_ID = re.compile("[0-9a-f]{32,}")
+_NUMBER = re.compile(r"(?:key:)?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,12 @@ def pod_text(pod: Pod | None) -> str:
 
 
 def _netns_label(netns: Netns | None, number: int) -> str:
-    # Anyone may call a netns "host": such a name is not shown, the number is.
-    if netns is None:
-        return tell_netns(number)
-    if netns.is_host or netns.is_init:
+    if netns is not None and (netns.is_host or netns.is_init):
         return HOST if netns.is_host else INIT
-    return netns.names[0] if netns.names and netns.names[0] not in ("", HOST, INIT) else tell_netns(number)
+    # Anyone may call a netns "host", or by the number of another: such a name is not shown, its own number is.
+    names = () if netns is None else netns.names
+    shown = (name for name in names if name not in ("", HOST, INIT) and not _NUMBER.fullmatch(name))
+    return next(shown, tell_netns(number))
 
 
 def _container_label(containers: dict[ContainerId, Container], container_id: ContainerId | None) -> str:

@@ -41,6 +41,11 @@ def test_the_host_netns_is_first(snapshot: Snapshot) -> None:
     assert order(snapshot, "netns") == [3, 5, 0, 1, 2, 4]
 
 
+def test_the_keys_of_netns_sort_after_inodes(snapshot: Snapshot) -> None:
+    assert [one.netns for one in sort_sockets(snapshot, ["netns"]).sockets][-1] == -4026533000
+    assert [one.number for one in sort_netns(snapshot, ["netns"]).netns][-1] == -4026533000
+
+
 def test_the_first_column_is_foremost(snapshot: Snapshot) -> None:
     assert order(snapshot, "proto", "inode") == [0, 1, 4, 2, 5, 3]
 

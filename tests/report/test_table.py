@@ -7,6 +7,7 @@ import pytest
 
 from nsagent.errors import UsageError
 from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import ChargedTo, Snapshot, Verdict, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
 from nsagent.report.table import render_table
@@ -125,9 +126,13 @@ def test_no_column_at_all_is_a_usage_error(snapshot: Snapshot) -> None:
         render_table(snapshot, columns=[])
 
 
-def test_a_netns_that_calls_itself_host_is_shown_by_its_inode(snapshot: Snapshot) -> None:
-    disguised = replace(snapshot.netns[1], names=("host",))
-    assert lines_of(replace(snapshot, netns=(disguised,)), ["netns"], headers=False)[0] == "4026532500"
+@pytest.mark.parametrize("name", ["host", "4026531840", "key:4026533000"])
+def test_a_netns_that_is_called_like_another_is_shown_by_its_other_name_or_its_inode(
+    snapshot: Snapshot, name: str
+) -> None:
+    for names, shown in (((name,), "4026532500"), ((name, "web"), "web")):
+        disguised = replace(snapshot.netns[1], names=names)
+        assert lines_of(replace(snapshot, netns=(disguised,)), ["netns"], headers=False)[0] == shown
 
 
 def test_a_netns_of_no_record_is_shown_by_its_number(snapshot: Snapshot) -> None:
@@ -185,3 +190,27 @@ def test_colour_marks_the_header_listeners_and_rows_without_an_owner(snapshot: S
 
 def test_a_command_that_looks_like_a_verdict_gets_no_colour(snapshot: Snapshot) -> None:
     assert lines_of(named(snapshot, "(time_wait)"), ["command"], colour=True, headers=False) == ["(time_wait)"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "state", "shown"),
+    [
+        (Protocol.UDP, SocketState.CLOSE, "unconn"),
+        (Protocol.UDP, SocketState.ESTABLISHED, "established"),
+        (Protocol.UDPLITE, SocketState.CLOSE, "unconn"),
+        (Protocol.RAW, SocketState.CLOSE, "unconn"),
+        (Protocol.ICMP, SocketState.CLOSE, "unconn"),
+        (Protocol.PACKET, SocketState.CLOSE, "unconn"),
+        (Protocol.NETLINK, SocketState.CLOSE, "unconn"),
+        (Protocol.TCP, SocketState.CLOSE, "close"),
+        (Protocol.TCP, SocketState.BOUND_INACTIVE, "bound_inactive"),
+        (Protocol.SCTP, SocketState.CLOSE, "close"),
+        (Protocol.VSOCK, SocketState.CLOSE, "close"),
+    ],
+)
+def test_what_is_not_connected_and_cannot_listen_is_unconn_as_in_ss(
+    snapshot: Snapshot, protocol: Protocol, state: SocketState, shown: str
+) -> None:
+    socket = snapshot.sockets[0]
+    changed = socket._replace(row=socket.row._replace(protocol=protocol, state=state))
+    assert lines_of(replace(snapshot, sockets=(changed,)), ["state"], headers=False) == [shown]
