@@ -52,4 +52,4 @@ def test_a_record_is_built_with_as_many_fields_as_it_has(build: Build) -> None:
 
 
 def test_the_records_of_the_busiest_loops_are_among_those_looked_at() -> None:
-    assert {build.record for build in BUILDS} == {"Endpoint", "SocketRow", "RowPlace", "OwnedSocket", "Owner"}
+    assert {build.record for build in BUILDS} == {"Endpoint", "SocketRow", "Timer", "RowPlace", "OwnedSocket", "Owner"}

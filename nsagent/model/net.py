@@ -98,6 +98,24 @@ class TcpInfo(NamedTuple):
     delivery_rate_bytes_per_second: int | None
 
 
+class TimerKind(StrEnum):
+    """What a timer of TCP waits for, as `ss -o` calls it: to send again, to probe an idle or a full peer, to forget."""
+
+    ON = "on"
+    KEEPALIVE = "keepalive"
+    TIMEWAIT = "timewait"
+    PERSIST = "persist"
+
+
+class Timer(NamedTuple):
+    """The timer that runs on a TCP socket."""
+
+    kind: TimerKind
+    expires_ms: int
+    retransmits: int
+    """Segments sent again, or probes sent, without an answer so far."""
+
+
 class SocketRow(NamedTuple):
     """One row of a socket table: a tuple, because a node has 10^4 to 10^6 of them.
 
@@ -128,6 +146,8 @@ class SocketRow(NamedTuple):
     """None where the MPTCP table was not looked at, and for what is not TCP."""
     tcp_info: TcpInfo | None = None
     """None unless it was asked for, and for what is no connection."""
+    timer: Timer | None = None
+    """None where none runs, and for what is not TCP."""
 
 
 _THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))

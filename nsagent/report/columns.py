@@ -145,6 +145,11 @@ def _charged(socket: OwnedSocket, context: Context) -> str:
     return " ".join(filter(None, parts))
 
 
+def _timer(socket: OwnedSocket, context: Context) -> str:
+    timer = socket.row.timer
+    return "" if timer is None else f"{timer.kind}/{timer.expires_ms / 1000:.3f}/{timer.retransmits}"
+
+
 def _rtt(socket: OwnedSocket, context: Context) -> str:
     told = socket.row.tcp_info
     return "" if told is None else f"{told.rtt_us / 1000:.3f}/{told.rtt_variation_us / 1000:.3f}"
@@ -195,6 +200,7 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     number_column("rxq", _rx_queue),
     number_column("txq", _tx_queue),
     text_column("acceptq", _accept_queue, sort_key=_accept_queue_key),
+    text_column("timer", _timer, sort_key=lambda socket, _: socket.row.timer),
     number_column("cgroup_id", lambda socket, _: socket.row.cgroup_id),
     text_column("verdict", _verdict, sgr=_verdict_sgr),
     text_column("charged", _charged, free_text=True),
@@ -226,6 +232,7 @@ WIDE_COLUMNS: Final = (
     "rxq",
     "txq",
     "acceptq",
+    "timer",
     "cgroup_id",
     "charged",
     "attribution",

@@ -11,7 +11,7 @@ from typing import Final
 from nsagent.model.container import Container
 from nsagent.model.facts import HeldBy
 from nsagent.model.ids import ContainerId, Fd
-from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo
+from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo, Timer
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict
 from nsagent.report.accept_queues import WITH_ACCEPT_QUEUE, AcceptQueues
@@ -67,7 +67,7 @@ class SocketRows:
             netns, row, interface, owners, container_id, attribution, confidence, flags, verdict = socket
             (
                 protocol, family, mapped, state, local, remote, _, inode, cookie, uid,
-                rx_queue, tx_queue, cgroup_id, v6only, mptcp, info,
+                rx_queue, tx_queue, cgroup_id, v6only, mptcp, info, timer,
             ) = row  # fmt: skip
             listener, kind = kinds[mptcp][protocol, family, mapped, state]
             if not listener and rx_queue == 0 and tx_queue == 0:
@@ -83,7 +83,8 @@ class SocketRows:
                 f', "cookie": {"null" if cookie is None else cookie}, "uid": {"null" if uid is None else uid}'
                 f', "rx_queue_bytes": {queues}, "v6only": {_BOOLEAN[v6only]}'
                 f', "cgroup_id": {"null" if cgroup_id is None else cgroup_id}'
-                f', "tcp_info": {"null" if info is None else _tcp_info_text(info)}, "owners": ['
+                f', "tcp_info": {"null" if info is None else _tcp_info_text(info)}'
+                f', "timer": {"null" if timer is None else _timer_text(timer)}, "owners": ['
                 f"{owner_text(owners[0]) if len(owners) == 1 else ', '.join(map(owner_text, owners))}"
                 f"{meanings[container_id, attribution, confidence, flags, verdict]}"
             )
@@ -134,6 +135,11 @@ def _kind_text(mptcp: bool | None, kind: _Kind) -> tuple[bool, str]:
 
 def _tcp_info_text(tcp_info: TcpInfo) -> str:
     return _TCP_INFO % tuple(["null" if each is None else each for each in tcp_info])
+
+
+def _timer_text(timer: Timer) -> str:
+    kind, expires_ms, retransmits = timer
+    return f'{{"kind": "{kind}", "expires_seconds": {expires_ms / 1000}, "retransmits": {retransmits}}}'
 
 
 def _container_texts(

@@ -73,7 +73,7 @@ def test_a_table_without_headers_has_rows_alone(on_node: Run) -> None:
 
 def test_wide_has_more_columns_than_table(on_node: Run) -> None:
     header = on_node("scan", "-o", "wide").out.splitlines()[0].split()
-    more = "UNIT FDS UID INODE RXQ TXQ ACCEPTQ CGROUP-ID CHARGED ATTRIBUTION CONFIDENCE FLAGS"
+    more = "UNIT FDS UID INODE RXQ TXQ ACCEPTQ TIMER CGROUP-ID CHARGED ATTRIBUTION CONFIDENCE FLAGS"
     assert header[9:] == more.split()
 
 

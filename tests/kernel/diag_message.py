@@ -16,6 +16,8 @@ def make_message(
     family: int = AF_INET,
     state: int = 1,
     timer: int = 0,
+    expires_ms: int = 0,
+    retransmits: int = 0,
     local: bytes = b"\x7f\0\0\1",
     local_port: int = 80,
     remote: bytes = b"\x7f\0\0\2",
@@ -29,10 +31,10 @@ def make_message(
 ) -> bytes:
     """One message with its netlink header; addresses are 4 or 16 bytes in network order."""
     order = ORDER_SIGN[byteorder]
-    body = struct.pack(order + "BBBB", family, state, timer, 0)
+    body = struct.pack(order + "BBBB", family, state, timer, retransmits)
     body += struct.pack(">HH", local_port, remote_port) + local.ljust(16, b"\0") + remote.ljust(16, b"\0")
     body += struct.pack(order + "III", interface, cookie & 0xFFFFFFFF, cookie >> 32)
-    body += struct.pack(order + "IIIII", 0, *queues, uid, inode)
+    body += struct.pack(order + "IIIII", expires_ms, *queues, uid, inode)
     for type_, payload in attributes:
         body += make_attribute(type_, payload, byteorder=byteorder)
     return struct.pack(order + "IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, 2, 1, 0) + body

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nsagent.model.ids import SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, Timer, TimerKind
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ANY, ANY6 = Endpoint("0.0.0.0", 0), Endpoint("::", 0)
@@ -24,11 +24,18 @@ def make_row(
     queues: tuple[int | None, int | None] = (0, 0),
     cgroup_id: int | None = 1,
     v6only: bool | None = None,
+    timer: TimerKind | None = None,
 ) -> SocketRow:
     """A row as sock_diag shows those of the recording: all were made by root in cgroup 1."""
     known = None if cookie is None else SocketCookie(cookie)
     numbers = (interface, SocketInode(inode), known, uid, *queues)
-    return SocketRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only)
+    told = None if timer is None else Timer(timer, 0, 0)
+    return SocketRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only, timer=told)
+
+
+def stop_timer(row: SocketRow) -> SocketRow:
+    """The row with a timer that is due now: how long it still runs differs from one recording to the next."""
+    return row if row.timer is None else row._replace(timer=row.timer._replace(expires_ms=0))
 
 
 def four(port: int, address: str = "127.0.0.1") -> Endpoint:
@@ -86,6 +93,7 @@ CONNECTIONS = (
         cookie=1740071,
         uid=None,
         cgroup_id=None,
+        timer=TimerKind.ON,
     ),
     make_row(_ESTABLISHED, four(50000), four(8080), inode=7999603, cookie=1740054),
     make_row(
@@ -95,13 +103,23 @@ CONNECTIONS = (
     make_row(_ESTABLISHED, four(8080), four(50000), cookie=1740072),
     make_row(_ESTABLISHED, six(50002), six(8081), family=Family.IPV6, inode=7999608, cookie=1740059),
     make_row(_ESTABLISHED, four(50001), four(8081), inode=7999606, cookie=1740057),
-    make_row(SocketState.TIME_WAIT, four(50003), four(8081), cookie=1740073, uid=None, cgroup_id=None),
+    make_row(
+        SocketState.TIME_WAIT,
+        four(50003),
+        four(8081),
+        cookie=1740073,
+        uid=None,
+        cgroup_id=None,
+        timer=TimerKind.TIMEWAIT,
+    ),
 )
 """The sixth waits for accept: no fd holds it, so that it has no inode."""
 
-ORPHAN = make_row(SocketState.FIN_WAIT1, four(50004), four(8081), cookie=1740074, queues=(0, 1))
+ORPHAN = make_row(SocketState.FIN_WAIT1, four(50004), four(8081), cookie=1740074, queues=(0, 1), timer=TimerKind.ON)
 """Closed by its process a moment ago."""
-LATE_ORPHAN = make_row(SocketState.FIN_WAIT2, four(50004), four(8081), cookie=1740074, uid=None, cgroup_id=None)
+LATE_ORPHAN = make_row(
+    SocketState.FIN_WAIT2, four(50004), four(8081), cookie=1740074, uid=None, cgroup_id=None, timer=TimerKind.TIMEWAIT
+)
 """The same a moment later: a mini-socket (timer 3), which has no uid."""
 
 TCP_ROWS = (*LISTENERS, *CONNECTIONS, ORPHAN)

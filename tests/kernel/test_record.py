@@ -7,7 +7,7 @@ from pathlib import Path
 from nsagent.kernel.formats.inet_diag import decode_table
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
-from tests.kernel.rows import FIXTURES
+from tests.kernel.rows import FIXTURES, stop_timer
 from tests.live.capabilities import Capability, require
 
 DUMPS = {"tcp": Protocol.TCP, "tcp_unprivileged": Protocol.TCP, "udp": Protocol.UDP}
@@ -21,7 +21,7 @@ def list_rows(directory: Path) -> dict[str, list[str]]:
     """The rows of each dump, without what is new in each recording."""
     return {
         name: sorted(
-            str(row._replace(inode=SocketInode(bool(row.inode)), cookie=None, cgroup_id=None))
+            str(stop_timer(row)._replace(inode=SocketInode(bool(row.inode)), cookie=None, cgroup_id=None))
             for row in decode_table((directory / f"{name}.bin").read_bytes(), protocol, sys.byteorder, mptcp=None)[0]
             if row.local.port != LATE_PORT
         )

@@ -169,3 +169,16 @@ def test_a_bound_socket_that_does_nothing_is_no_row(stage: tuple[MadeNetns, Acto
     actor.bound()
     listener = actor.listen()
     assert [socket["inode"] for socket in run_scan().of_netns(netns.inode)] == [listener.inode]
+
+
+@pytest.mark.parametrize("engine", ["sock_diag", "proc"])
+def test_a_closed_connection_tells_how_long_it_is_kept(stage: tuple[MadeNetns, Actor], engine: str) -> None:
+    netns, actor = stage
+    listener = actor.listen()
+    for end in actor.pair(listener):
+        actor.drop(end)
+    rows = run_scan("--netns", str(netns.inode), "--engine", engine).sockets
+    timers = {row["state"]: row["timer"] for row in rows}
+    assert (timers["listen"], sorted(timers)) == (None, ["listen", "time_wait"])
+    assert 0 < timers["time_wait"].pop("expires_seconds") <= 60
+    assert timers["time_wait"] == {"kind": "timewait", "retransmits": 0}

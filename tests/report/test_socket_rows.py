@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import HeldBy
 from nsagent.model.ids import ContainerId, Fd, Pid, PodUid, SocketCookie, SocketInode, Tid
-from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
 from nsagent.model.process import Process
 from nsagent.model.snapshot import (
     Attribution,
@@ -32,6 +32,8 @@ HOSTILE = st.text(
     st.characters(codec=None) | st.sampled_from('\x1b\n\r\t\x7f\x85\u202e\u2028\udcff\udc80\ud800\\"=+-@,')
 )
 NUMBERS = st.integers(0, 2**64 - 1)
+NETNS_NUMBERS = NUMBERS | NUMBERS.map(lambda key: -key)
+"""Of a netns that only its key tells apart, negative: JSON has the key."""
 PIDS = st.builds(Pid, st.integers(1, 2**22))
 CONTAINER_IDS = st.builds(ContainerId, st.sampled_from(["a" * 64, "b" * 64]) | HOSTILE)
 ADDRESSES = st.one_of(st.ip_addresses().map(str), HOSTILE)
@@ -61,6 +63,7 @@ ROWS = st.builds(
     v6only=st.none() | st.booleans(),
     mptcp=st.none() | st.booleans(),
     tcp_info=st.none() | TCP_INFOS,
+    timer=st.none() | st.builds(Timer, st.sampled_from(TimerKind), NUMBERS, NUMBERS),
 )
 PROCESSES = st.builds(
     Process,
@@ -68,7 +71,7 @@ PROCESSES = st.builds(
     start_ticks=NUMBERS,
     comm=HOSTILE,
     uid=NUMBERS,
-    netns=st.none() | NUMBERS,
+    netns=st.none() | NETNS_NUMBERS,
     container_id=st.none() | CONTAINER_IDS,
     unit=st.none() | HOSTILE,
 )
@@ -82,7 +85,7 @@ VERDICTS = st.builds(
 )
 SOCKETS = st.builds(
     OwnedSocket,
-    netns=NUMBERS,
+    netns=NETNS_NUMBERS,
     row=ROWS,
     interface=st.none() | HOSTILE,
     owners=st.lists(OWNERS, max_size=3).map(tuple),
@@ -158,7 +161,7 @@ def plain_owner(owner: Owner) -> dict[str, object]:
         "fds": list(owner.fds),
         "comm": told(process.comm),
         "start_ticks": process.start_ticks,
-        "netns": process.netns,
+        "netns": process.netns and abs(process.netns),
         "container_id": told_or_none(process.container_id),
         "unit": told_or_none(process.unit),
         "tid": owner.tid,
@@ -186,6 +189,14 @@ def plain_tcp_info(told: TcpInfo | None) -> dict[str, object] | None:
     }
 
 
+def plain_timer(timer: Timer | None) -> dict[str, object] | None:
+    return timer and {
+        "kind": timer.kind.value,
+        "expires_seconds": timer.expires_ms / 1000,
+        "retransmits": timer.retransmits,
+    }
+
+
 def plain_accept_queue(container: Container, sockets: Sequence[OwnedSocket]) -> dict[str, object] | None:
     """Of the container's TCP listeners, the first of the fullest."""
     held = [
@@ -206,7 +217,7 @@ def plain_accept_queue(container: Container, sockets: Sequence[OwnedSocket]) -> 
             "limit": None if None in limits else sum(limit or 0 for limit in limits),
             "fullest": fullest
             and {
-                "netns": fullest.netns,
+                "netns": abs(fullest.netns),
                 "local": plain_endpoint(fullest.row.local),
                 "used": fullest.row.rx_queue,
                 "limit": fullest.row.tx_queue,
@@ -226,7 +237,7 @@ def plain_row(socket: OwnedSocket) -> dict[str, object]:
     row = socket.row
     listens = (row.protocol.value, row.state.value) in (("tcp", "listen"), ("sctp", "listen"))
     return {
-        "netns": socket.netns,
+        "netns": abs(socket.netns),
         "protocol": row.protocol.value,
         "family": row.family.value,
         "mapped": row.mapped,
@@ -244,6 +255,7 @@ def plain_row(socket: OwnedSocket) -> dict[str, object]:
         "v6only": row.v6only,
         "cgroup_id": row.cgroup_id,
         "tcp_info": plain_tcp_info(row.tcp_info),
+        "timer": plain_timer(row.timer),
         "owners": [plain_owner(owner) for owner in socket.owners],
         "container_id": told_or_none(socket.container_id),
         "attribution": socket.attribution.value,

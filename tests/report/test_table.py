@@ -7,7 +7,7 @@ import pytest
 
 from nsagent.errors import UsageError
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.net import Protocol, SocketState
+from nsagent.model.net import Protocol, SocketState, Timer, TimerKind
 from nsagent.model.snapshot import ChargedTo, Snapshot, Verdict, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
 from nsagent.report.table import render_table
@@ -190,6 +190,13 @@ def test_colour_marks_the_header_listeners_and_rows_without_an_owner(snapshot: S
 
 def test_a_command_that_looks_like_a_verdict_gets_no_colour(snapshot: Snapshot) -> None:
     assert lines_of(named(snapshot, "(time_wait)"), ["command"], colour=True, headers=False) == ["(time_wait)"]
+
+
+def test_a_timer_has_its_kind_its_seconds_and_what_was_sent_again(snapshot: Snapshot) -> None:
+    socket = snapshot.sockets[0]
+    ticking = socket._replace(row=socket.row._replace(timer=Timer(TimerKind.KEEPALIVE, 59_004, 2)))
+    shown = lines_of(replace(snapshot, sockets=(ticking, socket)), ["timer"], headers=False)
+    assert shown == ["keepalive/59.004/2", "-"]
 
 
 @pytest.mark.parametrize(

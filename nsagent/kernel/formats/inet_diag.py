@@ -19,11 +19,12 @@ from nsagent.kernel.formats.socket_state import (
     NO_CONNECTION,
     SCTP_ASSOCIATION_STATES,
     SOCKET_STATES,
+    TIMERS,
     is_mini_socket,
 )
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, Timer, TimerKind
 
 _ATTRIBUTE_INFO = 2
 _ATTRIBUTE_SKV6ONLY = 11
@@ -226,21 +227,23 @@ class _Kind(NamedTuple):
     ipv4: bool
     state: SocketState
     mini: bool
+    timer: TimerKind | None
 
 
 class _Kinds(dict[bytes, _Kind | None]):
     """Kinds by those four bytes: family, state, timer, retransmits; None for what no kernel prints."""
 
-    def __init__(self, *, association: bool) -> None:
+    def __init__(self, *, association: bool, timers: bool = False) -> None:
         super().__init__()
         self._association = association
+        self._timers = TIMERS if timers else {}
 
     def __missing__(self, head: bytes) -> _Kind | None:
         family, number, timer, _ = head
         state = (SCTP_ASSOCIATION_STATES if self._association else SOCKET_STATES).get(number)
         known = state is not None and family in (AF_INET, AF_INET6)
         mini = state is not None and not self._association and is_mini_socket(state, timer)
-        kind = _Kind(family == AF_INET, state, mini) if state and known else None
+        kind = _Kind(family == AF_INET, state, mini, self._timers.get(timer)) if state and known else None
         self[head] = kind
         return kind
 
@@ -256,7 +259,7 @@ class _Decoder:
         self._mptcp = mptcp
         self._order = _order(byteorder)
         self._layouts: dict[int, _Layout] = {}
-        self._kinds = _Kinds(association=False)
+        self._kinds = _Kinds(association=False, timers=protocol is Protocol.TCP)
         self._association_kinds = _Kinds(association=True)
         self._first: dict[int, SocketRow] = {}
         self._others: set[tuple[object, ...]] = set()
@@ -283,14 +286,14 @@ class _Decoder:
                 break
             (
                 _, head, local_high, local_low, remote_high, remote_low, local_bytes, remote_bytes,
-                interface, cookie_low, cookie_high, rx_queue, tx_queue, uid, inode,
-            ) = values[:15]  # fmt: skip
+                interface, cookie_low, cookie_high, expires_ms, rx_queue, tx_queue, uid, inode,
+            ) = values[:16]  # fmt: skip
             kind = kinds[head]
             if kind is None:
                 self.errors.append(FormatError("a known family and state", data[offset : offset + length]))
                 offset += size
                 continue
-            is_ipv4, state, is_mini = kind
+            is_ipv4, state, is_mini, timer = kind
             local_port, remote_port = local_high << 8 | local_low, remote_high << 8 | remote_low
             if is_ipv4:
                 shown, mapped = Family.IPV4, False
@@ -306,6 +309,7 @@ class _Decoder:
                 bool(values[v6only_place]) if v6only_place else None, mptcp,
                 decode_tcp_info(values[info_place], self._byteorder)
                 if info_place and state not in NO_CONNECTION else None,
+                None if timer is None else _new(Timer, (timer, expires_ms, head[3])),
             ))  # fmt: skip
             if first.setdefault(cookie, row) is row or self._is_new(row):
                 self.rows.append(row)
@@ -352,8 +356,8 @@ class _Decoder:
 
     def _learn_layout(self, data: bytes, offset: int, length: int) -> _Layout:
         """The layout of the message at `offset`; raises FormatError if an attribute leads outside of it."""
-        layout_format = self._order + "I12x4sBBBB16s16sIII4xIIII"
-        headers, fields, is_tcp = [0], 15, self._protocol is Protocol.TCP
+        layout_format = self._order + "I12x4sBBBB16s16sIIIIIIII"
+        headers, fields, is_tcp = [0], 16, self._protocol is Protocol.TCP
         peers = False
         places: dict[int, int] = {}
         position, end = offset + ROW_BYTES, offset + length

@@ -4,16 +4,16 @@ Source: proc_net_tcp.rst of the kernel, net/ipv4/tcp_ipv4.c get_tcp4_sock(), net
 udp4_format_sock(). Address words are in the byte order of the machine, ports are not.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
 from nsagent.kernel.formats.numbers import parse_decimal, parse_hex
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
-from nsagent.kernel.formats.socket_state import SOCKET_STATES, is_mini_socket
+from nsagent.kernel.formats.socket_state import SOCKET_STATES, TIMERS, is_mini_socket
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, Timer, TimerKind
 
 MAX_ERRORS: Final = 1000
 
@@ -33,6 +33,7 @@ def parse_row(line: str, protocol: Protocol, byteorder: ByteOrder, *, mptcp: boo
         state = SOCKET_STATES[parse_hex(columns[3], 8)]
         tx_queue, rx_queue = (parse_hex(word, 32) for word in columns[4].split(":"))
         timer = parse_hex(columns[5].partition(":")[0], 8)
+        running = _parse_timer(columns, TIMERS.get(timer)) if protocol is Protocol.TCP else None
         uid = parse_decimal(columns[7], 32)
         inode = parse_decimal(columns[9], 64)
     except (IndexError, KeyError, ValueError) as err:
@@ -56,6 +57,7 @@ def parse_row(line: str, protocol: Protocol, byteorder: ByteOrder, *, mptcp: boo
         cgroup_id=None,
         v6only=None,
         mptcp=mptcp,
+        timer=running,
     )
 
 
@@ -111,6 +113,15 @@ def _walk_rows(data: bytes) -> Iterator[tuple[int, SocketInode, int, bytes]]:
                 return
             continue
         yield at, inode, uid, columns[3]
+
+
+def _parse_timer(columns: Sequence[str], kind: TimerKind | None) -> Timer | None:
+    """The timer of a row: `tm->when` is in ticks of USER_HZ, 10 ms; probes are counted apart from retransmits."""
+    if kind is None:
+        return None
+    ticks = parse_hex(columns[5].partition(":")[2], 64)
+    probes = kind in (TimerKind.KEEPALIVE, TimerKind.PERSIST)
+    return Timer(kind, ticks * 10, parse_decimal(columns[8], 32) if probes else parse_hex(columns[6], 32))
 
 
 def _parse_address(text: str, byteorder: ByteOrder) -> tuple[bytes, int]:

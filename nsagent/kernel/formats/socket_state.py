@@ -5,7 +5,7 @@ Source: include/net/tcp_states.h, include/net/sctp/constants.h.
 
 from typing import Final
 
-from nsagent.model.net import SocketState
+from nsagent.model.net import SocketState, TimerKind
 
 SOCKET_STATES: Final[dict[int, SocketState]] = {
     1: SocketState.ESTABLISHED,
@@ -45,6 +45,9 @@ SCTP_ASSOCIATION_STATES: Final[dict[int, SocketState]] = {
     7: SocketState.LAST_ACK,  # SHUTDOWN_ACK_SENT
 }
 """enum sctp_state; an endpoint has the numbers of TCP (enum sctp_sock_state)."""
+
+TIMERS: Final = {1: TimerKind.ON, 2: TimerKind.KEEPALIVE, 3: TimerKind.TIMEWAIT, 4: TimerKind.PERSIST}
+"""The timers of a TCP socket by their numbers; 0: none. Those of an SCTP association are others."""
 
 TIMER_TIME_WAIT: Final = 3
 """The timer number of a time-wait mini-socket; its state may be time_wait or fin_wait2."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows, list_without_multicast_loop
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
 from tests.kernel.diag_message import ORDER_SIGN, make_message
 from tests.kernel.rows import (
     TCP_ROWS,
@@ -20,6 +20,7 @@ from tests.kernel.rows import (
     four,
     make_row,
     read_recorded,
+    stop_timer,
 )
 
 BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
@@ -43,13 +44,45 @@ def decode_one(message: bytes, byteorder: ByteOrder = "little") -> SocketRow:
     ],
 )
 def test_a_recorded_dump_gives_every_row_whole(name: str, protocol: Protocol, expected: tuple[SocketRow, ...]) -> None:
-    assert decode_table(read_recorded(name), protocol, "little") == (list(expected), [])
+    rows, errors = decode_table(read_recorded(name), protocol, "little")
+    assert (list(map(stop_timer, rows)), errors) == (list(expected), [])
+
+
+def test_the_timers_of_a_recorded_dump_tell_how_long_they_run() -> None:
+    rows, _ = decode_table(read_recorded("tcp"), Protocol.TCP, "little")
+    assert [(row.state, row.timer) for row in rows if row.timer] == [
+        (SocketState.SYN_RECV, Timer(TimerKind.ON, 900, 0)),
+        (SocketState.TIME_WAIT, Timer(TimerKind.TIMEWAIT, 60_000, 0)),
+        (SocketState.FIN_WAIT1, Timer(TimerKind.ON, 200, 0)),
+    ]
+
+
+@pytest.mark.parametrize("byteorder", BYTE_ORDERS)
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (0, None),
+        (1, TimerKind.ON),
+        (2, TimerKind.KEEPALIVE),
+        (3, TimerKind.TIMEWAIT),
+        (4, TimerKind.PERSIST),
+        (5, None),
+        (255, None),
+    ],
+)
+def test_a_timer_goes_by_the_name_that_ss_has_for_its_number(
+    number: int, kind: TimerKind | None, byteorder: ByteOrder
+) -> None:
+    message = make_message(timer=number, expires_ms=0x01020304, retransmits=7, byteorder=byteorder)
+    expected = kind and Timer(kind, 0x01020304, 7)
+    assert decode_table(message, Protocol.TCP, byteorder)[0][0].timer == expected
+    assert decode_table(message, Protocol.UDP, byteorder)[0][0].timer is None
 
 
 def test_the_mark_that_only_net_admin_sees_changes_no_row() -> None:
     with_mark = decode_table(read_recorded("tcp"), Protocol.TCP, "little")[0]
     without = decode_table(read_recorded("tcp_unprivileged"), Protocol.TCP, "little")[0]
-    assert with_mark[:-1] == without[:-1]
+    assert list(map(stop_timer, with_mark[:-1])) == list(map(stop_timer, without[:-1]))
 
 
 def test_an_empty_table_has_no_rows_and_no_errors() -> None:

@@ -12,8 +12,16 @@ from nsagent.errors import FormatError
 from nsagent.kernel.formats.net_inet import MAX_ERRORS, find_rows, index_rows, parse_row, parse_table
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Protocol, SocketRow, SocketState
-from tests.kernel.rows import TCP_UNPRIVILEGED_ROWS, UDP_ROWS, as_text_shows, four, make_row, read_recorded_text
+from nsagent.model.net import ByteOrder, Endpoint, Protocol, SocketRow, SocketState, Timer, TimerKind
+from tests.kernel.rows import (
+    TCP_UNPRIVILEGED_ROWS,
+    UDP_ROWS,
+    as_text_shows,
+    four,
+    make_row,
+    read_recorded_text,
+    stop_timer,
+)
 
 BYTE_ORDERS: tuple[ByteOrder, ...] = get_args(ByteOrder)
 LISTEN = (
@@ -47,6 +55,8 @@ DAMAGE = [
     ("queue with underscore", LISTEN.replace("00000000:00000005", "00000000:0000_005")),
     ("queue with prefix", LISTEN.replace("00000000:00000005", "00000000:0x000005")),
     ("timer", LISTEN.replace("00:00000000 ", "zz:00000000 ")),
+    ("time of a timer", LISTEN.replace("00:00000000 ", "01:zz ")),
+    ("no time of a timer", LISTEN.replace("00:00000000 ", "01 ")),
     ("signed timer", LISTEN.replace("00:00000000 ", "+0:00000000 ")),
     ("uid of words", LISTEN.replace("1000", "root")),
     ("negative uid", LISTEN.replace("1000", "-1")),
@@ -89,7 +99,24 @@ def test_a_recorded_table_gives_the_rows_that_sock_diag_gave(
     tables = [parse_table(read_recorded_text(name), protocol, byteorder="little") for name in names]
     assert [errors for _, errors in tables] == [[], []]
     rows = [row for rows, _ in tables for row in rows]
-    assert sorted(rows, key=repr) == sorted(map(as_text_shows, expected), key=repr)
+    assert sorted(map(stop_timer, rows), key=repr) == sorted(map(as_text_shows, expected), key=repr)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("00:00000000 00000000     0        0", None),
+        ("01:00000014 00000003     0        9", Timer(TimerKind.ON, 200, 3)),
+        ("02:00001770 00000009     0        2", Timer(TimerKind.KEEPALIVE, 60_000, 2)),
+        ("03:0000176F 00000000     0        0", Timer(TimerKind.TIMEWAIT, 59_990, 0)),
+        ("04:00000001 00000009     0       11", Timer(TimerKind.PERSIST, 10, 11)),
+        ("05:00000001 00000000     0        0", None),
+    ],
+)
+def test_a_timer_has_its_name_its_time_and_what_it_has_sent(columns: str, expected: Timer | None) -> None:
+    line = LISTEN.replace("00:00000000 00000000  1000        0", columns)
+    assert parse(line).timer == expected
+    assert parse_row(line, Protocol.UDP, byteorder="little").timer is None
 
 
 def test_a_listener_has_a_queue_of_connections_whose_limit_is_unknown() -> None:
