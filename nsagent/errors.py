@@ -1,6 +1,6 @@
 """Every exception raised on purpose, named after what the caller does next.
 
-errno is translated once, at the edge to the kernel or to an engine, and chained with
+errno is translated once, at the edge to the kernel or to a runtime, and chained with
 `raise ... from err`. Anything else that escapes is a bug.
 """
 
@@ -99,7 +99,7 @@ class NoAnswer(NotRead):
 
 
 class FormatError(NsagentError):
-    """The kernel's (or an engine's) text or bytes are not what its format says; holds the input."""
+    """The kernel's (or a runtime's) text or bytes are not what its format says; holds the input."""
 
     def __init__(self, expected: str, text: str | bytes) -> None:
         super().__init__(f"expected {expected}, got {text[:200]!r}")

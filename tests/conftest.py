@@ -25,7 +25,7 @@ settings.load_profile("fixed")
 
 
 class LiveTogether(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives all live tests to one worker, as they share the engines of a session; of the others a module at a time."""
+    """Gives all live tests to one worker, as they share the runtimes of a session; of the others a module at a time."""
 
     def _split_scope(self, nodeid: str) -> str:
         return LIVE if nodeid.startswith(LIVE) else nodeid.partition("::")[0]

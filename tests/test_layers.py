@@ -132,7 +132,7 @@ def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
 
 
 CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
-"""What asks engines, where there are any."""
+"""What asks runtimes, where there are any."""
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
         (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
-        # A host without engines.
+        # A host without runtimes.
         (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),
     ],
 )

@@ -30,22 +30,22 @@ def list_container_names(incomplete: str) -> list[str]:
 
 def _read_names(environ: Mapping[str, str]) -> set[str]:
     from nsagent.query.containers import list_names
-    from nsagent.runtimes.discover import discover_engines
+    from nsagent.runtimes.discover import discover_runtimes
 
     option = environ.get("NSAGENT_RUNTIME") or None
     root = os.path.abspath(environ.get("NSAGENT_HOST_ROOT") or "/")
     with closing(
-        discover_engines(option, environ, root, clock=time.monotonic, deadline_seconds=_DEADLINE_SECONDS)
-    ) as engines:
-        engines.start()
-        answers = engines.collect(_list_wanted)
+        discover_runtimes(option, environ, root, clock=time.monotonic, deadline_seconds=_DEADLINE_SECONDS)
+    ) as runtimes:
+        runtimes.start()
+        answers = runtimes.collect(_list_wanted)
     return {name for container in answers.containers for name in list_names(container)}
 
 
 def _list_wanted() -> tuple[ContainerId, ...]:
-    """An id that no engine has.
+    """An id that no runtime has.
 
-    Engines are asked one group after the other while a container that is wanted has no name. Here all
+    Runtimes are asked one group after the other while a container that is wanted has no name. Here all
     names are wanted, and who has processes is not looked at: so that all are asked, one must never
     be found.
     """

@@ -1,4 +1,4 @@
-"""One pass as a process makes it: with engines to ask, an end by Ctrl-C or SIGTERM, and a word on the terminal."""
+"""One pass as a process makes it: with runtimes to ask, an end by Ctrl-C or SIGTERM, and a word on the terminal."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from nsagent.cli.options import Host
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nsagent.runtimes.engines import Engines
+    from nsagent.runtimes.runtimes import Runtimes
     from nsagent.scan.request import SnapshotRequest
 
 T = TypeVar("T", covariant=True)
@@ -27,7 +27,7 @@ class Take(Protocol[T]):
     def __call__(
         self,
         request: "SnapshotRequest",
-        engines: "Engines | None",
+        runtimes: "Runtimes | None",
         *,
         clock: "Callable[[], float]",
         stop: threading.Event | None,
@@ -41,9 +41,9 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
     """
     if request.from_file is not None:
         return take(request, None, clock=time.monotonic, stop=None)
-    from nsagent.runtimes.discover import discover_engines
+    from nsagent.runtimes.discover import discover_runtimes
 
-    engines = discover_engines(
+    runtimes = discover_runtimes(
         host.runtime,
         os.environ,
         os.path.abspath(host.host_root),
@@ -53,9 +53,9 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
     with (
         _progress_on_terminal("reading processes and tables ..."),
         _interruptible() as stop,
-        closing(engines),
+        closing(runtimes),
     ):
-        return take(request, engines, clock=time.monotonic, stop=stop)
+        return take(request, runtimes, clock=time.monotonic, stop=stop)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """The text of /proc/PID/cgroup -> container, pod and systemd unit.
 
 Source: cgroups(7); kernel/cgroup/cgroup.c, proc_cgroup_show(); the path forms are those that the
-engines make (runc's two cgroup drivers, conmon, LXC, nspawn, ECS, Garden, BuildKit), one row each
+runtimes make (runc's two cgroup drivers, conmon, LXC, nspawn, ECS, Garden, BuildKit), one row each
 in fixtures/cgroups. A path proves nothing: whoever may mkdir in a delegated cgroup can make a
-directory that looks like a container's. Whether an engine knows the id is join's business.
+directory that looks like a container's. Whether a runtime knows the id is join's business.
 """
 
 import re
@@ -42,7 +42,7 @@ _RUNTIME_OF_PREFIX = {
     "libpod-payload": Runtime.PODMAN,
     "runc": None,
 }
-# A bare id below one of these; elsewhere (a pod, a custom cgroup parent) several engines write the same.
+# A bare id below one of these; elsewhere (a pod, a custom cgroup parent) several runtimes write the same.
 _RUNTIME_OF_PARENT = {
     "docker": Runtime.DOCKER,
     "buildx": Runtime.DOCKER,
@@ -61,7 +61,7 @@ class CgroupIdentity:
     """What the cgroup paths of one process say.
 
     `container_id` is the innermost container, `chain` the ones around it, outermost first.
-    `runtime` is None where several engines write the same path. `pod_uid` is the pod that
+    `runtime` is None where several runtimes write the same path. `pod_uid` is the pod that
     container_id is in (a static pod's is its config hash); without a container, the pod whose
     cgroup holds the process. `unit` is the innermost systemd service or scope that is no
     container, also one inside a container: `nginx.service`, `session-3.scope`, `init.scope`;
@@ -235,14 +235,14 @@ def _find_container(segment: str, parent: str, grandparent: str) -> tuple[Contai
 
 
 def _find_hex_id(segment: str, parent: str, grandparent: str) -> tuple[ContainerId, Runtime | None] | None:
-    """An OCI engine's id: bare, as `<prefix>-<id>[.scope]`, or as `<slice>:<prefix>:<id>`.
+    """An OCI runtime's id: bare, as `<prefix>-<id>[.scope]`, or as `<slice>:<prefix>:<id>`.
 
     The last is what runc's cgroupfs driver makes of a path meant for its systemd driver.
     """
     if _HEX_ID.fullmatch(segment):
         if parent in _PARENTS_OF_OTHERS:
             return None
-        # Below /ecs/<task id> it is Docker's: ECS on its own engine has ids of another form.
+        # Below /ecs/<task id> it is Docker's: ECS on its own runtime has ids of another form.
         runtime = Runtime.DOCKER if grandparent == "ecs" else _RUNTIME_OF_PARENT.get(parent)
         return ContainerId(segment), runtime
     match = _PREFIXED_ID.fullmatch(segment) or _SLICE_PREFIX_ID.fullmatch(segment)

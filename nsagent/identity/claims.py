@@ -14,7 +14,7 @@ from nsagent.identity.cgroup_path import CgroupIdentity, CgroupParser
 from nsagent.model.ids import ContainerId, PodUid
 
 _DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
-"""What engines draw as ids, the shortest of which has 25 characters."""
+"""What runtimes draw as ids, the shortest of which has 25 characters."""
 
 
 _USER: Final = re.compile(r"/user@([0-9]{1,10})\.service/")

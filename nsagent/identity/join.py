@@ -1,4 +1,4 @@
-"""Cgroup identities + what the engines know -> the containers of a pass.
+"""Cgroup identities + what the runtimes know -> the containers of a pass.
 
 The two meet on the full container id, never on a name, a netns or a pid: those are reused and
 shared. Pods meet on their uid, and static pods on their config hash, by which their cgroups are
@@ -26,19 +26,19 @@ Pods = Mapping[tuple[User, PodUid], Pod]
 
 def join_containers(
     identities: Iterable[CgroupIdentity],
-    engine_answers: Iterable[Container],
+    answers: Iterable[Container],
     kept: Iterable[Container] = (),
     gone: Iterable[Container] = (),
 ) -> tuple[Container, ...]:
-    """Every container that a cgroup path or an engine shows, once, by ascending id.
+    """Every container that a cgroup path or a runtime shows, once, by ascending id.
 
-    The containers of a chain are there too. One that an engine knows has the engine's name, image
+    The containers of a chain are there too. One that a runtime knows has the runtime's name, image
     and labels, whether or not it has processes; it is verified. One that only paths show has name
     None and `unknown`, unless its name is its id (LXC, nspawn). Where paths disagree on an id, the
     shallowest wins. A pod that one of its containers names is that of the others too.
 
-    What a path proves a record must fit: of what is below user@UID.service only that user's engine
-    tells, and such an engine, unless somebody named it, of nothing else; an engine's containers are
+    What a path proves a record must fit: of what is below user@UID.service only that user's runtime
+    tells, and such a runtime, unless somebody named it, of nothing else; a runtime's containers are
     not in each other; Docker's labels, which are the image's too, make no pod where the path shows
     none. A bundle or the name of a log makes no container of its own, for these stay when it is gone,
     but a sandboxed one, whose processes may be in no cgroup here.
@@ -47,7 +47,7 @@ def join_containers(
     that no path shows and that are wanted all the same.
     """
     seen = _index_identities(identities)
-    known = merge_records(_believe(record, seen.get(record.id)) for record in engine_answers)
+    known = merge_records(_believe(record, seen.get(record.id)) for record in answers)
     # Who is in another container may have taken the id of one that has ended.
     add_records(known, (record for record in kept if record.id in seen and not seen[record.id].chain))
     lost = [record for record in gone if record.id not in seen]
@@ -145,7 +145,7 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
     user = find_user(identity)
     answer = known.get((user, id_))
     outer = known.get((user, identity.chain[-1])) if identity.chain else None
-    if answer is not None and outer is not None and outer.engine is not None and outer.engine == answer.engine:
+    if answer is not None and outer is not None and outer.told_by is not None and outer.told_by == answer.told_by:
         answer = None
     path_pod = Pod(identity.pod_uid) if identity.pod_uid else None
     pod = _find_pod(user, answer.pod if answer else None, path_pod, pods)
@@ -162,7 +162,7 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
             chain=identity.chain,
             pod=pod,
         )
-    # The path is the engine's own hand; a socket only shows whose API it speaks.
+    # The path is the runtime's own hand; a socket only shows whose API it speaks.
     return replace(answer, runtime=identity.runtime or answer.runtime, chain=identity.chain or answer.chain, pod=pod)
 
 

@@ -1,7 +1,7 @@
 """The labels and annotations that a kubelet sets on containers and sandboxes -> the pod.
 
 Source: pkg/kubelet/types/labels.go, pkg/kubelet/types/pod_update.go (config.hash); dockershim's
-and cri-dockerd's `io.kubernetes.docker.type`. Every engine that a kubelet drives is told them.
+and cri-dockerd's `io.kubernetes.docker.type`. Every runtime that a kubelet drives is told them.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def read_pod(
 ) -> Pod | None:
     """The pod that a container or a sandbox with these labels is of; None if they name none.
 
-    Its `labels` are those of a `sandbox` that are neither the kubelet's nor the engine's. A config
+    Its `labels` are those of a `sandbox` that are neither the kubelet's nor the runtime's. A config
     hash counts only beside the source of a static pod, which the kubelet itself sets on every pod:
     whoever may make a pod can give it any hash.
     """

@@ -1,6 +1,6 @@
 """What several sources tell of one container, as one record. Pure.
 
-What a user's engine tells is kept apart from what the system's do: a user can have it say anything.
+What a user's runtime tells is kept apart from what the system's do: a user can have it say anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,17 +12,17 @@ from nsagent.model.ids import ContainerId
 _IMAGE_ID = "sha256:"
 
 User = int | None
-"""Whose containers they are: a user's of a rootless engine, or None, the system's."""
+"""Whose containers they are: a user's of a rootless runtime, or None, the system's."""
 
 Records = Mapping[tuple[User, ContainerId], Container]
-"""One record of each id, of the system's engines and of each user's."""
+"""One record of each id, of the system's runtimes and of each user's."""
 
 
 def list_users(record: Container) -> tuple[User, ...]:
-    """Of whose containers a record may tell; an engine of a user that somebody named is vouched for."""
-    if record.engine is None or not record.engine.uid:
+    """Of whose containers a record may tell; a runtime of a user that somebody named is vouched for."""
+    if record.told_by is None or not record.told_by.uid:
         return (None,)
-    return (None, record.engine.uid) if record.engine.named else (record.engine.uid,)
+    return (None, record.told_by.uid) if record.told_by.named else (record.told_by.uid,)
 
 
 def merge_records(records: Iterable[Container]) -> dict[tuple[User, ContainerId], Container]:

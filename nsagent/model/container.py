@@ -9,7 +9,7 @@ from nsagent.model.ids import ContainerId, PodUid
 
 
 class Runtime(StrEnum):
-    """Which engine runs a container, as far as its cgroup path or the engine itself tells."""
+    """Which runtime runs a container, as far as its cgroup path or the runtime itself tells."""
 
     DOCKER = "docker"
     CONTAINERD = "containerd"
@@ -25,7 +25,7 @@ class Runtime(StrEnum):
 class NameState(StrEnum):
     """Whether a container's name is known; there are no placeholder names.
 
-    `pending`: an engine that knows this id answered, but not yet with a name. `unknown`: nobody
+    `pending`: a runtime that knows this id answered, but not yet with a name. `unknown`: nobody
     that was asked knows it.
     """
 
@@ -34,7 +34,7 @@ class NameState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Engine(NamedTuple):
+class ToldBy(NamedTuple):
     """Who told of a container: the `subject` of the source, the uid that its socket belongs to, None without one.
 
     `named`: somebody asked for it, it was not just found.
@@ -85,5 +85,5 @@ class Container:
     """The name inside its pod (Kubernetes)."""
     sandbox: bool = False
     """It is the pause container of its pod, and called like the pod."""
-    engine: Engine | None = None
+    told_by: ToldBy | None = None
     """None where only paths tell."""

@@ -19,10 +19,10 @@ SocketCookie = NewType("SocketCookie", int)
 """sock_diag's 64-bit socket cookie: identifies a socket across passes and states."""
 
 ContainerId = NewType("ContainerId", str)
-"""The engine's full id, lowercase hex for OCI engines; the name for LXC and nspawn."""
+"""The runtime's full id, lowercase hex for OCI runtimes; the name for LXC and nspawn."""
 
 OCI_ID: Final = r"[0-9a-f]{64}"
-"""The pattern of the full id of every OCI engine."""
+"""The pattern of the full id of every OCI runtime."""
 
 is_oci_id: Final = re.compile(OCI_ID).fullmatch
 """Whether a text is such an id, and nothing more."""

@@ -1,1 +1,1 @@
-"""Names of containers from the engines that run them. An engine that fails costs names, never sockets."""
+"""Names of containers from the runtimes that run them. A runtime that fails costs names, never sockets."""

@@ -1,7 +1,7 @@
 """One source, asked again and again: the question that goes on in a thread, and the breaker.
 
-A question is never waited for longer than the pass may wait. One that an engine does not answer
-goes on, so that the engine's return is seen.
+A question is never waited for longer than the pass may wait. One that a runtime does not answer
+goes on, so that the runtime's return is seen.
 """
 
 import threading
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nsagent.errors import Reason, RuntimeUnavailable
-from nsagent.model.container import Container, Engine
+from nsagent.model.container import Container, ToldBy
 from nsagent.runtimes.source import Failure, Identifiable, Owned, Preparable, Source
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 60.0
 _REPEAT_SECONDS = 1.0
 _LOADING_SECONDS = 1.0
-"""How much longer than the deadline an engine is waited for at most because its client was loaded first."""
+"""How much longer than the deadline a runtime is waited for at most because its client was loaded first."""
 
 
 class AskedSource:
     """One source with its breaker: after three failures in a row it is not asked for a minute, then once more.
 
-    The breaker closes at once when the engine was started anew, and when one that hung answers at
+    The breaker closes at once when the runtime was started anew, and when one that hung answers at
     last. `containers` and `failure` are what came of the last question, and `seconds` how long that
     took, the loading of its client included; None while nothing came. `clock` is monotonic, in seconds.
     """
@@ -41,7 +41,7 @@ class AskedSource:
 
     @property
     def serves_other(self) -> bool:
-        """Whether it was merely found, and is no engine of its kind."""
+        """Whether it was merely found, and is no runtime of its kind."""
         return self._is_idle_by(Reason.NOT_SERVED)
 
     @property
@@ -67,7 +67,7 @@ class AskedSource:
     def wait(self, deadline: float, within_seconds: float) -> None:
         """Wait for the answer until the deadline, which was `within_seconds` after the question.
 
-        The time in which the client was loaded is no time of the engine's: it has that longer.
+        The time in which the client was loaded is no time of the runtime's: it has that longer.
         """
         question = self._question
         if question is None or not self.was_asked:
@@ -128,7 +128,7 @@ class AskedSource:
 class _Question:
     """One question to one source; a late answer stays in here and reaches no later pass.
 
-    An engine that is silent for longer than its source waits is asked on, until it says anything
+    A runtime that is silent for longer than its source waits is asked on, until it says anything
     or the question is given up: so that its return is seen, with one connection at a time.
     """
 
@@ -146,7 +146,7 @@ class _Question:
         self._given_up = threading.Event()
         self._ended = threading.Event()
         self._is_silent = True
-        # A daemon: an engine that hangs must not keep the process from exiting.
+        # A daemon: a runtime that hangs must not keep the process from exiting.
         self._thread = threading.Thread(target=self._run, name=f"ask {source.subject}", daemon=True)
 
     def start(self) -> bool:
@@ -168,7 +168,7 @@ class _Question:
         return self._thread.is_alive() and not self._ended.is_set()
 
     def has_come_late(self) -> bool:
-        """Whether the engine said something, whatever it was, after it had been silent for too long."""
+        """Whether the runtime said something, whatever it was, after it had been silent for too long."""
         return self.is_missed and self._ended.is_set() and not (self._is_silent or self._given_up.is_set())
 
     def _run(self) -> None:
@@ -198,8 +198,8 @@ class _Question:
             self._note_prepared()
             if self._given_up.is_set():
                 source.abandon()
-            engine = Engine(source.subject, owner, source.named)
-            containers = tuple(replace(container, engine=engine) for container in source.list_containers())
+            told_by = ToldBy(source.subject, owner, source.named)
+            containers = tuple(replace(container, told_by=told_by) for container in source.list_containers())
             self._is_silent = False
         except RuntimeUnavailable as err:
             failure = Failure(err.reason, str(err), err.errno)
@@ -209,7 +209,7 @@ class _Question:
             self.seconds = self._clock() - self.asked_at
 
     def _note_prepared(self) -> None:
-        """From now on its time is the engine's."""
+        """From now on its time is the runtime's."""
         if not self.prepared.is_set():
             self.prepared_at = self._clock()
             self.prepared.set()

@@ -1,4 +1,4 @@
-"""The OCI bundles of containers on disk: their names by the annotations in config.json, without any engine.
+"""The OCI bundles of containers on disk: their names by the annotations in config.json, without any runtime.
 
 Source: the OCI runtime specification, config.md; containerd, core/runtime/v2/bundle.go and
 internal/cri/annotations; CRI-O, server/sandbox_run_linux.go and internal/factory/container;
@@ -157,7 +157,7 @@ def _spread_kernels(found: Collection[_Found]) -> tuple[Container, ...]:
 
 
 def _find_runtime(bundle: _Bundle) -> Runtime | None:
-    """The engine, by containerd's namespace or by what CRI-O and podman say of themselves."""
+    """The runtime, by containerd's namespace or by what CRI-O and podman say of themselves."""
     if bundle.namespace is not None:
         return _RUNTIME_OF_NAMESPACE.get(bundle.namespace, Runtime.CONTAINERD)
     return _RUNTIME_OF_MANAGER.get(_read_text(bundle.annotations, "io.container.manager") or "")
@@ -311,7 +311,7 @@ def _read_programs(directory: int) -> Iterator[str]:
         try:
             program = _read_file(directory, name, _PROGRAM_BYTES)
         except PermissionError:
-            # They are the engine's alone, where config.json is everybody's.
+            # They are the runtime's alone, where config.json is everybody's.
             continue
         if program is not None:
             yield program.decode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
-"""A stream to an engine: `unix:///PATH` or `tcp://HOST:PORT` -> a connected socket, and errors in one line.
+"""A stream to a runtime: `unix:///PATH` or `tcp://HOST:PORT` -> a connected socket, and errors in one line.
 
-Source: unix(7), tcp(7). An engine that is absent, stopped or forbidden is told here, before the
+Source: unix(7), tcp(7). A runtime that is absent, stopped or forbidden is told here, before the
 client of any protocol is imported; and a socket made here is one that another thread can shut
 down, which is how a question that takes too long is ended.
 """
@@ -28,7 +28,7 @@ _REASON_OF_ERRNO: Final = {
 
 
 def connect(base_url: str, timeout_seconds: float, default_port: int = DOCKER_PORT) -> socket.socket:
-    """A stream socket connected to the engine; each wait for it lasts at most `timeout_seconds`.
+    """A stream socket connected to the runtime; each wait for it lasts at most `timeout_seconds`.
 
     The lookup of a host name is not bounded. Raises RuntimeUnavailable for any other kind of
     address; else OSError, or ValueError (a path that is too long, a port that is none).
@@ -58,7 +58,7 @@ def split_tcp(base_url: str, default_port: int) -> tuple[str, int]:
 
 
 def identify(base_url: str) -> tuple[int, int, int] | None:
-    """What a socket file is known by: (st_dev, st_ino, st_ctime_ns); an engine that starts anew makes another.
+    """What a socket file is known by: (st_dev, st_ino, st_ctime_ns); a runtime that starts anew makes another.
 
     The time is needed as well, since a file system may give the number of a removed file to the
     next one. None for `tcp://`, and where no socket file can be seen.
@@ -84,7 +84,7 @@ def read_owner(base_url: str) -> int | None:
 
 def hang_up(connected: socket.socket) -> None:
     """End what another thread is at with this socket: its calls fail at once."""
-    # Where the engine has hung up already, that ends the call as well.
+    # Where the runtime has hung up already, that ends the call as well.
     with suppress(OSError):
         connected.shutdown(socket.SHUT_RDWR)
 
@@ -107,7 +107,7 @@ def translate(err: BaseException, timeout_seconds: float) -> RuntimeUnavailable:
 
 
 def one_line(text: str) -> str:
-    """At most 160 characters of what an engine said, in one line of a gap."""
+    """At most 160 characters of what a runtime said, in one line of a gap."""
     line = " ".join(text.split())
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
 

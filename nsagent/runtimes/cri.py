@@ -1,7 +1,7 @@
-"""The Container Runtime Interface, which kubelets drive their engines by: containers and pods of a Kubernetes node.
+"""The Container Runtime Interface, which kubelets drive their runtimes by: containers and pods of a Kubernetes node.
 
 Source: api.proto of k8s.io/cri-api, runtime.v1. What is read here has the same numbers in
-runtime.v1alpha2, which older engines alone serve (containerd 1.5, CRI-O 1.22). Three calls a
+runtime.v1alpha2, which older runtimes alone serve (containerd 1.5, CRI-O 1.22). Three calls a
 refresh, all sent at once: Version, ListContainers, which leaves out the pause containers, and
 ListPodSandbox, which tells of them and of the pods. Nothing is asked per container.
 
@@ -63,11 +63,11 @@ Messages = Mapping[str, Any]
 
 
 class CriSource(SocketSource):
-    """One engine that speaks CRI over a unix socket. Its `version` is as in `containerd 1.6.20`.
+    """One runtime that speaks CRI over a unix socket. Its `version` is as in `containerd 1.6.20`.
 
     The containers that have not exited, then the sandboxes that are ready, each id once. A record
     without a usable id is left out; one without a name yet is `pending`. `chain` is left to the
-    cgroup paths. `sandboxed` is known where the engine tells the handler: not for a pod on the
+    cgroup paths. `sandboxed` is known where the runtime tells the handler: not for a pod on the
     default one, and never from CRI-O. `timeout_seconds` bounds the whole answer.
     """
 
@@ -76,7 +76,7 @@ class CriSource(SocketSource):
         self._services = _SERVICES
 
     def _load(self) -> None:
-        # What an engine sends wrongly grpcio would write to stderr, and nothing else keeps it from that.
+        # What a runtime sends wrongly grpcio would write to stderr, and nothing else keeps it from that.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import google.protobuf  # noqa: F401
@@ -98,7 +98,7 @@ class CriSource(SocketSource):
         return lists.read(containers.records, sandboxes.records)
 
     def _call_newest(self, question: Question) -> list[bytes]:
-        """The answers to _METHODS, of the newest version that the engine serves; the next time that is tried first."""
+        """The answers to _METHODS, of the newest version that the runtime serves; the next time that is tried first."""
         import grpc
 
         options = {
@@ -159,7 +159,7 @@ class CriSource(SocketSource):
 
 
 def _name_target(base_url: str) -> str:
-    """The engine as grpcio names it."""
+    """The runtime as grpcio names it."""
     from urllib.parse import quote
 
     scheme, _, path = base_url.partition("://")

@@ -1,4 +1,4 @@
-"""What the directories that tell names without an engine have in common: bounds, and an end before the end."""
+"""What the directories that tell names without a runtime have in common: bounds, and an end before the end."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from nsagent.model.container import Container
 from nsagent.runtimes.connect import translate
 
 ENTRY_LIMIT = 100_000
-"""More entries than any node has in such a directory: reading them takes longer than an engine may."""
+"""More entries than any node has in such a directory: reading them takes longer than a runtime may."""
 
 
 class DirectorySource:

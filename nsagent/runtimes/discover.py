@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 
 from nsagent.errors import UsageError
 from nsagent.runtimes.connect import read_owner
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from nsagent.runtimes.source import Source
 
 TIMEOUT_SECONDS: Final = 2.0
-"""How long one wait for an engine may last: no longer than the deadline of them all."""
+"""How long one wait for a runtime may last: no longer than the deadline of them all."""
 
 _LINKS: Final = 40
 
@@ -110,7 +110,7 @@ def parse_runtime_option(text: str) -> tuple[tuple[SourceKind, str | None], ...]
     return tuple(_parse_runtime(part.strip()) for part in text.split(","))
 
 
-def discover_engines(
+def discover_runtimes(
     option: str | None,
     environ: Mapping[str, str],
     root: str = "/",
@@ -118,8 +118,8 @@ def discover_engines(
     clock: Callable[[], float],
     deadline_seconds: float = TIMEOUT_SECONDS,
     labels_wanted: bool = False,
-) -> Engines:
-    """The sources to ask, in the order in which their names count; see list_places and Engines.
+) -> Runtimes:
+    """The sources to ask, in the order in which their names count; see list_places and Runtimes.
 
     What is named is asked at once. Of what was found Docker's API comes first, then bundles, the
     names of logs and CRI, each where those before leave a container without a name. CRI, whose
@@ -135,7 +135,7 @@ def discover_engines(
     if labels_wanted and not docker:
         # They will be asked for: at once, then.
         groups, cri = [[*bundles, *cri], logs], []
-    return Engines(
+    return Runtimes(
         [*shims, *map(make_source, named)],
         deadline_seconds,
         clock=clock,
@@ -148,9 +148,9 @@ def discover_engines(
 def list_places(option: str | None, environ: Mapping[str, str], root: str = "/") -> tuple[Place, ...]:
     """Every place that was looked at, in order; `root` is where the root directory of the host is seen.
 
-    With `option` only what it names. Else the engines that the environment names, the usual
-    sockets, and the directories that tell without an engine. Paths in the option and in variables
-    that name an engine are taken as they are, the others lie below `root`. Each socket and
+    With `option` only what it names. Else the runtimes that the environment names, the usual
+    sockets, and the directories that tell without a runtime. Paths in the option and in variables
+    that name a runtime are taken as they are, the others lie below `root`. Each socket and
     directory is asked once, however many names lead to it. What is named is asked even if it is
     not there or cannot be read, so that this is told. Raises UsageError for `option` only: a
     DOCKER_HOST that suits docker does not have to suit nsagent.
@@ -213,7 +213,7 @@ def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "").lstrip("/")
     for kind, path in _ROOTLESS if runtime_dir else ():
         place = Place(kind, f"unix://{_find_below(root, f'{runtime_dir}/{path}')}")
-        # `su` takes the variable along. Another user's engine may say anything, and asking would start it.
+        # `su` takes the variable along. Another user's runtime may say anything, and asking would start it.
         is_own = read_owner(place.address) in (None, os.geteuid())
         yield place if is_own else place._replace(state=PlaceState.LEFT_OUT, reason="another user's")
     yield from _list_directories(root)
@@ -229,7 +229,7 @@ def _read_cri_variable(text: str) -> Place:
 
 
 def _list_sockets(root: str) -> Iterator[Place]:
-    """The usual sockets of the system's engines, existing or not."""
+    """The usual sockets of the system's runtimes, existing or not."""
     for kind, names in _SOCKETS:
         paths = [_find_below(root, name) for name in names]
         path = next((path for path in paths if os.path.lexists(path)), paths[0])
@@ -237,7 +237,7 @@ def _list_sockets(root: str) -> Iterator[Place]:
 
 
 def _list_directories(root: str) -> Iterator[Place]:
-    """The usual directories that tell names without an engine, existing or not."""
+    """The usual directories that tell names without a runtime, existing or not."""
     for kind, name in _DIRECTORIES:
         yield Place(kind, _find_below(root, name))
 

@@ -1,6 +1,6 @@
-"""Docker's engine API, which podman's socket speaks too: the names of the running containers.
+"""Docker's runtime API, which podman's socket speaks too: the names of the running containers.
 
-Source: https://docs.docker.com/reference/api/engine/ (ContainerList). One request a refresh,
+Source: https://docs.docker.com/reference/api/runtime/ (ContainerList). One request a refresh,
 `GET /containers/json`; the path bears no version: the daemon then answers in its newest, of which
 only fields are read that never changed. A fixed version fails one day (Docker 29 refuses what is
 older than 1.44, Docker 24 what is newer than 1.43), and asking first costs a round trip to a
@@ -32,9 +32,9 @@ _ROWS = 200_000
 
 
 class DockerSource(SocketSource):
-    """One engine that speaks Docker's API. Its `version` is as in `Docker/20.10.24 (linux)`.
+    """One runtime that speaks Docker's API. Its `version` is as in `Docker/20.10.24 (linux)`.
 
-    The running and paused containers, in the engine's order, each id once. A record without a
+    The running and paused containers, in the runtime's order, each id once. A record without a
     usable id is left out; one without a name yet is `pending`. The pause container of a pod
     (cri-dockerd) is called like its pod. `chain` is left to the cgroup paths; no version of this
     answer tells the OCI runtime (for `sandboxed`), and podman's not the pods either. While events
@@ -62,7 +62,7 @@ class DockerSource(SocketSource):
             super().prepare()
 
     def list_containers(self) -> tuple[Container, ...]:
-        """What the engine lists now; see SocketSource."""
+        """What the runtime lists now; see SocketSource."""
         follower = self._follower
         if follower is None:
             return super().list_containers()
@@ -75,7 +75,7 @@ class DockerSource(SocketSource):
         return containers
 
     def follow(self, clock: Callable[[], float]) -> None:
-        """Follow the engine's events from now on, so that a list is asked for when something changed.
+        """Follow the runtime's events from now on, so that a list is asked for when something changed.
 
         `clock` is monotonic, in seconds. Not for use from two threads at once.
         """

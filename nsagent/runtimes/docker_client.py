@@ -77,7 +77,7 @@ class EngineClient(docker.APIClient):
         self._own.close()
 
     def _check(self, response: requests.Response, **_: object) -> None:
-        """Raises RuntimeUnavailable, with what the engine complains of, unless the answer is one to be read."""
+        """Raises RuntimeUnavailable, with what the runtime complains of, unless the answer is one to be read."""
         self._response = response
         self._own.left_bytes = self._limit_bytes
         if response.status_code != 200:

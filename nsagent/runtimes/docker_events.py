@@ -1,6 +1,6 @@
 """Docker's events, which podman's socket tells too: whether the list of containers may have changed.
 
-Source: https://docs.docker.com/reference/api/engine/ (SystemEvents); in moby daemon/monitor.go,
+Source: https://docs.docker.com/reference/api/runtime/ (SystemEvents); in moby daemon/monitor.go,
 daemon/events and api/server/router/system. What an event says of a container is not used: it makes
 the last list stale, so that a lost or odd one costs a question and never a wrong name. The stream
 ends without a word when the daemon restarts; while the daemon hangs it is silent.
@@ -29,7 +29,7 @@ MAX_AGE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _REFUSED_PAUSE_SECONDS = 60.0
-# It answers, but has no such stream, or is no engine at all: that will hardly change.
+# It answers, but has no such stream, or is no runtime at all: that will hardly change.
 _LASTING = (Reason.REJECTED, Reason.NOT_SERVED)
 _EVENT_BYTES = 1024 * 1024
 # A health check makes four of these, and none changes what a list says.
@@ -66,7 +66,7 @@ class EventSplitter:
 
 
 class EventFollower:
-    """Reads the events of one engine in a thread of its own, and keeps the last list while none came.
+    """Reads the events of one runtime in a thread of its own, and keeps the last list while none came.
 
     A list is kept only if nothing changed since before it was asked for, on a stream that was there
     all the time. `clock` is monotonic, in seconds.
@@ -169,7 +169,7 @@ class EventFollower:
                         self._record_change(is_connected=True)
 
     def _has_unread(self) -> bool:
-        """Whether the engine has said something that the thread had no time to read, or has hung up."""
+        """Whether the runtime has said something that the thread had no time to read, or has hung up."""
         if self._socket is None:
             return True
         try:

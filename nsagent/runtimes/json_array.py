@@ -1,6 +1,6 @@
 """A JSON array that arrives in pieces -> its elements, one at a time.
 
-Source: RFC 8259. An engine's answer is as long as the engine likes. Decoded as a whole it would
+Source: RFC 8259. A runtime's answer is as long as the runtime likes. Decoded as a whole it would
 be held several times in memory, and json.loads() keeps the GIL until it is done: 64 MiB of `[],`
 stop every other thread for seconds. So elements are decoded as they arrive, and each is bounded.
 """

@@ -1,4 +1,4 @@
-"""The links that a kubelet makes in /var/log/containers: the names of its pods' containers, without any engine.
+"""The links that a kubelet makes in /var/log/containers: the names of its pods' containers, without any runtime.
 
 Source: Kubernetes, pkg/kubelet/kuberuntime/legacy.go, logSymlink(), and helpers.go,
 BuildPodLogsDirectory(). `POD_KUBENAMESPACE_CONTAINER-ID.log` leads to

@@ -2,7 +2,7 @@
 
 Source: containerd, core/runtime/v2/binary.go and cmd/containerd-shim-runc-v2: in `NAMESPACE/ID` the
 file `shim-binary-path` holds the path of the shim, and `runtime` what runc's shim starts in the
-place of runc. No engine's list tells that of every container, and a scan has to say whose sockets
+place of runc. No runtime's list tells that of every container, and a scan has to say whose sockets
 it cannot see; so this is read in every pass, and nothing else of the bundle is. Of a pod in
 containerd 2 its sandbox alone has a shim.
 """
@@ -22,7 +22,7 @@ _PATH_BYTES = 4096
 class ShimSource(DirectorySource):
     """One directory of containerd's bundles: those containers that are sandboxed, without a name.
 
-    What cannot be read of one costs no other one: the files are the engine's alone.
+    What cannot be read of one costs no other one: the files are the runtime's alone.
     """
 
     def __init__(

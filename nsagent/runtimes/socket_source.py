@@ -1,4 +1,4 @@
-"""What the engines that are asked over a socket have in common: one question at a time, which can be given up."""
+"""What the runtimes that are asked over a socket have in common: one question at a time, which can be given up."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from nsagent.runtimes.connect import DOCKER_PORT, connect, hang_up, identify, re
 
 
 class Question:
-    """One question to an engine, which another thread may give up at any moment."""
+    """One question to a runtime, which another thread may give up at any moment."""
 
     def __init__(self) -> None:
         self._connected: socket.socket | None = None
@@ -55,11 +55,11 @@ class Question:
 
 
 class SocketSource:
-    """One engine behind a unix or TCP socket; `name` says which kind, and is the records' source.
+    """One runtime behind a unix or TCP socket; `name` says which kind, and is the records' source.
 
     `base_url` is `unix:///path` or `tcp://host:port`. `timeout_seconds` bounds each wait for the
-    engine, not their sum: one that sends a byte a second is ended by `abandon`, which Engines calls.
-    `named`: somebody asked for this engine, it was not just found. `version` is what the engine
+    runtime, not their sum: one that sends a byte a second is ended by `abandon`, which Runtimes calls.
+    `named`: somebody asked for this runtime, it was not just found. `version` is what the runtime
     called itself in its last answer, None until then.
     """
 
@@ -74,7 +74,7 @@ class SocketSource:
         self._question = Question()
 
     def identify(self) -> object | None:
-        """What tells this engine from one started anew at the same address; None where nothing does."""
+        """What tells this runtime from one started anew at the same address; None where nothing does."""
         return identify(self.base_url)
 
     def read_owner(self) -> int | None:
@@ -82,7 +82,7 @@ class SocketSource:
         return read_owner(self.base_url)
 
     def prepare(self) -> None:
-        """Connect, then load the client: an engine that is absent costs no import. Raises RuntimeUnavailable."""
+        """Connect, then load the client: a runtime that is absent costs no import. Raises RuntimeUnavailable."""
         # Its own: one that was given up may still be at its end when the next begins.
         question = self._question = Question()
         with self._translated():
@@ -95,7 +95,7 @@ class SocketSource:
             question.keep(connected)
 
     def list_containers(self) -> tuple[Container, ...]:
-        """What the engine lists; one call at a time. Raises RuntimeUnavailable with one line."""
+        """What the runtime lists; one call at a time. Raises RuntimeUnavailable with one line."""
         while (connected := self._question.take()) is None:
             self.prepare()
         question = self._question
@@ -108,7 +108,7 @@ class SocketSource:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Whatever goes wrong with an engine is RuntimeUnavailable."""
+        """Whatever goes wrong with a runtime is RuntimeUnavailable."""
         try:
             yield
         except RuntimeUnavailable:

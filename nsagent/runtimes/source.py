@@ -16,7 +16,7 @@ class Failure(NamedTuple):
 
 
 class Source(Protocol):
-    """One engine; `subject` names it in gaps, as in `docker (unix:///run/docker.sock)`.
+    """One runtime; `subject` names it in gaps, as in `docker (unix:///run/docker.sock)`.
 
     `named`: somebody asked for it. One that was merely found and serves something else is no gap.
     """
@@ -40,15 +40,15 @@ MakeSources = Callable[[], Sequence[Source]]
 
 @runtime_checkable
 class Preparable(Protocol):
-    """A source that loads a client before it asks, which is no time of its engine's."""
+    """A source that loads a client before it asks, which is no time of its runtime's."""
 
     def prepare(self) -> None:
-        """Reach the engine and load the client. Raises RuntimeUnavailable, and nothing else."""
+        """Reach the runtime and load the client. Raises RuntimeUnavailable, and nothing else."""
 
 
 @runtime_checkable
 class Versioned(Protocol):
-    """A source whose engine says what it is, as in `containerd 1.6.20`; None before it answered."""
+    """A source whose runtime says what it is, as in `containerd 1.6.20`; None before it answered."""
 
     @property
     def version(self) -> str | None: ...
@@ -56,7 +56,7 @@ class Versioned(Protocol):
 
 @runtime_checkable
 class Identifiable(Protocol):
-    """A source that can tell an engine from the same engine started anew."""
+    """A source that can tell a runtime from the same runtime started anew."""
 
     def identify(self) -> object | None:
         """What is another after a start; None where that cannot be told."""
@@ -72,7 +72,7 @@ class Owned(Protocol):
 
 @runtime_checkable
 class Followable(Protocol):
-    """A source that has to ask less while it follows what happens in its engine."""
+    """A source that has to ask less while it follows what happens in its runtime."""
 
     def follow(self, clock: Callable[[], float]) -> None: ...
 

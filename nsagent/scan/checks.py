@@ -99,8 +99,8 @@ def check_seen(facts: Facts, holders: Iterable[ContainerId | None]) -> list[Gap]
     seen = set(holders)
     told: dict[str, list[ContainerId]] = {}
     for one in facts.containers:
-        if one.engine is not None and one.source in _TELL_RUNNING and one.sandboxed is None:
-            told.setdefault(one.engine.subject, []).append(one.id)
+        if one.told_by is not None and one.source in _TELL_RUNNING and one.sandboxed is None:
+            told.setdefault(one.told_by.subject, []).append(one.id)
     return [
         Gap(Stage.PROCESSES, Subject(Kind.CONTAINERS, source), Reason.UNSEEN, count=len(ids))
         for source, ids in told.items()

@@ -1,6 +1,6 @@
 """A snapshot: one pass over this host, or a capture of one, and what it means. The one way to it for all callers.
 
-Who calls it brings what is of a process as a whole: clocks, the engines that are asked for names,
+Who calls it brings what is of a process as a whole: clocks, the runtimes that are asked for names,
 and what ends a pass early.
 """
 
@@ -24,7 +24,7 @@ from nsagent.scan.request import SnapshotRequest
 
 if TYPE_CHECKING:
     from nsagent.model.lacking import Lacking
-    from nsagent.runtimes.engines import Engines
+    from nsagent.runtimes.runtimes import Runtimes
 
 
 class Taken(NamedTuple):
@@ -37,7 +37,7 @@ class Taken(NamedTuple):
 
 def take_snapshot(
     request: SnapshotRequest,
-    engines: "Engines | None",
+    runtimes: "Runtimes | None",
     *,
     clock: Callable[[], float],
     stop: threading.Event | None = None,
@@ -46,7 +46,7 @@ def take_snapshot(
     from nsagent.scan.attribute import attribute
     from nsagent.scan.memory import Memory, remember
 
-    facts = take_facts(request, engines, clock=clock, stop=stop)
+    facts = take_facts(request, runtimes, clock=clock, stop=stop)
     memory = Memory()
     if request.since:
         earlier = _read_earlier(request.since, facts)
@@ -58,19 +58,19 @@ def take_snapshot(
 
 def take_facts(
     request: SnapshotRequest,
-    engines: "Engines | None",
+    runtimes: "Runtimes | None",
     *,
     clock: Callable[[], float],
     stop: threading.Event | None = None,
 ) -> Facts:
     """The facts asked for, kept in a file too if the request says so.
 
-    `engines` are asked for names, and are left open; None asks nobody, as where a capture is read.
+    `runtimes` are asked for names, and are left open; None asks nobody, as where a capture is read.
     `clock` is monotonic, in seconds. A pass raises the process's soft limit of open files to the
     hard one. Raises CaptureError, and what scan.collect raises: Aborted soon after `stop` is set.
     """
     if request.from_file is None:
-        facts = _pass_over_host(request, engines, clock, stop)
+        facts = _pass_over_host(request, runtimes, clock, stop)
     else:
         facts = read_capture(request.from_file)
         if request.owners is OwnersWanted.CONTAINER:
@@ -89,9 +89,9 @@ def raise_fd_limit() -> None:
 
 
 def _pass_over_host(
-    request: SnapshotRequest, engines: "Engines | None", clock: Callable[[], float], stop: threading.Event | None
+    request: SnapshotRequest, runtimes: "Runtimes | None", clock: Callable[[], float], stop: threading.Event | None
 ) -> Facts:
-    from nsagent.runtimes.engines import Engines
+    from nsagent.runtimes.runtimes import Runtimes
     from nsagent.scan.collect import collect
 
     only = request.only
@@ -101,7 +101,7 @@ def _pass_over_host(
     raise_fd_limit()
     tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
     return collect(
-        replace(request, tables=tables, only=only), engines or Engines([], clock=clock), clock=clock, stop=stop
+        replace(request, tables=tables, only=only), runtimes or Runtimes([], clock=clock), clock=clock, stop=stop
     )
 
 

@@ -1,4 +1,4 @@
-"""Names that the shell completes, as engines on real sockets tell them."""
+"""Names that the shell completes, as runtimes on real sockets tell them."""
 
 import os
 import socket

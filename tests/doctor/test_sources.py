@@ -160,7 +160,7 @@ class TestUsed:
 
 
 class TestHung:
-    """Engines that do not answer."""
+    """Runtimes that do not answer."""
 
     def test_those_that_hang_share_one_deadline_and_are_abandoned(self, proc: ProcTree) -> None:
         places = [place(hangs) for _ in range(5)]

@@ -47,7 +47,7 @@ def single_paths() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def variants() -> Iterator[Any]:
-    """Every path as other kernels, engines and observers would show it."""
+    """Every path as other kernels, runtimes and observers would show it."""
     for path, row in single_paths():
         form, same = row["form"], expected(row)
         yield pytest.param(f"12:cpu,cpuacct:{path}\n1:name=systemd:{path}\n", same, id=f"v1: {form}")

@@ -1,4 +1,4 @@
-"""Joining what paths show with what engines know."""
+"""Joining what paths show with what runtimes know."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
 from nsagent.identity.join import join_containers
-from nsagent.model.container import Container, Engine, NameState, Pod, Runtime
+from nsagent.model.container import Container, NameState, Pod, Runtime, ToldBy
 from nsagent.model.ids import ContainerId, PodUid
 
 A, B, C = (ContainerId(digit * 64) for digit in "abc")
@@ -170,12 +170,12 @@ def test_the_containers_of_a_sandboxed_pod_are_sandboxed() -> None:
     assert [(one.id, one.name, one.sandboxed) for one in joined] == [(A, "web", "kata"), (B, "web-7d9c", "kata")]
 
 
-SYSTEM, USER = Engine("docker (unix:///run/docker.sock)", 0, False), Engine("podman (unix:///u)", 1000, False)
+SYSTEM, USER = ToldBy("docker (unix:///run/docker.sock)", 0, False), ToldBy("podman (unix:///u)", 1000, False)
 ROOTLESS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}.scope"
 
 
 @pytest.mark.parametrize(
-    ("path", "engine", "verified"),
+    ("path", "told_by", "verified"),
     [
         (f"/docker/{A}", SYSTEM, True),
         (f"/docker/{A}", None, True),
@@ -188,19 +188,19 @@ ROOTLESS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}
         (ROOTLESS, None, False),
     ],
 )
-def test_an_engine_tells_only_of_what_is_its_own(path: str, engine: Engine | None, verified: bool) -> None:
+def test_an_engine_tells_only_of_what_is_its_own(path: str, told_by: ToldBy | None, verified: bool) -> None:
     """A user may make a cgroup with any id, and an engine that says anything."""
-    (joined,) = join_containers([parse_cgroup(f"0::{path}\n")], (replace(answer(A), engine=engine),))
+    (joined,) = join_containers([parse_cgroup(f"0::{path}\n")], (replace(answer(A), told_by=told_by),))
     assert (joined.name, joined.verified) == (("web", True) if verified else (None, False))
 
 
 def test_the_containers_of_one_engine_are_not_in_each_other() -> None:
     """Who is in one of them took the id of another, which shows no process just now."""
     identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")
-    inner, outer = (replace(answer(id_), engine=SYSTEM) for id_ in (B, A))
+    inner, outer = (replace(answer(id_), told_by=SYSTEM) for id_ in (B, A))
     joined = join_containers([identity], (inner, outer))
     assert [(one.id, one.verified) for one in joined] == [(A, True), (B, False)]
-    other = replace(inner, engine=SYSTEM._replace(subject="docker (inner)"))
+    other = replace(inner, told_by=SYSTEM._replace(subject="docker (inner)"))
     assert [one.verified for one in join_containers([identity], (other, outer))] == [True, True]
 
 

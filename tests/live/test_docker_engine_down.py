@@ -1,7 +1,7 @@
 """What a dockerd that hangs, dies and comes back costs: names for a while; no socket, no owner, no container id.
 
 The containers go on without it (`--live-restore`). One story is lived through and recorded: scans
-one after another, and beside them two users who keep one Engines for all of it. As soon as the
+one after another, and beside them two users who keep one Runtimes for all of it. As soon as the
 engine is back a container gets a new name, so that nobody passes for well informed who remembers.
 The tests look at the record.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from nsagent.runtimes.docker import DockerSource
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from tests.live.capabilities import Capability, require, trials
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
@@ -201,18 +201,18 @@ def keep_scanning(town: Town, looks: list[Look], over: Event) -> None:
 
 
 def keep_asking(town: Town, looks: list[Look], over: Event, follow: bool) -> None:
-    """One pass after the other with the same Engines, as a long-lived user does."""
+    """One pass after the other with the same Runtimes, as a long-lived user does."""
     source = DockerSource(town.bed.url, BUDGET_SECONDS)
-    engines = Engines([source], BUDGET_SECONDS, clock=time.monotonic, follow=follow)
+    runtimes = Runtimes([source], BUDGET_SECONDS, clock=time.monotonic, follow=follow)
     try:
         while not over.wait(PAUSE_SECONDS):
             began = time.monotonic()
-            engines.start()
-            answers = engines.collect()
+            runtimes.start()
+            answers = runtimes.collect()
             names = {str(one.id): one.name for one in answers.containers}
             looks.append(Look(began, time.monotonic(), names))
     finally:
-        engines.close()
+        runtimes.close()
 
 
 def late_names(looks: list[Look], story: Story) -> list[str]:
@@ -288,24 +288,24 @@ def test_a_rename_shows_in_the_next_pass_but_one_at_the_latest(town: Town, follo
     names = ["before", "between", "after"]
     made = town.bed.run(names[0], "none", ["sleep", "100000"])
     try:
-        engines = Engines(
+        runtimes = Runtimes(
             [DockerSource(town.bed.url, BUDGET_SECONDS)], BUDGET_SECONDS, clock=time.monotonic, follow=follow
         )
-        with closing(engines):
+        with closing(runtimes):
             for name in names:
                 if name != names[0]:
                     town.bed.client.api.rename(made.id, name)
-                first = name_in_pass(engines, made)
+                first = name_in_pass(runtimes, made)
                 time.sleep(EVENT_SECONDS)
-                second = name_in_pass(engines, made)
+                second = name_in_pass(runtimes, made)
                 assert second == name
                 assert first in names
     finally:
         town.bed.client.api.remove_container(made.id, force=True)
 
 
-def name_in_pass(engines: Engines, made: Made) -> str | None:
+def name_in_pass(runtimes: Runtimes, made: Made) -> str | None:
     """What one pass says that a container is called."""
-    engines.start()
-    names = {str(one.id): one.name for one in engines.collect().containers}
+    runtimes.start()
+    names = {str(one.id): one.name for one in runtimes.collect().containers}
     return names.get(made.id)

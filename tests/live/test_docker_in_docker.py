@@ -49,7 +49,7 @@ class Nest(NamedTuple):
 
     @property
     def both(self) -> tuple[str, str]:
-        """The options that make nsagent ask both engines."""
+        """The options that make nsagent ask both runtimes."""
         return "--runtime", f"docker={self.bed.url},docker={self.inner_url}"
 
     def container_ids(self, scan: Scan) -> dict[int, str | None]:

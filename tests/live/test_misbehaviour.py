@@ -1,4 +1,4 @@
-"""Engines that misbehave in every way beside a real scan: names may be missing, sockets may not, and nobody waits."""
+"""Runtimes that misbehave in every way beside a real scan: names may be missing, sockets may not, and nobody waits."""
 
 import contextlib
 import itertools

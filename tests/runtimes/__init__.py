@@ -1,1 +1,1 @@
-"""Tests of the engines, each over a real unix socket."""
+"""Tests of the runtimes, each over a real unix socket."""

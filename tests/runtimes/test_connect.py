@@ -1,4 +1,4 @@
-"""Connecting to engines, and what is said when that fails."""
+"""Connecting to runtimes, and what is said when that fails."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""CRI: how engines are asked, and what they tell of containers and pods."""
+"""CRI: how runtimes are asked, and what they tell of containers and pods."""
 
 import socket
 from pathlib import Path
@@ -72,7 +72,7 @@ def describe(told: Container) -> str:
 
 
 class TestFixtures:
-    """The answers of real engines, and of those that cannot be had here."""
+    """The answers of real runtimes, and of those that cannot be had here."""
 
     def test_containerd_1_6_recorded(self, tmp_path: Path) -> None:
         told = load(tmp_path, "containerd-1.6.20.json")

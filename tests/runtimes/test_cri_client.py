@@ -19,10 +19,10 @@ ASK = """
 import sys, time
 from nsagent.errors import RuntimeUnavailable
 from nsagent.runtimes.cri import CriSource
-from nsagent.runtimes.engines import Engines
-engines = Engines([CriSource(sys.argv[1], 0.5)], 0.6, clock=time.monotonic)
-engines.start()
-containers, gaps, *_ = engines.collect()
+from nsagent.runtimes.runtimes import Runtimes
+runtimes = Runtimes([CriSource(sys.argv[1], 0.5)], 0.6, clock=time.monotonic)
+runtimes.start()
+containers, gaps, *_ = runtimes.collect()
 print([container.name for container in containers], [(gap.reason.value, gap.detail) for gap in gaps])
 """
 
@@ -49,7 +49,7 @@ def test_an_engine_that_is_absent_is_told_without_the_extra() -> None:
 
 @pytest.mark.parametrize("behave", ["silence", "a status that is none", "GOAWAY", "NULs", "headers without end"])
 def test_nothing_of_what_an_engine_does_reaches_stderr_or_keeps_the_process(tmp_path: Path, behave: str) -> None:
-    """Nobody closes the engines here: the process ends all the same."""
+    """Nobody closes the runtimes here: the process ends all the same."""
     began = time.monotonic()
     with serve(tmp_path, MISBEHAVIOURS[behave]) as url:
         done = ask_elsewhere(url)

@@ -1,4 +1,4 @@
-"""Engines that speak CRI wrongly, slowly, without end, or of very much: a name may be missing, nobody waits."""
+"""Runtimes that speak CRI wrongly, slowly, without end, or of very much: a name may be missing, nobody waits."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ import pytest
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
 from nsagent.runtimes.cri import CriSource
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from tests.cpu_time import cpu_seconds
 from tests.runtimes.cri_server import (
     DATA,
@@ -167,12 +167,12 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
     before, threads = set(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     with serve(tmp_path, behave) as url:
         source = CriSource(url, TIMEOUT_SECONDS)
-        engines = Engines([source], DEADLINE_SECONDS, clock=time.monotonic)
+        runtimes = Runtimes([source], DEADLINE_SECONDS, clock=time.monotonic)
         began = time.monotonic()
-        engines.start()
-        containers, gaps, asked, _ = engines.collect()
+        runtimes.start()
+        containers, gaps, asked, _ = runtimes.collect()
         assert time.monotonic() - began < DEADLINE_SECONDS + SLACK_SECONDS
-        engines.close()
+        runtimes.close()
         (gap,) = gaps
         assert (containers, gap.subject.id, asked) == ((), source.subject, (source.subject,))
         assert gap.detail

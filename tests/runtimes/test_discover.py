@@ -11,7 +11,7 @@ import pytest
 
 from nsagent.errors import UsageError
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.discover import PlaceState, discover_engines, list_places, make_source, parse_runtime_option
+from nsagent.runtimes.discover import PlaceState, discover_runtimes, list_places, make_source, parse_runtime_option
 
 CRI_SOCKETS = (
     "run/containerd/containerd.sock",
@@ -71,7 +71,7 @@ def test_the_usual_sockets_each_once(root: Path) -> None:
 
 
 def test_every_usual_place_in_the_order_in_which_names_count(root: Path) -> None:
-    """Engines know most, then what lies on disk; what other users serve is not asked unless it is named."""
+    """Runtimes know most, then what lies on disk; what other users serve is not asked unless it is named."""
     for path in (*CRI_SOCKETS, "run/user/1000/docker.sock", "run/user/1001/podman/podman.sock"):
         make_socket(root, path)
     directories = ("run/containerd/io.containerd.runtime.v2.task", "var/log/containers")
@@ -102,13 +102,13 @@ def test_what_is_found_is_asked_in_order_where_it_names_too_little_and_shims_alw
     logs.mkdir(parents=True)
     (logs / f"web_shop_app-{ID}.log").symlink_to("/var/log/pods/x")
     make_socket(tmp_path, "run/docker.sock")
-    engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic)
+    runtimes = discover_runtimes(None, {}, str(tmp_path), clock=time.monotonic)
     for wanted, asked_for in (
         (frozenset[ContainerId](), ["shims", "docker"]),
         (frozenset({ID}), ["shims", "docker", "bundles", "logs"]),
     ):
-        engines.start()
-        answers = engines.collect(lambda wanted=wanted: wanted)  # type: ignore[misc]
+        runtimes.start()
+        answers = runtimes.collect(lambda wanted=wanted: wanted)  # type: ignore[misc]
         assert [subject.partition(" ")[0] for subject in answers.sources] == asked_for
 
 
@@ -130,10 +130,10 @@ def test_bundles_come_before_cri_which_is_asked_at_once_only_for_labels(
     make_socket(tmp_path, "run/containerd/containerd.sock")
     if with_docker:
         make_socket(tmp_path, "run/docker.sock")
-    engines = discover_engines(None, {}, str(tmp_path), clock=time.monotonic, labels_wanted=labels_wanted)
+    runtimes = discover_runtimes(None, {}, str(tmp_path), clock=time.monotonic, labels_wanted=labels_wanted)
     for wanted, then in ((frozenset[ContainerId](), []), (frozenset({ID}), ["bundles", "logs", "cri"])):
-        engines.start()
-        sources = engines.collect(lambda wanted=wanted: wanted).sources  # type: ignore[misc]
+        runtimes.start()
+        sources = runtimes.collect(lambda wanted=wanted: wanted).sources  # type: ignore[misc]
         asked_for = [subject.partition(" ")[0] for subject in sources]
         assert asked_for == at_once + [kind for kind in then if kind not in at_once]
 
@@ -159,9 +159,9 @@ def test_an_engine_of_another_user_is_not_asked_because_su_took_the_variable_alo
 def test_what_is_named_is_asked_at_once_whatever_it_is(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
-    engines = discover_engines(f"docker=/nowhere,logs={logs}", {}, clock=time.monotonic)
-    engines.start()
-    answers = engines.collect()
+    runtimes = discover_runtimes(f"docker=/nowhere,logs={logs}", {}, clock=time.monotonic)
+    runtimes.start()
+    answers = runtimes.collect()
     assert answers.sources == ("docker (unix:///nowhere)", f"logs ({logs})")
 
 
@@ -389,11 +389,11 @@ def test_neither_looking_nor_a_missing_engine_imports_a_client(tmp_path: Path) -
     """Each takes ten milliseconds or more, which a host without that engine must not pay."""
     program = f"""
 import sys, time
-from nsagent.runtimes.discover import discover_engines
+from nsagent.runtimes.discover import discover_runtimes
 environ = {{"DOCKER_HOST": "unix:///nonexistent", "CONTAINER_RUNTIME_ENDPOINT": "/nowhere"}}
-engines = discover_engines(None, environ, {str(tmp_path)!r}, clock=time.monotonic)
-engines.start()
-print([gap.detail for gap in engines.collect()[1]])
+runtimes = discover_runtimes(None, environ, {str(tmp_path)!r}, clock=time.monotonic)
+runtimes.start()
+print([gap.detail for gap in runtimes.collect()[1]])
 heavy = ("docker", "requests", "urllib3", "http.client", "grpc", "google.protobuf", "json")
 print([name for name in heavy if name in sys.modules])
 """

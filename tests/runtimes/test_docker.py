@@ -18,7 +18,7 @@ from nsagent.identity.pod_labels import CONTAINER_NAME
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 from nsagent.runtimes.docker import DockerSource
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from tests.runtimes.engine_server import HEAD, Behaviour, answer, read_request, rows, saying, serve
 from tests.runtimes.misbehaviours import MISBEHAVIOURS, silence
 
@@ -216,12 +216,12 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
     before = set(os.listdir("/proc/self/fd"))
     with serve(tmp_path, behave) as url:
         source = DockerSource(url, TIMEOUT_SECONDS)
-        engines = Engines([source], DEADLINE_SECONDS, clock=time.monotonic)
+        runtimes = Runtimes([source], DEADLINE_SECONDS, clock=time.monotonic)
         began = time.monotonic()
-        engines.start()
-        containers, gaps, asked, _ = engines.collect()
+        runtimes.start()
+        containers, gaps, asked, _ = runtimes.collect()
         assert time.monotonic() - began < DEADLINE_SECONDS + SLACK_SECONDS
-        engines.close()
+        runtimes.close()
         (gap,) = gaps
         assert (containers, gap.subject.id, asked) == ((), source.subject, (source.subject,))
         assert gap.detail

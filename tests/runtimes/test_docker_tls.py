@@ -12,7 +12,7 @@ import pytest
 
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.discover import discover_engines
+from nsagent.runtimes.discover import discover_runtimes
 from nsagent.runtimes.docker import DockerSource
 from nsagent.runtimes.docker_events import EventFollower
 from tests.runtimes.engine_server import HEAD, read_request, rows, saying, serve
@@ -33,10 +33,10 @@ def certificates(tmp_path: Path) -> Path:
 
 def discovered(environ: dict[str, str], root: Path) -> tuple[tuple[Container, ...], list[str | None]]:
     """The containers and the reasons of what does not answer."""
-    engines = discover_engines(None, environ, str(root), clock=time.monotonic)
-    engines.start()
-    answers = engines.collect()
-    engines.close()
+    runtimes = discover_runtimes(None, environ, str(root), clock=time.monotonic)
+    runtimes.start()
+    answers = runtimes.collect()
+    runtimes.close()
     return answers.containers, [gap.detail for gap in answers.gaps]
 
 

@@ -14,7 +14,7 @@ JSON = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
     max_leaves=10,
 )
-# A number alone may be cut in two that are numbers as well; engines list objects.
+# A number alone may be cut in two that are numbers as well; runtimes list objects.
 ELEMENTS = st.lists(st.dictionaries(st.text(), JSON, max_size=3) | st.lists(JSON, max_size=3) | st.text())
 
 

@@ -1,4 +1,4 @@
-"""Facts as Hypothesis makes them: every field, with the odd text that kernels and engines give."""
+"""Facts as Hypothesis makes them: every field, with the odd text that kernels and runtimes give."""
 
 from hypothesis import strategies as st
 

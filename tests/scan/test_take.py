@@ -15,7 +15,7 @@ from nsagent.model.facts import Facts
 from nsagent.model.lacking import Lacking, LackingKind
 from nsagent.model.net import Protocol
 from nsagent.query.filter import Filter
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture_file import read_capture, write_capture
 from nsagent.scan.plan import TablesWanted
@@ -92,10 +92,10 @@ def test_a_pass_that_is_told_to_stop_is_aborted() -> None:
         take_snapshot(REQUEST, None, clock=time.monotonic, stop=stop)
 
 
-def test_engines_are_left_open_for_the_next_pass() -> None:
-    engines = Engines([], clock=time.monotonic)
-    first, second = (take_facts(REQUEST, engines, clock=time.monotonic) for _ in range(2))
-    engines.close()
+def test_runtimes_are_left_open_for_the_next_pass() -> None:
+    runtimes = Runtimes([], clock=time.monotonic)
+    first, second = (take_facts(REQUEST, runtimes, clock=time.monotonic) for _ in range(2))
+    runtimes.close()
     assert without_duration(first) == without_duration(second)
 
 

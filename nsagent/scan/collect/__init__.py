@@ -19,7 +19,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.query.filter import Filter
-from nsagent.runtimes.engines import Answers, Engines
+from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.chosen import Chosen, check_names, choose, list_nameless
 from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
@@ -35,13 +35,13 @@ MetQueue = SimpleQueue[MetNetns | None]
 
 
 def collect(
-    request: PassRequest, engines: Engines, *, clock: Callable[[], float], stop: threading.Event | None = None
+    request: PassRequest, runtimes: Runtimes, *, clock: Callable[[], float], stop: threading.Event | None = None
 ) -> Facts:
     """The facts of one pass; `clock` is monotonic, in seconds.
 
     Raises EngineUnavailable if the engine asked for cannot work at all, NotRead or NoProcfs if the procfs
     itself cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
-    Ambiguous and Changed. Leaves no fd, netns or thread behind but the engines' own: a pass that did
+    Ambiguous and Changed. Leaves no fd, netns or thread behind but the runtimes' own: a pass that did
     says so in a gap.
     """
     procfs = ProcFs(request.proc_root)
@@ -54,7 +54,7 @@ def collect(
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
     with open_context(request, procfs, met.put, live=live, clock=clock, stop=stop) as context:
-        facts = _run(context, met, engines)
+        facts = _run(context, met, runtimes)
     broken = []
     if read_own_netns() != netns:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.OWN_NETNS), Reason.MISMATCH))
@@ -73,30 +73,30 @@ def _list_own_netns_fds() -> frozenset[int] | None:
         return None
 
 
-def _run(context: PassContext, met: MetQueue, engines: Engines) -> Facts:
-    """The stages, one after the other; the engines are asked meanwhile."""
+def _run(context: PassContext, met: MetQueue, runtimes: Runtimes) -> Facts:
+    """The stages, one after the other; the runtimes are asked meanwhile."""
     started = context.clock()
     only = context.request.only
-    engines.start()
+    runtimes.start()
     chosen = None
     if only is None:
         walk = _walk_and_read(context, met)
     else:
         walk = _walk(context)
-        chosen = choose(only, walk.readings, engines.collect(lambda: list_nameless(walk.readings)))
+        chosen = choose(only, walk.readings, runtimes.collect(lambda: list_nameless(walk.readings)))
         _read_chosen(context, chosen)
     settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
     read_the_rest(context, walk)
     if context.stop.is_set():
         raise Aborted("interrupted")
-    return conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, engines), started)
+    return conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, runtimes), started)
 
 
-def _collect_names(only: Filter | None, walk: Walk, chosen: Chosen | None, engines: Engines) -> Answers:
-    """What the engines tell; for a pass about some containers what they told, and tell still."""
+def _collect_names(only: Filter | None, walk: Walk, chosen: Chosen | None, runtimes: Runtimes) -> Answers:
+    """What the runtimes tell; for a pass about some containers what they told, and tell still."""
     if only is None or chosen is None:
-        return engines.collect(lambda: list_nameless(walk.readings))
-    return check_names(only, walk.readings, chosen.answers, engines)
+        return runtimes.collect(lambda: list_nameless(walk.readings))
+    return check_names(only, walk.readings, chosen.answers, runtimes)
 
 
 def _walk_and_read(context: PassContext, met: MetQueue) -> Walk:

@@ -16,7 +16,7 @@ from nsagent.model.gap import merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.query.containers import choose_containers, tell_sources
 from nsagent.query.filter import Filter
-from nsagent.runtimes.engines import Answers, Engines
+from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.netns import MetNetns
 
 CGROUP_PATHS: Final = "cgroup paths"
@@ -45,7 +45,7 @@ def list_nameless(readings: Iterable[ProcessReading]) -> set[ContainerId]:
 
 
 def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers) -> Chosen:
-    """The containers that `wanted` means among those of these processes and of the engines.
+    """The containers that `wanted` means among those of these processes and of the runtimes.
 
     Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
@@ -58,8 +58,8 @@ def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers)
     return Chosen(ids, members, answers)
 
 
-def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, engines: Engines) -> Answers:
-    """The answers of before, once the engines were asked again whether names still mean what they meant.
+def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, runtimes: Runtimes) -> Answers:
+    """The answers of before, once the runtimes were asked again whether names still mean what they meant.
 
     Raises Changed if a name of a container or pod means nothing of it any more. An engine that does
     not answer again makes a gap. The processes are those of the first answers: what cgroup paths
@@ -68,7 +68,7 @@ def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answ
     if not (wanted.containers or wanted.pods) or not before.containers:
         return before
     # What is listed no more must not stand for itself.
-    after = engines.ask_again()._replace(kept=())
+    after = runtimes.ask_again()._replace(kept=())
     if after.gaps:
         return before._replace(gaps=(*before.gaps, *after.gaps))
     for single in _list_single(wanted):

@@ -11,7 +11,7 @@ from nsagent.kernel.visibility import read_capabilities, read_visibility
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, Visibility
 from nsagent.model.gap import Gap, Kind, Stage, Subject
-from nsagent.runtimes.engines import Answers
+from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.chosen import CGROUP_PATHS
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.interfaces import read_interfaces
@@ -31,7 +31,7 @@ def read_the_rest(context: PassContext, walk: Walk) -> None:
 def conclude(
     context: PassContext, walk: Walk, settled: Settled, tell_names: Callable[[], Answers], started: float
 ) -> Facts:
-    """The facts of the pass that `started` at that clock; names come last, when engines have had the longest time."""
+    """The facts of the pass that `started` at that clock; names come last, when runtimes have had the longest time."""
     request = context.request
     states = context.reader.list_states()
     visibility = _read_visibility(context, walk)

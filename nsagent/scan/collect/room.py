@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from nsagent.errors import ReadFailed
 
 _RESERVE: Final = 64
-"""Fds that are left for everything else: directories of processes, modules, engines, a capture."""
+"""Fds that are left for everything else: directories of processes, modules, runtimes, a capture."""
 
 _LEAST: Final = 4
 _STOP_SECONDS: Final = 0.05

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.collect import collect
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
@@ -30,7 +30,7 @@ def run_pass(
     request = PassRequest(
         "node-1", STARTED_AT_NS, proc_root, engine, interfaces, tables or TablesWanted(), patience_seconds
     )
-    return collect(request, Engines([], clock=time.monotonic), clock=time.monotonic, stop=stop)
+    return collect(request, Runtimes([], clock=time.monotonic), clock=time.monotonic, stop=stop)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, Reason,
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, NetnsId, PodUid
 from nsagent.query.filter import Filter
-from nsagent.runtimes.engines import Answers, Engines
+from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.chosen import check_names, choose, list_nameless
 from nsagent.scan.collect.netns import MetNetns
 from tests.gaps import unnamed
@@ -34,17 +34,17 @@ def answers(*containers: Container) -> Answers:
     return Answers(containers, (), ("docker",), ())
 
 
-def engines_that_said(first: Sequence[Container], then: Sequence[Container] | None) -> tuple[Engines, Answers]:
-    """Engines that were asked once, and what they answered; None is a failure at the second question."""
+def engines_that_said(first: Sequence[Container], then: Sequence[Container] | None) -> tuple[Runtimes, Answers]:
+    """Runtimes that were asked once, and what they answered; None is a failure at the second question."""
 
     def again(_: StandIn) -> tuple[Container, ...]:
         if then is None:
             raise RuntimeUnavailable("broken")
         return tuple(then)
 
-    engines = Engines([StandIn("docker", lambda _: tuple(first), again)], clock=Clock())
-    engines.start()
-    return engines, engines.collect()
+    runtimes = Runtimes([StandIn("docker", lambda _: tuple(first), again)], clock=Clock())
+    runtimes.start()
+    return runtimes, runtimes.collect()
 
 
 def test_the_processes_and_netns_of_a_container_are_all_that_its_cgroups_tell() -> None:
@@ -76,49 +76,49 @@ def test_names_are_wanted_of_containers_that_are_not_called_by_their_id() -> Non
 
 
 def test_a_name_that_stays_is_no_news() -> None:
-    engines, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "new")])
-    assert check_names(WEB, READINGS, before, engines) == before
+    runtimes, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "new")])
+    assert check_names(WEB, READINGS, before, runtimes) == before
 
 
 def test_a_name_that_is_given_to_another_container_is_told() -> None:
-    engines, before = engines_that_said([record(A, "web")], [record(A, "old"), record(B, "web")])
+    runtimes, before = engines_that_said([record(A, "web")], [record(A, "old"), record(B, "web")])
     with pytest.raises(Changed) as raised:
-        check_names(WEB, READINGS, before, engines)
+        check_names(WEB, READINGS, before, runtimes)
     assert str(raised.value) == ("'web' was aaaaaaaaaaaa when the pass began and is bbbbbbbbbbbb at its end: ask again")
     assert raised.value.exit_status == EXIT_NOT_FOUND
 
 
 def test_a_container_that_was_made_anew_under_its_name_is_told() -> None:
-    engines, before = engines_that_said([record(A, "web")], [record(C, "web")])
+    runtimes, before = engines_that_said([record(A, "web")], [record(C, "web")])
     with pytest.raises(Changed, match="is cccccccccccc at its end"):
-        check_names(WEB, READINGS, before, engines)
+        check_names(WEB, READINGS, before, runtimes)
 
 
 def test_a_container_that_is_gone_is_told() -> None:
-    engines, before = engines_that_said([record(A, "web")], [])
+    runtimes, before = engines_that_said([record(A, "web")], [])
     with pytest.raises(Changed, match="'web' was aaaaaaaaaaaa when the pass began and is gone at its end"):
-        check_names(WEB, READINGS, before, engines)
+        check_names(WEB, READINGS, before, runtimes)
 
 
 def test_a_name_that_means_one_more_by_now_is_still_that_of_the_first() -> None:
-    engines, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "web")])
-    assert check_names(WEB, READINGS, before, engines) == before
+    runtimes, before = engines_that_said([record(A, "web")], [record(A, "web"), record(B, "web")])
+    assert check_names(WEB, READINGS, before, runtimes) == before
 
 
 def test_an_engine_that_does_not_answer_again_is_a_gap() -> None:
-    engines, before = engines_that_said([record(A, "web")], None)
-    assert check_names(WEB, READINGS, before, engines).gaps == (unnamed("docker", "broken", Reason.FAILED),)
+    runtimes, before = engines_that_said([record(A, "web")], None)
+    assert check_names(WEB, READINGS, before, runtimes).gaps == (unnamed("docker", "broken", Reason.FAILED),)
 
 
 def test_a_pod_that_was_made_anew_is_told() -> None:
     old, new = (Pod(PodUid(uid), "db-0", "shop") for uid in ("1" * 32, "2" * 32))
-    engines, before = engines_that_said([record(A, "app", old)], [record(B, "app", new)])
+    runtimes, before = engines_that_said([record(A, "app", old)], [record(B, "app", new)])
     with pytest.raises(Changed):
-        check_names(Filter(pods=("shop/db-0",)), READINGS, before, engines)
+        check_names(Filter(pods=("shop/db-0",)), READINGS, before, runtimes)
 
 
 @pytest.mark.parametrize("wanted", [Filter(kube_namespaces=("shop",)), Filter(containers=(A,))], ids=["-n", "id"])
 def test_what_no_engine_needs_to_tell_is_not_lost_when_it_goes(wanted: Filter) -> None:
     """Of a Kubernetes namespace pods come and go; an id is in the cgroup paths."""
-    engines, before = engines_that_said([record(A, "web", Pod(None, "web", "shop"))], [])
-    assert check_names(wanted, READINGS, before, engines) == before
+    runtimes, before = engines_that_said([record(A, "web", Pod(None, "web", "shop"))], [])
+    assert check_names(wanted, READINGS, before, runtimes) == before

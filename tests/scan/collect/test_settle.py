@@ -7,7 +7,7 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.facts import Facts
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
-from nsagent.runtimes.engines import Answers
+from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.conclude import conclude
 from nsagent.scan.collect.look_again import drop_closed
 from nsagent.scan.collect.settle import Settled, read_met, settle

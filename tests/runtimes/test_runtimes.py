@@ -1,4 +1,4 @@
-"""All engines at once: the deadline, the breaker, and passes that do not mix."""
+"""All runtimes at once: the deadline, the breaker, and passes that do not mix."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import pytest
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap, Kind, Stage, Subject
-from nsagent.runtimes.engines import Answers, Engines
+from nsagent.runtimes.runtimes import Answers, Runtimes
 from tests.gaps import unnamed
 from tests.runtimes.stand_in import (
     Clock,
@@ -29,14 +29,14 @@ from tests.runtimes.stand_in import (
 )
 
 
-def ask_until_answered(engines: Engines) -> tuple[Container, ...]:
+def ask_until_answered(runtimes: Runtimes) -> tuple[Container, ...]:
     """The answer of the next pass that has no gap."""
     answers: list[Answers] = []
 
     def is_answered() -> bool:
-        engines.start()
+        runtimes.start()
         time.sleep(0.02)
-        answers.append(engines.collect())
+        answers.append(runtimes.collect())
         return not answers[-1].gaps
 
     wait_until(is_answered)
@@ -48,31 +48,31 @@ def test_the_answers_come_in_the_order_of_the_sources() -> None:
         time.sleep(0.05)
         return knows("a", "b")(source)
 
-    engines = Engines([StandIn("one", slowly), StandIn("two", knows("c"))], clock=time.monotonic)
-    engines.start()
-    containers, gaps, asked, _ = engines.collect()
+    runtimes = Runtimes([StandIn("one", slowly), StandIn("two", knows("c"))], clock=time.monotonic)
+    runtimes.start()
+    containers, gaps, asked, _ = runtimes.collect()
     assert (names(containers), gaps, asked) == (["a", "b", "c"], (), ("one", "two"))
 
 
 def test_one_that_fails_is_a_gap_and_the_others_answer() -> None:
-    engines = Engines([StandIn("one", fails), StandIn("two", knows("c"))], clock=time.monotonic)
-    engines.start()
-    containers, gaps, asked, _ = engines.collect()
+    runtimes = Runtimes([StandIn("one", fails), StandIn("two", knows("c"))], clock=time.monotonic)
+    runtimes.start()
+    containers, gaps, asked, _ = runtimes.collect()
     assert (names(containers), asked) == (["c"], ("one", "two"))
     assert gaps == (unnamed("one", "broken", Reason.FAILED),)
 
 
 def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> None:
     sources = [StandIn(str(number), hangs) for number in range(20)]
-    engines = Engines(sources, 0.2, clock=time.monotonic)
+    runtimes = Runtimes(sources, 0.2, clock=time.monotonic)
     began = time.monotonic()
-    engines.start()
-    containers, gaps, _, _ = engines.collect()
+    runtimes.start()
+    containers, gaps, _, _ = runtimes.collect()
     assert time.monotonic() - began < 2
     assert containers == ()
     assert [gap.detail for gap in gaps] == ["no answer within 0.2 s"] * 20
     assert not any(source.abandoned.is_set() for source in sources)
-    engines.close()
+    runtimes.close()
     assert all(source.abandoned.is_set() for source in sources)
 
 
@@ -80,13 +80,13 @@ def test_the_deadline_counts_from_the_start() -> None:
     """A scan that took longer than the deadline does not wait for an engine at all."""
     clock = Clock()
     source = StandIn("one", hangs)
-    engines = Engines([source], 60.0, clock=clock)
-    engines.start()
+    runtimes = Runtimes([source], 60.0, clock=clock)
+    runtimes.start()
     clock.now += 61
     began = time.monotonic()
-    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 60 s"]
+    assert [gap.detail for gap in runtimes.collect().gaps] == ["no answer within 60 s"]
     assert time.monotonic() - began < 30
-    engines.close()
+    runtimes.close()
 
 
 class Loading(StandIn):
@@ -104,9 +104,9 @@ def test_the_loading_of_a_client_is_no_time_of_the_engine_s() -> None:
         time.sleep(0.4)
         return knows("a")(source)
 
-    engines = Engines([Loading(lambda: time.sleep(0.4), answers_late)], 0.7, clock=time.monotonic)
-    engines.start()
-    assert names(engines.collect().containers) == ["a"]
+    runtimes = Runtimes([Loading(lambda: time.sleep(0.4), answers_late)], 0.7, clock=time.monotonic)
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["a"]
 
 
 def test_who_is_still_connecting_at_the_deadline_is_not_waited_for() -> None:
@@ -115,73 +115,73 @@ def test_who_is_still_connecting_at_the_deadline_is_not_waited_for() -> None:
     def connect() -> None:
         release.wait(60)
 
-    engines = Engines([Loading(connect, knows("a"))], 0.1, clock=time.monotonic)
+    runtimes = Runtimes([Loading(connect, knows("a"))], 0.1, clock=time.monotonic)
     began = time.monotonic()
-    engines.start()
-    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
+    runtimes.start()
+    assert [gap.detail for gap in runtimes.collect().gaps] == ["no answer within 0.1 s"]
     assert time.monotonic() - began < 10
     release.set()
-    engines.close()
+    runtimes.close()
 
 
 def test_a_source_that_cannot_be_reached_says_why() -> None:
     def fail() -> None:
         raise RuntimeUnavailable("No such file or directory (ENOENT)", Reason.ABSENT, "ENOENT")
 
-    engines = Engines([Loading(fail)], clock=time.monotonic)
-    engines.start()
+    runtimes = Runtimes([Loading(fail)], clock=time.monotonic)
+    runtimes.start()
     told = Gap(Stage.NAMES, Subject(Kind.SOURCE, "one"), Reason.ABSENT, "ENOENT", "No such file or directory (ENOENT)")
-    assert engines.collect().gaps == (told,)
+    assert runtimes.collect().gaps == (told,)
 
 
 def test_an_answer_that_is_there_after_the_deadline_counts() -> None:
     """It came in time; only the scan was late to ask for it."""
     clock = Clock()
-    engines = Engines([StandIn("one", knows("a"))], 2.0, clock=clock)
-    engines.start()
+    runtimes = Runtimes([StandIn("one", knows("a"))], 2.0, clock=clock)
+    runtimes.start()
     time.sleep(0.1)
     clock.now += 10
-    assert names(engines.collect().containers) == ["a"]
+    assert names(runtimes.collect().containers) == ["a"]
 
 
 def test_a_late_answer_is_not_the_next_pass_s() -> None:
     source = StandIn("one", hangs_until_it_comes_back, knows("fresh"))
-    engines = Engines([source], 0.1, clock=time.monotonic)
-    engines.start()
-    assert engines.collect().containers == ()
+    runtimes = Runtimes([source], 0.1, clock=time.monotonic)
+    runtimes.start()
+    assert runtimes.collect().containers == ()
     let_return(source)
-    engines.start()
-    assert names(engines.collect().containers) == ["fresh"]
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["fresh"]
 
 
 def test_who_is_still_being_waited_for_is_not_asked_again() -> None:
     """A minute; then the question is given up, and the next pass asks anew."""
     clock = Clock()
     source = StandIn("one", hangs, knows("a"))
-    engines = Engines([source], 0.0, clock=clock)
+    runtimes = Runtimes([source], 0.0, clock=clock)
     for seconds in (0, 10, 49.9):
         clock.now += seconds
-        engines.start()
-        gaps, asked = engines.collect()[1:3]
+        runtimes.start()
+        gaps, asked = runtimes.collect()[1:3]
         assert not source.abandoned.is_set()
     assert (gaps, asked) == ((unnamed("one", "not asked: still busy with an earlier question", Reason.NOT_ASKED),), ())
     clock.now += 0.1
-    engines.start()
-    assert engines.collect().sources == ()
+    runtimes.start()
+    assert runtimes.collect().sources == ()
     assert source.abandoned.is_set()
     wait_until(lambda: not find_threads("ask one"))
-    assert names(ask_until_answered(engines)) == ["a"]
+    assert names(ask_until_answered(runtimes)) == ["a"]
     assert source.asked == 2
 
 
 def test_after_three_failures_a_source_rests_for_a_minute() -> None:
     clock = Clock()
     source = StandIn("one", fails, fails, fails, fails, knows("a"), fails, knows("b"))
-    engines = Engines([source], clock=clock)
+    runtimes = Runtimes([source], clock=clock)
 
     def reasons() -> list[str | None]:
-        engines.start()
-        return [gap.detail for gap in engines.collect().gaps]
+        runtimes.start()
+        return [gap.detail for gap in runtimes.collect().gaps]
 
     assert [reasons() for _ in range(3)] == [["broken"]] * 3
     clock.now += 10
@@ -200,54 +200,54 @@ def test_an_engine_started_anew_is_asked_at_once() -> None:
     """Its socket file is another one; before there may have been none."""
     clock = Clock()
     source = StandIn("one", *[fails] * 6, knows("a"))
-    engines = Engines([source], clock=clock)
+    runtimes = Runtimes([source], clock=clock)
     for identity in ("first", "second"):
         for _ in range(4):
-            engines.start()
-            engines.collect()
+            runtimes.start()
+            runtimes.collect()
         assert source.identity is None or source.asked == 6
         source.identity = identity
-    engines.start()
-    assert names(engines.collect().containers) == ["a"]
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["a"]
 
 
 def test_an_engine_whose_file_is_gone_is_not_one_started_anew() -> None:
     clock = Clock()
     source = StandIn("one", fails, fails, fails)
     source.identity = "first"
-    engines = Engines([source], clock=clock)
+    runtimes = Runtimes([source], clock=clock)
     for _ in range(3):
-        engines.start()
-        engines.collect()
+        runtimes.start()
+        runtimes.collect()
     source.identity = None
-    engines.start()
-    assert "not asked: it failed 3 times" in (engines.collect().gaps[0].detail or "")
+    runtimes.start()
+    assert "not asked: it failed 3 times" in (runtimes.collect().gaps[0].detail or "")
 
 
 def test_an_engine_that_hung_is_asked_as_soon_as_it_says_anything() -> None:
     """The clock stands still: no rest is over."""
     source = StandIn("one", fails, fails, hangs_until_it_comes_back, knows("a"))
-    engines = Engines([source], 0.1, clock=Clock())
+    runtimes = Runtimes([source], 0.1, clock=Clock())
     for _ in range(3):
-        engines.start()
-        engines.collect()
-    engines.start()
-    assert engines.collect().gaps[0].detail == "not asked: still busy with an earlier question"
+        runtimes.start()
+        runtimes.collect()
+    runtimes.start()
+    assert runtimes.collect().gaps[0].detail == "not asked: still busy with an earlier question"
     let_return(source)
-    engines.start()
-    assert names(engines.collect().containers) == ["a"]
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["a"]
 
 
 def test_a_source_that_gives_up_waiting_is_asked_on_until_its_engine_answers() -> None:
     """Whatever that says: here that it is broken. Only the first outcome counts as that of the pass."""
     source = StandIn("one", times_out, times_out, fails, knows("a"))
-    engines = Engines([source], 0.1, clock=Clock())
-    engines.start()
-    assert [gap.detail for gap in engines.collect().gaps] == ["no answer within 0.1 s"]
+    runtimes = Runtimes([source], 0.1, clock=Clock())
+    runtimes.start()
+    assert [gap.detail for gap in runtimes.collect().gaps] == ["no answer within 0.1 s"]
     wait_until(lambda: not find_threads("ask one"))
     assert source.asked == 3
-    engines.start()
-    assert names(engines.collect().containers) == ["a"]
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["a"]
 
 
 class TestOtherProtocols:
@@ -256,17 +256,17 @@ class TestOtherProtocols:
     def test_that_is_no_gap_where_it_was_merely_found(self) -> None:
         """Nor does it become one when it is not asked for a while."""
         source = StandIn("one", *[is_no_engine] * 3, named=False)
-        engines = Engines([source], clock=Clock())
+        runtimes = Runtimes([source], clock=Clock())
         for _ in range(5):
-            engines.start()
-            assert engines.collect() == ((), (), (), ())
+            runtimes.start()
+            assert runtimes.collect() == ((), (), (), ())
         assert source.asked == 3
 
     def test_that_is_a_gap_where_it_was_named(self) -> None:
-        engines = Engines([StandIn("one", is_no_engine)], clock=Clock())
-        engines.start()
+        runtimes = Runtimes([StandIn("one", is_no_engine)], clock=Clock())
+        runtimes.start()
         gap = unnamed("one", "it speaks no HTTP", Reason.NOT_SERVED)
-        assert engines.collect() == ((), (gap,), ("one",), ())
+        assert runtimes.collect() == ((), (gap,), ("one",), ())
 
 
 class Following(StandIn):
@@ -284,28 +284,28 @@ class Following(StandIn):
 @pytest.mark.parametrize("follow", [False, True])
 def test_events_are_followed_from_the_start_to_the_close_if_it_is_wanted(follow: bool) -> None:
     source = Following("one", knows("a"), knows("a"))
-    engines = Engines([source, StandIn("two", knows(), knows())], clock=Clock(), follow=follow)
+    runtimes = Runtimes([source, StandIn("two", knows(), knows())], clock=Clock(), follow=follow)
     for _ in range(2):
-        engines.start()
-        assert names(engines.collect().containers) == ["a"]
+        runtimes.start()
+        assert names(runtimes.collect().containers) == ["a"]
     assert source.follows == (2 if follow else 0)
-    engines.close()
+    runtimes.close()
     assert source.follows == 0
 
 
 def test_collect_without_start_has_nothing() -> None:
-    engines = Engines([StandIn("one", knows("a"))], clock=time.monotonic)
-    assert engines.collect() == ((), (), (), ())
-    engines.start()
-    assert names(engines.collect().containers) == ["a"]
-    assert engines.collect() == ((), (), (), ())
+    runtimes = Runtimes([StandIn("one", knows("a"))], clock=time.monotonic)
+    assert runtimes.collect() == ((), (), (), ())
+    runtimes.start()
+    assert names(runtimes.collect().containers) == ["a"]
+    assert runtimes.collect() == ((), (), (), ())
 
 
 def test_a_pass_that_is_given_up_leaves_no_thread() -> None:
     source = StandIn("one", hangs)
-    engines = Engines([source], clock=time.monotonic)
-    engines.start()
-    engines.close()
+    runtimes = Runtimes([source], clock=time.monotonic)
+    runtimes.start()
+    runtimes.close()
     wait_until(lambda: not find_threads("ask one"))
 
 
@@ -315,10 +315,10 @@ def test_a_fault_of_ours_is_a_gap_at_once_and_its_traceback_is_not_hidden(monkey
 
     shown = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: shown.set())
-    engines = Engines([StandIn("one", is_buggy)], clock=time.monotonic)
+    runtimes = Runtimes([StandIn("one", is_buggy)], clock=time.monotonic)
     began = time.monotonic()
-    engines.start()
-    assert [gap.detail for gap in engines.collect().gaps] == [
+    runtimes.start()
+    assert [gap.detail for gap in runtimes.collect().gaps] == [
         "the question ended without an answer, by a fault of nsagent"
     ]
     assert time.monotonic() - began < 1
@@ -329,14 +329,14 @@ def test_an_engine_that_hangs_does_not_keep_the_process_from_exiting() -> None:
     program = """
 import time
 from nsagent.model.gap import Gap, Kind, Stage, Subject
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 class Hangs:
     subject, named = "one", True
     def list_containers(self): time.sleep(60)
     def abandon(self): pass
-engines = Engines([Hangs()], 0.1, clock=time.monotonic)
-engines.start()
-print(engines.collect()[1][0].detail)
+runtimes = Runtimes([Hangs()], 0.1, clock=time.monotonic)
+runtimes.start()
+print(runtimes.collect()[1][0].detail)
 """
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)

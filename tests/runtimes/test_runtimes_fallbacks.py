@@ -8,7 +8,7 @@ import pytest
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.engines import Engines
+from nsagent.runtimes.runtimes import Runtimes
 from nsagent.runtimes.source import MakeSources
 from tests.runtimes.stand_in import Clock, StandIn, fails, hangs, knows, names
 
@@ -28,16 +28,16 @@ class Group:
         return self.sources
 
 
-def collect(engines: Engines, *wanted: ContainerId) -> tuple[list[str | None], tuple[str, ...]]:
+def collect(runtimes: Runtimes, *wanted: ContainerId) -> tuple[list[str | None], tuple[str, ...]]:
     """The names and the sources that were asked."""
-    engines.start()
-    answers = engines.collect(lambda: wanted)
+    runtimes.start()
+    answers = runtimes.collect(lambda: wanted)
     return names(answers.containers), answers.sources
 
 
-def engines_of(first: Sequence[StandIn], *fallbacks: MakeSources, deadline_seconds: float = 2.0) -> Engines:
+def engines_of(first: Sequence[StandIn], *fallbacks: MakeSources, deadline_seconds: float = 2.0) -> Runtimes:
     groups: list[MakeSources] = [Group(*first), *fallbacks] if first else [*fallbacks]
-    return Engines((), deadline_seconds, clock=time.monotonic, groups=groups)
+    return Runtimes((), deadline_seconds, clock=time.monotonic, groups=groups)
 
 
 def test_none_is_asked_nor_made_where_all_have_a_name() -> None:
@@ -55,8 +55,8 @@ def test_none_is_asked_where_no_name_is_wanted() -> None:
 @pytest.mark.parametrize("first", [knows(), fails], ids=["knows too little", "fails"])
 def test_one_group_after_the_other_is_asked_for_what_has_no_name(first: object) -> None:
     second, third = Group(StandIn("two", knows("a"))), Group(StandIn("three", knows("c")))
-    engines = engines_of([StandIn("one", first)], second, third)  # type: ignore[arg-type]
-    assert collect(engines, A) == (["a"], ("one", "two"))
+    runtimes = engines_of([StandIn("one", first)], second, third)  # type: ignore[arg-type]
+    assert collect(runtimes, A) == (["a"], ("one", "two"))
     assert third.made == 0
 
 
@@ -64,24 +64,24 @@ def test_a_container_without_a_name_yet_is_asked_for_elsewhere() -> None:
     def knows_no_name(source: StandIn) -> tuple[Container, ...]:
         return (Container(A, None, NameState.PENDING, None, None, True, source.subject),)
 
-    engines = engines_of([StandIn("one", knows_no_name)], Group(StandIn("two", knows("a"))))
-    assert collect(engines, A) == ([None, "a"], ("one", "two"))
+    runtimes = engines_of([StandIn("one", knows_no_name)], Group(StandIn("two", knows("a"))))
+    assert collect(runtimes, A) == ([None, "a"], ("one", "two"))
 
 
 def test_all_groups_are_asked_at_half_of_the_deadline_once_one_is_slow() -> None:
-    engines = engines_of(
+    runtimes = engines_of(
         [StandIn("one", hangs)],
         Group(StandIn("two", knows("b"))),
         Group(StandIn("three", knows("a"))),
         deadline_seconds=1.0,
     )
     began = time.monotonic()
-    engines.start()
-    answers = engines.collect(lambda: {A})
+    runtimes.start()
+    answers = runtimes.collect(lambda: {A})
     assert 0.95 < time.monotonic() - began < 10
     assert names(answers.containers) == ["b", "a"]
     assert [(gap.subject.id, gap.detail) for gap in answers.gaps] == [("one", "no answer within 1 s")]
-    engines.close()
+    runtimes.close()
 
 
 def test_without_a_source_the_first_group_is_asked_at_once() -> None:
@@ -92,46 +92,46 @@ def test_what_is_asked_in_every_pass_is_asked_beside_and_spares_no_group() -> No
     """Shims tell of containers, and much less of each than an engine does."""
     always = StandIn("shims", knows("a"), named=False)
     groups = [Group(StandIn("docker", knows())), Group(StandIn("cri", knows("a")))]
-    engines = Engines([always], clock=time.monotonic, groups=groups)
-    assert collect(engines, A) == (["a", "a"], ("shims", "docker", "cri"))
+    runtimes = Runtimes([always], clock=time.monotonic, groups=groups)
+    assert collect(runtimes, A) == (["a", "a"], ("shims", "docker", "cri"))
 
 
 def test_what_is_named_spares_the_groups_that_it_makes_needless() -> None:
     groups = [Group(StandIn("docker", knows())), Group(StandIn("cri", knows("a")))]
-    engines = Engines([StandIn("podman", knows("a"))], clock=time.monotonic, groups=groups)
-    assert collect(engines, A) == (["a"], ("podman", "docker"))
+    runtimes = Runtimes([StandIn("podman", knows("a"))], clock=time.monotonic, groups=groups)
+    assert collect(runtimes, A) == (["a"], ("podman", "docker"))
 
 
 def test_a_group_that_is_asked_after_the_deadline_has_a_little_time_all_the_same() -> None:
     """A pass over a large host takes longer than names may."""
     clock = Clock()
-    engines = Engines(
+    runtimes = Runtimes(
         (), 2.0, clock=clock, groups=[Group(StandIn("docker", knows())), Group(StandIn("logs", knows("a")))]
     )
-    engines.start()
+    runtimes.start()
     time.sleep(0.1)
     clock.now += 10
-    assert names(engines.collect(lambda: {A}).containers) == ["a"]
+    assert names(runtimes.collect(lambda: {A}).containers) == ["a"]
 
 
 def test_the_sources_of_a_group_are_made_once() -> None:
     fallback = Group(StandIn("two", knows("a"), knows("b")))
-    engines = engines_of([StandIn("one", knows(), knows())], fallback)
-    assert [collect(engines, C)[0], collect(engines, C)[0]] == [["a"], ["b"]]
+    runtimes = engines_of([StandIn("one", knows(), knows())], fallback)
+    assert [collect(runtimes, C)[0], collect(runtimes, C)[0]] == [["a"], ["b"]]
     assert fallback.made == 1
 
 
 def test_who_has_answered_is_asked_again_and_nobody_else() -> None:
-    engines = engines_of([StandIn("one", fails)], Group(StandIn("two", knows("a"), knows("b"))))
-    collect(engines, A)
-    assert engines.ask_again().sources == ("two",)
+    runtimes = engines_of([StandIn("one", fails)], Group(StandIn("two", knows("a"), knows("b"))))
+    collect(runtimes, A)
+    assert runtimes.ask_again().sources == ("two",)
 
 
 def test_a_fallback_that_hangs_is_ended_with_the_rest() -> None:
     hung = StandIn("two", hangs)
-    engines = engines_of([StandIn("one", knows())], Group(hung), deadline_seconds=0.2)
-    collect(engines, A)
-    engines.close()
+    runtimes = engines_of([StandIn("one", knows())], Group(hung), deadline_seconds=0.2)
+    collect(runtimes, A)
+    runtimes.close()
     assert hung.abandoned.wait(60)
 
 
@@ -165,14 +165,14 @@ def test_the_last_group_is_asked_for_images_of_pods_and_labels_too(
     told: Behaviour, labels_wanted: bool, asked: tuple[str, ...]
 ) -> None:
     """The links to logs, which tell neither, are passed over then."""
-    engines = Engines(
+    runtimes = Runtimes(
         (),
         clock=time.monotonic,
         groups=[Group(StandIn("bundles", told)), Group(StandIn("logs", knows()))],
         details=Group(StandIn("cri", knows("a"))),
         labels_wanted=labels_wanted,
     )
-    assert collect(engines, A)[1] == asked
+    assert collect(runtimes, A)[1] == asked
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_the_last_group_is_asked_for_images_of_pods_and_labels_too(
 def test_a_missing_extra_is_told_where_names_or_labels_are_missing_for_it(
     told: Behaviour, labels_wanted: bool, named: bool, gaps: tuple[str, ...]
 ) -> None:
-    engines = Engines(
+    runtimes = Runtimes(
         (),
         clock=time.monotonic,
         groups=[Group(StandIn("bundles", told))],
         details=Group(StandIn("cri", lacks_extra, named=named)),
         labels_wanted=labels_wanted,
     )
-    engines.start()
-    answers = engines.collect(lambda: {A})
+    runtimes.start()
+    answers = runtimes.collect(lambda: {A})
     assert tuple(gap.subject.id for gap in answers.gaps) == gaps
     assert {gap.reason for gap in answers.gaps} <= {Reason.MISSING_EXTRA}

@@ -1,7 +1,7 @@
-"""All engines of a host, asked within one deadline: the best at once, others for what those do not name.
+"""All runtimes of a host, asked within one deadline: the best at once, others for what those do not name.
 
-An Engines lives as long as its user: one pass for the command line, all passes for the agent. It
-holds what must outlast a pass: which engines failed, which are still being waited for, and the
+An Runtimes lives as long as its user: one pass for the command line, all passes for the agent. It
+holds what must outlast a pass: which runtimes failed, which are still being waited for, and the
 containers that nobody lists any longer.
 """
 
@@ -16,17 +16,17 @@ from nsagent.runtimes.source import Failure, Followable, MakeSources, Source
 
 _LEAST_SECONDS = 0.5
 _PATIENCE = 0.5
-"""The part of the deadline that is left for further groups where an engine is slow."""
+"""The part of the deadline that is left for further groups where an runtime is slow."""
 
 _KEPT_SECONDS = 600.0
 _KEPT_CONTAINERS = 4096
 
 
 class Answers(NamedTuple):
-    """What the engines know; in the order of the sources, so that an id that two of them know comes twice.
+    """What the runtimes know; in the order of the sources, so that an id that two of them know comes twice.
 
     `gaps` says who failed, `sources` the subjects of those asked. `kept` are the containers that
-    earlier passes knew and that nobody lists now, for ten minutes: their engine is dead, or they
+    earlier passes knew and that nobody lists now, for ten minutes: their runtime is dead, or they
     are. Of the 4096 at most the longest gone come first.
     """
 
@@ -36,8 +36,8 @@ class Answers(NamedTuple):
     kept: tuple[Container, ...]
 
 
-class Engines:
-    """The engines that are asked for names; not for use from two threads at once.
+class Runtimes:
+    """The runtimes that are asked for names; not for use from two threads at once.
 
     `sources` are asked in every pass. `groups` make further ones: the first is asked at once, each of
     the others only where those before, and the named ones of `sources`, leave containers without a
@@ -58,7 +58,7 @@ class Engines:
         details: MakeSources | None = None,
         labels_wanted: bool = False,
     ) -> None:
-        self._engines = [AskedSource(source, clock) for source in sources]
+        self._runtimes = [AskedSource(source, clock) for source in sources]
         self._details = None if details is None else _Group(details, clock)
         self._groups = [*(_Group(make, clock) for make in groups), *([self._details] if self._details else [])]
         self._labels_wanted = labels_wanted
@@ -79,15 +79,15 @@ class Engines:
         self._started = True
         self._deadline = self._clock() + self._deadline_seconds
         self._asked, self._unasked = [], list(self._groups)
-        self._ask(self._engines)
+        self._ask(self._runtimes)
         if self._unasked:
-            self._ask(self._unasked.pop(0).list_engines())
+            self._ask(self._unasked.pop(0).list_runtimes())
 
     def collect(self, list_ids: Callable[[], Collection[ContainerId]] = tuple) -> Answers:
         """What was answered since `start`; nothing without one.
 
         `list_ids` tells the containers for which names are wanted. Waits until all that were asked
-        have answered, at most until the deadline. Who has not is left to wait for its engine: the
+        have answered, at most until the deadline. Who has not is left to wait for its runtime: the
         next `start` after that asks it again.
         """
         if not self._started:
@@ -102,35 +102,35 @@ class Engines:
         """What those say now who answered to `collect`: asked anew, within what is left of the deadline or 0.5 s."""
         now = self._clock()
         seconds = max(self._deadline - now, _LEAST_SECONDS)
-        engines = [engine for engine in self._asked if engine.has_answered]
-        for engine in engines:
-            engine.ask()
-        return self._wait_for(engines, now + seconds, seconds, frozenset())
+        runtimes = [each for each in self._asked if each.has_answered]
+        for each in runtimes:
+            each.ask()
+        return self._wait_for(runtimes, now + seconds, seconds, frozenset())
 
     def close(self) -> None:
         """End what is still being asked or followed, in a pass that was given up as well."""
-        for engine in (*self._engines, *(each for group in self._groups for each in group.list_made())):
-            engine.give_up()
-            if self._follow and isinstance(engine.source, Followable):
-                engine.source.unfollow()
+        for each in (*self._runtimes, *(each for group in self._groups for each in group.list_made())):
+            each.give_up()
+            if self._follow and isinstance(each.source, Followable):
+                each.source.unfollow()
 
-    def _ask(self, engines: Iterable[AskedSource]) -> None:
-        for engine in engines:
-            if self._follow and isinstance(engine.source, Followable):
-                engine.source.follow(self._clock)
-            engine.ask()
-            self._asked.append(engine)
+    def _ask(self, runtimes: Iterable[AskedSource]) -> None:
+        for each in runtimes:
+            if self._follow and isinstance(each.source, Followable):
+                each.source.follow(self._clock)
+            each.ask()
+            self._asked.append(each)
 
     def _ask_groups(self, wanted: frozenset[ContainerId]) -> None:
         """Ask group after group until all that is wanted is known, and all the rest once somebody is slow."""
         patience = self._deadline - self._deadline_seconds * _PATIENCE
         while self._unasked:
-            settled = [engine.has_settled(patience) for engine in self._asked]
+            settled = [each.has_settled(patience) for each in self._asked]
             told = [
                 container
-                for engine in self._asked
-                if engine not in self._engines or engine.source.named
-                for container in engine.peek()
+                for each in self._asked
+                if each not in self._runtimes or each.source.named
+                for container in each.peek()
             ]
             if wanted <= {container.id for container in told if container.name is not None}:
                 lacks = _lacks_images(wanted, told) or (self._labels_wanted and _lacks_labels(wanted, told))
@@ -139,20 +139,20 @@ class Engines:
             del self._unasked[: len(groups)]
             # A pass may have taken longer than the deadline; who is asked after it has a little time all the same.
             self._deadline = max(self._deadline, self._clock() + _LEAST_SECONDS)
-            self._ask([engine for group in groups for engine in group.list_engines()])
+            self._ask([each for group in groups for each in group.list_runtimes()])
 
     def _wait_for(
-        self, engines: Sequence[AskedSource], deadline: float, within_seconds: float, wanted: frozenset[ContainerId]
+        self, runtimes: Sequence[AskedSource], deadline: float, within_seconds: float, wanted: frozenset[ContainerId]
     ) -> Answers:
-        for engine in engines:
-            engine.wait(deadline, within_seconds)
-        containers = [container for engine in engines for container in engine.containers]
+        for each in runtimes:
+            each.wait(deadline, within_seconds)
+        containers = [container for each in runtimes for container in each.containers]
         is_open = not wanted <= {container.id for container in containers if container.name is not None}
         is_open = is_open or (self._labels_wanted and _lacks_labels(wanted, containers))
-        told = [engine for engine in engines if not (engine.serves_other or (engine.lacks_extra and not is_open))]
-        gaps = tuple(_make_gap(engine.source.subject, engine.failure) for engine in told if engine.failure)
+        told = [each for each in runtimes if not (each.serves_other or (each.lacks_extra and not is_open))]
+        gaps = tuple(_make_gap(each.source.subject, each.failure) for each in told if each.failure)
         kept = self._memory.update(containers, self._clock())
-        asked = tuple(engine.source.subject for engine in told if engine.was_asked)
+        asked = tuple(each.source.subject for each in told if each.was_asked)
         return Answers(tuple(containers), gaps, asked, kept)
 
 
@@ -178,17 +178,17 @@ class _Group:
     def __init__(self, make: MakeSources, clock: Callable[[], float]) -> None:
         self._make = make
         self._clock = clock
-        self._engines: list[AskedSource] | None = None
+        self._runtimes: list[AskedSource] | None = None
 
-    def list_engines(self) -> list[AskedSource]:
+    def list_runtimes(self) -> list[AskedSource]:
         """All of them."""
-        if self._engines is None:
-            self._engines = [AskedSource(source, self._clock) for source in self._make()]
-        return self._engines
+        if self._runtimes is None:
+            self._runtimes = [AskedSource(source, self._clock) for source in self._make()]
+        return self._runtimes
 
     def list_made(self) -> list[AskedSource]:
         """Those that were asked before."""
-        return self._engines or []
+        return self._runtimes or []
 
 
 class _Memory:
