@@ -21,7 +21,7 @@ SCAN = ("scan", "--runtime", "none", "-o", "json")
 
 def main() -> None:
     with open(os.devnull, "w", encoding="utf-8") as sys.stdout:
-        run([*SCAN, "--from", sys.argv[1]])  # Whatever is imported on the way is there from now on.
+        run(["scan", "-o", "json", "--from", sys.argv[1]])  # Whatever is imported on the way is there from now on.
     sys.stdout = sys.__stdout__
     call_libc("getpid")  # Loads ctypes.
     print("ready", flush=True)
