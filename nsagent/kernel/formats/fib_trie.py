@@ -1,0 +1,32 @@
+"""/proc/PID/net/fib_trie: the IPv4 addresses that are a netns's own.
+
+Source: net/ipv4/fib_trie.c fib_trie_seq_show(). Only the table `local` tells: in others stand what
+proxies take for themselves, as in `ip route add local 0.0.0.0/0 dev lo table 100`.
+"""
+
+import re
+from typing import Final
+
+from nsagent.errors import FormatError
+
+_TABLE: Final = re.compile(r"^(Main|Local|Id [0-9]+):\n", re.ASCII | re.MULTILINE)
+_LEAF: Final = re.compile(r"^ +\|-- ([0-9.]+)$|^ +/([0-9]{1,2}) [a-z0-9=]+ ([A-Z]+)", re.ASCII | re.MULTILINE)
+"""An address, or below it one of its routes: prefix length, scope and type."""
+
+
+def parse_fib_trie(text: str) -> tuple[str, ...]:
+    """The own addresses as "address/prefix length", ascending by text; raises FormatError if this is no such file.
+
+    A prefix shorter than 32 is own as a whole, as 127.0.0.0/8; one of length 0 tells nothing and is left out.
+    """
+    before, *tables = _TABLE.split(text)
+    if before:
+        raise FormatError("tables of /proc/PID/net/fib_trie", text)
+    found: set[str] = set()
+    address = ""
+    for leaf, length, kind in _LEAF.findall(dict(zip(tables[::2], tables[1::2], strict=True)).get("Local", "")):
+        if leaf:
+            address = leaf
+        elif kind == "LOCAL" and int(length):
+            found.add(f"{address}/{length}")
+    return tuple(sorted(found))
