@@ -95,13 +95,13 @@ class Entering:
         """The text of sockstat and sockstat6 of the netns that the thread is in, None if unreadable."""
         return _read_sockstat(self._proc_root)
 
-    def read_net(self, name: str) -> bytes | None:
+    def read_net(self, name: str, *, most: int = 0) -> bytes | None:
         """The file net/NAME of the netns that the thread is in; None where this kernel has no such table.
 
-        Raises NotRead.
+        With `most` only its start if it has more bytes than that. Raises NotRead.
         """
         try:
-            return read_file(f"{self._proc_root}/thread-self/net/{name}")
+            return read_file(f"{self._proc_root}/thread-self/net/{name}", most=most)
         except FileNotFoundError:
             return None
         except OSError as err:

@@ -299,10 +299,10 @@ class ProcFs:
         """Whether its PIDs are those of this program's PID namespace, so that system calls understand them."""
         return self.read_own_pid() == os.getpid()
 
-    def read_boot_id(self) -> str | None:
-        """The id of this boot, None where /proc/sys is hidden."""
+    def read_sysctl(self, name: str) -> str | None:
+        """A file of sys/, as `kernel/random/boot_id`; None where /proc/sys is hidden."""
         try:
-            return read_file(f"{self.root}/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+            return read_file(f"{self.root}/sys/{name}").decode("ascii", "replace").strip()
         except OSError:
             return None
 
@@ -325,10 +325,11 @@ def is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False) -> bytes:
+def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False, most: int = 0) -> bytes:
     """A file of procfs, whose size is not known before; raises OSError.
 
     `whole`: the kernel prints it in one piece (single_open of fs/seq_file.c), one read has it all.
+    `most`: of a file with more bytes than that at least one byte more is read, and not all of it.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
@@ -337,9 +338,11 @@ def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False) -> b
         if whole and len(data) < _READ_BYTES:
             return data
         chunks = [data]
-        while data:
+        total = len(data)
+        while data and not 0 < most < total:
             data = os.read(fd, _READ_BYTES)
             chunks.append(data)
+            total += len(data)
         return b"".join(chunks)
     finally:
         close_fd(fd)

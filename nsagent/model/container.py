@@ -56,7 +56,7 @@ class Pod:
     uid: PodUid | None
     name: str | None = None
     kube_namespace: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     config_hash: PodUid | None = None
 
 

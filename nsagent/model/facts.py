@@ -143,6 +143,10 @@ class NetnsReading:
     """None unless they were asked for."""
     skipped: bool = False
     """Its tables were not read, because the containers that the pass was about have nothing there."""
+    own_addresses: tuple[str, ...] | None = None
+    """Its own, as "address/prefix length"; None where no row asks for them, or unknown."""
+    client_ports: tuple[int, int] | None = None
+    """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +233,5 @@ class Facts:
     """With `container` no fd was read."""
     capabilities: int | None = None
     """The mask of those that the program had (capabilities(7)), None where that is not known."""
+    kernel_release: str | None = None
+    """That of uname(2), None where /proc/sys is hidden."""

@@ -116,6 +116,14 @@ class Timer(NamedTuple):
     """Segments sent again, or probes sent, without an answer so far."""
 
 
+class SocketOptions(NamedTuple):
+    """Options of a socket (struct inet_diag_sockopt); one that is accepted starts with its listener's."""
+
+    transparent: bool
+    freebind: bool
+    multicast_loop: bool
+
+
 class SocketRow(NamedTuple):
     """One row of a socket table: a tuple, because a node has 10^4 to 10^6 of them.
 
@@ -148,6 +156,8 @@ class SocketRow(NamedTuple):
     """None unless it was asked for, and for what is no connection."""
     timer: Timer | None = None
     """None where none runs, and for what is not TCP."""
+    options: SocketOptions | None = None
+    """None for mini-sockets too, and before Linux 5.10."""
 
 
 _THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))

@@ -31,18 +31,20 @@ class Attribution(StrEnum):
     """What names a row's container.
 
     The holder's fd; the cgroup in which the socket was made; the listener that a connection came
-    in by; the holder that an earlier pass saw; or nothing.
+    in by; the holder that an earlier pass saw; that nobody else lives in the netns, which may name a
+    pod only; or nothing.
     """
 
     FD = "fd"
     CGROUP = "cgroup"
     LISTENER = "listener"
     MEMORY = "memory"
+    NETNS = "netns"
     NONE = "none"
 
 
 class Confidence(StrEnum):
-    """How sure the row's container is: by fd, by cgroup, by listener or memory, or not named at all."""
+    """How sure the row's owner, or charge, is: by fd; by cgroup; by listener, memory or netns; or there is none."""
 
     EXACT = "exact"
     HIGH = "high"
@@ -108,6 +110,8 @@ class OwnedSocket(NamedTuple):
     flags: tuple[Flag, ...]
     verdict: Verdict | None
     """None iff there are owners, or, for a row with an inode, none were looked for."""
+    pod: Pod | None = None
+    """Where container_id is None, and the row is charged to a pod."""
 
 
 class RowCount(NamedTuple):

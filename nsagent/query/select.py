@@ -106,7 +106,10 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
     tests: list[Test] = []
     if wanted.chooses_containers:
         ids = _choose(snapshot, wanted)
-        tests.append(lambda socket: any(id_ in ids for id_ in list_container_ids(socket)))
+        # A row that only its pod is charged with is none of a container's.
+        chosen = () if wanted.containers else (*snapshot.containers, *snapshot.folded)
+        pods = {one.pod for one in chosen if one.id in ids and one.pod is not None}
+        tests.append(lambda socket: socket.pod in pods or any(id_ in ids for id_ in list_container_ids(socket)))
     if wanted.netns:
         numbers = {one.number for text in wanted.netns for one in find_each_netns(snapshot, text)}
         tests.append(lambda socket: socket.netns in numbers)

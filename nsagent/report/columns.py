@@ -11,7 +11,7 @@ from nsagent.model.net import TcpInfo, is_unconnected
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.report.accept_queues import is_listener
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
-from nsagent.report.context import Context, context_of
+from nsagent.report.context import Context, context_of, pod_text
 from nsagent.report.layout import Column, number_column, sort_rows, text_column
 
 SocketColumn = Column[OwnedSocket]
@@ -86,7 +86,7 @@ def _container(socket: OwnedSocket, context: Context) -> str:
 
 
 def _pod(socket: OwnedSocket, context: Context) -> str:
-    return context.pod_labels[socket.container_id]
+    return context.pod_labels[socket.container_id] if socket.pod is None else pod_text(socket.pod)
 
 
 def _unit(socket: OwnedSocket, context: Context) -> str:
@@ -142,6 +142,8 @@ def _charged(socket: OwnedSocket, context: Context) -> str:
     parts = ["" if charged.pid is None else f"pid:{charged.pid}"]
     if charged.container_id is not None:
         parts.append(f"container:{context.container_labels[charged.container_id]}")
+    elif socket.pod is not None:
+        parts.append(f"pod:{pod_text(socket.pod) or socket.pod.uid}")
     return " ".join(filter(None, parts))
 
 

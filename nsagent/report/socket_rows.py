@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from nsagent.model.container import Container
+from nsagent.model.container import Container, Pod
 from nsagent.model.facts import HeldBy
 from nsagent.model.ids import ContainerId, Fd
 from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo, Timer
@@ -27,7 +27,7 @@ _USUAL_HOLDING = ', "tid": null, "held_by": "fd"}'
 _TCP_INFO: Final = "{" + ", ".join(f'"{name}": %s' for name in TcpInfo._fields) + "}"
 
 _Kind = tuple[Protocol, Family, bool, SocketState]
-_Meaning = tuple[ContainerId | None, Attribution, Confidence, tuple[Flag, ...], Verdict | None]
+_Meaning = tuple[ContainerId | None, Attribution, Confidence, tuple[Flag, ...], Verdict | None, Pod | None]
 
 
 class SocketRows:
@@ -64,10 +64,10 @@ class SocketRows:
         owner_text = self._owner_text
         rows: list[str] = []
         for socket in sockets:
-            netns, row, interface, owners, container_id, attribution, confidence, flags, verdict = socket
+            netns, row, interface, owners, container_id, attribution, confidence, flags, verdict, pod = socket
             (
                 protocol, family, mapped, state, local, remote, _, inode, cookie, uid,
-                rx_queue, tx_queue, cgroup_id, v6only, mptcp, info, timer,
+                rx_queue, tx_queue, cgroup_id, v6only, mptcp, info, timer, _options,
             ) = row  # fmt: skip
             listener, kind = kinds[mptcp][protocol, family, mapped, state]
             if not listener and rx_queue == 0 and tx_queue == 0:
@@ -86,7 +86,7 @@ class SocketRows:
                 f', "tcp_info": {"null" if info is None else _tcp_info_text(info)}'
                 f', "timer": {"null" if timer is None else _timer_text(timer)}, "owners": ['
                 f"{owner_text(owners[0]) if len(owners) == 1 else ', '.join(map(owner_text, owners))}"
-                f"{meanings[container_id, attribution, confidence, flags, verdict]}"
+                f"{meanings[container_id, attribution, confidence, flags, verdict, pod]}"
             )
         return rows
 
@@ -108,10 +108,12 @@ class SocketRows:
         return text
 
     def _meaning_text(self, meaning: _Meaning) -> str:
-        container_id, attribution, confidence, flags, verdict = meaning
+        container_id, attribution, confidence, flags, verdict, pod = meaning
+        told = None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
         text = (
             f'], "container_id": {quote(container_id)}, "attribution": {quote(attribution)}'
             f', "confidence": {quote(confidence)}, "flags": {dump(flags)}, "verdict": {_verdict_text(verdict)}'
+            f', "pod": {dump(told)}'
         )
         return f"{text}}}" if self._containers is None else f'{text}, "container": {self._containers[container_id]}}}'
 

@@ -34,7 +34,8 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     for process in distinct:
         members[process.netns].append(process)
     creators = map_creators(facts, identities)
-    owning = Owning(facts, processes, creators={**memory.creators, **(creators or {})}, memory=memory)
+    containers = join_containers(identities.values(), facts.containers, facts.kept)
+    owning = Owning(facts, processes, containers, creators={**memory.creators, **(creators or {})}, memory=memory)
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
     decoded = [decode_rows(reading, facts.byteorder) for reading in netns]
@@ -42,7 +43,8 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         socket for one in decoded for socket in owning.own(one.reading, one.rows, members[number_of(one.reading)])
     ]
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
-    containers = _list_containers(facts, identities, memory, sockets)
+    if gone := _list_gone(facts, memory, sockets):
+        containers = join_containers(identities.values(), facts.containers, facts.kept, gone)
     by_id = {container.id: container for container in containers}
     lived_in = [identities[text] for text in {reading.cgroup for reading in facts.processes}]
     seen_in = {id_ for one in lived_in for id_ in (*one.chain, one.container_id) if id_ is not None}
@@ -68,15 +70,11 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     )
 
 
-def _list_containers(
-    facts: Facts, identities: Mapping[str, CgroupIdentity], memory: Memory, sockets: Iterable[OwnedSocket]
-) -> tuple[Container, ...]:
-    """All containers; those that are gone where a row is charged to them."""
-    gone: list[Container] = []
-    if earlier := (*facts.kept, *memory.containers):
-        charged = {socket.container_id for socket in sockets}
-        gone = [container for container in earlier if container.id in charged]
-    return join_containers(identities.values(), facts.containers, facts.kept, gone)
+def _list_gone(facts: Facts, memory: Memory, sockets: Iterable[OwnedSocket]) -> list[Container]:
+    """Containers of earlier passes to which a row is charged: they may be gone."""
+    earlier = (*facts.kept, *memory.containers)
+    charged = {socket.container_id for socket in sockets} if earlier else set()
+    return [container for container in earlier if container.id in charged]
 
 
 def _fold_sandboxes(

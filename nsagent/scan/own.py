@@ -4,20 +4,23 @@ A holder may sit in another netns than its socket, so that no map is per netns. 
 gets a verdict, and a charge.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from nsagent.kernel.formats.inet_diag import list_without_multicast_loop
 from nsagent.model.choices import OwnersWanted
-from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading, TableFormat
+from nsagent.model.container import Container
+from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading
 from nsagent.model.gap import Stage
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, number_netns
-from nsagent.model.net import ByteOrder, Protocol, SocketRow
+from nsagent.model.net import SocketRow
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict, VerdictKind
-from nsagent.scan.charge import Charger, Listeners
+from nsagent.scan.charge import Charger
 from nsagent.scan.creators import Creators
+from nsagent.scan.listeners import Listeners, LocalEnds
 from nsagent.scan.memory import Memory
+from nsagent.scan.residents import Doubts, find_household
 from nsagent.scan.verdicts import REASONS, Evidence, judge_ownerless
 
 _new = tuple.__new__
@@ -29,10 +32,17 @@ Holders = dict[SocketInode, tuple[Owner, ...]]
 class Owning:
     """Owns the rows of one netns after the other; `processes` are those of facts.processes, in the same order."""
 
-    def __init__(self, facts: Facts, processes: Sequence[Process], *, creators: Creators, memory: Memory) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        processes: Sequence[Process],
+        containers: Iterable[Container],
+        *,
+        creators: Creators,
+        memory: Memory,
+    ) -> None:
         self.holders = join_holders(processes, facts.processes)
         self._by_creator = facts.owners is OwnersWanted.CONTAINER
-        self._byteorder: ByteOrder = facts.byteorder
         self._creators = creators
         self._memory = memory
         self._in_flight = facts.rewalk.in_flight if facts.rewalk else 0
@@ -44,6 +54,9 @@ class Owning:
         self._start_ticks: defaultdict[Pid, set[int]] = defaultdict(set)
         for process in processes:
             self._start_ticks[process.pid].add(process.start_ticks)
+        self._containers = {container.id: container for container in containers}
+        self._doubts = Doubts(facts, () if self._by_creator else self._denied_netns)
+        self._tells_uid = _tells_uid(facts.kernel_release)
 
     def own(self, reading: NetnsReading, rows: Sequence[SocketRow], residents: Iterable[Process]) -> list[OwnedSocket]:
         """The rows with their owners, or with the reason why they have none; `residents` live in this netns."""
@@ -54,13 +67,13 @@ class Owning:
         ownerless: list[int] = []
         fd, exact, none, unsure = Attribution.FD, Confidence.EXACT, Attribution.NONE, Confidence.NONE
         if self._by_creator:
-            return self._own_by_creator(reading, rows, names)
+            return self._own_by_creator(reading, rows, names, residents)
         for row in rows:  # 10^4 to 10^6 times: 1 us each.
             owners = holders.get(row.inode)
             interface = names.get(row.interface, f"if{row.interface}") if row.interface else None
             if owners is None:
                 ownerless.append(len(sockets))
-                sockets.append(_new(OwnedSocket, (number, row, interface, (), None, none, unsure, (), None)))
+                sockets.append(_new(OwnedSocket, (number, row, interface, (), None, none, unsure, (), None, None)))
                 continue
             first = owners[0].process
             container_id = first.container_id
@@ -69,13 +82,15 @@ class Owning:
                 cgroup_id = row.cgroup_id
                 if cgroup_id is not None and cgroup_id in creators and creators[cgroup_id] != container_id:
                     flags += (Flag.CREATOR_DIFFERS,)
-            sockets.append(_new(OwnedSocket, (number, row, interface, owners, container_id, fd, exact, flags, None)))
+            sockets.append(
+                _new(OwnedSocket, (number, row, interface, owners, container_id, fd, exact, flags, None, None))
+            )
         if ownerless:
-            self._judge(reading, sockets, ownerless)
+            self._judge(reading, sockets, ownerless, residents)
         return sockets
 
     def _own_by_creator(
-        self, reading: NetnsReading, rows: Sequence[SocketRow], names: Mapping[int, str]
+        self, reading: NetnsReading, rows: Sequence[SocketRow], names: Mapping[int, str], residents: Iterable[Process]
     ) -> list[OwnedSocket]:
         """The rows with the containers in whose cgroups they were made: nobody was looked for who holds them."""
         number, creators = number_of(reading), self._creators
@@ -89,38 +104,40 @@ class Owning:
             attribution, confidence = unknown if container_id is None else known
             interface = names.get(row.interface, f"if{row.interface}") if row.interface else None
             sockets.append(
-                _new(OwnedSocket, (number, row, interface, (), container_id, attribution, confidence, (), None))
+                _new(OwnedSocket, (number, row, interface, (), container_id, attribution, confidence, (), None, None))
             )
         if unheld:
-            self._judge(reading, sockets, unheld)
+            self._judge(reading, sockets, unheld, residents)
         return sockets
 
-    def _judge(self, reading: NetnsReading, sockets: list[OwnedSocket], ownerless: Sequence[int]) -> None:
+    def _judge(
+        self,
+        reading: NetnsReading,
+        sockets: list[OwnedSocket],
+        ownerless: Sequence[int],
+        residents: Iterable[Process],
+    ) -> None:
         """Put verdicts and charges into the sockets at these places.
 
         Rows with an inode come first: among them may be listeners, to which others are charged.
         """
-        evidence = self._weigh(reading, [sockets[index].row for index in ownerless])
+        evidence = self._weigh(reading)
         bare = [index for index in ownerless if not sockets[index].row.inode]
-        self._judge_each(sockets, set(ownerless).difference(bare), evidence, Listeners(()))
-        self._judge_each(sockets, bare, evidence, Listeners(sockets if bare else ()))
+        charger = Charger(None, None, self._memory, self._creators, self._start_ticks)
+        _judge_each(sockets, set(ownerless).difference(bare), evidence, charger)
+        if bare:
+            listeners = Listeners(sockets, LocalEnds(reading), tells_uid=self._tells_uid)
+            sure = not self._doubts.has(number_of(reading))
+            household = find_household(residents, sockets, self._containers) if sure else None
+            charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks)
+            _judge_each(sockets, bare, evidence, charger)
 
-    def _judge_each(
-        self, sockets: list[OwnedSocket], places: Iterable[int], evidence: Evidence, listeners: Listeners
-    ) -> None:
-        charger = Charger(listeners, self._memory, self._creators, self._start_ticks)
-        for place in places:
-            socket = sockets[place]
-            sockets[place] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
-
-    def _weigh(self, reading: NetnsReading, ownerless: Iterable[SocketRow]) -> Evidence:
-        has_udp = any(row.protocol is Protocol.UDP for row in ownerless)
+    def _weigh(self, reading: NetnsReading) -> Evidence:
         return Evidence(
             hidden_here=self._invisible or number_of(reading) in self._denied_netns,
             hidden=self._denied,
             in_flight=self._in_flight,
             thorough=self._thorough,
-            kernel_made=_list_kernel_made(reading, self._byteorder) if has_udp else frozenset(),
             unsettled=reading.unsettled,
         )
 
@@ -189,23 +206,21 @@ def _flag_owners(owners: tuple[Owner, ...], number: int, inside: set[ContainerId
     return flags
 
 
+def _judge_each(sockets: list[OwnedSocket], places: Iterable[int], evidence: Evidence, charger: Charger) -> None:
+    for place in places:
+        socket = sockets[place]
+        sockets[place] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
+
+
 def _judge_one(socket: OwnedSocket, kind: VerdictKind, charger: Charger) -> OwnedSocket:
-    charged_to, attribution, confidence = charger.charge(socket.row, kind)
+    charged_to, attribution, confidence, pod = charger.charge(socket.row, kind)
     return socket._replace(
         container_id=charged_to.container_id if charged_to else None,
         attribution=attribution,
         confidence=confidence,
         verdict=Verdict(kind, charged_to, REASONS[kind]),
+        pod=pod,
     )
-
-
-def _list_kernel_made(reading: NetnsReading, byteorder: ByteOrder) -> frozenset[SocketInode]:
-    """UDP sockets with multicast loop off: the kernel's own for tunnels, if nobody holds them."""
-    found: set[SocketInode] = set()
-    for table in reading.tables:
-        if table.protocol is Protocol.UDP and table.format is TableFormat.INET_DIAG:
-            found |= list_without_multicast_loop(table.data, byteorder)
-    return frozenset(found)
 
 
 def _is_thorough(facts: Facts) -> bool:
@@ -220,3 +235,9 @@ def _is_thorough(facts: Facts) -> bool:
     missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
     counts = facts.process_counts
     return rewalk is not None and not (rewalk.threads_skipped or missed or counts.denied or counts.skipped)
+
+
+def _tells_uid(kernel_release: str | None) -> bool:
+    """Whether that kernel tells the uid of sockets that no fd can hold (scan.listeners)."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel_release or "", re.ASCII)
+    return found is not None and (int(found[1]), int(found[2])) >= (6, 17)

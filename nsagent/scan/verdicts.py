@@ -35,15 +35,13 @@ class Evidence:
     `hidden_here`: a process that lives in this netns could not be read, or processes are hidden as
     such; `hidden`: some process anywhere. `in_flight` counts descriptors in transit over unix
     sockets. `thorough`: all processes of the host were walked again for these rows, with every thread, and
-    nothing failed. `kernel_made` are sockets that user programs hardly make: UDP with multicast
-    loop off. `unsettled` is that of the NetnsReading.
+    nothing failed. `unsettled` is that of the NetnsReading.
     """
 
     hidden_here: bool = False
     hidden: bool = False
     in_flight: int = 0
     thorough: bool = False
-    kernel_made: Set[SocketInode] = frozenset()
     unsettled: Set[SocketInode] = frozenset()
 
 
@@ -72,8 +70,8 @@ def _judge_by_evidence(row: SocketRow, evidence: Evidence) -> VerdictKind:
     """From what is sure to what is only not excluded: a process that cannot be read may hold anything."""
     if evidence.hidden_here:
         return VerdictKind.HIDDEN
-    if row.inode in evidence.kernel_made:
-        return VerdictKind.KERNEL
+    if row.protocol is Protocol.UDP and row.options is not None and not row.options.multicast_loop:
+        return VerdictKind.KERNEL  # For its tunnels: what user programs open loops back, unless they say otherwise.
     if evidence.in_flight:
         return VerdictKind.IN_FLIGHT
     if evidence.hidden:

@@ -34,7 +34,7 @@ def inodes(text: str) -> list[int | None]:
         (["--pid", "201"], [7732, 7740]),
         (["--netns", "host"], [7000, 7001, 7002, None, None]),
         (["--netns", str(WEB_NETNS), "--listening"], [7732, 7750]),
-        (["--container", WEB_ID[:6]], [7732, 7740]),
+        (["--container", WEB_ID[:6]], [7732, 7740, None]),
         (["-c", WEB_ID, "--pid", "100"], []),
     ],
 )

@@ -20,11 +20,11 @@ ESTABLISHED, TIME_WAIT = 1, 6
 
 
 def keep(path: Path, state: int, *, boot_id: str | None = BOOT, taken_at_ns: int = NOW_NS) -> Path:
-    """A capture of a host with one connection, which process 10 holds until it is closed."""
+    """A capture of a host with one connection, which process 10 in a container holds until it is closed."""
     open_now = state == ESTABLISHED
     row = make_message(state=state, cookie=77, inode=7 if open_now else 0, timer=0 if open_now else 3)
     client = reading(10, {3: 7} if open_now else {}, cgroup=WEB_CGROUP)
-    kept = facts([client], [netns(diag_table(row))])
+    kept = facts([client, reading(1)], [netns(diag_table(row))])
     path.write_bytes(encode_capture(replace(kept, boot_id=boot_id, taken_at_ns=taken_at_ns)))
     return path
 

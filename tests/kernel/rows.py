@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from nsagent.model.ids import SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState, Timer, TimerKind
+from nsagent.model.net import Endpoint, Family, Protocol, SocketOptions, SocketRow, SocketState, Timer, TimerKind
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
+USUAL = SocketOptions(transparent=False, freebind=False, multicast_loop=True)
+"""The options of a socket of which nobody set any."""
 ANY, ANY6 = Endpoint("0.0.0.0", 0), Endpoint("::", 0)
 
 
@@ -30,7 +32,8 @@ def make_row(
     known = None if cookie is None else SocketCookie(cookie)
     numbers = (interface, SocketInode(inode), known, uid, *queues)
     told = None if timer is None else Timer(timer, 0, 0)
-    return SocketRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only, timer=told)
+    row = SocketRow(protocol, family, mapped, state, local, remote, *numbers, cgroup_id, v6only, timer=told)
+    return row if cgroup_id is None else row._replace(options=USUAL)
 
 
 def stop_timer(row: SocketRow) -> SocketRow:
@@ -156,6 +159,6 @@ UDP_ROWS = (
 
 
 def as_text_shows(row: SocketRow) -> SocketRow:
-    """The same row in /proc, which has no interface, cookie, cgroup, v6only or limit of the accept queue."""
+    """The same row in /proc, which has no interface, cookie, cgroup, v6only, options or limit of the accept queue."""
     limit = None if row.state is _LISTEN else row.tx_queue
-    return row._replace(interface=None, cookie=None, cgroup_id=None, v6only=None, tx_queue=limit)
+    return row._replace(interface=None, cookie=None, cgroup_id=None, v6only=None, tx_queue=limit, options=None)

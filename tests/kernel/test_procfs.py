@@ -239,13 +239,13 @@ def test_the_own_pid_is_where_self_points(tree: ProcTree, target: str, expected:
     assert ProcFs(tree.path).read_own_pid() == expected
 
 
-def test_a_procfs_without_sys_has_no_boot_id(tree: ProcTree) -> None:
-    assert ProcFs(tree.path).read_boot_id() is None
+def test_a_procfs_without_sys_has_no_sysctl(tree: ProcTree) -> None:
+    assert ProcFs(tree.path).read_sysctl("kernel/random/boot_id") is None
 
 
-def test_the_boot_id_is_read_without_its_line_end(tree: ProcTree) -> None:
+def test_a_sysctl_is_read_without_its_line_end(tree: ProcTree) -> None:
     tree.boot_id()
-    assert ProcFs(tree.path).read_boot_id() == BOOT_ID
+    assert ProcFs(tree.path).read_sysctl("kernel/random/boot_id") == BOOT_ID
 
 
 def test_a_tree_of_files_is_not_live(tree: ProcTree) -> None:

@@ -161,6 +161,18 @@ class Actor:
         sock.listen(16)
         return self.keep(sock)
 
+    def connect_from(self, local_port: int, port: int) -> Answer:
+        """A connection from a port that others may listen on (SO_REUSEPORT)."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", local_port))
+        sock.connect(("127.0.0.1", port))
+        return self.keep(sock)
+
+    def make_transparent(self, fd: int) -> None:
+        """Let a socket use addresses that are none of this netns, as transparent proxies do."""
+        self.sockets[fd].setsockopt(socket.SOL_IP, socket.IP_TRANSPARENT, 1)
+
     def await_data(self, fd: int) -> None:
         """Let a listener complete handshakes only when data come: until then they are in SYN_RECV."""
         self.sockets[fd].setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)

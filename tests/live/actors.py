@@ -98,9 +98,10 @@ class Actor:
         family: str = "ipv4",
         backlog: int = 16,
         v6only: bool | None = None,
+        device: str | None = None,
     ) -> Held:
         """A new TCP listener."""
-        return _held(self.ask("listen", backlog=backlog, **_where(address, port, family, v6only, None)))
+        return _held(self.ask("listen", backlog=backlog, **_where(address, port, family, v6only, device)))
 
     def listen_many(self, count: int, address: str = "127.0.0.1") -> list[Held]:
         """That many TCP listeners on ports that the kernel picks."""
@@ -129,6 +130,10 @@ class Actor:
     def connect(self, address: str, port: int, *, family: str = "ipv4", wait: bool = True) -> Held:
         """A new TCP connection to a listener; `wait=False` does not wait for it to be established."""
         return _held(self.ask("connect", fd=None, family=family, address=address, port=port, wait=wait))
+
+    def connect_from(self, local_port: int, port: int) -> Held:
+        """A new TCP connection from this port, on which others may listen later."""
+        return _held(self.ask("connect_from", local_port=local_port, port=port))
 
     def connect_udp(self, held: Held, address: str, port: int) -> Held:
         """The UDP socket `held`, connected."""

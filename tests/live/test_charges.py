@@ -1,15 +1,20 @@
 """To whom a row without an owner is charged: the listener through which its connection came in."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import pytest
 
 from tests.live.actors import Actor, Held
+from tests.live.capabilities import Capability, require
 from tests.live.closed_bed import ClosedBed
 from tests.live.coverage import is_whole
 from tests.live.deadlines import until
 from tests.live.netns_bed import MadeNetns
 from tests.live.nsagent_cli import Socket
+
+PORT = 8092
+"""None that a kernel gives to clients, unless it is told to."""
 
 
 class Stage(NamedTuple):
@@ -51,7 +56,7 @@ def test_a_connection_that_waits_is_charged_to_its_listener(stage: Stage) -> Non
     stage.client.connect("127.0.0.1", listener.port)
     (row,) = stage.ownerless("established")
     assert row["local"]["port"] == listener.port
-    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
 
 
 def test_of_two_listeners_on_a_port_neither_is_charged(stage: Stage) -> None:
@@ -67,7 +72,7 @@ def test_of_two_addresses_the_one_that_took_the_connection_is_charged(stage: Sta
     stage.client.listen("127.0.0.2", first.port)
     stage.client.connect("127.0.0.1", first.port)
     (row,) = stage.ownerless("established")
-    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
 
 
 def test_a_listener_of_another_netns_is_not_charged(stage: Stage) -> None:
@@ -76,7 +81,7 @@ def test_a_listener_of_another_netns_is_not_charged(stage: Stage) -> None:
     other.listen(port=listener.port)
     stage.client.connect("127.0.0.1", listener.port)
     (row,) = stage.ownerless("established")
-    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
 
 
 def test_a_shared_listener_is_charged_to_the_process_that_was_first(stage: Stage) -> None:
@@ -84,7 +89,7 @@ def test_a_shared_listener_is_charged_to_the_process_that_was_first(stage: Stage
     stage.server.fork()
     stage.client.connect("127.0.0.1", listener.port)
     (row,) = stage.ownerless("established")
-    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
 
 
 def test_a_handshake_is_charged_to_its_listener(stage: Stage) -> None:
@@ -92,12 +97,12 @@ def test_a_handshake_is_charged_to_its_listener(stage: Stage) -> None:
     stage.server.ask("await_data", fd=listener.fd)
     stage.client.connect("127.0.0.1", listener.port)
     (row,) = stage.ownerless("syn_recv")
-    assert charge(row) == ("syn_recv", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("syn_recv", to(stage.server.pid), "none", "inferred")
 
 
-def close_first(stage: Stage, *, server: bool) -> Held:
+def close_first(stage: Stage, *, server: bool, port: int = PORT) -> Held:
     """A connection that one end closed before the other: that end is in TIME_WAIT; the listener."""
-    listener = stage.server.listen()
+    listener = stage.server.listen(port=port)
     pair = stage.server.pair(listener, stage.client)
     ends = [(stage.server, pair.server), (stage.client, pair.client)]
     for actor, end in ends if server else reversed(ends):
@@ -110,7 +115,7 @@ def test_the_servers_time_wait_is_charged_to_its_listener(stage: Stage) -> None:
     listener = close_first(stage, server=True)
     (row,) = stage.ownerless("time_wait")
     assert row["local"]["port"] == listener.port
-    assert charge(row) == ("time_wait", to(stage.server.pid), "none", "none")
+    assert charge(row) == ("time_wait", to(stage.server.pid), "none", "inferred")
 
 
 def test_the_clients_time_wait_is_charged_to_nobody(stage: Stage) -> None:
@@ -120,16 +125,137 @@ def test_the_clients_time_wait_is_charged_to_nobody(stage: Stage) -> None:
     assert charge(row) == ("time_wait", None, "none", "none")
 
 
+def test_a_time_wait_on_a_port_that_this_netns_gives_to_clients_is_charged_to_nobody(stage: Stage) -> None:
+    stage.bed.run(
+        "ip", "netns", "exec", stage.netns.name or "", "sysctl", "-qw", "net.ipv4.ip_local_port_range=8000 9000"
+    )
+    close_first(stage, server=True)
+    (row,) = stage.ownerless("time_wait")
+    assert charge(row) == ("time_wait", None, "none", "none")
+
+
+def test_the_time_wait_of_a_client_is_not_charged_to_who_listens_on_its_port_later(stage: Stage) -> None:
+    listener = stage.server.listen()
+    client = stage.client.connect_from(40000, listener.port)
+    accepted = stage.server.accept(listener)
+    stage.client.drop(client)
+    stage.server.drop(accepted)
+    until(lambda: stage.ownerless("time_wait"), "a row is in TIME_WAIT")
+    stage.server.listen_shared(40000)
+    (row,) = stage.ownerless("time_wait")
+    assert (row["local"]["port"], charge(row)) == (40000, ("time_wait", None, "none", "none"))
+
+
+def test_listeners_of_one_process_on_a_port_are_that_process(stage: Stage) -> None:
+    listener = stage.server.listen_shared()
+    stage.server.listen_shared(listener.port)
+    stage.client.connect("127.0.0.1", listener.port)
+    (row,) = stage.ownerless("established")
+    assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
+
+
+@pytest.mark.parametrize("state", ["established", "syn_recv"])
+def test_of_listeners_on_different_devices_the_one_on_the_rows_is_charged(stage: Stage, state: str) -> None:
+    listener = listen_on_devices(stage)
+    if state == "syn_recv":
+        stage.server.ask("await_data", fd=listener.fd)
+    stage.client.connect("127.0.0.1", PORT)
+    (row,) = stage.ownerless(state)
+    kind = "accept_queue" if state == "established" else state
+    assert (row["interface"], charge(row)) == ("lo", (kind, to(stage.server.pid), "none", "inferred"))
+
+
+def test_a_listener_on_another_device_is_not_charged_even_if_it_is_the_only_one(stage: Stage) -> None:
+    listener = listen_on_devices(stage)
+    pair = stage.server.pair(listener, stage.client)
+    stage.server.drop(pair.server)
+    stage.client.drop(pair.client)
+    (row,) = until(lambda: stage.ownerless("time_wait"), "a row is in TIME_WAIT")
+    assert charge(row) == ("time_wait", to(stage.server.pid), "none", "inferred")
+    stage.server.drop(listener)
+    (row,) = stage.ownerless("time_wait")
+    assert (row["interface"], charge(row)) == ("lo", ("time_wait", None, "none", "none"))
+
+
+def listen_on_devices(stage: Stage) -> Held:
+    """The listener of the server on the loopback device; the client has one on the same port of another."""
+    stage.bed.run("ip", "-n", stage.netns.name or "", "link", "add", "da", "type", "veth", "peer", "name", "db")
+    stage.client.listen("0.0.0.0", PORT, device="da")
+    return stage.server.listen("0.0.0.0", PORT, device="lo")
+
+
+def test_of_a_transparent_and_a_plain_listener_the_one_whose_options_the_row_has_is_charged(stage: Stage) -> None:
+    """The kernel chooses between them by a hash: how many connections wait at each is known from its own row."""
+    listener = stage.server.listen_shared(PORT)
+    stage.server.ask("make_transparent", fd=listener.fd)
+    stage.client.listen_shared(PORT)
+    client = stage.bed.netns_bed.actor(stage.netns)
+    for _ in range(12):
+        client.connect("127.0.0.1", PORT)
+    scan = stage.bed.scan()
+    rows = scan.of_netns(stage.netns.inode)
+    used = {row["owners"][0]["pid"]: row["accept_queue"]["used"] for row in rows if row["state"] == "listen"}
+    charged = Counter(row["verdict"]["charged_to"]["pid"] for row in rows if not row["owners"])
+    assert sum(used.values()) == 12
+    assert charged == used
+
+
+def test_what_a_transparent_proxy_took_is_not_charged_to_who_listens_on_the_port_that_was_asked_for(
+    stage: Stage,
+) -> None:
+    """Its connections have the address and port that the client asked for, and its own listener has others."""
+    require(Capability.IPTABLES)
+    proxy = stage.server.listen(port=15001)
+    stage.server.ask("make_transparent", fd=proxy.fd)
+    stage.client.listen("0.0.0.0", PORT)
+    client = add_client_behind_proxy(stage, proxy.port)
+    taken = client.connect("198.51.100.7", PORT)
+    stage.server.drop(stage.server.accept(proxy))
+    client.drop(taken)
+    client.connect("198.51.100.7", PORT)
+    until(lambda: stage.ownerless("time_wait"), "a row is in TIME_WAIT")
+    (closed,), (waiting,) = stage.ownerless("time_wait"), stage.ownerless("established")
+    assert {(row["local"]["address"], row["local"]["port"]) for row in (closed, waiting)} == {("198.51.100.7", PORT)}
+    assert charge(closed) == ("time_wait", None, "none", "none")
+    assert charge(waiting) == ("accept_queue", None, "none", "none")
+
+
+def add_client_behind_proxy(stage: Stage, port: int) -> Actor:
+    """An actor in a netns of its own whose connections to PORT, wherever, the netns of the stage gives to this port."""
+    outside, client = stage.bed.netns_bed.stage()
+    here, there = stage.netns.name or "", outside.name or ""
+    run, inside = stage.bed.run, ("ip", "netns", "exec", here)
+    run("ip", "-n", here, "link", "add", "in", "type", "veth", "peer", "name", "out", "netns", there)
+    for name, device, address in ((here, "in", "192.0.2.1/24"), (there, "out", "192.0.2.2/24")):
+        run("ip", "-n", name, "address", "add", address, "dev", device)
+        run("ip", "-n", name, "link", "set", device, "up")
+    run("ip", "-n", there, "route", "add", "default", "via", "192.0.2.1")
+    run("ip", "-n", here, "rule", "add", "fwmark", "1", "lookup", "100")
+    run("ip", "-n", here, "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
+    run(
+        *inside,
+        "sysctl",
+        "-qw",
+        "net.ipv4.ip_forward=1",
+        "net.ipv4.conf.all.rp_filter=0",
+        "net.ipv4.conf.in.rp_filter=0",
+    )
+    proxy = ("-j", "TPROXY", "--on-ip", "127.0.0.1", "--on-port", str(port), "--tproxy-mark", "1")
+    run(*inside, "iptables", "-t", "mangle", "-A", "PREROUTING", "-p", "tcp", "--dport", str(PORT), *proxy)
+    return client
+
+
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_an_orphan_is_charged_only_where_a_listener_has_its_port(stage: Stage, side: str) -> None:
     """It is closed while it still has to send what the other end does not read."""
-    pair = stage.server.pair(stage.server.listen(), stage.client)
+    pair = stage.server.pair(stage.server.listen(port=PORT), stage.client)
     actor, end = (stage.server, pair.server) if side == "server" else (stage.client, pair.client)
     actor.ask("fill", fd=end.fd)
     actor.drop(end)
     (row,) = stage.ownerless("fin_wait1")
     assert (row["local"]["port"], row["inode"]) == (end.port, None)
-    assert charge(row) == ("orphan", to(stage.server.pid) if side == "server" else None, "none", "none")
+    charged = (to(stage.server.pid), "none", "inferred") if side == "server" else (None, "none", "none")
+    assert charge(row) == ("orphan", *charged)
 
 
 def test_a_listener_in_flight_is_charged_to_nobody_and_its_connections_neither(stage: Stage) -> None:

@@ -64,3 +64,24 @@ def test_a_connection_that_the_server_has_closed_has_the_container_of_its_listen
     shop.client.drop(held)
     (row,) = until(lambda: shop.ownerless("time_wait"), "its end is in TIME_WAIT")
     shop.assert_charged(row, "time_wait")
+
+
+def test_what_nobody_else_can_be_charged_with_has_the_container_that_lives_alone_in_the_netns(
+    docker_bed: DockerBed, bed: NetnsBed
+) -> None:
+    """On a port of clients no listener is proven; as long as the client is there, it may be the client's."""
+    made = docker_bed.run("alone", "none", ["httpd", "-f", "-p", "40001"])
+    netns = f"/proc/{made.pid}/ns/net"
+    until(lambda: any(row.state == "listen" for row in read_ss_rows(netns)), "the server listens")
+    client = bed.actor(MadeNetns(made.netns_inode, None, netns))
+    held = client.connect("127.0.0.1", 40001)
+    client.ask("exchange", fd=held.fd, text="GET / HTTP/1.0\r\n\r\n")
+    client.drop(held)
+    closed = (*docker_bed.runtime_option, "--state", "time_wait")
+    (row,) = until(lambda: run_scan(*closed, "--netns", str(made.netns_inode)).sockets, "a row is in TIME_WAIT")
+    assert (row["verdict"]["charged_to"], row["attribution"]) == (None, "none")
+    bed.end(client)
+    (row,) = run_scan(*closed, "--container", made.name).sockets
+    charged = {"pid": None, "container_id": made.id}
+    assert (row["verdict"]["charged_to"], row["container_id"], row["pod"]) == (charged, made.id, None)
+    assert (row["attribution"], row["confidence"]) == ("netns", "inferred")

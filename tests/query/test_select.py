@@ -336,6 +336,22 @@ def pods() -> Snapshot:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "selected"),
+    [
+        (Filter(pods=("web-7d9c",)), True),
+        (Filter(kube_namespaces=("shop",)), True),
+        (Filter(pods=("lonely",)), False),
+        (Filter(pods=("web-7d9c",), containers=(APP_ID,)), False),
+    ],
+)
+def test_a_row_that_a_pod_is_charged_with_is_the_pods_and_none_of_a_container(
+    pods: Snapshot, wanted: Filter, selected: bool
+) -> None:
+    row = pods.sockets[0]._replace(owners=(), container_id=None, pod=WEB_POD)
+    assert select_snapshot(replace(pods, sockets=(row,)), wanted).sockets == ((row,) if selected else ())
+
+
+@pytest.mark.parametrize(
     ("wanted", "rows"),
     [
         (Filter(pods=("web-7d9c",)), [6]),

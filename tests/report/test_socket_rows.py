@@ -94,6 +94,7 @@ SOCKETS = st.builds(
     confidence=st.sampled_from(Confidence),
     flags=st.lists(st.sampled_from(Flag), max_size=3).map(tuple),
     verdict=st.none() | VERDICTS,
+    pod=st.none() | st.builds(Pod, st.none() | st.builds(PodUid, HOSTILE), st.none() | HOSTILE, st.none() | HOSTILE),
 )
 PODS = st.builds(
     Pod,
@@ -262,6 +263,12 @@ def plain_row(socket: OwnedSocket) -> dict[str, object]:
         "confidence": socket.confidence.value,
         "flags": [flag.value for flag in socket.flags],
         "verdict": plain_verdict(socket.verdict),
+        "pod": socket.pod
+        and {
+            "name": told_or_none(socket.pod.name),
+            "namespace": told_or_none(socket.pod.kube_namespace),
+            "uid": told_or_none(socket.pod.uid),
+        },
     }
 
 

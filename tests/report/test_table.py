@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from nsagent.errors import UsageError
-from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.container import Pod
+from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.net import Protocol, SocketState, Timer, TimerKind
 from nsagent.model.snapshot import ChargedTo, Snapshot, Verdict, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
@@ -92,6 +93,16 @@ def test_the_columns_of_threads_charges_and_tcp_info(snapshot: Snapshot) -> None
 def test_a_charge_names_what_is_known_of_it(snapshot: Snapshot, charged_to: ChargedTo | None, cell: str) -> None:
     socket = snapshot.sockets[2]._replace(verdict=Verdict(VerdictKind.TIME_WAIT, charged_to, "closed"))
     assert lines_of(replace(snapshot, sockets=(socket,)), ["charged"], headers=False) == [cell]
+
+
+@pytest.mark.parametrize(
+    ("pod", "cells"),
+    [(Pod(PodUid("11-22"), "web", "shop"), "pod:shop/web  shop/web"), (Pod(PodUid("11-22")), "pod:11-22  -")],
+)
+def test_a_pod_that_is_charged_is_named_or_told_by_its_uid(snapshot: Snapshot, pod: Pod, cells: str) -> None:
+    verdict = Verdict(VerdictKind.TIME_WAIT, ChargedTo(None, None), "closed")
+    socket = snapshot.sockets[2]._replace(verdict=verdict, container_id=None, pod=pod)
+    assert lines_of(replace(snapshot, sockets=(socket,)), ["charged", "pod"], headers=False) == [cells]
 
 
 def test_wide_shows_tcp_info_only_where_a_row_has_it(snapshot: Snapshot) -> None:

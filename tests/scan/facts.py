@@ -71,6 +71,8 @@ def netns(
     empty: bool = False,
     closed: Sequence[int] = (),
     interface_names: tuple[tuple[int, str], ...] = (),
+    own_addresses: tuple[str, ...] | None = ("10.0.0.1/32", "127.0.0.0/8", "::1/128"),
+    client_ports: tuple[int, int] | None = (32768, 60999),
 ) -> NetnsReading:
     """A netns with these tables."""
     return NetnsReading(
@@ -86,6 +88,8 @@ def netns(
         tables=tables,
         closed=frozenset(map(SocketInode, closed)),
         interface_names=interface_names,
+        own_addresses=own_addresses,
+        client_ports=client_ports,
     )
 
 
@@ -102,6 +106,7 @@ BARE = Facts(
     containers=(),
     sources=("cgroup",),
     gaps=(),
+    kernel_release="6.18.44",
 )
 
 

@@ -3,6 +3,7 @@
 import struct
 from dataclasses import replace
 from socket import inet_aton
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from nsagent.scan.memory import Holder, Memory, remember
 from tests.kernel.diag_message import make_message
 from tests.scan.facts import WEB_CGROUP, WEB_ID, WEB_NETNS, diag_table, facts, netns, reading
 
-LISTEN, ESTABLISHED, TIME_WAIT, FIN_WAIT1, FIN_WAIT2 = 10, 1, 6, 4, 5
-CGROUP_ID = 21
+LISTEN, ESTABLISHED, SYN_RECV, TIME_WAIT, FIN_WAIT1, FIN_WAIT2 = 10, 1, 3, 6, 4, 5
+LATE = 3
+CGROUP_ID, SOCKOPT = 21, 22
+USUAL, FREEBIND, TRANSPARENT = 0x10, 0x14, 0x30
 OTHER_ID = "beef" + "0" * 60
 WEB = ContainerId(WEB_ID)
 OTHER_CGROUP = f"0::/docker/{OTHER_ID}\n"
@@ -33,8 +36,12 @@ def message(
     uid: int = 0,
     cgroup_id: int = 5,
     timer: int = 0,
+    interface: int = 0,
+    options: int = USUAL,
 ) -> bytes:
-    """A row between these ends, of a socket that was made in this cgroup."""
+    """A row between these ends, of a socket that was made in this cgroup: mini-sockets tell nothing of it."""
+    mini = state in (TIME_WAIT, SYN_RECV) or timer == LATE
+    told = [(CGROUP_ID, struct.pack("<Q", cgroup_id)), (SOCKOPT, bytes((options, 0)))]
     return make_message(
         state=state,
         timer=timer,
@@ -45,17 +52,18 @@ def message(
         inode=inode,
         cookie=cookie,
         uid=uid,
-        attributes=[(CGROUP_ID, struct.pack("<Q", cgroup_id))],
+        interface=interface,
+        attributes=[] if mini else told,
     )
 
 
-def listener(inode: int, port: int = 80, *, local: str = "0.0.0.0", uid: int = 0, cgroup_id: int = 5) -> bytes:
-    return message(LISTEN, (local, port), inode=inode, cookie=inode, uid=uid, cgroup_id=cgroup_id)
+def listener(inode: int, port: int = 80, *, local: str = "0.0.0.0", **told: Any) -> bytes:
+    return message(LISTEN, (local, port), inode=inode, cookie=inode, **told)
 
 
-def waiting(*, uid: int = 0, cgroup_id: int = 5, state: int = ESTABLISHED, timer: int = 0) -> bytes:
+def waiting(*, local: tuple[str, int] = ("10.0.0.1", 80), state: int = ESTABLISHED, **told: Any) -> bytes:
     """A connection to port 80 that no fd holds."""
-    return message(state, ("10.0.0.1", 80), ("10.0.0.2", 40000), uid=uid, cgroup_id=cgroup_id, timer=timer)
+    return message(state, local, ("10.0.0.2", 40000), **told)
 
 
 def charged(given: Facts, memory: Memory | None = None) -> OwnedSocket:
@@ -92,7 +100,11 @@ def test_a_listener_of_the_host_is_charged_without_a_container() -> None:
     socket = charged(given)
     assert socket.verdict is not None
     assert socket.verdict.charged_to == ChargedTo(Pid(10), None)
-    assert (socket.container_id, socket.attribution) == (None, Attribution.NONE)
+    assert (socket.container_id, socket.attribution, socket.confidence) == (
+        None,
+        Attribution.NONE,
+        Confidence.INFERRED,
+    )
 
 
 def test_of_several_owners_the_first_is_charged() -> None:
@@ -100,7 +112,7 @@ def test_of_several_owners_the_first_is_charged() -> None:
 
 
 def test_a_handshake_is_charged_to_the_listener() -> None:
-    socket = charged(web(listener(7), waiting(state=3)))
+    socket = charged(web(listener(7), waiting(state=SYN_RECV)))
     assert socket.verdict is not None
     assert (socket.verdict.kind, socket.verdict.charged_to) == (VerdictKind.SYN_RECV, ChargedTo(Pid(10), WEB))
 
@@ -124,10 +136,100 @@ def test_a_listener_on_the_very_address_takes_precedence_over_one_on_any() -> No
     assert charged_to(facts(readings, [netns(rows)])) == ChargedTo(Pid(11), None)
 
 
-def test_of_several_listeners_on_one_port_none_is_named() -> None:
+def test_of_several_listeners_of_one_container_it_is_charged_and_none_of_its_processes() -> None:
     readings = [reading(10, {3: 7}, cgroup=WEB_CGROUP), reading(11, {3: 8}, cgroup=WEB_CGROUP)]
     rows = diag_table(listener(7) + listener(8) + waiting())
     assert charged_to(facts(readings, [netns(rows)])) == ChargedTo(None, WEB)
+
+
+@pytest.mark.parametrize("state", [ESTABLISHED, SYN_RECV, TIME_WAIT])
+def test_several_listeners_of_one_process_charge_it(state: int) -> None:
+    readings = [reading(10, {3: 7, 4: 8}, cgroup=WEB_CGROUP), reading(11, {4: 8}, cgroup=WEB_CGROUP)]
+    rows = diag_table(listener(7) + listener(8) + waiting(state=state))
+    assert charged_to(facts(readings, [netns(rows)])) == ChargedTo(Pid(10), WEB)
+
+
+@pytest.mark.parametrize("state", [ESTABLISHED, FIN_WAIT1])
+@pytest.mark.parametrize(
+    ("of_listener", "of_row"),
+    [
+        ({"interface": 3}, {}),
+        ({"interface": 3}, {"interface": 4}),
+        ({}, {"interface": 4}),
+        ({"cgroup_id": 6}, {}),
+        ({"uid": 33}, {}),
+        ({}, {"uid": 33}),
+        ({"options": TRANSPARENT}, {}),
+        ({}, {"options": TRANSPARENT}),
+        ({}, {"options": FREEBIND}),
+    ],
+)
+def test_the_only_listener_is_not_charged_with_what_cannot_be_its_copy(
+    of_listener: dict[str, Any], of_row: dict[str, Any], state: int
+) -> None:
+    assert charged_to(web(listener(7), waiting(state=state))) == ChargedTo(Pid(10), WEB)
+    assert charged_to(web(listener(7, **of_listener), waiting(state=state, **of_row))) is None
+
+
+@pytest.mark.parametrize("state", [SYN_RECV, TIME_WAIT])
+def test_a_row_that_tells_its_device_alone_is_none_of_a_listener_on_another(state: int) -> None:
+    given = facts([reading(10, {3: 7})], [netns(diag_table(listener(7, interface=3) + waiting(state=state)))])
+    assert charged_to(given) is None
+
+
+@pytest.mark.parametrize(("release", "expected"), [("6.16.1", Pid(10)), ("6.17.0-rc1", None), (None, Pid(10))])
+def test_a_uid_of_0_tells_nothing_of_what_no_fd_holds_on_kernels_that_say_so_of_all(
+    release: str | None, expected: Pid | None
+) -> None:
+    given = replace(web(listener(7, uid=33), waiting()), kernel_release=release)
+    assert charged_to(given) == (expected and ChargedTo(expected, WEB))
+
+
+@pytest.mark.parametrize("state", [TIME_WAIT, FIN_WAIT1])
+@pytest.mark.parametrize(
+    ("port", "client_ports", "proven"),
+    [
+        (32767, (32768, 60999), True),
+        (32768, (32768, 60999), False),
+        (60999, (32768, 60999), False),
+        (61000, (32768, 60999), True),
+        (40000, (50000, 60000), True),
+        (40000, None, False),
+        (80, None, True),
+    ],
+)
+def test_a_closed_connection_on_a_port_of_clients_has_no_proven_listener(
+    port: int, client_ports: tuple[int, int] | None, proven: bool, state: int
+) -> None:
+    rows = diag_table(listener(7, port) + waiting(local=("10.0.0.1", port), state=state))
+    given = facts([reading(10, {3: 7})], [netns(rows, client_ports=client_ports)])
+    assert charged_to(given) == (ChargedTo(Pid(10), None) if proven else None)
+
+
+@pytest.mark.parametrize("state", [ESTABLISHED, SYN_RECV])
+def test_what_is_the_servers_end_by_nature_is_charged_on_any_port_and_address(state: int) -> None:
+    rows = diag_table(listener(7, 40000) + waiting(local=("10.9.9.9", 40000), state=state))
+    assert charged_to(facts([reading(10, {3: 7})], [netns(rows)])) == ChargedTo(Pid(10), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "own_addresses", "proven"),
+    [
+        ("10.0.0.1", ("10.0.0.1/32",), True),
+        ("10.9.9.9", ("10.0.0.1/32", "127.0.0.0/8"), False),
+        ("127.1.2.3", ("10.0.0.1/32", "127.0.0.0/8"), True),
+        ("10.0.0.1", ("::1/128", "zz/32", "10.0.0.1/x"), False),
+        ("10.0.0.1", (), False),
+        ("10.0.0.1", None, False),
+    ],
+)
+def test_a_closed_connection_on_an_address_that_is_none_of_the_netns_has_no_proven_listener(
+    address: str, own_addresses: tuple[str, ...] | None, proven: bool
+) -> None:
+    """A transparent proxy has connections on addresses of others."""
+    rows = diag_table(listener(7) + waiting(local=(address, 80), state=TIME_WAIT))
+    given = facts([reading(10, {3: 7})], [netns(rows, own_addresses=own_addresses)])
+    assert charged_to(given) == (ChargedTo(Pid(10), None) if proven else None)
 
 
 def test_several_listeners_of_different_containers_charge_none_of_them() -> None:
@@ -203,5 +305,5 @@ def test_what_was_made_in_a_container_that_is_gone_is_charged_to_it_by_what_a_pa
 
 
 def test_a_late_fin_wait2_is_charged_like_a_time_wait() -> None:
-    socket = charged(web(listener(7), waiting(state=FIN_WAIT2, timer=3)))
+    socket = charged(web(listener(7), waiting(state=FIN_WAIT2, timer=LATE)))
     assert (socket.row.state, socket.container_id) == (SocketState.FIN_WAIT2, WEB)

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
+from nsagent.kernel.formats.socket_options import OptionsByByte
 from nsagent.kernel.formats.socket_state import (
     NO_CONNECTION,
     SCTP_ASSOCIATION_STATES,
@@ -24,7 +25,16 @@ from nsagent.kernel.formats.socket_state import (
 )
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, Timer, TimerKind
+from nsagent.model.net import (
+    ByteOrder,
+    Endpoint,
+    Family,
+    Protocol,
+    SocketRow,
+    SocketState,
+    Timer,
+    TimerKind,
+)
 
 _ATTRIBUTE_INFO = 2
 _ATTRIBUTE_SKV6ONLY = 11
@@ -35,11 +45,8 @@ _ATTRIBUTE_SOCKOPT = 22
 _LISTEN = 10
 """TCP_LISTEN of include/net/tcp_states.h."""
 
-_PAYLOADS = {(_ATTRIBUTE_CGROUP_ID, 12): "Q", (_ATTRIBUTE_SKV6ONLY, 5): "B"}
+_PAYLOADS = {(_ATTRIBUTE_CGROUP_ID, 12): "Q", (_ATTRIBUTE_SKV6ONLY, 5): "B", (_ATTRIBUTE_SOCKOPT, 6): "B"}
 """Attributes of one length whose value a row keeps, by type and length, as a struct format."""
-
-_MC_LOOP: Final[dict[ByteOrder, int]] = {"little": 0x10, "big": 0x08}
-"""The bit mc_loop in the first byte of struct inet_diag_sockopt: bit-fields follow the byte order."""
 
 ROW_BYTES: Final = 16 + 72
 """A netlink header and struct inet_diag_msg: a row without its attributes."""
@@ -80,8 +87,9 @@ def index_rows(data: bytes, byteorder: ByteOrder) -> RowIndex:
             if interface:
                 interfaces.add(interface)
             offset += size
+    bare = 0 in inodes
     inodes.discard(SocketInode(0))
-    return RowIndex(inodes, interfaces, cgroup_ids)
+    return RowIndex(inodes, interfaces, cgroup_ids, bare)
 
 
 def find_rows(data: bytes, inodes: Container[int], byteorder: ByteOrder) -> list[RowPlace]:
@@ -105,26 +113,6 @@ def find_rows(data: bytes, inodes: Container[int], byteorder: ByteOrder) -> list
                 places.append(_new(RowPlace, (offset, inode, read_uid(data, offset + 80)[0], listening)))
             offset += size
     return places
-
-
-def list_without_multicast_loop(data: bytes, byteorder: ByteOrder) -> set[SocketInode]:
-    """The inodes of rows whose socket does not send its multicast to itself.
-
-    The kernel's own tunnel sockets are made so (net/ipv4/udp_tunnel_core.c setup_udp_tunnel_sock());
-    what a program opens does, unless it says otherwise. A row that does not tell (Linux before
-    5.10, mini-sockets) is not among them. Stops at a damaged length, which decode_table reports.
-    """
-    without: set[SocketInode] = set()
-    offset, order, bit = 0, _order(byteorder), _MC_LOOP[byteorder]
-    while len(data) - offset >= ROW_BYTES:
-        length = int.from_bytes(data[offset : offset + 4], byteorder)
-        if length < ROW_BYTES or offset + length > len(data):
-            break
-        place = _find_attribute(data, offset, length, _ATTRIBUTE_SOCKOPT, order)
-        if place and place + 5 <= length and not data[offset + place + 4] & bit:
-            without.add(SocketInode(int.from_bytes(data[offset + 84 : offset + 88], byteorder)))
-        offset += (length + 3) & ~3
-    return without
 
 
 def decode_table(
@@ -171,7 +159,7 @@ class _Layout(NamedTuple):
     """How the messages of one run are laid out: as many bytes, and the same attributes.
 
     `struct` gives nlmsg_len and the fixed fields, then a header for each attribute, and the
-    payloads of cgroup id, v6only and struct tcp_info at the places so named (0: absent). `headers`
+    payloads of cgroup id, v6only, options and struct tcp_info at the places so named (0: absent). `headers`
     picks the length and the attribute headers, which must equal `expected`. `association`: only
     the row of an SCTP association has its peer's addresses.
     """
@@ -181,6 +169,7 @@ class _Layout(NamedTuple):
     expected: object
     cgroup_id: int
     v6only: int
+    options: int
     tcp_info: int
     association: bool
 
@@ -265,6 +254,7 @@ class _Decoder:
         self._others: set[tuple[object, ...]] = set()
         self._ipv4 = Ipv4Texts()
         self._ipv6 = Ipv6Texts()
+        self._options = OptionsByByte(byteorder)
 
     def decode_run(self, data: bytes, offset: int, length: int) -> int:
         """Decode the row of `length` at `offset` and those laid out alike after it; where the next one starts.
@@ -276,9 +266,9 @@ class _Decoder:
         except FormatError as err:
             self.errors.append(err)
             return offset + ((length + 3) & ~3)
-        structure, headers, expected, cgroup_place, v6only_place, info_place, association = layout
+        structure, headers, expected, cgroup_place, v6only_place, options_place, info_place, association = layout
         size, protocol, ipv4, first, mptcp = structure.size, self._protocol, self._ipv4, self._first, self._mptcp
-        kinds = self._association_kinds if association else self._kinds
+        kinds, options = self._association_kinds if association else self._kinds, self._options
         count = (len(data) - offset) // size
         run = memoryview(data)[offset : offset + count * size] if count else data[offset:].ljust(size, b"\0")
         for values in structure.iter_unpack(run):
@@ -310,6 +300,7 @@ class _Decoder:
                 decode_tcp_info(values[info_place], self._byteorder)
                 if info_place and state not in NO_CONNECTION else None,
                 None if timer is None else _new(Timer, (timer, expires_ms, head[3])),
+                options[values[options_place]] if options_place else None,
             ))  # fmt: skip
             if first.setdefault(cookie, row) is row or self._is_new(row):
                 self.rows.append(row)
@@ -383,6 +374,7 @@ class _Decoder:
             expected=pick(layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))),
             cgroup_id=places.get(_ATTRIBUTE_CGROUP_ID, 0),
             v6only=places.get(_ATTRIBUTE_SKV6ONLY, 0),
+            options=places.get(_ATTRIBUTE_SOCKOPT, 0),
             tcp_info=places.get(_ATTRIBUTE_INFO, 0),
             association=peers and self._protocol is Protocol.SCTP,
         )

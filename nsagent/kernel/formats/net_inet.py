@@ -87,7 +87,8 @@ def parse_table(
 
 def index_rows(data: bytes) -> RowIndex:
     """What the rows of a table name; no interface and no cgroup. Damaged rows are passed over."""
-    return RowIndex({inode for _, inode, _, _ in _walk_rows(data) if inode}, set(), set())
+    inodes = {inode for _, inode, _, _ in _walk_rows(data)}
+    return RowIndex(inodes - {0}, set(), set(), bare=0 in inodes)
 
 
 def find_rows(data: bytes, inodes: Container[int]) -> list[RowPlace]:

@@ -18,8 +18,12 @@ class RowPlace(NamedTuple):
 
 
 class RowIndex(NamedTuple):
-    """What the rows of a table name: the inodes, without 0, of what an fd may hold, all ifindexes and cgroup ids."""
+    """What the rows of a table name: the inodes, without 0, of what an fd may hold, all ifindexes and cgroup ids.
+
+    `bare`: some row of an inet table has inode 0.
+    """
 
     inodes: set[SocketInode]
     interfaces: set[int]
     cgroup_ids: set[int]
+    bare: bool = False

@@ -42,7 +42,7 @@ def conclude(
     gaps = (gap for gap in context.gaps.list_gaps() if gap.stage is not Stage.NETNS or gap.subject not in unread)
     return Facts(
         host=request.host,
-        boot_id=context.procfs.read_boot_id(),
+        boot_id=context.procfs.read_sysctl("kernel/random/boot_id"),
         byteorder=sys.byteorder,
         taken_at_ns=request.started_at_ns,
         duration_seconds=round(context.clock() - started, 6),
@@ -62,6 +62,7 @@ def conclude(
         kept=answers.kept,
         owners=request.owners,
         capabilities=_read_capabilities(),
+        kernel_release=context.procfs.read_sysctl("kernel/osrelease"),
     )
 
 

@@ -3,15 +3,18 @@
 import sys
 import threading
 from collections.abc import Iterable, Set
+from contextlib import suppress
+from functools import partial
 
 from nsagent.errors import NotRead, Reason
 from nsagent.kernel.formats.raw_table import find_rows
-from nsagent.kernel.netns import Entering
+from nsagent.kernel.netns import Entering, read_own_netns
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
+from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netlink_tables import TableDumper
 from nsagent.scan.collect.netns import MetNetns
@@ -147,6 +150,9 @@ class TableReader:
                 state.cookie = state.diag.read_netns_cookie()
                 state.take(dumper.dump_tables(state.diag, counters, state.met))
         state.engine = engine
+        if state.has_bare_rows():
+            read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
+            read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
         if state.empty:
             state.close()
 
@@ -163,6 +169,11 @@ class TableReader:
             return
         state.take(read)
         state.engine = EngineName.PROC
+        if state.has_bare_rows():
+            is_own = self._may_enter and state.met.id == read_own_netns()
+            ports = self._procfs.read_sysctl(CLIENT_PORTS) if is_own else None
+            with suppress(NotRead):  # Whoever was in there has left.
+                ask_member(self._procfs, state.met, lambda one: read_ends(state, one.read_net, ports, self._gaps))
 
     def _read_files(self, process: ProcessDir) -> tuple[str, TablesRead]:
         sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")

@@ -50,6 +50,8 @@ class NetnsState:
     interface_names: tuple[tuple[int, str], ...] = ()
     interfaces: tuple[Interface, ...] | None = None
     skipped: bool = False
+    own_addresses: tuple[str, ...] | None = None
+    client_ports: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Close the socket in it."""
@@ -80,6 +82,10 @@ class NetnsState:
         else:
             self.closed |= closed
             self.unsettled -= inodes
+
+    def has_bare_rows(self) -> bool:
+        """Whether some row has no inode, which no fd can hold."""
+        return any(index.bare for index in self.indexes)
 
     def list_interfaces(self) -> set[int]:
         """The ifindexes that its rows are bound to."""
@@ -115,4 +121,6 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         interface_names=state.interface_names,
         interfaces=state.interfaces,
         skipped=state.skipped,
+        own_addresses=state.own_addresses,
+        client_ports=state.client_ports,
     )

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from nsagent.errors import FormatError
 from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
+from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
@@ -21,6 +23,8 @@ from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.net import Protocol
 from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
+from tests.kernel.formats.test_fib_trie import ROUTES
+from tests.kernel.formats.test_if_inet6 import ADDRESSES
 from tests.kernel.rows import read_recorded, read_recorded_text
 from tests.kernel.sctp_rows import ASSOCIATIONS, ENDPOINTS
 from tests.kernel.vsock_message import make_vsock
@@ -88,9 +92,8 @@ DECODERS = {
     ),
     "inet_diag": Decoder(lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"), DUMPS),
     "inet_diag big-endian": Decoder(lambda data: inet_diag.decode_table(data, Protocol.UDP, "big"), DUMPS),
-    "inet_diag multicast loop": Decoder(
-        lambda data: inet_diag.list_without_multicast_loop(data, "little"), [*DUMPS, read_recorded("udplite")]
-    ),
+    "fib_trie": Decoder(lambda data: parse_fib_trie(data.decode("ascii", "replace")), [ROUTES.encode()]),
+    "if_inet6": Decoder(lambda data: parse_if_inet6(data.decode("ascii", "replace")), [ADDRESSES.encode()]),
     "inet_diag index": Decoder(lambda data: inet_diag.index_rows(data, "little"), DUMPS),
     "inet_diag places": Decoder(lambda data: inet_diag.find_rows(data, range(1 << 32), "big"), DUMPS),
     "net_inet": Decoder(lambda data: net_inet.parse_table(data, Protocol.TCP, byteorder="little"), TEXTS),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows, list_without_multicast_loop
+from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
@@ -104,7 +104,11 @@ def test_every_field_is_read_in_the_byte_order_of_the_kernel(byteorder: ByteOrde
         queues=(0x11223344, 0x55667788),
         uid=0xFFFFFFFE,
         inode=0xFFFFFFFF,
-        attributes=[(SHUTDOWN, b"\0"), (CGROUP_ID, struct.pack(sign + "Q", 0x1122334455667788))],
+        attributes=[
+            (SHUTDOWN, b"\0"),
+            (CGROUP_ID, struct.pack(sign + "Q", 0x1122334455667788)),
+            (SOCKOPT, b"\x10\0" if byteorder == "little" else b"\x08\0"),
+        ],
     )
     assert decode_one(message, byteorder) == make_row(
         SocketState.LISTEN,
@@ -264,6 +268,7 @@ def test_the_index_of_a_recorded_table_has_all_that_its_rows_name_and_no_inode_0
         {row.inode for row in TCP_ROWS if row.inode},
         {row.interface for row in TCP_ROWS if row.interface},
         {row.cgroup_id for row in TCP_ROWS if row.cgroup_id is not None},
+        bare=True,
     )
 
 
@@ -340,14 +345,25 @@ def test_what_has_not_the_length_of_a_cgroup_id_is_none(payload: bytes) -> None:
     assert (found.cgroup_ids, len(found.inodes)) == (set(), 1)
 
 
-@pytest.mark.parametrize(("byteorder", "on"), [("little", 0x10), ("big", 0x08)])
-def test_sockets_without_multicast_loop_are_told_in_either_byte_order(byteorder: ByteOrder, on: int) -> None:
-    payloads = [bytes((0xFF ^ on, 0)), bytes((on, 0)), None]
-    attributes = [[] if payload is None else [(SHUTDOWN, b"\0"), (SOCKOPT, payload)] for payload in payloads]
+@pytest.mark.parametrize(
+    ("byteorder", "bits"), [("little", (0x20, 0x04, 0x10)), ("big", (0x04, 0x20, 0x08))], ids=BYTE_ORDERS
+)
+def test_options_are_told_in_either_byte_order(byteorder: ByteOrder, bits: tuple[int, int, int]) -> None:
+    transparent, freebind, loop = bits
+    payloads = [bytes((byte, 0)) for byte in (transparent, 0xFF ^ freebind, loop)]
     data = b"".join(
-        make_message(byteorder=byteorder, cookie=i, inode=i, attributes=one) for i, one in enumerate(attributes, 1)
+        make_message(byteorder=byteorder, cookie=i, inode=i, attributes=[(SHUTDOWN, b"\0"), (SOCKOPT, payload)])
+        for i, payload in enumerate(payloads, 1)
     )
-    assert list_without_multicast_loop(data, byteorder) == {1}
+    assert [row.options for row in decode_table(data, Protocol.TCP, byteorder)[0]] == [
+        (True, False, False),
+        (True, False, True),
+        (False, False, True),
+    ]
+
+
+def test_a_row_without_options_has_none() -> None:
+    assert decode_one(make_message(attributes=[(SHUTDOWN, b"\0")])).options is None
 
 
 def test_tcp_info_is_kept_for_connections_only() -> None:

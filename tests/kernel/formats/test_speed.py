@@ -34,7 +34,6 @@ def fastest(decode: Callable[[bytes], object], data: bytes) -> float:
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
     "rows": lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"),
-    "multicast loop": lambda data: inet_diag.list_without_multicast_loop(data, "little"),
     "index": lambda data: inet_diag.index_rows(data, "little"),
     "places": lambda data: inet_diag.find_rows(data, range(1, ROWS), "little"),
 }

@@ -1,0 +1,40 @@
+"""The own addresses of a netns and the ports of its clients: they tell whether a closed connection came in or went out.
+
+Read right after its tables, where these have rows that no fd can hold.
+"""
+
+from typing import Final
+
+from nsagent.errors import FormatError, NotRead
+from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.if_inet6 import parse_if_inet6
+from nsagent.kernel.formats.numbers import parse_decimal
+from nsagent.model.gap import Stage
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.state import NetnsState
+from nsagent.scan.collect.text_tables import ReadNet
+
+CLIENT_PORTS: Final = "net/ipv4/ip_local_port_range"
+"""The file of /proc/sys: it shows whoever reads it the netns that it is in (net/sysctl_net.c)."""
+
+MOST_BYTES: Final = 4 << 20
+"""Of fib_trie, which has every route: a router with more of them is not asked for its addresses."""
+
+
+def read_ends(state: NetnsState, read_net: ReadNet, client_ports: str | None, gaps: GapSink) -> None:
+    """Note the own addresses of a netns, and its client ports by the text of CLIENT_PORTS."""
+    try:
+        routes = read_net("fib_trie") or b""
+        if len(routes) <= MOST_BYTES:
+            interfaces = read_net("if_inet6") or b""
+            state.own_addresses = (
+                *parse_fib_trie(routes.decode("ascii", "replace")),
+                *parse_if_inet6(interfaces.decode("ascii", "replace")),
+            )
+    except (NotRead, FormatError) as err:
+        gaps.note(Stage.TABLES, state.met.subject, err)
+    try:
+        first, last = (parse_decimal(word, 16) for word in (client_ports or "").split())
+    except ValueError:
+        return
+    state.client_ports = first, last

@@ -1,0 +1,78 @@
+"""Who lives in a netns: where that is one container alone, or one pod, it made what nobody holds any more. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from nsagent.model.container import Container, Pod
+from nsagent.model.facts import Facts
+from nsagent.model.gap import Kind, Stage
+from nsagent.model.ids import ContainerId, tell_netns
+from nsagent.model.net import Protocol, SocketRow
+from nsagent.model.process import Process
+from nsagent.model.snapshot import Flag, OwnedSocket
+from nsagent.scan.creators import Creators
+
+_ANY = ("0.0.0.0", "::")
+
+
+class Household(NamedTuple):
+    """All who live in one netns: the processes of one container, or (`pod`) of several of one pod.
+
+    `members` are the containers. `strange` are the protocols and local addresses of sockets in the
+    netns that somebody outside holds, as Docker's resolver and node-wide proxies do: rows with these
+    may be theirs.
+    """
+
+    members: frozenset[ContainerId | None]
+    container_id: ContainerId | None
+    pod: Pod | None
+    strange: frozenset[tuple[Protocol, str]]
+
+    def may_have_made(self, row: SocketRow, creators: Creators) -> bool:
+        """Whether nothing says that a row that no fd can hold was made by somebody else."""
+        told = row.cgroup_id is None or creators.get(row.cgroup_id) in self.members
+        return told and not any((row.protocol, one) in self.strange for one in (row.local.address, *_ANY))
+
+
+def find_household(
+    residents: Iterable[Process], sockets: Iterable[OwnedSocket], containers: Mapping[ContainerId, Container]
+) -> Household | None:
+    """Who lives in a netns with these processes and sockets; None where they are of more than one container and pod.
+
+    What is the pause container's alone is its pod's.
+    """
+    members = frozenset(process.container_id for process in residents if not process.kernel_thread)
+    found = [containers[id_] for id_ in members if id_ is not None and id_ in containers]
+    if not members or len(found) < len(members):
+        return None
+    first = found[0]
+    alone = len(found) == 1 and not (first.sandbox and first.pod)
+    if not alone and (first.pod is None or any(one.pod != first.pod for one in found)):
+        return None
+    strange = frozenset(
+        (one.row.protocol, one.row.local.address)
+        for one in sockets
+        if (one.owners or one.container_id is not None)
+        and (one.container_id not in members or Flag.HOLDER_OUTSIDE in one.flags)
+    )
+    return Household(members, first.id if alone else None, None if alone else first.pod, strange)
+
+
+class Doubts:
+    """Of which netns it is not sure who lives there: some process there, or anywhere, was not seen, or a read failed.
+
+    `numbers` are those of processes whose fds could not be read, None of one whose netns is not known.
+    """
+
+    def __init__(self, facts: Facts, numbers: Iterable[int | None]) -> None:
+        self._everywhere = (
+            facts.visibility.partial
+            or facts.process_counts.skipped > 0
+            or any(gap.stage is Stage.PROCESSES for gap in facts.gaps)
+        )
+        self._numbers = set(numbers)
+        self._gaps = {gap.subject.id for gap in facts.gaps if gap.subject.kind in (Kind.NETNS, Kind.TABLE)}
+
+    def has(self, number: int) -> bool:
+        """Whether it is not sure of this netns."""
+        return self._everywhere or not self._numbers.isdisjoint((number, None)) or tell_netns(number) in self._gaps

@@ -1,0 +1,87 @@
+"""The own addresses and the client ports of a netns, which are read where rows that no fd can hold need them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nsagent.errors import Reason
+from nsagent.model.choices import EngineName
+from nsagent.model.gap import Stage
+from nsagent.scan.collect.ends import MOST_BYTES
+from tests.kernel.children import IN_NEW_NETNS, start_child
+from tests.kernel.formats.test_fib_trie import OWN, ROUTES
+from tests.kernel.formats.test_if_inet6 import ADDRESSES
+from tests.kernel.proc_tree import BUSY_SOCKSTAT, HOST_NETNS, TCP_HEADER, ProcTree, text_row
+from tests.live.capabilities import Capability, require
+from tests.scan.collect.passes import run_pass
+from tests.scan.collect.test_tables import read_once
+
+LISTEN_AND_CLOSE = """
+os.system("ip link set lo up")
+open("/proc/sys/net/ipv4/ip_local_port_range", "w").write("20000 30000")
+listener = socket.create_server(("127.0.0.1", 8080))
+ready()
+sys.stdin.readline()
+client = socket.create_connection(("127.0.0.1", 8080))
+listener.accept()[0].close()
+client.close()
+ready()
+wait()
+"""
+
+CLOSED = text_row("0100007F:0050", "0100007F:9C40", 6, 0)
+LISTENING = text_row("0100007F:0050", "00000000:0000", 10, 7)
+
+
+@pytest.fixture(scope="module")
+def pid() -> Iterator[int]:
+    """A process in a new netns with client ports of its own, and a connection in TIME_WAIT."""
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
+    with start_child(LISTEN_AND_CLOSE, *IN_NEW_NETNS) as child:
+        for engine in (EngineName.SOCK_DIAG, EngineName.PROC):
+            found = read_once(child.pid, engine)
+            assert (found.own_addresses, found.client_ports) == (None, None)
+        child.say("")
+        yield child.pid
+
+
+def test_from_inside_both_are_read(pid: int) -> None:
+    found = read_once(pid, EngineName.SOCK_DIAG)
+    assert (found.own_addresses, found.client_ports) == (("127.0.0.0/8", "127.0.0.1/32", "::1/128"), (20000, 30000))
+
+
+def test_through_a_process_in_it_the_client_ports_are_not_known(pid: int) -> None:
+    found = read_once(pid, EngineName.PROC)
+    assert (found.own_addresses, found.client_ports) == (("127.0.0.0/8", "127.0.0.1/32", "::1/128"), None)
+
+
+def tree_with(tmp_path: Path, routes: str, *rows: str) -> str:
+    """A copied procfs with a process in one netns with these rows."""
+    tree = ProcTree(tmp_path)
+    net = {"tcp": TCP_HEADER + "".join(rows), "sockstat": BUSY_SOCKSTAT, "fib_trie": routes, "if_inet6": ADDRESSES}
+    tree.process(1, net=net)
+    return tree.path
+
+
+def test_a_copied_tree_tells_the_addresses(tmp_path: Path) -> None:
+    facts = run_pass(tree_with(tmp_path, ROUTES, LISTENING, CLOSED), EngineName.PROC)
+    assert [one.own_addresses for one in facts.netns] == [(*OWN, "::1/128", "fe80::a872:65ff:fec7:e091/128")]
+
+
+def test_they_are_not_read_where_each_row_has_an_inode(tmp_path: Path) -> None:
+    facts = run_pass(tree_with(tmp_path, ROUTES, LISTENING), EngineName.PROC)
+    assert ([one.own_addresses for one in facts.netns], facts.gaps) == ([None], ())
+
+
+def test_damaged_routes_are_a_gap_of_the_netns(tmp_path: Path) -> None:
+    facts = run_pass(tree_with(tmp_path, "damaged\n", LISTENING, CLOSED), EngineName.PROC)
+    assert [(gap.stage, gap.subject.id, gap.reason) for gap in facts.gaps] == [
+        (Stage.TABLES, str(HOST_NETNS), Reason.MALFORMED)
+    ]
+    assert [one.own_addresses for one in facts.netns] == [None]
+
+
+def test_a_router_with_too_many_routes_is_not_asked(tmp_path: Path) -> None:
+    facts = run_pass(tree_with(tmp_path, ROUTES + " " * MOST_BYTES, LISTENING, CLOSED), EngineName.PROC)
+    assert ([one.own_addresses for one in facts.netns], facts.gaps) == ([None], ())
