@@ -24,7 +24,8 @@ def find_netns(snapshot: Snapshot, text: str) -> Netns:
         raise Ambiguous("netns", text, [_describe(one) for one in found])
     if not found:
         names = [name for one in snapshot.netns for name in (*one.names, *one.mounts, tell_netns(one.number))]
-        near = difflib.get_close_matches(text, [*names, "host"], n=3)
+        names += ["host"] if any(one.is_host for one in snapshot.netns) else []
+        near = difflib.get_close_matches(text, names, n=3)
         raise NotFound("netns", text, near=near, hint=_hint(snapshot, text))
     return found[0]
 
