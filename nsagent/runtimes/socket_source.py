@@ -29,6 +29,11 @@ class Question:
         connected, self._connected = self._connected, None
         return connected
 
+    def close(self) -> None:
+        """Close the connection, if the question was never put."""
+        if (connected := self.take()) is not None:
+            connected.close()
+
     @contextmanager
     def ended_by(self, end: Callable[[], None]) -> Iterator[None]:
         """While this lasts `end` ends it, called from another thread. Raises RuntimeUnavailable if it was given up."""
@@ -84,6 +89,7 @@ class SocketSource:
     def prepare(self) -> None:
         """Connect, then load the client: a runtime that is absent costs no import. Raises RuntimeUnavailable."""
         # Its own: one that was given up may still be at its end when the next begins.
+        self._question.close()
         question = self._question = Question()
         with self._translated():
             connected = connect(self.base_url, self.timeout_seconds, self._default_port)

@@ -83,7 +83,10 @@ def test_the_rows_are_those_of_a_whole_pass(bed: NetnsBed, cgroups: MadeCgroups)
     expected = [
         socket for socket in whole.sockets if id_ in (socket["container_id"], *map(container_of, socket["owners"]))
     ]
-    assert scan("-c", id_).sockets == expected
+    # Timers run on between two scans.
+    assert [{**socket, "timer": None} for socket in scan("-c", id_).sockets] == [
+        {**socket, "timer": None} for socket in expected
+    ]
     assert len(expected) >= 4
 
 

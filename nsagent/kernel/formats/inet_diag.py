@@ -36,6 +36,9 @@ from nsagent.model.net import (
     TimerKind,
 )
 
+_MOST_ATTRIBUTES = 256
+"""In a message: the kernel knows 24 of them, and a layout is learned in as many steps as it has attributes."""
+
 _ATTRIBUTE_INFO = 2
 _ATTRIBUTE_SKV6ONLY = 11
 _ATTRIBUTE_PEERS = 13
@@ -354,8 +357,8 @@ class _Decoder:
         position, end = offset + ROW_BYTES, offset + length
         while position + 4 <= end:
             size, type_ = struct.unpack_from(self._order + "HH", data, position)
-            if size < 4 or position + size > end:
-                raise FormatError("a netlink attribute within its message", data[offset:end])
+            if size < 4 or position + size > end or len(headers) > _MOST_ATTRIBUTES:
+                raise FormatError("netlink attributes within their message", data[offset:end])
             headers.append(fields)
             payload = _PAYLOADS.get((type_, size), f"{size - 4}s" if type_ == _ATTRIBUTE_INFO and is_tcp else "")
             layout_format += f"I{payload}{((size + 3) & ~3) - 4 - struct.calcsize('=' + payload)}x"
