@@ -136,10 +136,10 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
 
 def _list_untold(request: SnapshotRequest, facts: Facts) -> "Iterator[Lacking]":
     """What the engine that read a netns cannot tell, though it was asked for."""
-    from nsagent.model.lacking import Lacking, LackingKind
-
     by_proc = sum(one.engine is EngineName.PROC and not one.empty for one in facts.netns)
     if request.tables.tcp_info and by_proc:
+        from nsagent.model.lacking import Lacking, LackingKind
+
         yield Lacking(LackingKind.TCP_INFO, skipped=by_proc, seen=len(facts.netns))
 
 
