@@ -262,7 +262,8 @@ def _find_below(root: str, path: str) -> str:
             continue
         links += 1
         if links > _LINKS:
-            return os.path.join(root, path)  # ELOOP: whoever asks is told.
+            # ELOOP: whoever asks is told. What led here stays followed: /var/run would lead out of `root`.
+            return os.path.join(root, *done, part)
         done = [] if target.startswith("/") else done
         rest += target.split("/")[::-1]
     return os.path.join(root, *done)

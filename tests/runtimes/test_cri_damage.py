@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,7 @@ from tests.runtimes.cri_server import (
 )
 from tests.runtimes.engine_server import Behaviour, serve
 from tests.runtimes.protobuf_wire import encode_message
+from tests.runtimes.stand_in import wait_until
 
 ID, SANDBOX_ID = "a" * 64, "c" * 64
 LABELS = pod_labels("shop-0", "6a52412a-0a32-425f-830f-87a95abb57d4", "shop")
@@ -180,14 +180,6 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
         assert len(gap.detail) < 300
         wait_until(lambda: not any(thread.name.startswith("ask ") for thread in threading.enumerate()))
     wait_until(lambda: set(os.listdir("/proc/self/fd")) <= before and len(os.listdir("/proc/self/task")) <= threads)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Fail unless it holds within two seconds."""
-    until = time.monotonic() + 2
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,20 @@ class TestLinks:
         (root / "run/docker.sock").symlink_to("docker.sock")
         assert asked(root) == [DOCKER, PODMAN]
 
+    def test_links_that_go_round_lead_nowhere_outside_the_root(
+        self, root: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """The link to their directory is followed below the root, though its target is here as well."""
+        outside = tmp_path_factory.mktemp("outside")
+        make_socket(outside, "docker.sock")
+        below = root / outside.relative_to("/")
+        below.mkdir(parents=True)
+        (below / "docker.sock").symlink_to("docker.sock")
+        (root / "var/run").unlink()
+        (root / "var/run").symlink_to(outside)
+        addresses = [place.address for place in list_places(None, {}, str(root)) if place.state is PlaceState.ASKED]
+        assert addresses[0] == f"unix://{below}/docker.sock"
+
     def test_one_socket_by_several_names_is_asked_once(self, root: Path) -> None:
         """Where podman stands in for Docker one is a link to the other."""
         (root / "run/docker.sock").unlink()

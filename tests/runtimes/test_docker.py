@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +20,7 @@ from nsagent.runtimes.docker import DockerSource
 from nsagent.runtimes.runtimes import Runtimes
 from tests.runtimes.engine_server import HEAD, Behaviour, answer, read_request, rows, saying, serve
 from tests.runtimes.misbehaviours import MISBEHAVIOURS, silence
+from tests.runtimes.stand_in import wait_until
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "docker" / "containers-20.10.24.json"
 ID = "a" * 64
@@ -270,14 +270,6 @@ def test_a_new_socket_file_is_another_engine(tmp_path: Path) -> None:
     with serve(tmp_path, silence):
         assert source.identify() not in (None, first)
     assert (source.named, DockerSource("tcp://127.0.0.1:1", TIMEOUT_SECONDS).identify()) == (False, None)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Fail unless it holds within two seconds."""
-    until = time.monotonic() + 2
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
