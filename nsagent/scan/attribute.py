@@ -7,6 +7,7 @@ table it stands in. Nothing is joined by address or port.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.join import join_containers
@@ -20,7 +21,7 @@ from nsagent.scan.coverage import count_rows, cover
 from nsagent.scan.creators import identify_all, map_creators
 from nsagent.scan.memory import Memory
 from nsagent.scan.own import Owning, number_of, read_netns_number
-from nsagent.scan.rows import decode_rows
+from nsagent.scan.rows import decode_rows, sort_sockets
 
 
 def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
@@ -39,9 +40,8 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
     decoded = [decode_rows(reading, facts.byteorder) for reading in netns]
-    sockets = [
-        socket for one in decoded for socket in owning.own(one.reading, one.rows, members[number_of(one.reading)])
-    ]
+    owned = [owning.own(one.reading, one.rows, members[number_of(one.reading)]) for one in decoded]
+    sockets = list(chain.from_iterable(owned))
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
     if gone := _list_gone(facts, memory, sockets):
         containers = join_containers(identities.values(), facts.containers, facts.kept, gone)
@@ -63,7 +63,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
         ),
         containers=unfolded,
         processes=distinct,
-        sockets=tuple(sockets),
+        sockets=tuple(chain.from_iterable(map(sort_sockets, owned))),
         coverage=cover(facts, decoded, sockets, counts, containers, creators, owning.holders.keys(), seen_in),
         sources=facts.sources,
         folded=folded,

@@ -32,8 +32,20 @@ def is_mapped(local: bytes, remote: bytes) -> bool:
     return local[:12] == MAPPED_PREFIX or remote[:12] == MAPPED_PREFIX
 
 
+class MappedTexts(dict[bytes, tuple[str, str]]):
+    """Text of each end of such a socket by its 16 bytes: as it is shown, which is as IPv4, and as IPv6.
+
+    Its unspecified end (`::`) is 0.0.0.0.
+    """
+
+    def __missing__(self, packed: bytes) -> tuple[str, str]:
+        raw = inet_ntop(AF_INET6, packed)
+        is_ipv4 = packed[:12] == MAPPED_PREFIX or not any(packed)
+        texts = self[packed] = (inet_ntop(AF_INET, packed[12:]) if is_ipv4 else raw, raw)
+        return texts
+
+
 def mapped_endpoint(packed: bytes, port: int) -> Endpoint:
-    """One end of such a socket, shown as IPv4; its unspecified end (`::`) is 0.0.0.0."""
-    shown = packed[12:] if packed[:12] == MAPPED_PREFIX or not any(packed) else None
-    raw = inet_ntop(AF_INET6, packed)
-    return Endpoint(inet_ntop(AF_INET, shown) if shown is not None else raw, port, raw)
+    """One end of such a socket."""
+    shown, raw = MappedTexts()[packed]
+    return Endpoint(shown, port, raw)

@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6
 from typing import Any, Final, NamedTuple
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, is_mapped, mapped_endpoint
+from nsagent.kernel.formats.inet_address import Ipv4Texts, Ipv6Texts, MappedTexts, is_mapped
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.socket_options import OptionsByByte
 from nsagent.kernel.formats.socket_state import (
@@ -257,6 +257,7 @@ class _Decoder:
         self._others: set[tuple[object, ...]] = set()
         self._ipv4 = Ipv4Texts()
         self._ipv6 = Ipv6Texts()
+        self._mapped = MappedTexts()
         self._options = OptionsByByte(byteorder)
 
     def decode_run(self, data: bytes, offset: int, length: int) -> int:
@@ -329,7 +330,13 @@ class _Decoder:
     ) -> tuple[Family, bool, Endpoint, Endpoint]:
         """The family shown, whether it is IPv4-mapped, and both ends of an IPv6 row."""
         if is_mapped(local, remote):
-            return Family.IPV4, True, mapped_endpoint(local, local_port), mapped_endpoint(remote, remote_port)
+            (local_text, local_raw), (remote_text, remote_raw) = self._mapped[local], self._mapped[remote]
+            return (
+                Family.IPV4,
+                True,
+                _new(Endpoint, (local_text, local_port, local_raw)),
+                _new(Endpoint, (remote_text, remote_port, remote_raw)),
+            )
         texts = self._ipv6
         return (
             Family.IPV6,
