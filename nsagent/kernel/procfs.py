@@ -10,9 +10,8 @@ Source: proc(5), fs/proc/base.c. Which netns tables there are and how to enter o
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.formats.fd_link import parse_inode_link
@@ -29,8 +28,7 @@ _READ_BYTES = 1 << 16
 _PROTOCOL_NAME = "system.sockprotoname"
 
 
-@dataclass(frozen=True, slots=True)
-class FdLinks:
+class FdLinks(NamedTuple):
     """The links of one fd table, by ascending fd: (fd, inode) of sockets and of netns held open; io_urings."""
 
     sockets: tuple[tuple[Fd, SocketInode], ...]

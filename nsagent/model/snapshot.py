@@ -162,8 +162,7 @@ class Netns:
         return number_netns(self.inode, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class NetnsCounts:
+class NetnsCounts(NamedTuple):
     """How the netns of a pass fared: seen = read + empty + failed + skipped.
 
     Those are skipped in which the containers that a pass is about have nothing.

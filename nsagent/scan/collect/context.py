@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nsagent.kernel.procfs import ProcFs
 from nsagent.scan.collect.gaps import GapSink
@@ -13,8 +13,7 @@ from nsagent.scan.collect.room import Room
 from nsagent.scan.request import PassRequest
 
 
-@dataclass(frozen=True, slots=True)
-class PassContext:
+class PassContext(NamedTuple):
     """One pass."""
 
     request: PassRequest

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def test_what_the_pass_holds_open_itself_leads_nowhere(tree: ProcTree) -> None:
             noted.append((process.number, fd, inode))
 
     with open_pass(ProcFs(tree.path)) as context:
-        walk_processes(replace(context, registry=Noting(context.room, context.gaps)))
+        walk_processes(context._replace(registry=Noting(context.room, context.gaps)))
     assert noted == [(11, 4, WEB_NETNS)]
 
 
