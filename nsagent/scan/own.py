@@ -4,10 +4,10 @@ A holder may sit in another netns than its socket, so that no map is per netns. 
 gets a verdict, and a charge.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading
@@ -56,7 +56,7 @@ class Owning:
             self._start_ticks[process.pid].add(process.start_ticks)
         self._containers = {container.id: container for container in containers}
         self._doubts = Doubts(facts, () if self._by_creator else self._denied_netns)
-        self._tells_uid = _tells_uid(facts.kernel_release)
+        self._tells_uid = is_at_least(facts.kernel_release, 6, 17)
 
     def own(self, reading: NetnsReading, rows: Sequence[SocketRow], residents: Iterable[Process]) -> list[OwnedSocket]:
         """The rows with their owners, or with the reason why they have none; `residents` live in this netns."""
@@ -235,9 +235,3 @@ def _is_thorough(facts: Facts) -> bool:
     missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
     counts = facts.process_counts
     return rewalk is not None and not (rewalk.threads_skipped or missed or counts.denied or counts.skipped)
-
-
-def _tells_uid(kernel_release: str | None) -> bool:
-    """Whether that kernel tells the uid of sockets that no fd can hold (scan.listeners)."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel_release or "", re.ASCII)
-    return found is not None and (int(found[1]), int(found[2])) >= (6, 17)
