@@ -131,6 +131,8 @@ class Owning:
             household = find_household(residents, sockets, self._containers) if sure else None
             charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks)
             _judge_each(sockets, bare, evidence, charger)
+            if not self._tells_uid:
+                _forget_uids(sockets, bare)
 
     def _weigh(self, reading: NetnsReading) -> Evidence:
         return Evidence(
@@ -210,6 +212,14 @@ def _judge_each(sockets: list[OwnedSocket], places: Iterable[int], evidence: Evi
     for place in places:
         socket = sockets[place]
         sockets[place] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
+
+
+def _forget_uids(sockets: list[OwnedSocket], places: Iterable[int]) -> None:
+    """Take the uid 0 from sockets that no fd can hold, of a kernel that gives it to each of them (scan.listeners)."""
+    for place in places:
+        socket = sockets[place]
+        if socket.row.uid == 0:
+            sockets[place] = socket._replace(row=socket.row._replace(uid=None))
 
 
 def _judge_one(socket: OwnedSocket, kind: VerdictKind, charger: Charger) -> OwnedSocket:
