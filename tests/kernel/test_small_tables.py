@@ -12,7 +12,6 @@ import pytest
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats.net_protocols import count_mptcp, parse_net_protocols
 from nsagent.kernel.formats.raw_table import NET_FILES, decode_raw_table, find_rows
-from nsagent.kernel.formats.release import is_at_least
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.kernel.sock_diag import SockDiag, make_buffer
 from nsagent.model.facts import RawTable
@@ -178,12 +177,13 @@ def test_the_tcp_rows_of_mptcp_sockets_have_their_inodes(child: Child, inside: S
 
 
 def test_as_many_mptcp_sockets_are_counted_as_there_are(child: Child) -> None:
+    require(Capability.MPTCP_COUNTS)
     counts = parse_net_protocols(Path(f"/proc/{child.pid}/net/protocols").read_text())
-    counted = count_mptcp(counts, os.uname().release)
-    assert counted == len(inodes_of(child, "mptcp")) or (counted is None and not is_at_least(os.uname().release, 6, 2))
+    assert count_mptcp(counts, os.uname().release) == len(inodes_of(child, "mptcp"))
 
 
 def test_a_bound_socket_that_does_nothing_is_shown_by_a_deep_dump_alone(child: Child, inside: SockDiag) -> None:
+    require(Capability.IDLE_SOCKETS)
     (inode,) = inodes_of(child, "bound")
     deep = [row.state for row in dump_rows(inside, Protocol.TCP, deep=True) if row.inode == inode]
     assert deep == [SocketState.BOUND_INACTIVE]
@@ -244,7 +244,7 @@ def make_netlink() -> socket.socket:
     ids=["bound", "udplite", "packet", "netlink"],
 )
 def test_a_closed_socket_is_told_from_one_that_is_there(protocol: Protocol, make: Make) -> None:
-    require(Capability.ROOT)
+    require(Capability.ROOT, *([Capability.IDLE_SOCKETS] if make is make_bound else []))
     with SockDiag() as diag, make() as there:
         gone = make()
         inodes = {SocketInode(os.fstat(one.fileno()).st_ino) for one in (gone, there)}

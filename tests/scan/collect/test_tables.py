@@ -136,7 +136,7 @@ def test_mptcp_is_told_by_its_table_and_unknown_to_proc(pid: int) -> None:
 
 @pytest.mark.parametrize("engine", [EngineName.SOCK_DIAG, EngineName.PROC])
 def test_no_row_is_mptcp_where_no_such_socket_is_counted(engine: EngineName) -> None:
-    require(Capability.ROOT, Capability.SETPRIV)
+    require(Capability.ROOT, Capability.SETPRIV, Capability.MPTCP_COUNTS)
     with start_child("one = socket.create_server(('', 0)); ready(); wait()", *IN_NEW_NETNS) as child:
         found = read_once(child.pid, engine)
     assert [row.mptcp for row in rows_of(found) if row.protocol is Protocol.TCP] == [False]
