@@ -15,6 +15,7 @@ from typing import Final
 from nsagent.errors import Gone, NotRead
 from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.procfs import translate_errno
+from nsagent.kernel.seccomp import survives
 
 _SYS_PIDFD_GETFD: Final = 438
 _SIOCGSKNS: Final = 0x894C
@@ -44,10 +45,12 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
     read just before: another socket is left alone.
 
     Raises Gone if the process is, or holds another file there than the socket with `inode`, and NotRead
-    (ENOSYS before Linux 5.6). Needs CAP_SYS_PTRACE over the
+    (ENOSYS before Linux 5.6, EPERM where a seccomp filter kills for it). Needs CAP_SYS_PTRACE over the
     process and CAP_NET_ADMIN over the netns. Takes 14 us.
     """
     try:
+        if not survives(_SYS_PIDFD_GETFD):
+            raise OSError(EPERM, os.strerror(EPERM))
         process = os.pidfd_open(pid, os.O_EXCL if thread else 0)  # PIDFD_THREAD is O_EXCL.
         try:
             # A tid has a directory too, which is not listed (proc(5)).

@@ -42,7 +42,7 @@ class Kind(StrEnum):
     CONTAINERS = "containers"  # what the source is called; what is counted are containers
     CONTAINER = "container"  # its name, else its id
     CGROUP_PATHS = "cgroup_paths"  # none
-    CREATORS = "creators"  # none
+    CREATORS = "creators"  # none; what is counted are sockets, where their tables do not tell
     CGROUPS = "cgroups"  # none; what is counted are cgroups
     SOURCE = "source"  # what it is called, as in `docker (unix:///run/docker.sock)`
     LABELS = "labels"  # none; what is counted are containers

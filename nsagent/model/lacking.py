@@ -28,6 +28,6 @@ class Lacking(NamedTuple):
     protocols: tuple[Protocol, ...] = ()
     """Those without a table, of `tables` only."""
     skipped: int = 0
-    """How many netns were not read, of `netns`; of how many netns it is lacking, of `tcp_info`."""
+    """How many netns were not read, of `netns`; of how many netns it is lacking, of `tcp_info` and `idle_sockets`."""
     seen: int = 0
-    """How many netns there were, of these two."""
+    """How many netns there were, of these three."""

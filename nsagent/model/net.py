@@ -143,7 +143,10 @@ class SocketRow(NamedTuple):
     """0 where no fd can hold the row."""
     cookie: SocketCookie | None
     uid: int | None
-    """None for the kernel's mini-sockets too (TIME_WAIT, SYN_RECV, the late FIN_WAIT2), which have none."""
+    """None for the kernel's mini-sockets too (TIME_WAIT, SYN_RECV, the late FIN_WAIT2), which have none.
+
+    Before Linux 6.17 the kernel gives 0 for every row that no fd can hold: a snapshot has None there.
+    """
     rx_queue: int | None
     """Bytes; on a listener, connections that wait to be accepted."""
     tx_queue: int | None

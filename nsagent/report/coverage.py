@@ -111,7 +111,8 @@ def _find_remedy(coverage: Coverage, gap: AlikeGaps) -> str | None:
     lacking = [name for name in needed if not mask >> _BITS[name] & 1]
     if lacking:
         return f"add {' and '.join(lacking)}"
-    return f"although {' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there: refused by a security module"
+    there = f"although {' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there"
+    return f"{there}: refused by a security module or seccomp"
 
 
 def _count(number: int, noun: str) -> str:

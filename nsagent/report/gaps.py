@@ -64,6 +64,7 @@ _REASONS_OF_KIND: Final[Mapping[tuple[Kind, Reason], str]] = {
     (Kind.LABELS, Reason.NOT_TOLD): "told by no source that was asked",
     (Kind.KUBE_NAMESPACES, Reason.NOT_TOLD): "told by no source that was asked",
     (Kind.CREATORS, Reason.NO_CGROUP2): "containers here have no cgroups of version 2",
+    (Kind.CREATORS, Reason.NOT_TOLD): "not told by these tables",
     (Kind.CGROUPS, Reason.UNREACHABLE): "removed, or out of reach",
     (Kind.OWN_NETNS, Reason.MISMATCH): "not the one of the start",
     (Kind.OWNERS, Reason.MISMATCH): "not those of its container",

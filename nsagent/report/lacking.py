@@ -16,7 +16,12 @@ def _words(lacking: Lacking, *, captured: bool) -> str:
         case LackingKind.TABLES:
             return f"holds no table of {', '.join(lacking.protocols)}: capture it with --all"
         case LackingKind.IDLE_SOCKETS:
-            return "holds no sockets that are bound and do nothing: capture it with --deep"
+            what = f"{'holds' if captured else 'has'} no sockets that are bound and do nothing"
+            if not lacking.seen:
+                return f"{what}: capture it with --deep"
+            if lacking.skipped == lacking.seen:
+                return f"{what}: only sock_diag tells of them, from Linux 6.8"
+            return f"{what} of {lacking.skipped} of {lacking.seen} netns: they were read from /proc"
         case LackingKind.OWNERS:
             return "holds no owners: capture it without --owners container"
         case LackingKind.NETNS:

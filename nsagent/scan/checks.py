@@ -109,14 +109,22 @@ def check_seen(facts: Facts, holders: Iterable[ContainerId | None]) -> list[Gap]
 
 
 def check_creators(facts: Facts, creators: Creators | None, sockets: Iterable[OwnedSocket]) -> list[Gap]:
-    """Whether the rows tell which container made each socket, where only that is asked for."""
+    """Whether the rows tell which container made each socket, where only that is asked for.
+
+    Those of /proc, of netlink, packet and vsock sockets, and of kernels before Linux 5.8 name no cgroup.
+    """
     if facts.owners is not OwnersWanted.CONTAINER:
         return []
     if creators is None:
         return [Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NO_CGROUP2)]
     told = {None, ROOT_CGROUP_ID, *(id_ for id_, _ in facts.cgroup_paths)}
-    lost = {socket.row.cgroup_id for socket in sockets if socket.row.inode} - told
-    return [Gap(Stage.CGROUPS, Subject(Kind.CGROUPS), Reason.UNREACHABLE, count=len(lost))] if lost else []
+    named = [socket.row.cgroup_id for socket in sockets if socket.row.inode]
+    gaps = []
+    if silent := named.count(None):
+        gaps.append(Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NOT_TOLD, count=silent))
+    if lost := set(named) - told:
+        gaps.append(Gap(Stage.CGROUPS, Subject(Kind.CGROUPS), Reason.UNREACHABLE, count=len(lost)))
+    return gaps
 
 
 def check_accounts(processes: ProcessCounts, netns: NetnsCounts) -> list[Gap]:

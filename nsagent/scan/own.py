@@ -4,10 +4,10 @@ A holder may sit in another netns than its socket, so that no map is per netns. 
 gets a verdict, and a charge.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading
@@ -56,7 +56,7 @@ class Owning:
             self._start_ticks[process.pid].add(process.start_ticks)
         self._containers = {container.id: container for container in containers}
         self._doubts = Doubts(facts, () if self._by_creator else self._denied_netns)
-        self._tells_uid = _tells_uid(facts.kernel_release)
+        self._tells_uid = is_at_least(facts.kernel_release, 6, 17)
 
     def own(self, reading: NetnsReading, rows: Sequence[SocketRow], residents: Iterable[Process]) -> list[OwnedSocket]:
         """The rows with their owners, or with the reason why they have none; `residents` live in this netns."""
@@ -131,6 +131,8 @@ class Owning:
             household = find_household(residents, sockets, self._containers) if sure else None
             charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks)
             _judge_each(sockets, bare, evidence, charger)
+            if not self._tells_uid:
+                _forget_uids(sockets, bare)
 
     def _weigh(self, reading: NetnsReading) -> Evidence:
         return Evidence(
@@ -212,6 +214,14 @@ def _judge_each(sockets: list[OwnedSocket], places: Iterable[int], evidence: Evi
         sockets[place] = _judge_one(socket, judge_ownerless(socket.row, evidence), charger)
 
 
+def _forget_uids(sockets: list[OwnedSocket], places: Iterable[int]) -> None:
+    """Take the uid 0 from sockets that no fd can hold, of a kernel that gives it to each of them (scan.listeners)."""
+    for place in places:
+        socket = sockets[place]
+        if socket.row.uid == 0:
+            sockets[place] = socket._replace(row=socket.row._replace(uid=None))
+
+
 def _judge_one(socket: OwnedSocket, kind: VerdictKind, charger: Charger) -> OwnedSocket:
     charged_to, attribution, confidence, pod = charger.charge(socket.row, kind)
     return socket._replace(
@@ -235,9 +245,3 @@ def _is_thorough(facts: Facts) -> bool:
     missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
     counts = facts.process_counts
     return rewalk is not None and not (rewalk.threads_skipped or missed or counts.denied or counts.skipped)
-
-
-def _tells_uid(kernel_release: str | None) -> bool:
-    """Whether that kernel tells the uid of sockets that no fd can hold (scan.listeners)."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel_release or "", re.ASCII)
-    return found is not None and (int(found[1]), int(found[2])) >= (6, 17)

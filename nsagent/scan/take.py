@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsagent.errors import CaptureError
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
-from nsagent.model.net import Protocol
+from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.capture_file import read_capture, write_capture
 from nsagent.scan.plan import PROTOCOLS
@@ -52,7 +53,7 @@ def take_snapshot(
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
     snapshot = attribute(facts, memory)
-    lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts)
+    lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts, snapshot)
     return Taken(snapshot, facts, tuple(lacking))
 
 
@@ -124,8 +125,8 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
     wanted = request.tables
     if missing := tuple(each for each in Protocol if each in wanted.protocols and each not in facts.protocols):
         yield Lacking(LackingKind.TABLES, missing)
-    if wanted.deep and not facts.deep:
-        yield Lacking(LackingKind.IDLE_SOCKETS)
+    if wanted.deep:
+        yield from _list_untold_idle(facts, snapshot) if facts.deep else (Lacking(LackingKind.IDLE_SOCKETS),)
     if facts.owners is not request.owners:
         yield Lacking(LackingKind.OWNERS)
     if skipped := sum(one.skipped for one in facts.netns):
@@ -134,13 +135,33 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
         yield Lacking(LackingKind.TCP_INFO)
 
 
-def _list_untold(request: SnapshotRequest, facts: Facts) -> "Iterator[Lacking]":
-    """What the engine that read a netns cannot tell, though it was asked for."""
-    by_proc = sum(one.engine is EngineName.PROC and not one.empty for one in facts.netns)
-    if request.tables.tcp_info and by_proc:
+def _list_untold(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) -> "Iterator[Lacking]":
+    """What the kernel, or the engine that read a netns, cannot tell, though it was asked for."""
+    wanted = request.tables
+    if wanted.deep:
+        yield from _list_untold_idle(facts, snapshot)
+    if wanted.tcp_info and (by_proc := _count_by_proc(facts)):
         from nsagent.model.lacking import Lacking, LackingKind
 
         yield Lacking(LackingKind.TCP_INFO, skipped=by_proc, seen=len(facts.netns))
+
+
+def _list_untold_idle(facts: Facts, snapshot: Snapshot) -> "Iterator[Lacking]":
+    """Of which netns a deep pass cannot show sockets that are bound and do nothing; of all before Linux 6.8.
+
+    The kernel of a distribution may have learned it earlier: then it shows one where there is one.
+    """
+    from nsagent.model.lacking import Lacking, LackingKind
+
+    known = is_at_least(facts.kernel_release, 6, 8)
+    known = known or any(socket.row.state is SocketState.BOUND_INACTIVE for socket in snapshot.sockets)
+    if untold := _count_by_proc(facts) if known else len(facts.netns):
+        yield Lacking(LackingKind.IDLE_SOCKETS, skipped=untold, seen=len(facts.netns))
+
+
+def _count_by_proc(facts: Facts) -> int:
+    """How many netns were read from the files of /proc."""
+    return sum(one.engine is EngineName.PROC and not one.empty for one in facts.netns)
 
 
 def _when(facts: Facts) -> str:

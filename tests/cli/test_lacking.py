@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import EXIT_PARTIAL, EXIT_USAGE
+from nsagent.model.choices import EngineName
 from nsagent.model.net import Protocol
 from nsagent.scan.capture import encode_capture
 from tests.cli.conftest import Run
-from tests.scan.facts import facts
+from tests.kernel.diag_message import make_message
+from tests.scan.facts import diag_table, facts, netns
+
+IDLE = make_message(state=7, remote=bytes(4), remote_port=0)
+"""A socket that is bound and does nothing."""
 
 
 @pytest.mark.parametrize(
@@ -40,9 +45,35 @@ def test_a_capture_that_holds_what_is_asked_for_is_silent(run_cli: Run, tmp_path
 
 
 def test_a_pass_over_this_host_lacks_what_proc_does_not_tell(on_node: Run) -> None:
-    assert on_node("scan", "--all", "--deep", "-o", "name").err == ""
+    assert on_node("scan", "--all", "-o", "name").err == ""
     (line,) = on_node("scan", "--tcp-info", "-o", "name").err.splitlines()
     assert line.endswith(" has no TCP_INFO of 2 of 3 netns: they were read from /proc")
+    (line,) = on_node("scan", "--deep", "-o", "name").err.splitlines()
+    assert line.endswith(" has no sockets that are bound and do nothing: only sock_diag tells of them, from Linux 6.8")
+
+
+@pytest.mark.parametrize(
+    ("release", "rows", "lines"),
+    [
+        ("6.8.0", b"", []),
+        (
+            "6.7.12-amd64",
+            b"",
+            ["holds no sockets that are bound and do nothing: only sock_diag tells of them, from Linux 6.8"],
+        ),
+        (None, b"", ["holds no sockets that are bound and do nothing: only sock_diag tells of them, from Linux 6.8"]),
+        ("5.14.0-570.el9", IDLE, []),
+    ],
+    ids=["a kernel that tells them", "one that does not", "one that is not known", "one that was taught to"],
+)
+def test_a_deep_pass_over_a_kernel_that_tells_no_idle_sockets_says_so(
+    run_cli: Run, tmp_path: Path, release: str | None, rows: bytes, lines: list[str]
+) -> None:
+    path = tmp_path / "kept"
+    held = facts([], [netns(diag_table(rows), engine=EngineName.SOCK_DIAG)])
+    path.write_bytes(encode_capture(replace(held, deep=True, kernel_release=release)))
+    ran = run_cli("scan", "--from", path, "--deep", "-o", "name")
+    assert ran.err.splitlines() == [f"nsagent: {path} {line}" for line in lines]
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--deep"], EXIT_PARTIAL)])

@@ -50,10 +50,29 @@ def procfs_without_pid_1():
     os.symlink("/proc/self", PLACE + "-procfs/self")
     return PLACE + "-procfs"
 
-def move(name):
+def enter(name, pid):
     fd = os.open(f"{{name}}/cgroup.procs", os.O_WRONLY, dir_fd=tree)
-    os.write(fd, str(os.getpid()).encode())
+    os.write(fd, str(pid).encode())
     os.close(fd)
+
+def start_mover():
+    # It stays in the first cgroup namespace: where systemd mounted the tree (nsdelegate), nobody
+    # moves a process out of another one from inside.
+    asked, asking = socket.socketpair()
+    pid = os.getpid()
+    mover = os.fork()
+    if not mover:
+        asking.close()
+        while name := asked.recv(4096):
+            enter(name.decode(errors="surrogateescape"), pid)
+            asked.send(b"moved")
+        os._exit(0)
+    asked.close()
+    return mover, asking
+
+def move(name):
+    asking.send(name.encode(errors="surrogateescape"))
+    assert asking.recv(100) == b"moved", name
 
 def place(name):
     # It ends with this process, whose end of the pipe nobody else has.
@@ -63,9 +82,7 @@ def place(name):
         os.read(told, 1)
         os._exit(0)
     placed.append(pid)
-    fd = os.open(f"{{base}}/{{name}}/cgroup.procs", os.O_WRONLY, dir_fd=tree)
-    os.write(fd, str(pid).encode())
-    os.close(fd)
+    enter(f"{{base}}/{{name}}", pid)
     return pid
 
 def shown(pid):
@@ -100,6 +117,7 @@ base = f"nsagent-test-{{os.getpid()}}"
 os.mkdir(base, dir_fd=tree)
 names = {{1: "root"}}
 placed = []
+mover, asking = start_mover()
 told, telling = os.pipe()
 try:
     for name in NAMES:
@@ -116,6 +134,8 @@ finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     move(".")
+    asking.close()
+    os.waitpid(mover, 0)
     for name in reversed(NAMES):
         if name != "gone": os.rmdir(f"{{base}}/{{name}}", dir_fd=tree)
     os.rmdir(base, dir_fd=tree)

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import pytest
 
+from nsagent.kernel.formats.release import is_at_least
+
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PATH = os.environ.get("PATH", os.defpath) + ":" + SBIN
 
@@ -42,6 +44,8 @@ class Capability(StrEnum):
     STRACE = "strace"
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
+    IDLE_SOCKETS = "sockets that are bound and do nothing, in sock_diag (Linux 6.8)"
+    MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
@@ -78,6 +82,8 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.CGROUPS_V1: lambda: not os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
     Capability.GCC: _has("gcc"),
     Capability.STRACE: _has("strace"),
+    Capability.IDLE_SOCKETS: lambda: is_at_least(os.uname().release, 6, 8),
+    Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
 }
 
 

@@ -1,6 +1,7 @@
 """A system call that is refused is not a host without sockets."""
 
 import os
+import platform
 import sys
 from errno import EACCES, EAFNOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM
 
@@ -8,16 +9,23 @@ import pytest
 
 from tests.live import programs
 from tests.live.actors import Actor, Held
-from tests.live.closed_bed import ClosedBed
+from tests.live.closed_bed import ClosedBed, read_report
 from tests.live.nsagent_cli import owners_in
 
 pytestmark = pytest.mark.timeout(120)
 
-REFUSE = os.path.join(programs.HERE, "refuse_netlink.py")
+FILTER = os.path.join(programs.HERE, "filter_calls.py")
+HOLD_UNBOUND = "import socket, sys; one = socket.socket(); print('ready', flush=True); sys.stdin.read()"
+SYS_OPEN_BY_HANDLE_AT = {"x86_64": 304, "aarch64": 265, "riscv64": 265}
+SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT, SYS_PIDFD_GETFD = 430, 431, 432, 438
 
 
 def without_netlink(errno: int) -> list[str]:
-    return [sys.executable, REFUSE, str(errno)]
+    return [sys.executable, FILTER, f"netlink={errno}"]
+
+
+def killing_for(*numbers: int) -> list[str]:
+    return [sys.executable, FILTER, f"kill={','.join(map(str, numbers))}"]
 
 
 def place(bed: ClosedBed) -> tuple[Actor, Held, Held]:
@@ -48,3 +56,21 @@ def test_where_sock_diag_was_asked_for_the_netns_is_a_gap_and_its_rows_are_not_i
         "scan", "--runtime", "none", "--engine", "sock_diag", "--strict", before=without_netlink(EPERM)
     )
     assert ran.status == 3
+
+
+def test_a_filter_that_kills_for_unusual_calls_costs_only_what_they_alone_tell(closed_bed: ClosedBed) -> None:
+    """A plain SystemCallFilter=@system-service of systemd has none of them on its list."""
+    actor, *held = place(closed_bed)
+    read_report(closed_bed.start(sys.executable, "-c", HOLD_UNBOUND), "ready")
+    unusual = SYS_OPEN_BY_HANDLE_AT[platform.machine()], SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT, SYS_PIDFD_GETFD
+    scan = closed_bed.scan(before=killing_for(*unusual))
+    assert [owners_in(scan.one(one.inode)) for one in held] == [{actor.pid: [one.fd]} for one in held]
+    untold = [gap for gap in scan.coverage["gaps"] if gap not in closed_bed.scan().coverage["gaps"]]
+    assert [(gap["kind"], gap["code"]) for gap in untold] == [("netns_of_sockets", "EPERM")]
+
+
+def test_a_filter_that_kills_for_nothing_that_is_called_costs_nothing(closed_bed: ClosedBed) -> None:
+    place(closed_bed)
+    bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
+    scan = closed_bed.scan(before=killing_for(bpf))
+    assert scan.coverage["gaps"] == closed_bed.scan().coverage["gaps"]

@@ -165,7 +165,7 @@ def test_sockets_and_netns_that_fail_alike_are_lines_of_their_own_each_with_its_
         (1 << 19, "add CAP_DAC_READ_SEARCH"),
         (
             1 << 19 | 1 << 2,
-            "although CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there: refused by a security module",
+            "although CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there: refused by a security module or seccomp",
         ),
     ],
 )
@@ -207,3 +207,8 @@ def test_containers_without_cgroups_of_version_2_are_told_with_what_helps(snapsh
     gap = Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NO_CGROUP2)
     (line,) = lines_of(snapshot, gap)
     assert line == "containers of sockets: containers here have no cgroups of version 2: use --owners pid"
+
+
+def test_tables_that_name_no_cgroups_are_told_with_what_helps(snapshot: Snapshot) -> None:
+    gap = Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NOT_TOLD, count=12)
+    assert lines_of(snapshot, gap) == ["containers of sockets: not told by these tables: use --owners pid"]

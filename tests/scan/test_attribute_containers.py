@@ -136,8 +136,12 @@ def test_a_row_has_the_container_that_made_its_socket(
     (socket,) = snapshot.sockets
     assert (socket.container_id, socket.attribution, socket.confidence) == told
     assert (socket.owners, socket.verdict, socket.flags) == ((), None, ())
-    lost = [Gap(Stage.CGROUPS, Subject(Kind.CGROUPS), Reason.UNREACHABLE)] if cgroup_id == 7 else []
-    assert (snapshot.coverage.owners, snapshot.coverage.gaps) == (OwnersWanted.CONTAINER, merge_gaps(lost))
+    gaps = {
+        7: [Gap(Stage.CGROUPS, Subject(Kind.CGROUPS), Reason.UNREACHABLE)],
+        None: [Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NOT_TOLD)],
+    }
+    expected = merge_gaps(gaps.get(cgroup_id, []))
+    assert (snapshot.coverage.owners, snapshot.coverage.gaps) == (OwnersWanted.CONTAINER, expected)
 
 
 def test_a_row_that_nobody_can_hold_has_its_verdict_also_where_no_holder_is_looked_for() -> None:

@@ -383,7 +383,8 @@ class _Decoder:
             headers=pick,
             expected=pick(layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))),
             cgroup_id=places.get(_ATTRIBUTE_CGROUP_ID, 0),
-            v6only=places.get(_ATTRIBUTE_SKV6ONLY, 0),
+            # Raw sockets have no port that both families could share: the option is there, and does nothing.
+            v6only=0 if self._protocol is Protocol.RAW else places.get(_ATTRIBUTE_SKV6ONLY, 0),
             options=places.get(_ATTRIBUTE_SOCKOPT, 0),
             tcp_info=places.get(_ATTRIBUTE_INFO, 0),
             association=peers and self._protocol is Protocol.SCTP,

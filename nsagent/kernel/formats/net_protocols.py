@@ -7,6 +7,7 @@ leaves out the kernel's own sockets.
 import re
 
 from nsagent.errors import FormatError
+from nsagent.kernel.formats.release import is_at_least
 
 _LINE = re.compile(r"^(\S+) +[0-9]+ +(-?[0-9]{1,10}) .*$", re.ASCII | re.MULTILINE)
 """The name, the size of one socket, how many sockets, and more."""
@@ -25,6 +26,11 @@ def parse_net_protocols(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in found}
 
 
-def count_mptcp(counts: dict[str, int]) -> int:
-    """How many MPTCP sockets there are, of both families; 0 on a kernel without MPTCP."""
-    return max(0, counts.get("MPTCP", 0) + counts.get("MPTCPv6", 0))
+def count_mptcp(counts: dict[str, int], release: str | None) -> int | None:
+    """How many MPTCP sockets there are, of both families; 0 on a kernel without MPTCP.
+
+    None where 0 means nothing: before Linux 6.2 the kernel has MPTCP and counts none (net/mptcp/protocol.c).
+    """
+    known = [counts[name] for name in ("MPTCP", "MPTCPv6") if name in counts]
+    counted = max(0, sum(known))
+    return counted if counted or not known or is_at_least(release, 6, 2) else None

@@ -45,8 +45,8 @@ def parse_endpoint(line: str) -> SocketRow:
 def parse_association(line: str) -> SocketRow:
     """`ASSOC SOCK STYLE STATE ASSOC_STATE BUCKET ID TX RX UID INODE LPORT RPORT LADDRS <-> RADDRS ...`.
 
-    Of several addresses the first of the own ones is shown, and the peer's primary one, as
-    inet_diag does. Raises FormatError.
+    Of several addresses the peer's primary one is shown, and the first of the own ones of its
+    family. Raises FormatError.
     """
     columns = line.split()
     try:
@@ -55,8 +55,9 @@ def parse_association(line: str) -> SocketRow:
         inode = parse_decimal(columns[10], 64)
         own_port, port = parse_decimal(columns[11], 16), parse_decimal(columns[12], 16)
         between = columns.index(_BETWEEN, 13)
-        local = _pack(columns[13:between][0].lstrip(_PRIMARY))
         remote = _pack(_find_primary(columns[between + 1 :]))
+        own = [_pack(text.lstrip(_PRIMARY)) for text in columns[13:between]]
+        local = next((packed for packed in own if len(packed) == len(remote)), own[0])
     except (IndexError, ValueError, OSError) as err:
         raise FormatError("a row of /proc/PID/net/sctp/assocs", line) from err
     return _make_row(state, (local, own_port), (remote, port), inode, uid, rx_queue, tx_queue)

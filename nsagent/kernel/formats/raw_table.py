@@ -25,7 +25,7 @@ from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.small_table import PlacedRows
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import ByteOrder, Protocol, SocketRow
+from nsagent.model.net import ByteOrder, Protocol, SocketRow, SocketState
 
 Decoded = tuple[list[SocketRow], list[FormatError]]
 """The rows of a table, each once, and one error for each damaged one."""
@@ -91,6 +91,8 @@ def decode_netns(
         rows = [_mark(row, mptcp) if row.protocol is Protocol.TCP else row for row in rows]
     if any(table.protocol is Protocol.ICMP for table in reading.tables):
         rows = _drop_strays(rows)
+    if any(table.format is TableFormat.NET_SCTP_ASSOCIATIONS for table in reading.tables):
+        rows = _join_sctp(rows)
     if reading.closed:
         rows = [row for row in rows if row.inode not in reading.closed]
     return rows, damage
@@ -186,6 +188,40 @@ def _drop_strays(rows: list[SocketRow]) -> list[SocketRow]:
             if _has_address(row) and not _has_address(known):
                 best[key] = row
     return [row for row in rows if row.protocol is not Protocol.ICMP or best[row.inode, row.local.port] is row]
+
+
+def _join_sctp(rows: list[SocketRow]) -> list[SocketRow]:
+    """The rows with those of SCTP as its text has them, and what only sock_diag tells of their sockets.
+
+    sock_diag shows an association of IPv6 twice, with ends that are not its own (net/sctp/diag.c
+    inet_diag_msg_sctpasoc_fill()). Text has no cookie, by which the two are told apart here.
+    """
+    dumped: dict[tuple[SocketInode, bool], SocketRow] = {}
+    for row in rows:
+        if row.protocol is Protocol.SCTP and row.cookie is not None and row.inode:
+            dumped.setdefault((row.inode, row.state is SocketState.LISTEN), row)
+    joined = []
+    for row in rows:
+        if row.protocol is not Protocol.SCTP:
+            joined.append(row)
+        elif row.cookie is None:
+            found = dumped.get((row.inode, row.state is SocketState.LISTEN))
+            joined.append(row if found is None else _add_dumped(row, found))
+    return joined
+
+
+def _add_dumped(row: SocketRow, dumped: SocketRow) -> SocketRow:
+    """A row of text with what its socket's row of a dump has more."""
+    counted = dumped if row.rx_queue is None else row
+    return row._replace(
+        interface=dumped.interface,
+        cookie=dumped.cookie,
+        rx_queue=counted.rx_queue,
+        tx_queue=counted.tx_queue,
+        cgroup_id=dumped.cgroup_id,
+        v6only=dumped.v6only,
+        options=dumped.options,
+    )
 
 
 def _has_address(row: SocketRow) -> bool:

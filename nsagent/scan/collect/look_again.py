@@ -57,10 +57,10 @@ def drop_closed(context: PassContext, unheld: Sequence[Unheld]) -> None:
     for one in unheld:
         if context.stop.is_set():
             return
-        if one.netns.engine is EngineName.PROC:
-            _settle_by_proc(context, one)
-        elif one.netns.diag is not None and find_net_file(one.table) is None:
+        if one.netns.diag is not None and find_net_file(one.table) is None:
             _settle_by_netlink(context, one, one.netns.diag, buffer)
+        elif one.netns.diag is None and one.netns.engine is EngineName.PROC:
+            _settle_by_proc(context, one)
         elif one.places:
             inside.append(one)
     if inside:

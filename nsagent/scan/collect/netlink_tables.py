@@ -4,16 +4,17 @@ A table that netlink has not is read as text; one that neither way has is in no 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from nsagent.errors import DumpUnavailable, FormatError, NotRead, Reason
 from nsagent.kernel.formats.net_protocols import count_mptcp
-from nsagent.kernel.formats.raw_table import index_rows
+from nsagent.kernel.formats.raw_table import find_net_file, index_rows
 from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import Dump, SockDiag
+from nsagent.model.choices import EngineName
 from nsagent.model.facts import RawTable
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.net import Protocol
@@ -22,6 +23,7 @@ from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.state import TablesRead
 from nsagent.scan.collect.text_tables import read_counts, read_text_table
 from nsagent.scan.plan import (
+    PROTOCOLS,
     TablesWanted,
     list_counters,
     needs_counts,
@@ -43,13 +45,14 @@ def table_subject(protocol: Protocol, met: MetNetns) -> Subject:
 class TableDumper:
     """Dumps the tables of netns after netns; for the thread that `entering` moves.
 
-    `knows_protocol` is what the last SockDiag knew.
+    `release` is that of the kernel (kernel.formats.release), `knows_protocol` what the last SockDiag knew.
     """
 
     entering: Entering
     wanted: TablesWanted
     buffer: bytearray
     gaps: GapSink
+    release: str | None
     knows_protocol: bool | None = None
     _unavailable: set[Protocol] = field(default_factory=set)
     """Those that netlink has no table of, on the whole host: to ask makes the kernel look for a module each time."""
@@ -110,14 +113,20 @@ class TableDumper:
             return tables
         if missing:
             self.gaps.add((Gap(Stage.TABLES, table_subject(protocol, met), Reason.SHORT, count=missing),))
+        if protocol is Protocol.SCTP:
+            # Each association of IPv6 stands in the dump twice, and with wrong ends; the text is right.
+            return [table, *read_text_table(protocol, self.entering.read_net)]
         return [table]
 
     def _dump_mptcp(self, diag: SockDiag, counts: dict[str, int] | None, met: MetNetns, read: TablesRead) -> None:
-        """Read which rows of TCP are MPTCP: only where there is such a socket, for that dump costs three of TCP."""
+        """Read which rows of TCP are MPTCP: only where there is such a socket, for that dump costs three of TCP.
+
+        Where a count of none tells nothing that is read with the tables of all protocols, and else not known.
+        """
         if counts is None:
             return
-        read.mptcp_counted = count_mptcp(counts)
-        if not read.mptcp_counted:
+        counted = read.mptcp_counted = count_mptcp(counts, self.release)
+        if not counted and (counted == 0 or not self.wanted.protocols.issuperset(Protocol)):
             return
         try:
             read.tables.append(diag.dump_mptcp(self.buffer))
@@ -125,6 +134,15 @@ class TableDumper:
             return
         except (NotRead, FormatError) as err:
             self.gaps.note(Stage.TABLES, table_subject(Protocol.TCP, met), err)
+
+
+def name_engine(tables: Iterable[RawTable]) -> EngineName:
+    """By which engine those of TCP and UDP came: none by sock_diag where the kernel has no diag of them.
+
+    It may be a module that was not loaded yet, and is not to be (kernel.modules_disabled).
+    """
+    as_text = any(table.protocol in PROTOCOLS and find_net_file(table) is not None for table in tables)
+    return EngineName.PROC if as_text else EngineName.SOCK_DIAG
 
 
 def dump_whole(

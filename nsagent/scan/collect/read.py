@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 from contextlib import suppress
 from functools import partial
 
-from nsagent.errors import NotRead, Reason
+from nsagent.errors import NotRead, ReadFailed, Reason
 from nsagent.kernel.formats.raw_table import find_rows
 from nsagent.kernel.netns import Entering, read_own_netns
 from nsagent.kernel.procfs import ProcessDir, ProcFs
@@ -16,7 +16,7 @@ from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends
 from nsagent.scan.collect.gaps import GapSink
-from nsagent.scan.collect.netlink_tables import TableDumper
+from nsagent.scan.collect.netlink_tables import TableDumper, name_engine
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.room import Room
 from nsagent.scan.collect.state import NetnsState, TablesRead, Unheld
@@ -49,6 +49,7 @@ class TableReader:
         self._gaps = gaps
         self._may_enter = may_enter
         self._stop = stop
+        self._release = procfs.read_sysctl("kernel/osrelease")
         self._lock = threading.Lock()
         self._states: dict[int, NetnsState] = {}
 
@@ -67,7 +68,7 @@ class TableReader:
         """
         dumper = None
         if self._may_enter and self._engine is not EngineName.PROC:
-            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps)
+            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps, self._release)
         for state in map(NetnsState, met):
             if self._stop.is_set():
                 return
@@ -145,10 +146,14 @@ class TableReader:
                 if self._engine is EngineName.SOCK_DIAG:
                     raise
                 engine = EngineName.PROC
-                state.take(read_text_tables(dumper.entering.read_net, state.sockstat or "", self._wanted))
+                read = read_text_tables(dumper.entering.read_net, state.sockstat or "", self._wanted, self._release)
             else:
                 state.cookie = state.diag.read_netns_cookie()
-                state.take(dumper.dump_tables(state.diag, counters, state.met))
+                read = dumper.dump_tables(state.diag, counters, state.met)
+                engine = name_engine(read.tables)
+                if self._engine not in (EngineName.AUTO, engine):
+                    raise ReadFailed("sock_diag", "ENOENT")
+            state.take(read)
         state.engine = engine
         if state.has_bare_rows():
             read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
@@ -177,4 +182,4 @@ class TableReader:
 
     def _read_files(self, process: ProcessDir) -> tuple[str, TablesRead]:
         sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")
-        return sockstat, read_text_tables(process.read_net, sockstat, self._wanted)
+        return sockstat, read_text_tables(process.read_net, sockstat, self._wanted, self._release)

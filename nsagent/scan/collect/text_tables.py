@@ -53,8 +53,11 @@ def ask_member(procfs: ProcFs, met: MetNetns, ask: Callable[[ProcessDir], T]) ->
     raise failure
 
 
-def read_text_tables(read_net: ReadNet, sockstat: str, wanted: TablesWanted) -> TablesRead:
-    """All tables wanted; raises what `read_net` does, and NotRead where none is there and some must have rows."""
+def read_text_tables(read_net: ReadNet, sockstat: str, wanted: TablesWanted, release: str | None) -> TablesRead:
+    """All tables wanted, by a kernel of this release.
+
+    Raises what `read_net` does, and NotRead where none is there and some must have rows.
+    """
     counters = read_counters(sockstat)
     planned = plan_by_counters(counters, wanted)
     read = TablesRead(empty=not planned)
@@ -64,7 +67,7 @@ def read_text_tables(read_net: ReadNet, sockstat: str, wanted: TablesWanted) -> 
     if not read.tables and any(sum(list_counters(protocol, counters)) > 0 for protocol in planned):
         raise NotRead("net/", Reason.SHORT)
     if Protocol.TCP in planned and counts is not None:
-        read.mptcp_counted = count_mptcp(counts)
+        read.mptcp_counted = count_mptcp(counts, release)
     return read
 
 

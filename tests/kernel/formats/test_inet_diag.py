@@ -427,6 +427,12 @@ def test_an_association_keeps_its_uid_whatever_its_timer_is() -> None:
     assert rows[0].uid == 1000
 
 
+def test_a_raw_socket_of_ipv6_takes_no_ipv4_whatever_its_option_says() -> None:
+    message = make_message(family=AF_INET6, local=bytes(16), remote=bytes(16), attributes=[(SKV6ONLY, b"\0")])
+    rows, _ = decode_table(message, Protocol.RAW, "little")
+    assert [(row.family, row.v6only) for row in rows] == [(Family.IPV6, None)]
+
+
 @pytest.mark.parametrize("mptcp", [True, False, None])
 def test_every_row_says_what_is_known_of_mptcp(mptcp: bool | None) -> None:
     rows, _ = decode_table(make_message(), Protocol.TCP, "little", mptcp=mptcp)

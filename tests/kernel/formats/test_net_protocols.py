@@ -36,11 +36,16 @@ def test_a_recorded_table_gives_every_count() -> None:
 
 
 def test_mptcp_sockets_of_both_families_are_counted() -> None:
-    assert count_mptcp({"MPTCP": 3, "MPTCPv6": 2, "TCP": 9}) == 5
+    assert count_mptcp({"MPTCP": 3, "MPTCPv6": 2, "TCP": 9}, None) == 5
 
 
 def test_a_kernel_without_mptcp_has_none() -> None:
-    assert count_mptcp({"TCP": 9}) == 0
+    assert count_mptcp({"TCP": 9}, None) == 0
+
+
+@pytest.mark.parametrize(("release", "counted"), [("6.2.0", 0), ("6.1.0-56-amd64", None), (None, None)])
+def test_that_none_is_counted_means_something_on_kernels_that_count(release: str | None, counted: int | None) -> None:
+    assert count_mptcp({"MPTCP": 0, "MPTCPv6": 0, "TCP": 9}, release) == counted
 
 
 def test_a_count_may_pass_below_zero_for_a_moment() -> None:

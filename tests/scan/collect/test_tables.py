@@ -19,7 +19,7 @@ from nsagent.model.net import Protocol, SocketRow
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.look_again import drop_closed
-from nsagent.scan.collect.netlink_tables import TableDumper
+from nsagent.scan.collect.netlink_tables import TableDumper, name_engine
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.settle import read_met
 from nsagent.scan.collect.state import make_reading
@@ -136,7 +136,7 @@ def test_mptcp_is_told_by_its_table_and_unknown_to_proc(pid: int) -> None:
 
 @pytest.mark.parametrize("engine", [EngineName.SOCK_DIAG, EngineName.PROC])
 def test_no_row_is_mptcp_where_no_such_socket_is_counted(engine: EngineName) -> None:
-    require(Capability.ROOT, Capability.SETPRIV)
+    require(Capability.ROOT, Capability.SETPRIV, Capability.MPTCP_COUNTS)
     with start_child("one = socket.create_server(('', 0)); ready(); wait()", *IN_NEW_NETNS) as child:
         found = read_once(child.pid, engine)
     assert [row.mptcp for row in rows_of(found) if row.protocol is Protocol.TCP] == [False]
@@ -198,10 +198,11 @@ def test_a_table_that_netlink_lacks_is_asked_for_once_and_read_as_text() -> None
     def read_twice() -> tuple[int, list[set[TableFormat]]]:
         wanted = TablesWanted(frozenset((Protocol.TCP, Protocol.VSOCK)))
         gaps = GapSink()
-        dumper = TableDumper(Entering("/proc"), wanted, make_buffer(), gaps)
+        dumper = TableDumper(Entering("/proc"), wanted, make_buffer(), gaps, None)
         with NoTables() as diag:
             reads = [dumper.dump_tables(diag, {}, MetNetns(0, NetnsId(0, 1), None, None)) for _ in range(2)]
             assert gaps.list_gaps() == []
+            assert {name_engine(read.tables) for read in reads} == {EngineName.PROC}
             return diag.asked, [{table.format for table in read.tables} for read in reads]
 
     # TCP has its files; vsock has none and is absent.

@@ -1,7 +1,8 @@
-"""`refuse_netlink.py ERRNO COMMAND...`: run a command to which socket(AF_NETLINK) is refused with that errno.
+"""`filter_calls.py netlink=ERRNO|kill=NUMBERS COMMAND...`: run a command under a filter of its system calls.
 
-As a seccomp profile does, or RestrictAddressFamilies= of systemd. Source: seccomp(2), the classic BPF
-of include/uapi/linux/filter.h.
+`netlink`: socket(AF_NETLINK) is refused with that errno, as a seccomp profile does, or
+RestrictAddressFamilies= of systemd. `kill`: who makes a call of these numbers ends by SIGSYS, as by
+SystemCallFilter= of systemd. Source: seccomp(2), the classic BPF of include/uapi/linux/filter.h.
 """
 
 import ctypes
@@ -12,7 +13,7 @@ import sys
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, FAIL = 0x7FFF0000, 0x00050000
+ALLOW, FAIL, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 AF_NETLINK = 16
 SYS_SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}
 NUMBER_AT, FIRST_ARGUMENT_AT = 0, 16
@@ -24,9 +25,13 @@ class Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def refuse(errno: int) -> None:
-    """From now on in this process, and in what it becomes."""
-    steps = [
+Step = tuple[int, int, int, int]
+"""struct sock_filter."""
+
+
+def refuse_netlink(errno: int) -> list[Step]:
+    """The filter that refuses sockets of netlink."""
+    return [
         (LOAD, 0, 0, NUMBER_AT),
         (JUMP_IF_EQUAL, 0, 3, SYS_SOCKET[platform.machine()]),
         (LOAD, 0, 0, FIRST_ARGUMENT_AT),
@@ -34,6 +39,16 @@ def refuse(errno: int) -> None:
         (RETURN, 0, 0, FAIL | errno),
         (RETURN, 0, 0, ALLOW),
     ]
+
+
+def kill_for(numbers: list[int]) -> list[Step]:
+    """The filter that kills for these system calls."""
+    one_by_one = [step for number in numbers for step in ((JUMP_IF_EQUAL, 0, 1, number), (RETURN, 0, 0, KILL_PROCESS))]
+    return [(LOAD, 0, 0, NUMBER_AT), *one_by_one, (RETURN, 0, 0, ALLOW)]
+
+
+def install(steps: list[Step]) -> None:
+    """From now on in this process, and in what it becomes."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     program = Program(len(steps), ctypes.cast(code, ctypes.c_void_p).value)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -44,5 +59,7 @@ def refuse(errno: int) -> None:
 
 
 if __name__ == "__main__":
-    refuse(int(sys.argv[1]))
+    kind, _, values = sys.argv[1].partition("=")
+    given = [int(value) for value in values.split(",")]
+    install(kill_for(given) if kind == "kill" else refuse_netlink(given[0]))
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - that is what it is for.
