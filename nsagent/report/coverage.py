@@ -71,6 +71,9 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
         return [f"{what}{_count(gap.count, 'container')} not known ({reason})"]
     if gap.kind is Kind.SOURCE:
         return [f"names from {subject.id}: {reason}" for subject in gap.subjects]
+    if gap.kind is Kind.RECORDS:
+        sources = ", ".join(subject.id for subject in gap.subjects)
+        return [f"names from {sources}: {_count(gap.count, 'container')} left out ({reason})"]
     if gap.stage is Stage.CGROUPS:
         return [f"{subjects}: {reason}: use --owners pid"]
     if gap.stage is Stage.CHECKS:
