@@ -162,6 +162,8 @@ class NotFound(NsagentError):
     def __init__(
         self, what: str, name: str, *, near: Sequence[str] = (), asked: Sequence[str] = (), hint: str = ""
     ) -> None:
+        self.what, self.name = what, name
+        self._told = near, asked, hint
         text = f"no {what} {name!r}"
         if near:
             text += f"; near names: {', '.join(near)}"
@@ -170,6 +172,11 @@ class NotFound(NsagentError):
         if hint:
             text += f"; {hint}"
         super().__init__(text)
+
+    def with_hint(self, hint: str) -> "NotFound":
+        """The same with one hint more."""
+        near, asked, earlier = self._told
+        return NotFound(self.what, self.name, near=near, asked=asked, hint="; ".join(filter(None, (earlier, hint))))
 
 
 class Ambiguous(NsagentError):

@@ -178,7 +178,7 @@ class _Placer:
 
 
 def _may_tell(told_by: ToldBy, uid: int) -> bool:
-    """Whether a runtime may tell of that user's processes: a user's may say anything, unless somebody vouches for it."""
+    """Whether a runtime may tell of that user's processes: a user's may say anything, unless it was named."""
     return told_by.named or not told_by.uid or told_by.uid == uid
 
 
