@@ -36,6 +36,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     INTERRUPTED = "interrupted"
     TOO_MANY = "too_many"
+    TOO_LARGE = "too_large"
     UNREACHABLE = "unreachable"
     NOT_TOLD = "not_told"
     SHORT = "short"
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     NO_INIT = "no_init"
     PID_NAMESPACE = "pid_namespace"
     UNSEEN = "unseen"
+    UNPROVEN = "unproven"
     SANDBOXED = "sandboxed"
     NO_CGROUP2 = "no_cgroup2"
     NOT_ASKED = "not_asked"
@@ -160,6 +162,8 @@ class NotFound(NsagentError):
     def __init__(
         self, what: str, name: str, *, near: Sequence[str] = (), asked: Sequence[str] = (), hint: str = ""
     ) -> None:
+        self.what, self.name = what, name
+        self._told = near, asked, hint
         text = f"no {what} {name!r}"
         if near:
             text += f"; near names: {', '.join(near)}"
@@ -168,6 +172,11 @@ class NotFound(NsagentError):
         if hint:
             text += f"; {hint}"
         super().__init__(text)
+
+    def with_hint(self, hint: str) -> "NotFound":
+        """The same with one hint more."""
+        near, asked, earlier = self._told
+        return NotFound(self.what, self.name, near=near, asked=asked, hint="; ".join(filter(None, (earlier, hint))))
 
 
 class Ambiguous(NsagentError):

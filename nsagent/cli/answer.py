@@ -8,7 +8,7 @@ import typer
 from nsagent.cli.options import Source
 from nsagent.cli.read import read
 from nsagent.cli.write import write_answer, write_coverage
-from nsagent.errors import EXIT_PARTIAL
+from nsagent.errors import EXIT_PARTIAL, NotFound
 from nsagent.model.choices import View
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.render import OutputOptions, render_answer
@@ -22,6 +22,19 @@ def answer(
     view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
 ) -> None:
     """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
+    try:
+        _answer(view, request, source, select, output, strict=strict)
+    except NotFound as err:
+        if request.from_file is not None:
+            raise
+        from nsagent.cli.ended import explain
+
+        raise explain(err, source.host) from err
+
+
+def _answer(
+    view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
+) -> None:
     by_label = request.only is not None and bool(request.only.labels)
     snapshot, lacks = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
     selected = select(snapshot)

@@ -166,6 +166,8 @@ def _judge_answer(place: Place, ask: AskedSource, deadline_seconds: float) -> Ch
     details = [version] if version else []
     if nameless := sum(container.name is None for container in containers):
         details.append(f"{nameless} without a name")
+    if ask.left_out:
+        details.append(f"{len(ask.left_out)} left out")
     return Check(place.address, place.kind, CheckState.USED, seconds, len(containers), ", ".join(details) or None)
 
 

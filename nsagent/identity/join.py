@@ -70,7 +70,8 @@ def join_containers(
 
 def _believe(record: Container, identity: CgroupIdentity | None) -> Container:
     """The record without what its path does not bear out."""
-    if record.source in _BY_LABELS and (identity is None or identity.pod_uid is None):
+    by_labels = record.source in _BY_LABELS and record.runtime is not Runtime.PODMAN
+    if by_labels and (identity is None or identity.pod_uid is None):
         return replace(record, pod=None, container_name=None, sandbox=False)
     return record
 

@@ -15,8 +15,9 @@ from typing import NamedTuple, Self, TypeVar
 
 from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.formats.fd_link import parse_inode_link
-from nsagent.kernel.formats.mountinfo import Mount, parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import Mount, parse_mount_roots, parse_nsfs_mounts
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
+from nsagent.kernel.formats.pid_status import Family, parse_family
 from nsagent.kernel.libc import close_fd
 from nsagent.model.ids import Fd, Pid, SocketInode
 
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _GONE = (ENOENT, ESRCH)
 _DENIED = (EACCES, EPERM)
 _READ_BYTES = 1 << 16
+_MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 
 
@@ -113,6 +115,19 @@ class ProcessDir:
     def read_mount_namespace(self) -> int:
         """The N of ns/mnt; needs CAP_SYS_PTRACE over the process."""
         return self._read_ns("mnt")
+
+    def read_pid_namespace(self) -> int:
+        """The N of ns/pid; needs CAP_SYS_PTRACE over the process."""
+        return self._read_ns("pid")
+
+    def read_family(self) -> Family:
+        """Whose child it is, and its pids; raises FormatError too."""
+        return parse_family(self._read("status"))
+
+    def list_mount_roots(self) -> list[str]:
+        """Of each mount of its mount namespace, what of the file system is mounted; nothing of a table over 4 MiB."""
+        data = self._call(lambda: read_file("mountinfo", dir_fd=self._fd, most=_MOUNTINFO_BYTES))
+        return parse_mount_roots(data) if len(data) <= _MOUNTINFO_BYTES else []
 
     def read_root(self) -> str:
         """The path of its root directory, as the root of its mount namespace sees it: what its mountinfo is cut to."""

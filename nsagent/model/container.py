@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import ContainerId, Pid, PodUid
 
 
 class Runtime(StrEnum):
@@ -37,17 +37,32 @@ class NameState(StrEnum):
 class ToldBy(NamedTuple):
     """Who told of a container: the `subject` of the source, the uid that its socket belongs to, None without one.
 
-    `named`: somebody asked for it, it was not just found.
+    `named`: somebody asked for it, it was not just found. `pid` is that of who listens at its socket, as this
+    program sees it; None without one.
     """
 
     subject: str
     uid: int | None
     named: bool
+    pid: Pid | None = None
+
+
+class Init(NamedTuple):
+    """The first process of a container as its runtime tells: it may be gone, and its pid another's by now.
+
+    `pid` is that in the runtime's own PID namespace. `started_seconds` is when the container was
+    started, in whole seconds since the epoch.
+    """
+
+    pid: Pid
+    started_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A Kubernetes pod; `name` and `kube_namespace` are None where only the cgroup path names it.
+    """A pod of Kubernetes, or one of podman's, which has no kube_namespace.
+
+    `name` and `kube_namespace` are None where only the cgroup path names it.
 
     `labels` are the pod's own, as its sandbox carries them. `config_hash` is that of a static pod
     (the annotation kubernetes.io/config.hash): its cgroup is called by it, whatever its uid is.
@@ -87,3 +102,7 @@ class Container:
     """It is the pause container of its pod, and called like the pod."""
     told_by: ToldBy | None = None
     """None where only paths tell."""
+    init: Init | None = None
+    """None where its runtime was not asked, or does not tell."""
+    state: str | None = None
+    """What its runtime calls its state, as in `exited`, where those that do not run were asked for too."""

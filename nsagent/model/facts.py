@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap
-from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode, Tid
+from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, SocketInode, Tid
 from nsagent.model.net import ByteOrder, Protocol
 
 
@@ -77,6 +77,14 @@ class ProcessReading:
     """The thread whose own fd table this is; None for that of the process."""
     held_by: HeldBy = HeldBy.FD
     """With io_uring `socket_fds` are what its rings hold, by the fds of the rings."""
+
+
+class Placed(NamedTuple):
+    """A process, by its pid and its start, that is in a container of which its cgroup tells nothing."""
+
+    container_id: ContainerId
+    pid: Pid
+    start_ticks: int
 
 
 class RawTable(NamedTuple):
@@ -235,3 +243,5 @@ class Facts:
     """The mask of those that the program had (capabilities(7)), None where that is not known."""
     kernel_release: str | None = None
     """That of uname(2), None where /proc/sys is hidden."""
+    placed: tuple[Placed, ...] = ()
+    """Processes of containers without a cgroup of their own, by what runtimes tell."""

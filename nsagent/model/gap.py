@@ -45,6 +45,7 @@ class Kind(StrEnum):
     CREATORS = "creators"  # none; what is counted are sockets, where their tables do not tell
     CGROUPS = "cgroups"  # none; what is counted are cgroups
     SOURCE = "source"  # what it is called, as in `docker (unix:///run/docker.sock)`
+    RECORDS = "records"  # what the source is called; what is counted are records, the detail has some ids
     LABELS = "labels"  # none; what is counted are containers
     KUBE_NAMESPACES = "kube_namespaces"  # none; what is counted are containers
     OWN_NETNS = "own_netns"  # none

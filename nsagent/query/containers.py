@@ -163,7 +163,9 @@ def _is_id(name: str, container: Container) -> bool:
 
 
 def _is_name(name: str, container: Container) -> bool:
-    return container.name == name and not container.sandbox
+    # A pause container does not go by the name of its pod.
+    is_pod_name = container.sandbox and container.pod is not None and container.pod.name == name
+    return container.name == name and not is_pod_name
 
 
 def _is_in_namespace(name: str, container: Container) -> bool:
@@ -204,7 +206,8 @@ def _join(*parts: str | None) -> str | None:
 def list_names(container: Container) -> Iterator[str]:
     """Every name but the id that would have matched."""
     pod = container.pod
-    names = [None if container.sandbox else container.name]
+    name = container.name
+    names = [name if name and _is_name(name, container) else None]
     names += [(container.labels or {}).get(label) for label in _COMPOSE_SERVICE_LABELS]
     if pod is not None:
         names += [

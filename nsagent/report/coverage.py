@@ -17,6 +17,9 @@ _PTRACE: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 HOST_PROCFS: Final = "run with the host's (hostPID: true, docker run --pid host), or name its procfs by --proc-root"
 """What helps whoever sees a part of the processes only."""
 
+_NAMED: Final = 3
+"""How many processes a line names."""
+
 _LIMITS: Final = {
     "EMFILE": "raise the limit of open files (ulimit -Hn)",
     "ENFILE": "raise the host's limit of open files (sysctl fs.file-max)",
@@ -31,7 +34,7 @@ def coverage_lines(snapshot: Snapshot) -> list[str]:
     coverage = snapshot.coverage
     counted = [gap for gap in coverage.gaps if _is_counted(gap)]
     single = [gap for gap in coverage.gaps if not _is_counted(gap)]
-    lines = [_counted_line(coverage, gap) for gap in counted]
+    lines = [_counted_line(snapshot, gap) for gap in counted]
     lines += [line for gap in single for line in _single_lines(coverage, gap)]
     return [escape(line) for line in (*lines, *_untold_lines(coverage, counted))]
 
@@ -45,7 +48,8 @@ def _is_counted(gap: AlikeGaps) -> bool:
     )
 
 
-def _counted_line(coverage: Coverage, gap: AlikeGaps) -> str:
+def _counted_line(snapshot: Snapshot, gap: AlikeGaps) -> str:
+    coverage = snapshot.coverage
     of_processes = f"{len(gap.subjects)} of {coverage.processes.seen} processes"
     of_netns = f"{len(gap.subjects)} of {coverage.netns.seen} netns"
     if gap.kind is Kind.TABLE:
@@ -60,7 +64,16 @@ def _counted_line(coverage: Coverage, gap: AlikeGaps) -> str:
         text = f"netns of {of_processes} not readable"
     else:
         text = f"{of_processes} not readable"
-    return _with_remedy(coverage, gap, text)
+    return _with_remedy(coverage, gap, text, _name_processes(snapshot, gap))
+
+
+def _name_processes(snapshot: Snapshot, gap: AlikeGaps) -> str:
+    """Whom it is about, "" where that is no process; a comm where anything but the fds could be read."""
+    pids = [subject.id for subject in gap.subjects if subject.kind is Kind.PROCESS]
+    wanted = set(pids[:_NAMED])
+    comms = {str(process.pid): process.comm for process in snapshot.processes if wanted and str(process.pid) in wanted}
+    named = [f"pid {pid} ({comms[pid]})" if pid in comms else f"pid {pid}" for pid in pids[:_NAMED]]
+    return ", ".join(named) + (f" and {len(pids) - _NAMED} more" if len(pids) > _NAMED else "")
 
 
 def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
@@ -71,6 +84,9 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
         return [f"{what}{_count(gap.count, 'container')} not known ({reason})"]
     if gap.kind is Kind.SOURCE:
         return [f"names from {subject.id}: {reason}" for subject in gap.subjects]
+    if gap.kind is Kind.RECORDS:
+        sources = ", ".join(subject.id for subject in gap.subjects)
+        return [f"names from {sources}: {_count(gap.count, 'container')} left out ({reason})"]
     if gap.stage is Stage.CGROUPS:
         return [f"{subjects}: {reason}: use --owners pid"]
     if gap.stage is Stage.CHECKS:
@@ -90,13 +106,15 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     return [_with_remedy(coverage, gap, f"{subjects} not read")]
 
 
-def _with_remedy(coverage: Coverage, gap: AlikeGaps, text: str) -> str:
-    remedy = _LIMITS.get(gap.errno or "") or (_find_remedy(coverage, gap) if gap.reason is Reason.DENIED else None)
+def _with_remedy(coverage: Coverage, gap: AlikeGaps, text: str, who: str = "") -> str:
+    remedy = _LIMITS.get(gap.errno or "") or (_find_remedy(coverage, gap, who) if gap.reason is Reason.DENIED else None)
     return f"{text} ({tell_reason(gap)})" + (f": {remedy}" if remedy else "")
 
 
-def _find_remedy(coverage: Coverage, gap: AlikeGaps) -> str | None:
+def _find_remedy(coverage: Coverage, gap: AlikeGaps, who: str) -> str | None:
     """What would help: the capabilities that are needed, as far as they are not there.
+
+    With all of them a security module protects the process, which `who` names.
 
     Links below /proc/PID want ptrace access, the directories on the way CAP_DAC_READ_SEARCH,
     setns(2) CAP_SYS_ADMIN, and ioctl SIOCGSKNS CAP_NET_ADMIN in the socket's netns.
@@ -111,8 +129,8 @@ def _find_remedy(coverage: Coverage, gap: AlikeGaps) -> str | None:
     lacking = [name for name in needed if not mask >> _BITS[name] & 1]
     if lacking:
         return f"add {' and '.join(lacking)}"
-    there = f"although {' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there"
-    return f"{there}: refused by a security module or seccomp"
+    there = f"{' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there"
+    return f"although {there}: refused by a security module or seccomp" + (f": {who}" if who else "")
 
 
 def _count(number: int, noun: str) -> str:

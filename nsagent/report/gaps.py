@@ -27,6 +27,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.CREATORS: "containers of sockets",
     Kind.CGROUPS: "cgroups of sockets",
     Kind.SOURCE: "{id}",
+    Kind.RECORDS: "records of {id}",
     Kind.LABELS: "labels of containers",
     Kind.KUBE_NAMESPACES: "Kubernetes namespaces of containers",
     Kind.OWN_NETNS: "own netns",
@@ -40,6 +41,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.NO_ANSWER: "no answer",
     Reason.INTERRUPTED: "the table changed under each of three dumps",
     Reason.TOO_MANY: "too many",
+    Reason.TOO_LARGE: "too large",
     Reason.UNREACHABLE: "not reachable",
     Reason.NOT_TOLD: "not told",
     Reason.SHORT: "fewer rows than the netns counts",
@@ -49,6 +51,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.NO_INIT: "no PID 1",
     Reason.PID_NAMESPACE: "in a PID namespace of its own",
     Reason.UNSEEN: "none of them is seen",
+    Reason.UNPROVEN: "not proven",
     Reason.SANDBOXED: "sandboxed ({detail}), the sockets of its own network stack are not observable",
     Reason.NO_CGROUP2: "no cgroups of version 2",
     Reason.NOT_ASKED: "not asked",
@@ -63,6 +66,11 @@ _REASONS_OF_KIND: Final[Mapping[tuple[Kind, Reason], str]] = {
     (Kind.IO_URING, Reason.NOT_TOLD): "registered files not told",
     (Kind.LABELS, Reason.NOT_TOLD): "told by no source that was asked",
     (Kind.KUBE_NAMESPACES, Reason.NOT_TOLD): "told by no source that was asked",
+    (Kind.CONTAINER, Reason.UNSEEN): "it runs, and none of its processes is seen",
+    (Kind.CONTAINER, Reason.UNPROVEN): "no cgroup shows it, and which process is its first is not proven",
+    (Kind.CONTAINER, Reason.NO_CGROUP2): "it has no cgroup of its own",
+    (Kind.RECORDS, Reason.TOO_LARGE): "told at too great length",
+    (Kind.RECORDS, Reason.MALFORMED): "not in the form that they should have",
     (Kind.CREATORS, Reason.NO_CGROUP2): "containers here have no cgroups of version 2",
     (Kind.CREATORS, Reason.NOT_TOLD): "not told by these tables",
     (Kind.CGROUPS, Reason.UNREACHABLE): "removed, or out of reach",
@@ -86,6 +94,8 @@ def tell_subjects(gap: AlikeGaps) -> str:
 
 def tell_reason(gap: AlikeGaps) -> str:
     """Why: the errno's name, else words; of an engine its own."""
+    if gap.kind is Kind.RECORDS:
+        return _REASONS_OF_KIND[gap.kind, gap.reason] + (f": {gap.detail}" if gap.detail else "")
     if gap.detail is not None and (gap.kind is Kind.SOURCE or gap.reason is Reason.MALFORMED):
         return gap.detail
     if gap.errno is not None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, ToldBy
-from nsagent.runtimes.source import Failure, Identifiable, Owned, Preparable, Source
+from nsagent.runtimes.source import Failure, Identifiable, LeftOut, Owned, Preparable, Source, Sparing
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 60.0
@@ -23,13 +23,14 @@ class AskedSource:
     """One source with its breaker: after three failures in a row it is not asked for a minute, then once more.
 
     The breaker closes at once when the runtime was started anew, and when one that hung answers at
-    last. `containers` and `failure` are what came of the last question, and `seconds` how long that
+    last. `containers`, `left_out` and `failure` are what came of the last question, and `seconds` how long that
     took, the loading of its client included; None while nothing came. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, source: Source, clock: Callable[[], float]) -> None:
         self.source = source
         self.containers: tuple[Container, ...] = ()
+        self.left_out: tuple[LeftOut, ...] = ()
         self.failure: Failure | None = None
         self.was_asked = False
         self.has_answered = False
@@ -56,7 +57,7 @@ class AskedSource:
 
     def ask(self) -> None:
         """Put the question in a thread of its own; `failure` says why not."""
-        self.containers, self.has_answered = (), False
+        self.containers, self.left_out, self.has_answered = (), (), False
         self.failure = self._find_obstacle(self._clock())
         self.was_asked = self.failure is None
         if self.was_asked:
@@ -79,7 +80,7 @@ class AskedSource:
             question.is_missed = True
             self.failure = Failure(Reason.NO_ANSWER, f"no answer within {round(within_seconds, 2):g} s")
         elif question.containers is not None:
-            self.containers = question.containers
+            self.containers, self.left_out = question.containers, question.left_out
         else:
             fault = Failure(Reason.FAILED, "the question ended without an answer, by a fault of nsagent")
             self.failure = question.failure or fault
@@ -138,6 +139,7 @@ class _Question:
         self.prepared = threading.Event()
         self.answered = threading.Event()
         self.containers: tuple[Container, ...] | None = None
+        self.left_out: tuple[LeftOut, ...] = ()
         self.failure: Failure | None = None
         self.seconds: float | None = None
         self.is_missed = False
@@ -190,6 +192,7 @@ class _Question:
     def _put(self) -> None:
         """Put the question once; only what comes first counts as the answer."""
         containers, failure = None, None
+        left_out: tuple[LeftOut, ...] = ()
         source = self._source
         try:
             owner = source.read_owner() if isinstance(source, Owned) else None
@@ -198,14 +201,17 @@ class _Question:
             self._note_prepared()
             if self._given_up.is_set():
                 source.abandon()
-            told_by = ToldBy(source.subject, owner, source.named)
-            containers = tuple(replace(container, told_by=told_by) for container in source.list_containers())
+            listed = source.list_containers()
+            peer = source.peer_pid if isinstance(source, Owned) else None
+            told_by = ToldBy(source.subject, owner, source.named, peer)
+            containers = tuple(replace(container, told_by=told_by) for container in listed)
+            left_out = tuple(source.left_out) if isinstance(source, Sparing) else ()
             self._is_silent = False
         except RuntimeUnavailable as err:
             failure = Failure(err.reason, str(err), err.errno)
             self._is_silent = err.reason is Reason.NO_ANSWER
         if not self.answered.is_set():
-            self.containers, self.failure = containers, failure
+            self.containers, self.left_out, self.failure = containers, left_out, failure
             self.seconds = self._clock() - self.asked_at
 
     def _note_prepared(self) -> None:

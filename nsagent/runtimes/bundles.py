@@ -18,16 +18,18 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from nsagent.errors import Reason
 from nsagent.identity.pod_labels import CONTAINER_NAME, read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid, is_oci_id
 from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
 from nsagent.runtimes.kubelet_logs import parse_pod_directory
+from nsagent.runtimes.source import LeftOut
 
 _CONFIG_BYTES: Final = 1024 * 1024
 _PROGRAM_BYTES: Final = 4096
@@ -55,7 +57,7 @@ _KUBELET_LABELS: Final = (
 class BundleSource(DirectorySource):
     """One directory of bundles: the containers that have one, by namespace and id.
 
-    Left out is a bundle that is damaged or was removed meanwhile, and an id that is not 64 hex
+    Left out is a bundle that is damaged (`left_out` tells which) or was removed meanwhile, and an id that is not 64 hex
     digits, as ctr(8) makes them: no cgroup path shows such a one. CRI-O and podman keep the
     bundle of a container that has ended until they remove the container. If there are bundles and
     none of them may be read, that is told.
@@ -65,9 +67,13 @@ class BundleSource(DirectorySource):
         self, directory: str, name: str = "bundles", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
     ) -> None:
         super().__init__(directory, name, named=named, entry_limit=entry_limit)
+        self.left_out: Sequence[LeftOut] = ()
 
     def _read(self, descriptor: int) -> tuple[Container, ...]:
-        return _spread_kernels(_Walk(self.name, self.check_wanted, self.entry_limit).run(descriptor))
+        walk = _Walk(self.name, self.check_wanted, self.entry_limit)
+        containers = _spread_kernels(walk.run(descriptor))
+        self.left_out = walk.left_out
+        return containers
 
 
 def parse_annotations(config: bytes) -> Mapping[str, object] | None:
@@ -235,6 +241,7 @@ class _Walk:
         self._source = source
         self._check_wanted = check_wanted
         self._entries_left = entry_limit
+        self.left_out: list[LeftOut] = []
         self._found: dict[ContainerId, _Found] = {}
         self._denied: PermissionError | None = None
 
@@ -271,7 +278,9 @@ class _Walk:
         except OSError as err:
             self._note(err)
         else:
-            if bundle is not None:
+            if isinstance(bundle, Reason):
+                self.left_out.append(LeftOut(bundle, id_))
+            elif bundle is not None:
                 self._found.setdefault(id_, _describe(bundle, self._source))
 
     def _list(self, directory: int) -> list[str]:
@@ -288,17 +297,22 @@ class _Walk:
             self._denied = err
 
 
-def _read_bundle(parent: int, id_: ContainerId, namespace: str | None) -> _Bundle | None:
-    """The bundle in the directory `id_` of `parent`; None if it has no sound config.json. Raises OSError."""
+def _read_bundle(parent: int, id_: ContainerId, namespace: str | None) -> _Bundle | Reason | None:
+    """The bundle in the directory `id_` of `parent`; None if it has no config.json, or why that tells nothing.
+
+    Raises OSError.
+    """
     directory = os.open(id_, os.O_PATH | _DIRECTORY_FLAGS, dir_fd=parent)
     try:
         if namespace is None:
             outer, directory = directory, os.open("userdata", os.O_PATH | _DIRECTORY_FLAGS, dir_fd=directory)
             os.close(outer)
         config = _read_file(directory, "config.json", _CONFIG_BYTES)
-        annotations = None if config is None else parse_annotations(config)
+        if not isinstance(config, bytes):
+            return config
+        annotations = parse_annotations(config)
         if annotations is None:
-            return None
+            return Reason.MALFORMED
         programs = () if namespace is None else tuple(_read_programs(directory))
         return _Bundle(id_, namespace, annotations, programs)
     finally:
@@ -313,12 +327,12 @@ def _read_programs(directory: int) -> Iterator[str]:
         except PermissionError:
             # They are the runtime's alone, where config.json is everybody's.
             continue
-        if program is not None:
+        if isinstance(program, bytes):
             yield program.decode("utf-8", "surrogateescape")
 
 
-def _read_file(directory: int, name: str, limit_bytes: int) -> bytes | None:
-    """A file of a bundle; None if there is none, or it is no regular file or a longer one.
+def _read_file(directory: int, name: str, limit_bytes: int) -> bytes | Reason | None:
+    """A file of a bundle; None if there is none, or it is no regular file, TOO_LARGE if it is a longer one.
 
     Raises OSError where the reason may be another one than the bundle.
     """
@@ -330,8 +344,10 @@ def _read_file(directory: int, name: str, limit_bytes: int) -> bytes | None:
         return None
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+        if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_size > limit_bytes:
+            return Reason.TOO_LARGE
         return os.read(descriptor, status.st_size)
     finally:
         os.close(descriptor)

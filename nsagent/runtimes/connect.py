@@ -11,12 +11,16 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from struct import Struct
 from typing import Final
 
 from nsagent.errors import FormatError, Reason, RuntimeUnavailable
+from nsagent.model.ids import Pid
 
 DOCKER_PORT: Final = 2375
 DOCKER_TLS_PORT: Final = 2376
+_CREDENTIALS: Final = Struct("iII")
+"""struct ucred: pid, uid, gid; unix(7)."""
 _REASON_LENGTH: Final = 160
 _REASON_OF_ERRNO: Final = {
     errno.ENOENT: Reason.ABSENT,
@@ -80,6 +84,14 @@ def read_owner(base_url: str) -> int | None:
         return os.stat(path).st_uid if scheme == "unix" else None
     except (OSError, ValueError):
         return None
+
+
+def read_peer_pid(connected: socket.socket) -> Pid | None:
+    """The pid of who listens at the other end of a unix socket; None of another one, or if it is not seen from here."""
+    if connected.family != socket.AF_UNIX:
+        return None
+    pid, _, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return Pid(pid) if pid else None
 
 
 def hang_up(connected: socket.socket) -> None:

@@ -3,7 +3,8 @@
 Source: api.proto of k8s.io/cri-api, runtime.v1. What is read here has the same numbers in
 runtime.v1alpha2, which older runtimes alone serve (containerd 1.5, CRI-O 1.22). Three calls a
 refresh, all sent at once: Version, ListContainers, which leaves out the pause containers, and
-ListPodSandbox, which tells of them and of the pods. Nothing is asked per container.
+ListPodSandbox, which tells of them and of the pods. Nothing is asked per container, unless a list is
+longer than is read: pages it has none, so each pod is asked about by itself then, by the other list.
 
 grpcio and protobuf are the extra `cri` (75 ms of import). grpcio starts threads of its own while a
 channel is open, in the netns of the thread that opens it: so a channel lives as long as one question,
@@ -13,8 +14,10 @@ What is at the other end is not trusted to answer, to stop answering, or to send
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from nsagent.errors import FormatError, Reason, RuntimeUnavailable
@@ -24,18 +27,27 @@ from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, is_oci_id
 from nsagent.runtimes.connect import one_line
 from nsagent.runtimes.socket_source import Question, SocketSource
+from nsagent.runtimes.source import LeftOut
 
 _SERVICES: Final = ("runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService")
 _METHODS: Final = ("Version", "ListContainers", "ListPodSandbox")
 _ANSWER_BYTES: Final = 32 * 1024 * 1024
 _RECORD_BYTES: Final = 1024 * 1024
+_RECORD_HEAD: Final = re.compile(rb"\x0a\x40([0-9a-f]{64})")
+"""How a Container and a PodSandbox begin: field 1, 64 bytes."""
+_PODS: Final = 2048
+"""About so many pods at most one by one is asked."""
 _RECORDS: Final = 200_000
 _IMAGE_NAME_ANNOTATION: Final = "io.kubernetes.cri.image-name"
 _CONTAINER_EXITED: Final = 2
+_STATES: Final = {0: "created", 1: "running", _CONTAINER_EXITED: "exited"}
 _SANDBOX_READY: Final = 0
 _RUNTIME_OF_NAME: Final = {"containerd": Runtime.CONTAINERD, "cri-o": Runtime.CRIO, "docker": Runtime.DOCKER}
 
 _FIELDS: Final = {
+    "ListRequest": ("1 filter Filter",),
+    # A ContainerFilter or a PodSandboxFilter, of which each reads one of these.
+    "Filter": ("1 id", "3 pod_sandbox_id"),
     "VersionResponse": ("2 runtime_name", "3 runtime_version"),
     # The records one by one: each is bounded before it is decoded.
     "ListResponse": ("1 records*",),
@@ -68,12 +80,17 @@ class CriSource(SocketSource):
     The containers that have not exited, then the sandboxes that are ready, each id once. A record
     without a usable id is left out; one without a name yet is `pending`. `chain` is left to the
     cgroup paths. `sandboxed` is known where the runtime tells the handler: not for a pod on the
-    default one, and never from CRI-O. `timeout_seconds` bounds the whole answer.
+    default one, and never from CRI-O. `timeout_seconds` bounds the whole answer. With `ended` those
+    that have exited are told too, with their `state`.
     """
 
-    def __init__(self, base_url: str, timeout_seconds: float, name: str = "cri", *, named: bool = True) -> None:
+    def __init__(
+        self, base_url: str, timeout_seconds: float, name: str = "cri", *, named: bool = True, ended: bool = False
+    ) -> None:
         super().__init__(base_url, timeout_seconds, name, named=named)
+        self.left_out: Sequence[LeftOut] = ()
         self._services = _SERVICES
+        self._ended = ended
 
     def _load(self) -> None:
         # What a runtime sends wrongly grpcio would write to stderr, and nothing else keeps it from that.
@@ -87,17 +104,15 @@ class CriSource(SocketSource):
     def _ask(self, connected: socket.socket, question: Question) -> tuple[Container, ...]:
         # It was to see that somebody listens: grpcio makes its own.
         connected.close()
-        answers = self._call_newest(question)
         messages = _make_messages()
-        version, containers, sandboxes = (
-            _decode(messages[name], answer)
-            for name, answer in zip(("VersionResponse", "ListResponse", "ListResponse"), answers, strict=True)
-        )
-        runtime = self._read_version(version)
-        lists = _Lists(messages, runtime, self.name, question)
-        return lists.read(containers.records, sandboxes.records)
+        answers = self._call_newest(question, messages)
+        runtime = self._read_version(_decode(messages["VersionResponse"], answers.version))
+        lists = _Lists(messages, runtime, self.name, question, with_ended=self._ended)
+        records = lists.read(answers.containers, answers.sandboxes)
+        self.left_out = (*answers.left_out, *lists.left_out)
+        return records
 
-    def _call_newest(self, question: Question) -> list[bytes]:
+    def _call_newest(self, question: Question, messages: Messages) -> "_Answers":
         """The answers to _METHODS, of the newest version that the runtime serves; the next time that is tried first."""
         import grpc
 
@@ -115,34 +130,63 @@ class CriSource(SocketSource):
         with grpc.insecure_channel(target, tuple(options.items())) as channel, question.ended_by(channel.close):
             preferred, other = self._services
             try:
-                return self._call(channel, preferred)
+                return self._call(channel, preferred, messages)
             except RuntimeUnavailable as err:
                 if err.reason is not Reason.NOT_SERVED:
                     raise
                 first = err
             try:
-                answers = self._call(channel, other)
+                answers = self._call(channel, other, messages)
             except RuntimeUnavailable as err:
                 raise (first if err.reason is Reason.NOT_SERVED else err) from None
             self._services = other, preferred
             return answers
 
-    def _call(self, channel: Any, service: str) -> list[bytes]:
+    def _call(self, channel: Any, service: str, messages: Messages) -> "_Answers":
         """The answers to _METHODS of one service."""
+
+        def call(method: str, **filters: bytes) -> Any:
+            request = messages["ListRequest"](filter=filters or None).SerializeToString()
+            return channel.unary_unary(f"/{service}/{method}").future(request, timeout=self.timeout_seconds)
+
+        def list_each(method: str, key: str, ids: Iterable[bytes]) -> tuple[list[bytes], list[LeftOut]]:
+            calls = {id_: call(method, **{key: id_}) for id_ in islice(dict.fromkeys(ids), _PODS)}
+            answers = {id_: self._take(one) for id_, one in calls.items()}
+            left_out = [LeftOut(Reason.TOO_LARGE, _read_text(id_)) for id_, one in answers.items() if one is None]
+            return [record for one in answers.values() if one for record in read(one)], left_out
+
+        def read(answer: bytes) -> list[bytes]:
+            return list(_decode(messages["ListResponse"], answer).records)
+
+        version, containers, sandboxes = map(self._take, [call(method) for method in _METHODS])
+        if version is None or (containers is None and sandboxes is None):
+            raise RuntimeUnavailable("its lists are longer than is read", Reason.TOO_LARGE)
+        pods, left_out = read(sandboxes or b""), list[LeftOut]()
+        if containers is None:
+            ids = (match[1] for match in map(_RECORD_HEAD.match, pods) if match)
+            records, left_out = list_each("ListContainers", "pod_sandbox_id", ids)
+        else:
+            records = read(containers)
+        if sandboxes is None:
+            short = (record for record in records if len(record) <= _RECORD_BYTES)
+            pods, left_out = list_each("ListPodSandbox", "id", (_find_sandbox_id(messages, record) for record in short))
+        return _Answers(version, records, pods, left_out)
+
+    def _take(self, call: Any) -> bytes | None:
+        """The answer to one call; None if it is longer than is read, or than the runtime sends."""
         import grpc
 
-        calls = [
-            channel.unary_unary(f"/{service}/{method}").future(b"", timeout=self.timeout_seconds) for method in _METHODS
-        ]
         try:
-            answers = [call.result() for call in calls]
+            answer: bytes | None = call.result()
         except grpc.RpcError as err:
+            if err.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return None
             raise self._translate_status(err.code().name, err.details() or "") from err
         except grpc.FutureCancelledError as err:
             raise RuntimeUnavailable("nobody waits for its answer any longer") from err
-        if None in answers:
+        if answer is None:
             raise FormatError("an answer to each call", "success without one")
-        return answers
+        return answer
 
     def _translate_status(self, code: str, details: str) -> RuntimeUnavailable:
         """What a call that failed means."""
@@ -195,6 +239,15 @@ def _decode(message: Any, content: bytes) -> Any:
         raise FormatError("a complete message", content) from err
 
 
+def _find_sandbox_id(messages: Messages, record: bytes) -> bytes:
+    """The id of the sandbox that a Container is in, empty where it tells none."""
+    try:
+        id_: bytes = _decode(messages["Container"], record).sandbox_id
+    except FormatError:
+        return b""
+    return id_
+
+
 def _read_text(content: bytes) -> str:
     """A string; bytes that are not UTF-8 become surrogate escapes."""
     return content.decode("utf-8", "surrogateescape")
@@ -203,6 +256,15 @@ def _read_text(content: bytes) -> str:
 def _read_map(entries: Iterable[Any]) -> dict[str, str]:
     """A map of strings."""
     return {_read_text(entry.key): _read_text(entry.value) for entry in entries}
+
+
+class _Answers(NamedTuple):
+    """The answers to _METHODS, the lists as records."""
+
+    version: bytes
+    containers: Sequence[bytes]
+    sandboxes: Sequence[bytes]
+    left_out: Sequence[LeftOut]
 
 
 class _Sandbox(NamedTuple):
@@ -217,7 +279,11 @@ class _Sandbox(NamedTuple):
 class _Lists:
     """The answers to one question -> records."""
 
-    def __init__(self, messages: Messages, runtime: Runtime | None, source: str, question: Question) -> None:
+    def __init__(
+        self, messages: Messages, runtime: Runtime | None, source: str, question: Question, *, with_ended: bool
+    ) -> None:
+        self.left_out: list[LeftOut] = []
+        self._with_ended = with_ended
         self._messages = messages
         self._runtime = runtime
         self._source = source
@@ -230,7 +296,7 @@ class _Lists:
         records = {
             id_: self._read_container(id_, record, known.get(_read_text(record.sandbox_id)))
             for id_, record in self._iterate("Container", containers)
-            if record.state != _CONTAINER_EXITED
+            if self._with_ended or record.state != _CONTAINER_EXITED
         }
         for id_, sandbox in known.items():
             if sandbox.ready:
@@ -242,16 +308,26 @@ class _Lists:
         if len(contents) > _RECORDS:
             raise FormatError(f"at most {_RECORDS} containers", "more")
         seen: set[str] = set()
+        damage: FormatError | None = None
         for content in contents:
             self._question.check_wanted()
-            if len(content) > _RECORD_BYTES:
-                raise FormatError(f"a container in at most {_RECORD_BYTES} bytes", "a longer one")
-            record = _decode(self._messages[kind], content)
+            try:
+                if len(content) > _RECORD_BYTES:
+                    raise FormatError(f"a record of at most {_RECORD_BYTES} bytes", content)
+                record = _decode(self._messages[kind], content)
+            except FormatError as err:
+                head = _RECORD_HEAD.match(content)
+                reason = Reason.TOO_LARGE if len(content) > _RECORD_BYTES else Reason.MALFORMED
+                damage = damage or (err if reason is Reason.MALFORMED else None)
+                self.left_out.append(LeftOut(reason, _read_text(head[1]) if head else None))
+                continue
             id_ = _read_text(record.id)
             if is_oci_id(id_) and id_ not in seen:
                 seen.add(id_)
                 yield id_, record
-        if contents and not seen:
+        if not seen and damage:
+            raise damage
+        if not seen and any(len(content) <= _RECORD_BYTES for content in contents):
             raise FormatError("a list of containers", "records without an id of 64 hex digits")
 
     def _read_container(self, id_: str, record: Any, sandbox: _Sandbox | None) -> Container:
@@ -270,6 +346,7 @@ class _Lists:
             sandboxed=sandbox.sandboxed if sandbox else None,
             pod=sandbox.pod if sandbox and sandbox.pod else read_pod(labels, sandbox=False),
             container_name=name,
+            state=_STATES.get(record.state) if self._with_ended else None,
         )
 
     def _name_pause_container(self, id_: str, sandbox: _Sandbox) -> Container:

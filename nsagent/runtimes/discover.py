@@ -145,6 +145,15 @@ def discover_runtimes(
     )
 
 
+def discover_ended(
+    option: str | None, environ: Mapping[str, str], root: str = "/", *, clock: Callable[[], float]
+) -> Runtimes:
+    """The runtimes that tell of containers which do not run, too, each with its state; all are asked at once."""
+    places = (place for place in list_places(option, environ, root) if place.state is PlaceState.ASKED)
+    telling = [place for place in places if place.kind not in _KINDS_OF_DIRECTORIES]
+    return Runtimes([make_source(place, ended=True) for place in telling], TIMEOUT_SECONDS, clock=clock)
+
+
 def list_places(option: str | None, environ: Mapping[str, str], root: str = "/") -> tuple[Place, ...]:
     """Every place that was looked at, in order; `root` is where the root directory of the host is seen.
 
@@ -199,7 +208,10 @@ def _list_chosen(option: str, root: str) -> Iterator[Place]:
             continue
         usual = [place for place in (*_list_sockets(root), *_list_directories(root)) if place.kind is kind]
         there = [place for place in usual if _look_at(place)[1] is PlaceState.ASKED]
-        yield from (place._replace(named=True) for place in there or usual[:1])
+        for place in there or usual[:1]:
+            if place.state is not PlaceState.ASKED:
+                raise UsageError(f"--runtime {kind}: {place.address} cannot be asked: {place.reason}")
+            yield place._replace(named=True)
 
 
 def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
@@ -212,7 +224,11 @@ def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
     yield from _list_sockets(root)
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "").lstrip("/")
     for kind, path in _ROOTLESS if runtime_dir else ():
-        place = Place(kind, f"unix://{_find_below(root, f'{runtime_dir}/{path}')}")
+        name = f"{runtime_dir}/{path}"
+        place = _place_below(root, kind, name, _find_below(root, name), "unix://")
+        if place.state is not PlaceState.ASKED:
+            yield place
+            continue
         # `su` takes the variable along. Another user's runtime may say anything, and asking would start it.
         is_own = read_owner(place.address) in (None, os.geteuid())
         yield place if is_own else place._replace(state=PlaceState.LEFT_OUT, reason="another user's")
@@ -232,18 +248,31 @@ def _list_sockets(root: str) -> Iterator[Place]:
     """The usual sockets of the system's runtimes, existing or not."""
     for kind, names in _SOCKETS:
         paths = [_find_below(root, name) for name in names]
-        path = next((path for path in paths if os.path.lexists(path)), paths[0])
-        yield Place(kind, f"unix://{path}")
+        there = next((path for path in paths if path and os.path.lexists(path)), None)
+        path = there or (None if None in paths else paths[0])
+        yield _place_below(root, kind, names[0], path, "unix://")
 
 
 def _list_directories(root: str) -> Iterator[Place]:
     """The usual directories that tell names without a runtime, existing or not."""
     for kind, name in _DIRECTORIES:
-        yield Place(kind, _find_below(root, name))
+        yield _place_below(root, kind, name, _find_below(root, name))
 
 
-def _find_below(root: str, path: str) -> str:
-    """Where `path` of the host lies as seen from here: its links are followed below `root`, as on the host."""
+def _place_below(root: str, kind: SourceKind, name: str, path: str | None, scheme: str = "") -> Place:
+    """The place called `name` on the host, which is `path` from here; with None, where links loop, not to be asked."""
+    if path is None:
+        # Followed from here such a link may lead out of `root`.
+        address = f"{scheme}{os.path.join(root, name)}"
+        return Place(kind, address, state=PlaceState.LEFT_OUT, reason="too many symbolic links (ELOOP)")
+    return Place(kind, f"{scheme}{path}")
+
+
+def _find_below(root: str, path: str) -> str | None:
+    """Where `path` of the host lies as seen from here: its links are followed below `root`, as on the host.
+
+    None where that goes round in a circle.
+    """
     if root == "/":
         return f"/{path}"
     done: list[str] = []
@@ -262,8 +291,7 @@ def _find_below(root: str, path: str) -> str:
             continue
         links += 1
         if links > _LINKS:
-            # ELOOP: whoever asks is told. What led here stays followed: /var/run would lead out of `root`.
-            return os.path.join(root, *done, part)
+            return None
         done = [] if target.startswith("/") else done
         rest += target.split("/")[::-1]
     return os.path.join(root, *done)
@@ -318,13 +346,16 @@ def _make_shim_sources(places: Iterable[Place]) -> list[Source]:
     return [ShimSource(place.address, named=False) for place in places]
 
 
-def make_source(place: Place) -> Source:
-    """The source of a place; each kind is imported only where it is asked, as it costs milliseconds."""
+def make_source(place: Place, *, ended: bool = False) -> Source:
+    """The source of a place; each kind is imported only where it is asked, as it costs milliseconds.
+
+    With `ended` one that can tells of containers that do not run too.
+    """
     kind, address, named = place.kind, place.address, place.named
     if kind is SourceKind.CRI:
         from nsagent.runtimes.cri import CriSource
 
-        return CriSource(address, TIMEOUT_SECONDS, named=named)
+        return CriSource(address, TIMEOUT_SECONDS, named=named, ended=ended)
     if kind is SourceKind.BUNDLES:
         from nsagent.runtimes.bundles import BundleSource
 
@@ -335,4 +366,4 @@ def make_source(place: Place) -> Source:
         return LogLinkSource(address, named=named)
     from nsagent.runtimes.docker import DockerSource
 
-    return DockerSource(address, TIMEOUT_SECONDS, kind.value, named=named, tls=dict(place.tls))
+    return DockerSource(address, TIMEOUT_SECONDS, kind.value, named=named, tls=dict(place.tls), ended=ended)

@@ -148,10 +148,17 @@ def open_client(
     limit_bytes: float = math.inf,
 ) -> Iterator[EngineClient]:
     """A client for one question, closed at the end; what the libraries raise becomes RuntimeUnavailable."""
-    try:
+    with translated(timeout_seconds):
         host = _name_host(base_url, tls)
         with EngineClient(connected, host, timeout_seconds, tls=tls, limit_bytes=limit_bytes) as client:
             yield client
+
+
+@contextmanager
+def translated(timeout_seconds: float) -> Iterator[None]:
+    """What the libraries raise becomes RuntimeUnavailable."""
+    try:
+        yield
     except (
         docker.errors.DockerException,
         requests.RequestException,

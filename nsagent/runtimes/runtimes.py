@@ -5,18 +5,22 @@ holds what must outlast a pass: which runtimes failed, which are still being wai
 containers that nobody lists any longer.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.asked_source import AskedSource
-from nsagent.runtimes.source import Failure, Followable, MakeSources, Source
+from nsagent.runtimes.source import Failure, Followable, LeftOut, MakeSources, Source
 
 _LEAST_SECONDS = 0.5
 _PATIENCE = 0.5
 """The part of the deadline that is left for further groups where an runtime is slow."""
+
+_SHORT_ID_LENGTH = 12
+_NAMED = 3
+"""How many of the records that were left out are named."""
 
 _KEPT_SECONDS = 600.0
 _KEPT_CONTAINERS = 4096
@@ -150,7 +154,9 @@ class Runtimes:
         is_open = not wanted <= {container.id for container in containers if container.name is not None}
         is_open = is_open or (self._labels_wanted and _lacks_labels(wanted, containers))
         told = [each for each in runtimes if not (each.serves_other or (each.lacks_extra and not is_open))]
-        gaps = tuple(_make_gap(each.source.subject, each.failure) for each in told if each.failure)
+        failed = (_make_gap(each.source.subject, each.failure) for each in told if each.failure)
+        left_out = (gap for each in told for gap in _list_left_out(each.source.subject, each.left_out))
+        gaps = (*failed, *left_out)
         kept = self._memory.update(containers, self._clock())
         asked = tuple(each.source.subject for each in told if each.was_asked)
         return Answers(tuple(containers), gaps, asked, kept)
@@ -170,6 +176,14 @@ def _lacks_labels(wanted: frozenset[ContainerId], told: Iterable[Container]) -> 
 
 def _make_gap(source: str, failure: Failure) -> Gap:
     return Gap(Stage.NAMES, Subject(Kind.SOURCE, source), failure.reason, failure.errno, failure.detail)
+
+
+def _list_left_out(source: str, left_out: Sequence[LeftOut]) -> Iterator[Gap]:
+    """One gap for each reason."""
+    for reason in dict.fromkeys(one.reason for one in left_out):
+        ids = [one.id for one in left_out if one.reason is reason]
+        named = ", ".join(sorted({id_[:_SHORT_ID_LENGTH] for id_ in ids if id_})[:_NAMED]) or None
+        yield Gap(Stage.NAMES, Subject(Kind.RECORDS, source), reason, detail=named, count=len(ids))
 
 
 class _Group:

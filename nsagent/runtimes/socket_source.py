@@ -8,7 +8,8 @@ from functools import partial
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
-from nsagent.runtimes.connect import DOCKER_PORT, connect, hang_up, identify, read_owner, translate
+from nsagent.model.ids import Pid
+from nsagent.runtimes.connect import DOCKER_PORT, connect, hang_up, identify, read_owner, read_peer_pid, translate
 
 
 class Question:
@@ -65,7 +66,7 @@ class SocketSource:
     `base_url` is `unix:///path` or `tcp://host:port`. `timeout_seconds` bounds each wait for the
     runtime, not their sum: one that sends a byte a second is ended by `abandon`, which Runtimes calls.
     `named`: somebody asked for this runtime, it was not just found. `version` is what the runtime
-    called itself in its last answer, None until then.
+    called itself in its last answer, None until then; `peer_pid` who listened at its socket, None over TCP.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str, *, named: bool = True) -> None:
@@ -75,6 +76,7 @@ class SocketSource:
         self.named = named
         self.subject = f"{name} ({base_url})"
         self.version: str | None = None
+        self.peer_pid: Pid | None = None
         self._default_port = DOCKER_PORT
         self._question = Question()
 
@@ -94,6 +96,7 @@ class SocketSource:
         with self._translated():
             connected = connect(self.base_url, self.timeout_seconds, self._default_port)
             try:
+                self.peer_pid = read_peer_pid(connected)
                 self._load()
             except BaseException:
                 connected.close()

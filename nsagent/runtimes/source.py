@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from nsagent.errors import Reason
 from nsagent.model.container import Container
+from nsagent.model.ids import Pid
 
 
 class Failure(NamedTuple):
@@ -13,6 +14,13 @@ class Failure(NamedTuple):
     reason: Reason
     detail: str
     errno: str | None = None
+
+
+class LeftOut(NamedTuple):
+    """A record that was left out of an answer, so that it costs no other one; `id` is its container's, where known."""
+
+    reason: Reason
+    id: str | None = None
 
 
 class Source(Protocol):
@@ -55,6 +63,15 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class Sparing(Protocol):
+    """A source that leaves out what is wrong, rather than everything."""
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """Of its last answer."""
+
+
+@runtime_checkable
 class Identifiable(Protocol):
     """A source that can tell a runtime from the same runtime started anew."""
 
@@ -65,6 +82,10 @@ class Identifiable(Protocol):
 @runtime_checkable
 class Owned(Protocol):
     """A source with a socket."""
+
+    @property
+    def peer_pid(self) -> Pid | None:
+        """Who listened there when it was asked last; None where that cannot be told."""
 
     def read_owner(self) -> int | None:
         """The uid that it belongs to; None where that cannot be told."""

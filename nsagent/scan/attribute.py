@@ -14,7 +14,7 @@ from nsagent.identity.join import join_containers
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, NetnsReading, ProcessReading
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Netns, OwnedSocket, RowCount, Snapshot
 from nsagent.scan.coverage import count_rows, cover
@@ -29,7 +29,8 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     memory = memory or Memory()
     identities = identify_all(facts)
     keys = {one.key: one.id.inode for one in facts.netns if one.id and one.key is not None}
-    processes = [_make_process(reading, identities[reading.cgroup], keys) for reading in facts.processes]
+    placed = {(one.pid, one.start_ticks): one.container_id for one in facts.placed}
+    processes = [_make_process(reading, identities[reading.cgroup], keys, placed) for reading in facts.processes]
     distinct = tuple(dict.fromkeys(processes))
     members: defaultdict[int | None, list[Process]] = defaultdict(list)
     for process in distinct:
@@ -48,6 +49,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     by_id = {container.id: container for container in containers}
     lived_in = [identities[text] for text in {reading.cgroup for reading in facts.processes}]
     seen_in = {id_ for one in lived_in for id_ in (*one.chain, one.container_id) if id_ is not None}
+    seen_in.update(placed.values())
     host_is_known = any(one.is_host for one in facts.netns)
     holders = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds]
     unfolded, folded = _fold_sandboxes(containers, holders, (creators or {}).values())
@@ -92,14 +94,19 @@ def _fold_sandboxes(
     return tuple(unfolded), tuple(folded)
 
 
-def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mapping[int, int]) -> Process:
+def _make_process(
+    reading: ProcessReading,
+    identity: CgroupIdentity,
+    keys: Mapping[int, int],
+    placed: Mapping[tuple[Pid, int], ContainerId],
+) -> Process:
     return Process(
         pid=reading.pid,
         start_ticks=reading.start_ticks,
         comm=reading.comm,
         uid=reading.uid,
         netns=read_netns_number(reading, keys),
-        container_id=identity.container_id,
+        container_id=identity.container_id or placed.get((reading.pid, reading.start_ticks)),
         unit=identity.unit,
         kernel_thread=reading.kernel_thread,
     )

@@ -13,7 +13,7 @@ from nsagent.errors import CaptureError, FormatError
 from nsagent.model.facts import Facts
 from nsagent.model.plain import from_plain, to_plain
 
-SCHEMA: Final = "nsagent/facts/4"
+SCHEMA: Final = "nsagent/facts/5"
 
 YEAR_10000_NS: Final = 253_402_300_800 * 10**9
 

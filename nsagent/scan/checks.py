@@ -16,7 +16,7 @@ from nsagent.scan.creators import Creators
 from nsagent.scan.own import number_of
 from nsagent.scan.rows import NetnsRows
 
-_TELL_RUNNING: Final = frozenset(("docker", "podman", "cri", "bundles"))
+TELL_RUNNING: Final = frozenset(("docker", "podman", "cri", "bundles"))
 """The sources of names that tell of containers which have processes; of Container.source."""
 
 _PROTOCOLS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.RAW))
@@ -99,7 +99,7 @@ def check_seen(facts: Facts, holders: Iterable[ContainerId | None]) -> list[Gap]
     seen = set(holders)
     told: dict[str, list[ContainerId]] = {}
     for one in facts.containers:
-        if one.told_by is not None and one.source in _TELL_RUNNING and one.sandboxed is None:
+        if one.told_by is not None and one.source in TELL_RUNNING and one.sandboxed is None:
             told.setdefault(one.told_by.subject, []).append(one.id)
     return [
         Gap(Stage.PROCESSES, Subject(Kind.CONTAINERS, source), Reason.UNSEEN, count=len(ids))

@@ -25,10 +25,16 @@ def map_creators(facts: Facts, identities: Mapping[str, CgroupIdentity]) -> Crea
     """The container of each cgroup id that rows name; None where containers have no cgroups of version 2.
 
     A process whose v2 line does not name its container, as in Docker in Docker on a hybrid host,
-    makes sockets in a cgroup that tells nothing: that one is left out. `identities` are those of
+    makes sockets in a cgroup that tells nothing: that one is left out, as are those of processes in a
+    container without a cgroup. `identities` are those of
     identify_all.
     """
-    blurred = set[str]()
+    placed = {(one.pid, one.start_ticks) for one in facts.placed}
+    blurred = {
+        _cut_to_v2(reading.cgroup)
+        for reading in facts.processes
+        if placed and (reading.pid, reading.start_ticks) in placed
+    }
     in_containers = named = 0
     for text in {reading.cgroup for reading in facts.processes}:
         identity = identities[text]

@@ -58,8 +58,9 @@ MISBEHAVIOURS: dict[str, Behaviour] = {
     "hangs up at once": lambda connection: None,
     "hangs up after the request": saying(b""),
     "reset": reset,
-    "a byte at a time, in the head": dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000),
-    "a byte at a time, in the body": dripping(HEAD + b"\r\n[" + b" " * 1000),
+    # Longer than any test waits: who still reads has not been ended.
+    "a byte at a time, in the head": dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000),
+    "a byte at a time, in the body": dripping(HEAD + b"\r\n[" + b" " * 100_000),
     "silence after the head": lambda connection: (saying(HEAD + b"Content-Length: 9\r\n\r\n["), silence)[1](connection),
     "HTTP 500": saying(answer(b'{"message": "the daemon is\\nbroken"}', "500 Internal Server Error")),
     "HTTP 500 without end": saying(answer(b"x" * 10_000_000, "500 Internal Server Error")),

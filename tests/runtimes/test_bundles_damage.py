@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsagent.errors import RuntimeUnavailable
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.runtimes.bundles import BundleSource, parse_annotations
+from nsagent.runtimes.source import LeftOut
 from tests.runtimes.bundle_files import (
     CRI,
     CRIO,
@@ -110,6 +111,26 @@ class TestDamage:
         put(directory, namespace and "default", {}, OTHER_ID)
         damage(put(directory, namespace, {}) / "config.json")
         assert [container.id for container in list_of(directory)] == [OTHER_ID]
+
+    @pytest.mark.parametrize("namespace", ["k8s.io", None], ids=["containerd", "cri-o"])
+    @pytest.mark.parametrize(
+        ("damage", "told"),
+        [
+            ("truncated", (LeftOut(Reason.MALFORMED, ID),)),
+            ("a long one", (LeftOut(Reason.TOO_LARGE, ID),)),
+            ("none", ()),
+            ("a FIFO", ()),
+        ],
+    )
+    def test_which_bundles_tell_nothing_is_told(
+        self, tmp_path: Path, damage: str, told: tuple[LeftOut, ...], namespace: str | None
+    ) -> None:
+        """One without a config.json is being made, or removed."""
+        put(tmp_path, namespace and "default", {}, OTHER_ID)
+        DAMAGES[damage](put(tmp_path, namespace, {}) / "config.json")
+        source = BundleSource(str(tmp_path))
+        source.list_containers()
+        assert tuple(source.left_out) == told
 
     @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
     def test_a_shim_of_another_form_does_not_cost_the_name(self, tmp_path: Path, make: Callable[[Path], None]) -> None:

@@ -203,25 +203,29 @@ class TestLinks:
         (root / "run/docker.sock").symlink_to("/nowhere")
         assert asked(root) == [PODMAN]
 
-    def test_links_that_go_round_are_asked_so_that_it_is_told(self, root: Path) -> None:
-        """As whatever else keeps this program from looking: only what is not there is absent."""
+    def test_links_that_go_round_are_not_asked_and_that_is_told(self, root: Path) -> None:
         (root / "run/docker.sock").unlink()
         (root / "run/docker.sock").symlink_to("docker.sock")
-        assert asked(root) == [DOCKER, PODMAN]
+        assert asked(root) == [PODMAN]
+        loops = (PlaceState.LEFT_OUT, "too many symbolic links (ELOOP)")
+        assert left(root) == {"unix:///var/run/docker.sock": loops}
+        with pytest.raises(UsageError, match=r"^--runtime docker: unix:///.* cannot be asked: too many symbolic links"):
+            list_places("docker", {}, str(root))
 
+    @pytest.mark.parametrize("target", ["docker.sock", "{outside}/docker.sock"])
     def test_links_that_go_round_lead_nowhere_outside_the_root(
-        self, root: Path, tmp_path_factory: pytest.TempPathFactory
+        self, root: Path, tmp_path_factory: pytest.TempPathFactory, target: str
     ) -> None:
-        """The link to their directory is followed below the root, though its target is here as well."""
+        """Neither by the way there, which is here as well, nor by a target that is absolute."""
         outside = tmp_path_factory.mktemp("outside")
         make_socket(outside, "docker.sock")
         below = root / outside.relative_to("/")
         below.mkdir(parents=True)
-        (below / "docker.sock").symlink_to("docker.sock")
+        (below / "docker.sock").symlink_to(target.format(outside=outside))
         (root / "var/run").unlink()
         (root / "var/run").symlink_to(outside)
-        addresses = [place.address for place in list_places(None, {}, str(root)) if place.state is PlaceState.ASKED]
-        assert addresses[0] == f"unix://{below}/docker.sock"
+        (root / "run/docker.sock").unlink()
+        assert asked(root) == [PODMAN]
 
     def test_one_socket_by_several_names_is_asked_once(self, root: Path) -> None:
         """Where podman stands in for Docker one is a link to the other."""

@@ -17,22 +17,13 @@ from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.runtimes.docker import DockerSource
 from nsagent.runtimes.docker_events import MAX_AGE_SECONDS, SETTLE_SECONDS, EventFollower, EventSplitter
 from tests.runtimes.engine_server import HEAD, answer, read_request, rows, serve
+from tests.runtimes.stand_in import Clock, wait_until
 
 ID = "a" * 64
 TIMEOUT_SECONDS = 5.0
 RENAME = b'{"status":"rename","id":"%s","Type":"container","Action":"rename"}\n' % ID.encode()
 PROBE = b'{"status":"exec_create: true","id":"%s","Type":"container","Action":"exec_create: true"}\n' % ID.encode()
 HEALTHY = b'{"Type":"container","Action":"health_status: healthy"}\n'
-
-
-class Clock:
-    """A clock that goes only when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Engine:
@@ -89,14 +80,14 @@ class Followed:
         assert self.list_names() == [self.engine.name]
         return self.engine.asked > before
 
-    def settle(self, seconds: float = 6) -> None:
+    def settle(self) -> None:
         """Go on until the list is kept: a change that comes late counts from when it comes."""
 
         def is_kept() -> bool:
             self.clock.now += SETTLE_SECONDS
             return not self.asks()
 
-        wait_until(is_kept, seconds)
+        wait_until(is_kept)
 
 
 @pytest.fixture
@@ -113,14 +104,6 @@ def followed(engine: Engine) -> Iterator[Followed]:
         finally:
             one.source.unfollow()
     wait_until(lambda: not any(thread.name.startswith("events of") for thread in threading.enumerate()))
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 6) -> None:
-    """Fail unless it holds in time."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def fails(followed: Followed) -> bool:
@@ -256,7 +239,7 @@ class TestStale:
             send(stream, PROBE * 999 + RENAME)
         followed.engine.name = "renamed"
         wait_until(lambda: followed.list_names() == ["renamed"])
-        followed.settle(seconds=20)
+        followed.settle()
 
 
 class TestLostStreams:

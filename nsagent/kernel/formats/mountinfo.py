@@ -66,6 +66,11 @@ def parse_cgroup2_mounts(text: bytes) -> list[Mount]:
     return [parse_mount(line) for line in text.split(b"\n") if b" - cgroup2 " in line]
 
 
+def parse_mount_roots(text: bytes) -> list[str]:
+    """Of each mount what of its file system is mounted; raises FormatError."""
+    return [parse_mount(line).root for line in text.split(b"\n") if line]
+
+
 def parse_mount_of_file(text: bytes, fdinfo: bytes) -> Mount | None:
     """The mount that an open file lies on, by its /proc/PID/fdinfo/FD; None where it is not listed; raises FormatError.
 

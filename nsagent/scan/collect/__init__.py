@@ -25,6 +25,7 @@ from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import read_met, settle
 from nsagent.scan.collect.unlisted import find_unlisted
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
@@ -83,7 +84,9 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes) -> Facts:
         walk = _walk_and_read(context, met)
     else:
         walk = _walk(context)
-        chosen = choose(only, walk.readings, runtimes.collect(lambda: list_nameless(walk.readings)))
+        answers = runtimes.collect(lambda: list_nameless(walk.readings))
+        chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
+        context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
     settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
     read_the_rest(context, walk)

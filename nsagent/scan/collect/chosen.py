@@ -8,15 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from nsagent.errors import Ambiguous, Changed, NotFound
+from nsagent.errors import Ambiguous, Changed, NotFound, Reason
 from nsagent.identity.claims import identify
 from nsagent.identity.join import NAMED_BY_ID, join_containers
-from nsagent.model.facts import ProcessReading
-from nsagent.model.gap import merge_gaps
+from nsagent.model.container import Container
+from nsagent.model.facts import Placed, ProcessReading
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.query.containers import choose_containers, tell_sources
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
+from nsagent.scan.checks import TELL_RUNNING
 from nsagent.scan.collect.netns import MetNetns
 
 CGROUP_PATHS: Final = "cgroup paths"
@@ -30,6 +32,8 @@ class Chosen:
     ids: frozenset[ContainerId]
     readings: tuple[ProcessReading, ...]
     answers: Answers
+    gaps: tuple[Gap, ...] = ()
+    """Of containers that were asked for by name and run, and of which no process is seen."""
 
     def list_netns(self, met: Iterable[MetNetns]) -> list[MetNetns]:
         """Those of `met` in which one of the processes is."""
@@ -44,8 +48,12 @@ def list_nameless(readings: Iterable[ProcessReading]) -> set[ContainerId]:
     return {one.container_id for one in identities if one.container_id is not None and one.runtime not in NAMED_BY_ID}
 
 
-def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers) -> Chosen:
+def choose(
+    wanted: Filter, readings: Sequence[ProcessReading], answers: Answers, placed: Iterable[Placed] = ()
+) -> Chosen:
     """The containers that `wanted` means among those of these processes and of the runtimes.
+
+    `placed` are the processes of containers that no cgroup path shows.
 
     Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
@@ -54,8 +62,24 @@ def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers)
     ids = choose_containers(
         wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), merge_gaps(answers.gaps))
     )
-    members = tuple(reading for reading in readings if identities[reading.cgroup].container_id in ids)
-    return Chosen(ids, members, answers)
+    by_pid = {(one.pid, one.start_ticks): one.container_id for one in placed}
+    members = tuple(
+        reading
+        for reading in readings
+        if (identities[reading.cgroup].container_id or by_pid.get((reading.pid, reading.start_ticks))) in ids
+    )
+    seen = {id_ for one in identities.values() for id_ in (*one.chain, one.container_id)}.union(by_pid.values())
+    unseen = (one for one in containers if wanted.containers and one.id in ids and one.id not in seen)
+    return Chosen(ids, members, answers, tuple(map(_tell_unseen, filter(_should_be_seen, unseen))))
+
+
+def _should_be_seen(container: Container) -> bool:
+    """Whether somebody tells of it who knows that it runs, and its processes would be in this kernel's tables."""
+    return container.told_by is not None and container.source in TELL_RUNNING and container.sandboxed is None
+
+
+def _tell_unseen(container: Container) -> Gap:
+    return Gap(Stage.PROCESSES, Subject(Kind.CONTAINER, container.name or container.id), Reason.UNSEEN)
 
 
 def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, runtimes: Runtimes) -> Answers:

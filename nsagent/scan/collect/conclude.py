@@ -16,6 +16,7 @@ from nsagent.scan.collect.chosen import CGROUP_PATHS
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.interfaces import read_interfaces
 from nsagent.scan.collect.look_again import name_interfaces
+from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import Settled
 from nsagent.scan.collect.state import make_reading
 from nsagent.scan.collect.walk import Walk
@@ -37,6 +38,8 @@ def conclude(
     visibility = _read_visibility(context, walk)
     cgroup_paths, stale_names = _read_cgroup_paths(context), _list_stale_names(context)
     answers = tell_names()
+    placing = place_processes(context, (*walk.readings, *settled.readings), answers)
+    context.gaps.add(placing.gaps)
     # A netns that is not to be read need not be open.
     unread = {state.met.subject for state in states if state.skipped}
     gaps = (gap for gap in context.gaps.list_gaps() if gap.stage is not Stage.NETNS or gap.subject not in unread)
@@ -63,6 +66,7 @@ def conclude(
         owners=request.owners,
         capabilities=_read_capabilities(),
         kernel_release=context.procfs.read_sysctl("kernel/osrelease"),
+        placed=placing.placed,
     )
 
 
