@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy fuzz lint bench bench-full demo golden clean
+.PHONY: scan test pytest test-busy fuzz fuzz-hostile lint bench bench-full demo golden clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -28,7 +28,11 @@ fuzz: $(VENV)/.tested-with
 	NSAGENT_TEST_SEED=random NSAGENT_TEST_SCALE=full $(RUN) pytest -m hypothesis --hypothesis-profile fuzz --timeout 3600
 	NSAGENT_TEST_SEED=random $(RUN) pytest tests/kernel/formats/test_damage.py tests/live/test_agreement.py
 
-# The same beside a busy and foreign machine: loops, a dockerd with containers, netns, mounts and odd processes.
+# A plain user does for ten minutes what comes to its mind, with another seed each time; a failure says which.
+fuzz-hostile: $(VENV)/.tested-with
+	NSAGENT_TEST_SEED=random NSAGENT_TEST_SCALE=full $(RUN) pytest -rP tests/live/test_hostile_fuzz.py
+
+# All tests beside a busy and foreign machine: loops, a dockerd with containers, netns, mounts and odd processes.
 test-busy: $(VENV)/.tested-with
 	$(RUN) tests.neighbours $(MAKE) test
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
 
 from nsagent.errors import EXIT_PARTIAL, OutputFailed
 from nsagent.model.choices import ColourWhen
@@ -16,10 +16,12 @@ def write_answer(chunks: Iterable[str]) -> None:
     """Print the chunks as they come; a reader that closes the pipe early has had enough, which is no error."""
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
+        if isinstance(out.buffer, RawIOBase):
+            # PYTHONUNBUFFERED: text that goes straight to write(2) drops, without a word, what that did not take.
+            out = os.fdopen(out.fileno(), "w", encoding=out.encoding, closefd=False)
         out.reconfigure(errors="replace")  # A locale without the ellipsis of a cut cell.
     try:
-        for chunk in chunks:
-            out.write(chunk)
+        out.writelines(chunks)
         out.flush()
     except BrokenPipeError:
         # The interpreter flushes stdout once more at exit.

@@ -66,6 +66,27 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(tmp_path: Path) -> Non
     assert max(map(len, shown.splitlines())) <= COLUMNS
 
 
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_an_answer_that_a_pipe_takes_only_in_part_is_told(buffering: dict[str, str], tmp_path: Path) -> None:
+    """As where whoever reads has made the pipe non-blocking, and is slow."""
+    tree = ProcTree(tmp_path / "proc")
+    rows = "".join(listen_row(port, port) for port in range(1, 500))
+    tree.process(10, "many", net={"sockstat": BUSY_SOCKSTAT, "sockstat6": EMPTY_SOCKSTAT6, "tcp": TCP_HEADER + rows})
+    command = [sys.executable, "-m", "nsagent", "scan", "-o", "json", "--proc-root", tree.path, "--runtime", "none"]
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        env = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"} | buffering
+        done = subprocess.run(
+            command, stdout=writer, stderr=subprocess.PIPE, text=True, env=env, timeout=60, check=False
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 1
+    assert "stdout: cannot be written" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("when", "environ", "expected"),
     [

@@ -35,6 +35,12 @@ class MadeCgroups:
 
     def enter(self, pid: int, path: str, hierarchies: Mapping[str, str]) -> None:
         """Move a process into the cgroup at `path` of each of these hierarchies, which is made if need be."""
+        for directory in self.make(path, hierarchies):
+            _write(os.path.join(directory, "cgroup.procs"), str(pid))
+
+    def make(self, path: str, hierarchies: Mapping[str, str]) -> list[str]:
+        """The directories of the cgroup at `path` in each of these hierarchies, made if need be."""
+        directories: list[str] = []
         for top in hierarchies.values():
             directory = top
             for name in path.strip("/").split("/"):
@@ -43,11 +49,12 @@ class MadeCgroups:
                     os.mkdir(directory)
                     self._made.add(directory)
                     _take_cpus(directory)
-            _write(os.path.join(directory, "cgroup.procs"), str(pid))
+            directories.append(directory)
+        return directories
 
     def close(self) -> None:
-        """Remove what was made here; raises AssertionError if some of it is still in use."""
-        remove_cgroups(self._made)
+        """Remove what was made here, and whatever others made in it; raises AssertionError if some is still in use."""
+        remove_cgroups({path for made in self._made for path, _, _ in os.walk(made)})
         assert [path for path in self._made if os.path.exists(path)] == []
 
 
