@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading
-from nsagent.model.gap import Stage
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, Tid, number_netns
 from nsagent.model.net import SocketRow
 from nsagent.model.process import Process
@@ -46,7 +45,6 @@ class Owning:
         self._creators = creators
         self._memory = memory
         self._in_flight = facts.rewalk.in_flight if facts.rewalk else 0
-        self._thorough = _is_thorough(facts)
         self._invisible = facts.visibility.partial
         unread = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds is None]
         self._denied = facts.process_counts.denied > 0
@@ -137,8 +135,8 @@ class Owning:
             hidden_here=self._invisible or number_of(reading) in self._denied_netns,
             hidden=self._denied,
             in_flight=self._in_flight,
-            thorough=self._thorough,
             unsettled=reading.unsettled,
+            tunnels=reading.tunnels,
         )
 
 
@@ -218,20 +216,6 @@ def _judge_one(socket: OwnedSocket, kind: VerdictKind, charger: Charger) -> Owne
         verdict=Verdict(kind, charged_to, REASONS[kind]),
         pod=pod,
     )
-
-
-def _is_thorough(facts: Facts) -> bool:
-    """Whether the absence of a holder means something: every process and thread was asked for it, twice.
-
-    Where the kernel's threads are not seen the PID namespace is not the first one, and processes
-    outside of it may hold anything.
-    """
-    if not any(reading.kernel_thread for reading in facts.processes):
-        return False
-    rewalk = facts.rewalk
-    missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
-    counts = facts.process_counts
-    return rewalk is not None and not (rewalk.threads_skipped or missed or counts.denied or counts.skipped)
 
 
 def _tells_uid(kernel_release: str | None) -> bool:

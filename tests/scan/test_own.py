@@ -101,9 +101,7 @@ DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
     ("given", "kind"),
     [
         (UNHELD, VerdictKind.UNKNOWN),
-        (replace(UNHELD, rewalk=LOOKED), VerdictKind.KERNEL),
-        (replace(UNHELD, rewalk=LOOKED, processes=UNHELD.processes[1:]), VerdictKind.UNKNOWN),
-        (replace(UNHELD, rewalk=replace(LOOKED, threads_skipped=1)), VerdictKind.UNKNOWN),
+        (replace(UNHELD, rewalk=LOOKED), VerdictKind.UNKNOWN),
         (replace(UNHELD, rewalk=replace(LOOKED, in_flight=2)), VerdictKind.IN_FLIGHT),
         (
             replace(UNHELD, rewalk=LOOKED, visibility=Visibility("invisible", init=False, partial=True)),
@@ -133,8 +131,6 @@ DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
     ids=[
         "nobody looked again",
         "everybody was asked",
-        "everybody in a PID namespace",
-        "a thread was skipped",
         "in flight",
         "hidden",
         "denied elsewhere",

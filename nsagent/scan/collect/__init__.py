@@ -86,7 +86,7 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes) -> Facts:
         chosen = choose(only, walk.readings, runtimes.collect(lambda: list_nameless(walk.readings)))
         _read_chosen(context, chosen)
     settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
-    read_the_rest(context, walk)
+    read_the_rest(context, walk, settled)
     if context.stop.is_set():
         raise Aborted("interrupted")
     return conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, runtimes), started)

@@ -29,6 +29,8 @@ class Settled:
 
     readings: list[ProcessReading] = field(default_factory=list)
     rewalk: Rewalk | None = None
+    ownerless: list[Unheld] = field(default_factory=list)
+    """The rows that nobody was seen to hold, and that have not closed."""
 
 
 def settle(context: PassContext, walk: Walk, concerned: Sequence[ProcessReading]) -> Settled:
@@ -81,7 +83,8 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     settled = Settled()
     started = context.clock()
     held = walk.list_held()
-    unheld = _leave_hidden(context.reader.find_unheld(held), walk.readings)
+    found = context.reader.find_unheld(held)
+    unheld = _leave_hidden(found, walk.readings)
     comparable = context.procfs.shows_own_pids()
     resting: Mapping[Pid, Resting] = walk.resting
     search: Search | None = None
@@ -105,6 +108,7 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     if settled.rewalk and settled.rewalk.rounds == MAX_ROUNDS and len(missing) < len(before):
         for one in unheld:
             one.netns.unsettled |= {place.inode for place in one.places}
+    settled.ownerless = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
     return settled
 
 
