@@ -17,6 +17,8 @@ _PTRACE: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 HOST_PROCFS: Final = "run with the host's (hostPID: true, docker run --pid host), or name its procfs by --proc-root"
 """What helps whoever sees a part of the processes only."""
 
+_NAMED: Final = 3
+
 _LIMITS: Final = {
     "EMFILE": "raise the limit of open files (ulimit -Hn)",
     "ENFILE": "raise the host's limit of open files (sysctl fs.file-max)",
@@ -48,10 +50,13 @@ def _is_counted(gap: AlikeGaps) -> bool:
 def _counted_line(coverage: Coverage, gap: AlikeGaps) -> str:
     of_processes = f"{len(gap.subjects)} of {coverage.processes.seen} processes"
     of_netns = f"{len(gap.subjects)} of {coverage.netns.seen} netns"
-    if gap.kind is Kind.TABLE:
+    if gap.stage is Stage.FDS and gap.reason is Reason.TOO_MANY:
+        text = f"fds of {_tell_pids(gap)} not read"
+    elif gap.kind is Kind.TABLE:
         text = f"{_count(gap.count, 'read')} of socket tables failed"
     elif gap.kind is Kind.NETNS_OF_SOCKETS:
-        text = f"netns of {_count(gap.count, 'socket')} not looked up"
+        whose = f" of {_tell_pids(gap)}" if gap.subjects[0].id else ""
+        text = f"netns of {_count(gap.count, 'socket')}{whose} not looked up"
     elif gap.stage is Stage.LINKS:
         text = f"interfaces of {of_netns} not readable"
     elif gap.kind is Kind.NETNS:
@@ -85,8 +90,10 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     if gap.kind is Kind.CONTAINERS:
         return [f"{subjects}, {gap.count}: {reason}: {HOST_PROCFS}"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
-        pids = ", ".join(f"pid {subject.id}" for subject in gap.subjects)
-        return [f"{_count(gap.count, 'thread')} of {pids} not looked at ({reason})"]
+        return [f"{_count(gap.count, 'thread')} of {_tell_pids(gap)} not looked at ({reason})"]
+    if gap.kind is Kind.THREADS and gap.reason is Reason.NOT_TOLD:
+        what = f"fd tables of {_count(gap.count, 'thread')} of {_tell_pids(gap)} not compared"
+        return [f"{what}: run in the PID namespace of the procfs (hostPID: true), or with --deep"]
     return [_with_remedy(coverage, gap, f"{subjects} not read")]
 
 
@@ -112,6 +119,13 @@ def _find_remedy(coverage: Coverage, gap: AlikeGaps) -> str | None:
     if lacking:
         return f"add {' and '.join(lacking)}"
     return f"although {' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there: refused by a security module"
+
+
+def _tell_pids(gap: AlikeGaps) -> str:
+    """Three of the processes that a gap is about by their pid, the rest counted."""
+    rest = len(gap.subjects) - _NAMED
+    named = ", ".join(f"pid {subject.id}" for subject in gap.subjects[:_NAMED])
+    return f"{named} and {rest} more" if rest > 0 else named
 
 
 def _count(number: int, noun: str) -> str:

@@ -42,6 +42,7 @@ class Capability(StrEnum):
     STRACE = "strace"
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
+    VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
