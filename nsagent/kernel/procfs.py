@@ -10,8 +10,9 @@ Source: proc(5), fs/proc/base.c. Which netns tables there are and how to enter o
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.formats.fd_link import parse_inode_link
@@ -30,12 +31,17 @@ _MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 
 
-class FdLinks(NamedTuple):
-    """The links of one fd table, by ascending fd: (fd, inode) of sockets and of netns held open; io_urings."""
+@dataclass(frozen=True, slots=True)
+class FdLinks:
+    """The links of one fd table, by ascending fd: (fd, inode) of sockets and of netns held open; io_urings.
+
+    `count` is how many fds it has, those of other files too.
+    """
 
     sockets: tuple[tuple[Fd, SocketInode], ...]
     netns: tuple[tuple[Fd, int], ...]
     rings: tuple[Fd, ...] = ()
+    count: int = field(default=0, compare=False)
 
 
 class ProcessDir:
@@ -169,6 +175,10 @@ class ProcessDir:
         """Its thread ids; [] may mean that it is gone."""
         return sorted(int(name) for name in self._call(lambda: self._listdir("task")) if is_number(name))
 
+    def read_netns_of_thread(self, tid: int) -> int:
+        """The N of ns/net of one of its threads; takes 2 us."""
+        return self._read_ns("net", f"task/{tid}/ns/")
+
     def open_thread(self, tid: int) -> "ProcessDir":
         """The directory of one of its threads, which has the same files."""
         fd = self._call(lambda: os.open(f"task/{tid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd))
@@ -241,7 +251,7 @@ class ProcessDir:
             close_fd(fd_dir)
         if closed:
             self.read_stat()  # No fds, or fds that closed: raises ProcessGone if it is the process that went.
-        return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)))
+        return FdLinks(tuple(sorted(sockets)), tuple(sorted(netns)), tuple(sorted(rings)), len(names))
 
     def _check_netns(self) -> None:
         """Raises Gone where it has no netns (any more): there is no directory of files of one then."""
@@ -252,8 +262,8 @@ class ProcessDir:
                 raise Gone(f"{self.subject}: no netns") from err
             raise
 
-    def _read_ns(self, kind: str) -> int:
-        target = self._call(lambda: os.readlink("ns/" + kind, dir_fd=self._fd))
+    def _read_ns(self, kind: str, directory: str = "ns/") -> int:
+        target = self._call(lambda: os.readlink(directory + kind, dir_fd=self._fd))
         inode = parse_inode_link(target, kind)
         if inode is None:
             raise FormatError(f"a link like {kind}:[4026531840]", target)

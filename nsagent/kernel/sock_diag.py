@@ -13,49 +13,37 @@ import struct
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, ESTALE, errorcode
+from errno import ENOENT, ESTALE
 from fcntl import ioctl
 from functools import partial
 from typing import Final, NamedTuple, Self
 
-from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, NotRead
+from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats import inet_diag_request as inet_request
 from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
 from nsagent.kernel.formats.inet_diag import ROW_BYTES
 from nsagent.kernel.formats.netlink import (
-    NLM_F_DUMP,
     NLM_F_REQUEST,
     decode_status,
-    encode_message,
     find_status,
-    read_sequence,
 )
 from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.netlink import Dialogue, Received, make_failure, open_netlink, receive_from
 from nsagent.kernel.netns import read_socket_cookie
-from nsagent.kernel.procfs import translate_failure
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
 
 NETLINK_SOCK_DIAG: Final = 4
 _SUBJECT: Final = "sock_diag"
-"""What errors call it."""
 
 SIOCGIFNAME: Final = 0x8910
-
-_BUFFER_BYTES = 1 << 16
-"""A dump comes in chunks of at most 32,364 bytes."""
-
-_ANSWER_SECONDS = 10
-"""An answer comes from kernel memory; one that takes longer than this never comes."""
 
 LOOKUP_COST: Final = 16
 """One lookup takes as long as so many rows of a dump."""
 
-_ATTEMPTS = 3
 _NO_SUCH_PROTOCOL = 254
-_NO_TABLE = (ENOENT, EOPNOTSUPP, ENOTSUP)
 _NO_ROW = (ENOENT, ESTALE)
 """No such tuple, or another cookie."""
 
@@ -80,15 +68,7 @@ class Dump(NamedTuple):
     rows: int
 
 
-class Received(NamedTuple):
-    """What one recvmsg(2) gave: how many bytes, its flags (MSG_TRUNC), and the port id it is from, 0 for the kernel."""
-
-    length: int
-    flags: int
-    sender: int
-
-
-class DiagDialogue:
+class DiagDialogue(Dialogue):
     """Asks sock_diag and listens to what it answers, over any `send` and `receive`. Not for two threads at once.
 
     `send` takes one request; `receive` fills a buffer with the next datagram, and raises the OSError
@@ -102,9 +82,7 @@ class DiagDialogue:
         receive: Callable[[bytearray], Received],
         knows_protocol: bool | None = None,
     ) -> None:
-        self._send_request = send
-        self._receive_next = receive
-        self._sequence = 0
+        super().__init__(send, receive, _SUBJECT)
         self.knows_protocol = knows_protocol
 
     def dump(self, protocol: Protocol, buffer: bytearray, *, deep: bool = False, tcp_info: bool = False) -> Dump:
@@ -194,7 +172,7 @@ class DiagDialogue:
         if end is not None:
             status = decode_status(view, end)
             if status not in _NO_ROW:
-                raise _failed(status)
+                raise make_failure(status, _SUBJECT)
             return False
         answer = RawTable(TableFormat.INET_DIAG, Protocol.TCP, socket.AF_UNSPEC, bytes(view))
         return not _find_absent(answer, (place,))
@@ -210,58 +188,6 @@ class DiagDialogue:
                 self.knows_protocol = True
         return self.knows_protocol
 
-    def _dump_steadily(self, type_: int, request: bytes, buffer: bytearray) -> tuple[bytes, int]:
-        """The messages of a dump, and how many they are."""
-        for _ in range(_ATTEMPTS):
-            with suppress(DumpInterrupted):
-                return self._dump_once(type_, request, buffer)
-        raise DumpInterrupted(_SUBJECT)
-
-    def _dump_once(self, type_: int, request: bytes, buffer: bytearray) -> tuple[bytes, int]:
-        """One dump. Its errors come inside NLMSG_DONE as well as in NLMSG_ERROR: both are looked at."""
-        self._send(type_, NLM_F_REQUEST | NLM_F_DUMP, request)
-        chunks: list[bytes] = []
-        end, interrupted, rows = None, False, 0
-        while end is None:
-            view = self._receive(buffer)
-            end, changed, messages = find_status(view)
-            interrupted |= changed
-            rows += messages
-            chunks.append(bytes(view[: end.offset] if end else view))
-        status = decode_status(view, end)
-        if status in _NO_TABLE:
-            raise DumpUnavailable(errorcode[status])
-        if status:
-            raise _failed(status)
-        if interrupted:
-            raise DumpInterrupted(_SUBJECT)
-        return b"".join(chunks), rows
-
-    def _send(self, type_: int, flags: int, payload: bytes) -> None:
-        self._sequence += 1
-        try:
-            self._send_request(encode_message(type_, flags, self._sequence, payload))
-        except OSError as err:
-            raise translate_failure(err, _SUBJECT) from err
-
-    def _receive(self, buffer: bytearray) -> memoryview:
-        """The next datagram from the kernel; raises NotRead when none comes, FormatError for a cut one."""
-        while True:
-            try:
-                length, flags, sender = self._receive_next(buffer)
-            except OSError as err:
-                if err.errno == EINTR:
-                    continue
-                if err.errno == EAGAIN:
-                    raise NoAnswer(_SUBJECT) from err
-                raise translate_failure(err, _SUBJECT) from err
-            if flags & socket.MSG_TRUNC:
-                raise FormatError("a datagram that fits", bytes(buffer[:64]))
-            view = memoryview(buffer)[:length]
-            # Only the kernel's word counts, and not the rest of an answer that was given up.
-            if sender == 0 and read_sequence(view) == self._sequence:
-                return view
-
 
 class SockDiag(DiagDialogue):
     """A sock_diag socket in the netns that the calling thread is in now; a context manager.
@@ -270,12 +196,8 @@ class SockDiag(DiagDialogue):
     """
 
     def __init__(self, knows_protocol: bool | None = None) -> None:
-        try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
-        except OSError as err:
-            raise translate_failure(err, _SUBJECT) from err
-        super().__init__(self._socket.send, partial(_receive_from, self._socket), knows_protocol)
+        self._socket = open_netlink(NETLINK_SOCK_DIAG, _SUBJECT)
+        super().__init__(self._socket.send, partial(receive_from, self._socket), knows_protocol)
 
     def __enter__(self) -> Self:
         return self
@@ -305,20 +227,5 @@ class SockDiag(DiagDialogue):
         return SocketInode(os.fstat(self._socket.fileno()).st_ino)
 
 
-def _receive_from(netlink: socket.socket, buffer: bytearray) -> Received:
-    length, _, flags, sender = netlink.recvmsg_into([buffer])
-    return Received(length, flags, sender[0])
-
-
-def _failed(status: int) -> NotRead:
-    """What an errno that the kernel answers with is for the caller."""
-    return translate_failure(OSError(status, os.strerror(status)), _SUBJECT)
-
-
 def _find_absent(table: RawTable, places: Collection[RowPlace]) -> frozenset[SocketInode]:
     return frozenset(place.inode for place in places) - index_rows(table, sys.byteorder).inodes
-
-
-def make_buffer() -> bytearray:
-    """Scratch space for dumps: one for each thread that dumps."""
-    return bytearray(_BUFFER_BYTES)

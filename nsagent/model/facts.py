@@ -11,7 +11,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap
 from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, SocketInode, Tid
-from nsagent.model.net import ByteOrder, Protocol
+from nsagent.model.net import ByteOrder, Family, Protocol
 
 
 class FoundBy(StrEnum):
@@ -118,6 +118,13 @@ class Interface:
     peer_netns: int | None = None
 
 
+class TunnelEnd(NamedTuple):
+    """A UDP socket that the kernel has for a tunnel: bound to any address of one family, at this port."""
+
+    family: Family
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class NetnsReading:
     """One netns and its tables."""
@@ -155,6 +162,8 @@ class NetnsReading:
     """Its own, as "address/prefix length"; None where no row asks for them, or unknown."""
     client_ports: tuple[int, int] | None = None
     """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
+    tunnels: tuple[TunnelEnd, ...] = ()
+    """Those whose sockets are in it; looked for only where a row without an owner may be one."""
 
 
 @dataclass(frozen=True, slots=True)

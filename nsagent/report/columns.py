@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from nsagent.model.container import Container
@@ -19,6 +20,12 @@ SocketColumn = Column[OwnedSocket]
 UNCONNECTED: Final = "unconn"
 """What ss calls such a socket; its state is CLOSE."""
 
+Join = Callable[[Sequence[str]], str]
+"""Puts what the owners of a row say into one cell."""
+
+_NAMED: Final = 3
+"""How many owners of a row a table names, and how many fds of each."""
+
 _GREEN = "32"
 _DIM = "2"
 
@@ -34,6 +41,16 @@ def sort_sockets(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
 def wide_columns(snapshot: Snapshot) -> tuple[str, ...]:
     """What `-o wide` shows: WIDE_COLUMNS, and TCP_INFO_COLUMNS where any row has a TCP_INFO."""
     return WIDE_COLUMNS + (TCP_INFO_COLUMNS if any(socket.row.tcp_info for socket in snapshot.sockets) else ())
+
+
+def _join_all(texts: Sequence[str]) -> str:
+    return ",".join(texts)
+
+
+def _join_first(texts: Sequence[str]) -> str:
+    """Three of them, and how many more there are."""
+    rest = len(texts) - _NAMED
+    return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
 
 
 def _netns(socket: OwnedSocket, context: Context) -> str:
@@ -61,24 +78,24 @@ def _remote(socket: OwnedSocket, context: Context) -> str:
     return remote_text(socket.row)
 
 
-def _pid(socket: OwnedSocket, context: Context) -> str:
+def _pid(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
     owners = socket.owners
     if len(owners) == 1:
         return str(owners[0].process.pid)
-    return ",".join([str(owner.process.pid) for owner in owners])
+    return join([str(owner.process.pid) for owner in owners])
 
 
 def _pid_key(socket: OwnedSocket, context: Context) -> list[Pid] | None:
     return [owner.process.pid for owner in socket.owners] or None
 
 
-def _command(socket: OwnedSocket, context: Context) -> str:
+def _command(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
     owners, verdict = socket.owners, socket.verdict
     if verdict is not None:
         return f"({verdict.kind})"
     if len(owners) == 1:
         return owners[0].process.comm
-    return ",".join([owner.process.comm for owner in owners])
+    return join([owner.process.comm for owner in owners])
 
 
 def _container(socket: OwnedSocket, context: Context) -> str:
@@ -89,13 +106,13 @@ def _pod(socket: OwnedSocket, context: Context) -> str:
     return context.pod_labels[socket.container_id] if socket.pod is None else pod_text(socket.pod)
 
 
-def _unit(socket: OwnedSocket, context: Context) -> str:
+def _unit(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
     units = [owner.process.unit for owner in socket.owners]
-    return ",".join([unit or "-" for unit in units]) if any(units) else ""
+    return join([unit or "-" for unit in units]) if any(units) else ""
 
 
-def _fds(socket: OwnedSocket, context: Context) -> str:
-    return ",".join([_fds_text(owner.fds, owner.held_by) for owner in socket.owners])
+def _fds(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
+    return join([_fds_text(owner.fds, owner.held_by) for owner in socket.owners])
 
 
 def _fds_text(fds: tuple[Fd, ...], held_by: HeldBy) -> str:
@@ -103,8 +120,17 @@ def _fds_text(fds: tuple[Fd, ...], held_by: HeldBy) -> str:
     return text if held_by is HeldBy.FD else f"{held_by}:{text}"
 
 
-def _tid(socket: OwnedSocket, context: Context) -> str:
-    return ",".join([f"{owner.process.pid}/{owner.tid}" for owner in socket.owners if owner.tid is not None])
+def _brief_fds(socket: OwnedSocket, context: Context) -> str:
+    """The first owners and of each the first fds: a process may have 10^6 on one socket."""
+    texts = []
+    for owner in socket.owners[:_NAMED]:
+        rest = len(owner.fds) - _NAMED
+        texts.append(_fds_text(owner.fds[:_NAMED], owner.held_by) + (f" +{rest}" if rest > 0 else ""))
+    return _join_first([*texts, *[""] * (len(socket.owners) - len(texts))])
+
+
+def _tid(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
+    return join([f"{owner.process.pid}/{owner.tid}" for owner in socket.owners if owner.tid is not None])
 
 
 def _fds_key(socket: OwnedSocket, context: Context) -> list[tuple[Fd, ...]] | None:
@@ -189,16 +215,16 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("state", _state, sgr=_state_sgr),
     text_column("local", _local, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.local)),
     text_column("remote", _remote, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.remote)),
-    text_column("pid", _pid, sort_key=_pid_key, free_text=True),
-    text_column("command", _command, free_text=True, sgr=_verdict_sgr),
+    text_column("pid", _pid, sort_key=_pid_key, free_text=True, brief=partial(_pid, join=_join_first)),
+    text_column("command", _command, free_text=True, sgr=_verdict_sgr, brief=partial(_command, join=_join_first)),
     text_column("container", _container, free_text=True),
     text_column("pod", _pod, free_text=True),
-    text_column("unit", _unit, free_text=True),
+    text_column("unit", _unit, free_text=True, brief=partial(_unit, join=_join_first)),
     number_column("uid", lambda socket, _: socket.row.uid),
     number_column("inode", lambda socket, _: socket.row.inode or None),
     number_column("cookie", lambda socket, _: socket.row.cookie),
-    text_column("tid", _tid, free_text=True),
-    text_column("fds", _fds, sort_key=_fds_key, free_text=True),
+    text_column("tid", _tid, free_text=True, brief=partial(_tid, join=_join_first)),
+    text_column("fds", _fds, sort_key=_fds_key, free_text=True, brief=_brief_fds),
     number_column("rxq", _rx_queue),
     number_column("txq", _tx_queue),
     text_column("acceptq", _accept_queue, sort_key=_accept_queue_key),

@@ -1,6 +1,7 @@
 """What a pass could not see, for stderr: few lines, each with what would help."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from nsagent.errors import Reason
@@ -18,6 +19,9 @@ HOST_PROCFS: Final = "run with the host's (hostPID: true, docker run --pid host)
 """What helps whoever sees a part of the processes only."""
 
 _NAMED: Final = 3
+"""How many processes a line names."""
+
+_NO_COMMS: Final[Mapping[str, str]] = MappingProxyType({})
 """How many processes a line names."""
 
 _LIMITS: Final = {
@@ -52,10 +56,13 @@ def _counted_line(snapshot: Snapshot, gap: AlikeGaps) -> str:
     coverage = snapshot.coverage
     of_processes = f"{len(gap.subjects)} of {coverage.processes.seen} processes"
     of_netns = f"{len(gap.subjects)} of {coverage.netns.seen} netns"
-    if gap.kind is Kind.TABLE:
+    if gap.stage is Stage.FDS and gap.reason is Reason.TOO_MANY:
+        text = f"fds of {_tell_pids(gap)} not read"
+    elif gap.kind is Kind.TABLE:
         text = f"{_count(gap.count, 'read')} of socket tables failed"
     elif gap.kind is Kind.NETNS_OF_SOCKETS:
-        text = f"netns of {_count(gap.count, 'socket')} not looked up"
+        whose = f" of {_tell_pids(gap)}" if gap.subjects[0].id else ""
+        text = f"netns of {_count(gap.count, 'socket')}{whose} not looked up"
     elif gap.stage is Stage.LINKS:
         text = f"interfaces of {of_netns} not readable"
     elif gap.kind is Kind.NETNS:
@@ -69,11 +76,9 @@ def _counted_line(snapshot: Snapshot, gap: AlikeGaps) -> str:
 
 def _name_processes(snapshot: Snapshot, gap: AlikeGaps) -> str:
     """Whom it is about, "" where that is no process; a comm where anything but the fds could be read."""
-    pids = [subject.id for subject in gap.subjects if subject.kind is Kind.PROCESS]
-    wanted = set(pids[:_NAMED])
-    comms = {str(process.pid): process.comm for process in snapshot.processes if wanted and str(process.pid) in wanted}
-    named = [f"pid {pid} ({comms[pid]})" if pid in comms else f"pid {pid}" for pid in pids[:_NAMED]]
-    return ", ".join(named) + (f" and {len(pids) - _NAMED} more" if len(pids) > _NAMED else "")
+    pids = [subject.id for subject in gap.subjects[:_NAMED] if subject.kind is Kind.PROCESS]
+    comms = {str(process.pid): process.comm for process in snapshot.processes if pids and str(process.pid) in pids}
+    return _tell_pids(gap, comms) if pids else ""
 
 
 def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
@@ -101,8 +106,10 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     if gap.kind is Kind.CONTAINERS:
         return [f"{subjects}, {gap.count}: {reason}: {HOST_PROCFS}"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
-        pids = ", ".join(f"pid {subject.id}" for subject in gap.subjects)
-        return [f"{_count(gap.count, 'thread')} of {pids} not looked at ({reason})"]
+        return [f"{_count(gap.count, 'thread')} of {_tell_pids(gap)} not looked at ({reason})"]
+    if gap.kind is Kind.THREADS and gap.reason is Reason.NOT_TOLD:
+        what = f"fd tables of {_count(gap.count, 'thread')} of {_tell_pids(gap)} not compared"
+        return [f"{what}: run in the PID namespace of the procfs (hostPID: true), or with --deep"]
     return [_with_remedy(coverage, gap, f"{subjects} not read")]
 
 
@@ -131,6 +138,13 @@ def _find_remedy(coverage: Coverage, gap: AlikeGaps, who: str) -> str | None:
         return f"add {' and '.join(lacking)}"
     there = f"{' and '.join(needed)} {'is' if len(needed) == 1 else 'are'} there"
     return f"although {there}: refused by a security module or seccomp" + (f": {who}" if who else "")
+
+
+def _tell_pids(gap: AlikeGaps, comms: Mapping[str, str] = _NO_COMMS) -> str:
+    """Three of the processes that a gap is about by their pids, with the comms that are known; the rest counted."""
+    pids = [subject.id for subject in gap.subjects]
+    named = ", ".join(f"pid {pid} ({comms[pid]})" if pid in comms else f"pid {pid}" for pid in pids[:_NAMED])
+    return named + (f" and {len(pids) - _NAMED} more" if len(pids) > _NAMED else "")
 
 
 def _count(number: int, noun: str) -> str:

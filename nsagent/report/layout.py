@@ -21,7 +21,8 @@ class Column(Generic[T]):
     `name` is what users type, `header` what a table shows. `cell` gives a cell's text, "" where
     there is no value. `sort_key` gives keys that compare among themselves, None where there is no
     value. `free_text` columns may be shortened to fit a terminal. `sgr` gives the colour of a cell by its record (the
-    parameters of an SGR sequence), "" for none; it is never made of data.
+    parameters of an SGR sequence), "" for none; it is never made of data. `brief` is what a table for people has
+    instead of a `cell` that may be of any length: the widest cell is padded in every row.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column(Generic[T]):
     sort_key: Callable[[T, Context], Any]
     free_text: bool = False
     sgr: Callable[[T], str] | None = None
+    brief: Callable[[T, Context], str] | None = None
 
 
 def text_column(
@@ -39,13 +41,14 @@ def text_column(
     sort_key: Callable[[T, Context], Any] | None = None,
     free_text: bool = False,
     sgr: Callable[[T], str] | None = None,
+    brief: Callable[[T, Context], str] | None = None,
 ) -> Column[T]:
     """A column of text, sorted by it unless told otherwise."""
 
     def text_key(row: T, context: Context) -> str | None:
         return cell(row, context) or None
 
-    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr)
+    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr, brief)
 
 
 def number_column(name: str, value: Callable[[T, Context], int | None]) -> Column[T]:
@@ -82,11 +85,11 @@ def sort_rows(rows: Sequence[T], columns: Sequence[Column[T]], names: Sequence[s
     return result
 
 
-def escaped_cells(column: Column[T], rows: Sequence[T], context: Context) -> list[str]:
-    """The cells of one column, all printable."""
+def escaped_cells(column: Column[T], rows: Sequence[T], context: Context, *, brief: bool = False) -> list[str]:
+    """The cells of one column, all printable; `brief` ones where there are any."""
     # Once per socket and column: no more than the cell itself, since one question for the whole
     # column (is it printable?) is much cheaper than one for each cell.
-    cell = column.cell
+    cell = (column.brief if brief else None) or column.cell
     cells = [cell(row, context) for row in rows]
     return cells if "".join(cells).isprintable() else [escape(each) for each in cells]
 

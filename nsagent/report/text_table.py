@@ -32,7 +32,7 @@ def render_text_table(
     `width` is that of the terminal in character cells: free text is shortened until the lines
     fit, if they can. With None nothing is ever shortened. `colour` allows SGR sequences.
     """
-    table = [[each or ABSENT for each in escaped_cells(column, rows, context)] for column in columns]
+    table = [[each or ABSENT for each in escaped_cells(column, rows, context, brief=True)] for column in columns]
     widths = [_widest(cells) for cells in table]
     if headers:
         widths = [max(len(column.header), widest) for column, widest in zip(columns, widths, strict=True)]

@@ -11,8 +11,7 @@ from nsagent.kernel.formats.release import is_at_least
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, HeldBy, NetnsReading, ProcessReading
-from nsagent.model.gap import Stage
-from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, number_netns
+from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, Tid, number_netns
 from nsagent.model.net import SocketRow
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict, VerdictKind
@@ -46,7 +45,6 @@ class Owning:
         self._creators = creators
         self._memory = memory
         self._in_flight = facts.rewalk.in_flight if facts.rewalk else 0
-        self._thorough = _is_thorough(facts)
         self._invisible = facts.visibility.partial
         unread = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds is None]
         self._denied = facts.process_counts.denied > 0
@@ -139,8 +137,8 @@ class Owning:
             hidden_here=self._invisible or number_of(reading) in self._denied_netns,
             hidden=self._denied,
             in_flight=self._in_flight,
-            thorough=self._thorough,
             unsettled=reading.unsettled,
+            tunnels=reading.tunnels,
         )
 
 
@@ -152,21 +150,19 @@ def join_holders(processes: Sequence[Process], readings: Sequence[ProcessReading
     and of io_urings, make an owner of their own.
     """
     holders: Holders = {}
-    shared: set[SocketInode] = set()
+    more: defaultdict[SocketInode, list[Owner]] = defaultdict(list)
     for process, reading in zip(processes, readings, strict=True):
         tid, held_by = reading.tid, reading.held_by
         for fd, inode in reading.socket_fds or ():  # 10^4 to 10^6 times: 0.4 us each.
-            known = holders.get(inode)
             owner = _new(Owner, (process, (fd,), tid, held_by))
-            if known is None:
-                holders[inode] = (owner,)
+            if inode in holders:
+                more[inode].append(owner)
             else:
-                holders[inode] = _add_owner(known, owner)
-                shared.add(inode)
+                holders[inode] = (owner,)
     # A row without an inode belongs to nobody, whatever a broken link says.
     holders.pop(SocketInode(0), None)
-    for inode in shared - {0}:
-        holders[inode] = tuple(sorted(holders[inode], key=_owner_order))
+    for inode in more.keys() - {0}:
+        holders[inode] = _merge_owners((*holders[inode], *more[inode]))
     return holders
 
 
@@ -183,14 +179,13 @@ def read_netns_number(reading: ProcessReading, keys: Mapping[int, int]) -> int |
     return number_netns(keys.get(key) if reading.netns_inode is None and key is not None else reading.netns_inode, key)
 
 
-def _add_owner(owners: tuple[Owner, ...], added: Owner) -> tuple[Owner, ...]:
-    """The owners of a socket with one more fd."""
-    for index, owner in enumerate(owners):
-        same = owner.process is added.process or owner.process == added.process
-        if same and (owner.tid, owner.held_by) == (added.tid, added.held_by):
-            fds: tuple[Fd, ...] = tuple(sorted({*owner.fds, *added.fds}))
-            return (*owners[:index], owner._replace(fds=fds), *owners[index + 1 :])
-    return (*owners, added)
+def _merge_owners(owners: Iterable[Owner]) -> tuple[Owner, ...]:
+    """The owners of a socket by (start_ticks, pid), those merged that are one; linear, however many they are."""
+    fds: defaultdict[tuple[Process, Tid | None, HeldBy], set[Fd]] = defaultdict(set)
+    for owner in owners:
+        fds[owner.process, owner.tid, owner.held_by].update(owner.fds)
+    merged = [Owner(process, tuple(sorted(held)), tid, held_by) for (process, tid, held_by), held in fds.items()]
+    return tuple(sorted(merged, key=_owner_order))
 
 
 def _owner_order(owner: Owner) -> tuple[int, Pid, HeldBy, int]:
@@ -231,17 +226,3 @@ def _judge_one(socket: OwnedSocket, kind: VerdictKind, charger: Charger) -> Owne
         verdict=Verdict(kind, charged_to, REASONS[kind]),
         pod=pod,
     )
-
-
-def _is_thorough(facts: Facts) -> bool:
-    """Whether the absence of a holder means something: every process and thread was asked for it, twice.
-
-    Where the kernel's threads are not seen the PID namespace is not the first one, and processes
-    outside of it may hold anything.
-    """
-    if not any(reading.kernel_thread for reading in facts.processes):
-        return False
-    rewalk = facts.rewalk
-    missed = any(gap.stage in (Stage.PROCESSES, Stage.FDS) for gap in facts.gaps)
-    counts = facts.process_counts
-    return rewalk is not None and not (rewalk.threads_skipped or missed or counts.denied or counts.skipped)

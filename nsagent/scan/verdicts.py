@@ -1,13 +1,15 @@
 """Why a row has no owner. Pure.
 
 Source: net/ipv4/inet_diag.c (which rows have no inode), include/net/inet_timewait_sock.h,
-net/ipv4/udp_tunnel_core.c setup_udp_tunnel_sock() (multicast loop of the kernel's own sockets).
+net/ipv4/udp_tunnel_core.c setup_udp_tunnel_sock() (multicast loop of the sockets of tunnels),
+net/netlink/af_netlink.c netlink_autobind() (a process never has port id 0).
 """
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from typing import Final
 
+from nsagent.model.facts import TunnelEnd
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
@@ -18,13 +20,14 @@ REASONS: Final = {
     VerdictKind.ACCEPT_QUEUE: "established, but not accepted by the listener's process yet",
     VerdictKind.ORPHAN: "closed by its process; the kernel still sends or waits for the other end",
     VerdictKind.IN_FLIGHT: "nobody holds it, and descriptors are on their way over unix sockets",
-    VerdictKind.KERNEL: "the kernel's own: no process and no thread holds it",
+    VerdictKind.KERNEL: "the kernel's own: its end of netlink, or the socket of a tunnel",
     VerdictKind.HIDDEN: "no readable process holds it, and some that may could not be read",
     VerdictKind.VANISHED: "its holders changed faster than they could be read, or it could not be looked up again",
-    VerdictKind.UNKNOWN: "no process was seen to hold it",
+    VerdictKind.UNKNOWN: "no process was seen to hold it; the kernel may, or an io_uring without an fd",
 }
 """A sentence for people for each kind."""
 
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")
 _HALF_OPEN: Final = frozenset((SocketState.ESTABLISHED, SocketState.CLOSE_WAIT))
 
 
@@ -34,26 +37,40 @@ class Evidence:
 
     `hidden_here`: a process that lives in this netns could not be read, or processes are hidden as
     such; `hidden`: some process anywhere. `in_flight` counts descriptors in transit over unix
-    sockets. `thorough`: all processes of the host were walked again for these rows, with every thread, and
-    nothing failed. `unsettled` is that of the NetnsReading.
+    sockets. `unsettled` and `tunnels` are those of the NetnsReading.
     """
 
     hidden_here: bool = False
     hidden: bool = False
     in_flight: int = 0
-    thorough: bool = False
     unsettled: Set[SocketInode] = frozenset()
+    tunnels: Collection[TunnelEnd] = ()
 
 
 def judge_ownerless(row: SocketRow, evidence: Evidence) -> VerdictKind:
     """The verdict on a row that nobody was seen to hold.
 
     A row without an inode tells by its state: the kernel gives every socket that a process can
-    hold an inode, so that nobody holds this one. Netlink sockets with port id 0 are the kernel's.
+    hold an inode, so that nobody holds this one. That no process was seen to hold it never makes a row
+    the kernel's: an io_uring keeps files also when its own fd is closed, and shows them to nobody.
     """
-    if row.protocol is Protocol.NETLINK and not row.local.port:
+    if _is_kernels(row, evidence.tunnels):
         return VerdictKind.KERNEL
     return _judge_by_evidence(row, evidence) if row.inode else _judge_by_state(row)
+
+
+def _is_kernels(row: SocketRow, tunnels: Collection[TunnelEnd]) -> bool:
+    """Whether that is proven: its own end of a netlink protocol, or the socket of a tunnel.
+
+    While the kernel has that socket, bound to any address and device, and shares no port, no other one of
+    the same netns, family and port can be.
+    """
+    if row.protocol is Protocol.NETLINK:
+        return not row.local.port
+    if row.protocol is not Protocol.UDP or row.uid != 0 or row.interface or row.options is None:
+        return False
+    anywhere = row.local.address in _ANY_ADDRESS and not row.remote.port and not row.options.multicast_loop
+    return anywhere and (row.family, row.local.port) in tunnels
 
 
 def _judge_by_state(row: SocketRow) -> VerdictKind:
@@ -70,14 +87,10 @@ def _judge_by_evidence(row: SocketRow, evidence: Evidence) -> VerdictKind:
     """From what is sure to what is only not excluded: a process that cannot be read may hold anything."""
     if evidence.hidden_here:
         return VerdictKind.HIDDEN
-    if row.protocol is Protocol.UDP and row.options is not None and not row.options.multicast_loop:
-        return VerdictKind.KERNEL  # For its tunnels: what user programs open loops back, unless they say otherwise.
     if evidence.in_flight:
         return VerdictKind.IN_FLIGHT
     if evidence.hidden:
         return VerdictKind.HIDDEN
     if row.inode in evidence.unsettled:
         return VerdictKind.VANISHED
-    if evidence.thorough and row.uid == 0:
-        return VerdictKind.KERNEL
     return VerdictKind.UNKNOWN

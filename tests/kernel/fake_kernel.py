@@ -7,7 +7,8 @@ from errno import EAGAIN
 from typing import NamedTuple
 
 from nsagent.kernel.formats.netlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR
-from nsagent.kernel.sock_diag import DiagDialogue, Received
+from nsagent.kernel.netlink import Received
+from nsagent.kernel.sock_diag import DiagDialogue
 
 _HEADER = struct.Struct("=IHHII")
 

@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.netlink import make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.net import Protocol
 
 SO_MARK, SO_COOKIE = 36, 57

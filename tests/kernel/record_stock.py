@@ -12,7 +12,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.netlink import make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.net import Protocol
 from tests.kernel.record import keep, listener
 from tests.kernel.record_small import MPTCP

@@ -25,7 +25,8 @@ from nsagent.kernel.formats.inet_diag_request import (
     encode_dump_family,
 )
 from nsagent.kernel.formats.netlink import NLM_F_DUMP, NLM_F_REQUEST
-from nsagent.kernel.sock_diag import DiagDialogue, Dump, Received, make_buffer
+from nsagent.kernel.netlink import Received, make_buffer
+from nsagent.kernel.sock_diag import DiagDialogue, Dump
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.net import Protocol
 from tests.kernel.diag_message import make_message

@@ -13,7 +13,8 @@ from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats.net_protocols import count_mptcp, parse_net_protocols
 from nsagent.kernel.formats.raw_table import NET_FILES, decode_raw_table, find_rows
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.netlink import make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.facts import RawTable
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Endpoint, Protocol, SocketRow, SocketState

@@ -11,7 +11,8 @@ import pytest
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats import inet_diag, net_inet
 from nsagent.kernel.formats.row_place import RowPlace
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.netlink import make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState

@@ -23,9 +23,11 @@ from collections.abc import Callable
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME = 1, 4, 15
+CLONE_FILES = 0x400
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER, IORING_REGISTER_FILES, IO_URING_PARAMS_BYTES = 425, 427, 2, 120
+IORING_REGISTER_RING_FDS, ANY_INDEX = 20, 0xFFFFFFFF
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -192,14 +194,26 @@ class Actor:
         if fd is not None:
             self.close([fd])
 
-    def leave_in_ring(self, fd: int) -> int:
-        """Register a socket with a new io_uring and close its fd; the fd of the ring, which is kept."""
+    def silence(self, fd: int) -> None:
+        """Turn multicast loop off, as the kernel does for its tunnels."""
+        self.sockets[fd].setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+
+    def leave_in_ring(self, fd: int, close_ring: bool) -> int:
+        """Register a socket with a new io_uring and close its fd; the fd of the ring.
+
+        That is kept, or closed: the thread can then use the ring by the number under which it is registered.
+        """
         libc = ctypes.CDLL(None, use_errno=True)
         ring = libc.syscall(SYS_IO_URING_SETUP, 1, ctypes.create_string_buffer(IO_URING_PARAMS_BYTES))
         if ring < 0:
             raise OSError(ctypes.get_errno(), "io_uring_setup")
         if libc.syscall(SYS_IO_URING_REGISTER, ring, IORING_REGISTER_FILES, (ctypes.c_int * 1)(fd), 1) != 0:
             raise OSError(ctypes.get_errno(), "io_uring_register")
+        if close_ring:
+            update = ctypes.create_string_buffer(struct.pack("=IIQ", ANY_INDEX, 0, ring))
+            if libc.syscall(SYS_IO_URING_REGISTER, ring, IORING_REGISTER_RING_FDS, update, 1) != 1:
+                raise OSError(ctypes.get_errno(), "io_uring_register of the ring")
+            os.close(ring)
         self.close([fd])
         return int(ring)
 
@@ -230,6 +244,41 @@ class Actor:
         threading.Thread(target=live_apart, daemon=True).start()
         made.wait(60)
         return answers[0]
+
+    def listen_in_thread_apart(self, threads: int) -> Answer:
+        """A listener in a netns that nothing leads to but a thread with an fd table of its own, one among many."""
+        answers: list[Answer] = []
+        made = threading.Event()
+
+        def live_apart() -> None:
+            call_libc("unshare", CLONE_FILES | CLONE_NEWNET)
+            raise_loopback()
+            sock = self.bind("tcp", "ipv4", "127.0.0.1", 0, None, None)
+            sock.listen(1)
+            netns = os.stat("/proc/thread-self/ns/net").st_ino
+            tid = threading.get_native_id()
+            answers.append({"inode": os.fstat(sock.fileno()).st_ino, "fd": sock.fileno(), "tid": tid, "netns": netns})
+            made.set()
+            threading.Event().wait()
+
+        for _ in range(threads):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        threading.Thread(target=live_apart, daemon=True).start()
+        made.wait(60)
+        return answers[0]
+
+    def open_unbound(self, count: int) -> None:
+        """So many sockets that stand in no table."""
+        for _ in range(count):
+            sock = socket.socket()
+            self.sockets[sock.fileno()] = sock
+
+    def listen_vsock(self) -> Answer:
+        """A listener of AF_VSOCK."""
+        sock = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        sock.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
+        sock.listen()
+        return self.keep(sock)
 
     def churn(self, fd: int, peer_port: int, per_second: int) -> Answer:
         """Open and close connections to `peer_port` and serve listener `fd` until a line comes.

@@ -46,6 +46,7 @@ class Capability(StrEnum):
     VXLAN = "VXLAN in this kernel"
     IDLE_SOCKETS = "sockets that are bound and do nothing, in sock_diag (Linux 6.8)"
     MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
+    VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 

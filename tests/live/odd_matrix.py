@@ -63,18 +63,6 @@ THREAD_FDS: Final = """
 moved       | L@A H:T/B netns_mismatch                                           | A process=1, B process=1
 passed      | L@A H:T/B netns_mismatch                                           | A process=1, B process=1
 mount_only  | L@A H:T/B netns_mismatch                                           | A mount=0, B process=1
-socket_only |                                                                    | B process=1
-in_flight   | L@A in_flight                                                      | A process=1, B process=1
-inherited   | L@A P/A                                                            | A process=1, B process=1
-shared      | L@A C/A E/A                                                        | A process=3
-unaccepted  | L@A H:T/B netns_mismatch; W@A accept_queue->H; K@A K/A             | A process=1, B process=1
-"""
-"""Threads are asked where a row has no owner; that a thread alone leads to a netns takes --deep."""
-
-THREAD_FDS_DEEP: Final = """
-moved       | L@A H:T/B netns_mismatch                                           | A process=1, B process=1
-passed      | L@A H:T/B netns_mismatch                                           | A process=1, B process=1
-mount_only  | L@A H:T/B netns_mismatch                                           | A mount=0, B process=1
 socket_only | L@A H:T/B netns_mismatch                                           | A socket=0, B process=1
 in_flight   | L@A in_flight                                                      | A process=1, B process=1
 inherited   | L@A H:T/B P/A netns_mismatch                                       | A process=1, B process=1
@@ -147,7 +135,7 @@ EXPECTED: Final = {
 EXPECTED_DEEP: Final = {
     "dead_leader": DEAD_LEADER,
     "thread_netns": THREAD_NETNS_DEEP,
-    "thread_fds": THREAD_FDS_DEEP,
+    "thread_fds": THREAD_FDS,
 }
 """With --deep, for those whom it concerns."""
 

@@ -85,7 +85,7 @@ def test_a_registered_file_of_an_io_uring_belongs_to_the_process_of_the_ring(clo
     netns, actor = closed_bed.netns_bed.anonymous()
     held = actor.listen()
     try:
-        ring = actor.ask("leave_in_ring", fd=held.fd)
+        ring = actor.ask("leave_in_ring", fd=held.fd, close_ring=False)
     except RuntimeError as error:
         lack(Capability.IO_URING, str(error))
     scan = closed_bed.scan()

@@ -1,20 +1,23 @@
 """Why a row has no owner."""
 
+from dataclasses import replace
+
 import pytest
 
+from nsagent.model.facts import TunnelEnd
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import Protocol, SocketRow, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
 from nsagent.scan.verdicts import REASONS, Evidence, judge_ownerless
-from tests.kernel.rows import CONNECTIONS, LATE_ORPHAN, LISTENERS, ORPHAN, USUAL, four, make_row
+from tests.kernel.rows import CONNECTIONS, LATE_ORPHAN, ORPHAN, USUAL, four, make_row
 
 TIME_WAIT = next(row for row in CONNECTIONS if row.state is SocketState.TIME_WAIT)
 SYN_RECV = next(row for row in CONNECTIONS if row.state is SocketState.SYN_RECV)
 WAITING = next(row for row in CONNECTIONS if row.state is SocketState.ESTABLISHED and not row.inode)
-LISTENER = LISTENERS[0]._replace(uid=0)
 UDP = make_row(SocketState.CLOSE, four(4789), protocol=Protocol.UDP, inode=9, uid=0)
-TUNNEL = UDP._replace(options=USUAL._replace(multicast_loop=False))
-THOROUGH = Evidence(thorough=True)
+TUNNEL = UDP._replace(local=four(4789, "0.0.0.0"), options=USUAL._replace(multicast_loop=False))
+ENDS = (TunnelEnd(Family.IPV4, 4789),)
+SEEN = Evidence()
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,7 @@ THOROUGH = Evidence(thorough=True)
         (make_row(SocketState.CLOSE, four(0, "route"), protocol=Protocol.NETLINK, inode=9), VerdictKind.KERNEL),
     ],
 )
-@pytest.mark.parametrize("evidence", [THOROUGH, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
+@pytest.mark.parametrize("evidence", [SEEN, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
 def test_a_row_that_no_process_can_hold_tells_by_its_state_whatever_else_is_known(
     row: SocketRow, kind: VerdictKind, evidence: Evidence
 ) -> None:
@@ -42,34 +45,41 @@ def test_a_row_that_no_process_can_hold_tells_by_its_state_whatever_else_is_know
 @pytest.mark.parametrize(
     ("evidence", "kind"),
     [
-        (Evidence(), VerdictKind.UNKNOWN),
-        (THOROUGH, VerdictKind.KERNEL),
-        (Evidence(thorough=True, in_flight=1), VerdictKind.IN_FLIGHT),
+        (SEEN, VerdictKind.UNKNOWN),
+        (Evidence(in_flight=1), VerdictKind.IN_FLIGHT),
         (Evidence(hidden=True), VerdictKind.HIDDEN),
         (Evidence(hidden=True, in_flight=1), VerdictKind.IN_FLIGHT),
         (Evidence(hidden_here=True, hidden=True, in_flight=1), VerdictKind.HIDDEN),
-        (Evidence(thorough=True, unsettled={SocketInode(9)}), VerdictKind.VANISHED),
-        (Evidence(thorough=True, unsettled={SocketInode(8)}), VerdictKind.KERNEL),
+        (Evidence(unsettled={SocketInode(9)}), VerdictKind.VANISHED),
+        (Evidence(unsettled={SocketInode(8)}), VerdictKind.UNKNOWN),
     ],
 )
 def test_a_row_with_an_inode_is_judged_by_what_the_pass_could_see(evidence: Evidence, kind: VerdictKind) -> None:
     assert judge_ownerless(UDP, evidence) is kind
 
 
+@pytest.mark.parametrize("evidence", [SEEN, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
+def test_the_socket_of_a_tunnel_is_the_kernels_whatever_else_is_not_known(evidence: Evidence) -> None:
+    assert judge_ownerless(TUNNEL, replace(evidence, tunnels=ENDS)) is VerdictKind.KERNEL
+
+
 @pytest.mark.parametrize(
-    ("evidence", "kind"),
+    "row",
     [
-        (Evidence(), VerdictKind.KERNEL),
-        (Evidence(in_flight=1, hidden=True), VerdictKind.KERNEL),
-        (Evidence(hidden_here=True), VerdictKind.HIDDEN),
+        TUNNEL._replace(uid=1000),
+        TUNNEL._replace(local=four(4790, "0.0.0.0")),
+        TUNNEL._replace(local=four(4789)),
+        TUNNEL._replace(remote=four(53)),
+        TUNNEL._replace(interface=2),
+        TUNNEL._replace(options=USUAL),
+        TUNNEL._replace(options=None),
+        TUNNEL._replace(family=Family.IPV6, local=Endpoint("::", 4789)),
+        TUNNEL._replace(protocol=Protocol.TCP),
     ],
+    ids=["user", "port", "address", "connected", "device", "loop", "options", "family", "protocol"],
 )
-def test_a_udp_socket_without_multicast_loop_is_a_tunnel_of_the_kernel(evidence: Evidence, kind: VerdictKind) -> None:
-    assert judge_ownerless(TUNNEL, evidence) is kind
-
-
-def test_a_socket_of_an_ordinary_user_is_not_taken_for_the_kernels() -> None:
-    assert judge_ownerless(LISTENER._replace(uid=1000), THOROUGH) is VerdictKind.UNKNOWN
+def test_a_row_that_differs_from_a_tunnels_socket_in_anything_is_not_the_kernels(row: SocketRow) -> None:
+    assert judge_ownerless(row, Evidence(tunnels=ENDS)) is VerdictKind.UNKNOWN
 
 
 @pytest.mark.parametrize("kind", VerdictKind)

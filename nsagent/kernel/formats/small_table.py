@@ -119,6 +119,14 @@ def make_row(
     )
 
 
+def split_messages(data: bytes, byteorder: ByteOrder) -> Iterator[bytes]:
+    """The messages of a netlink dump, each without its header; raises FormatError for a damaged length."""
+    for _, piece in _split_messages(data, byteorder):
+        if isinstance(piece, FormatError):
+            raise piece
+        yield piece
+
+
 def _collect(pieces: Iterator[tuple[int, bytes | FormatError]], decode_row: Callable[[bytes], SocketRow]) -> PlacedRows:
     rows: dict[tuple[object, ...], tuple[int, SocketRow]] = {}
     errors: list[FormatError] = []

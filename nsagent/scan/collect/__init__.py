@@ -89,7 +89,7 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes) -> Facts:
         context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
     settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
-    read_the_rest(context, walk)
+    read_the_rest(context, walk, settled)
     if context.stop.is_set():
         raise Aborted("interrupted")
     return conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, runtimes), started)
@@ -128,10 +128,14 @@ def _walk_and_read(context: PassContext, met: MetQueue) -> Walk:
 
 
 def _walk(context: PassContext) -> Walk:
-    """Walk the processes, and with --deep each of their threads."""
-    threads = ThreadTables(context.procfs.shows_own_pids(), context.registry)
-    fds = context.request.owners is OwnersWanted.PID
-    walk = walk_processes(context, Reach(fds, threads.look if fds and context.request.tables.deep else lambda *_: ()))
+    """Walk the processes, with those of their threads that have an fd table of their own, with --deep all.
+
+    Threads of a copied tree are looked at with --deep only: no fd table of them can be compared.
+    """
+    deep, fds = context.request.tables.deep, context.request.owners is OwnersWanted.PID
+    threads = ThreadTables(context.procfs.shows_own_pids(), context.registry, deep=deep)
+    further = threads.look if fds and (deep or context.live) else lambda *_: ()
+    walk = walk_processes(context, Reach(fds, further))
     if not walk.pids:
         raise NoProcfs(context.procfs.root)
     context.gaps.add((*walk.gaps, *threads.gaps))

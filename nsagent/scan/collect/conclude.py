@@ -19,14 +19,16 @@ from nsagent.scan.collect.look_again import name_interfaces
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import Settled
 from nsagent.scan.collect.state import make_reading
+from nsagent.scan.collect.tunnels import find_tunnels
 from nsagent.scan.collect.walk import Walk
 
 
-def read_the_rest(context: PassContext, walk: Walk) -> None:
-    """What is read last of each netns: its interfaces, if they are asked for, and the names of those that rows name."""
+def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
+    """What is read last of each netns: interfaces if they are asked for, the names of those that rows name, tunnels."""
     if context.request.interfaces and context.live:
         read_interfaces(context, walk.host_inode)
     name_interfaces(context)
+    find_tunnels(context, settled.ownerless)
 
 
 def conclude(

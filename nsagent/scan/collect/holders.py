@@ -1,11 +1,12 @@
 """Holders that the fd links of a process do not show: threads with an fd table of their own, and io_urings.
 
-They are looked for only where rows have no owner, or with `--deep`: most threads share the fd
-table of their process, and most processes have no ring.
+Whether a thread shares the fd table of its process is asked of each: one that does not may hold sockets
+of a netns that nothing else leads to. io_urings are looked at only where rows have no owner.
 
 Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -19,10 +20,14 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import NetnsRegistry
-from nsagent.scan.collect.walk import Reach, Resting, walk_processes
+from nsagent.scan.collect.shares import Shares
+from nsagent.scan.collect.walk import MAX_LINKS, Reach, Resting, walk_processes
 
-MAX_THREADS: Final = 512
-"""How many threads of one process are looked at."""
+MAX_THREADS: Final = 16_384
+"""How many threads one container or user may have looked at in one walk, which takes 3 us each."""
+
+_TABLES: Final = 8
+"""With how many fd tables of other threads one is compared that does not share that of its process."""
 
 _RING_ATTEMPTS: Final = 3
 
@@ -35,15 +40,19 @@ class ThreadTables:
     """Looks at every thread of the processes that it is shown.
 
     `comparable`: the PIDs of the procfs are those of this program's PID namespace, so that kcmp(2)
-    can tell at once which threads share the fd table of their process. With a `registry` their
-    netns are noted too. `seen` and `skipped` count threads.
+    can tell at once which threads share the fd table of their process. Where it cannot, the links of each
+    thread are read if `deep`, else a gap says so. With a `registry` their netns are noted too, if `deep` those of
+    threads that share the table as well. `seen` and `skipped` count threads.
     """
 
     comparable: bool
     registry: NetnsRegistry | None = None
+    deep: bool = True
     seen: int = 0
     skipped: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    _shares: Shares = field(default_factory=lambda: Shares(MAX_THREADS))
+    _links: Shares = field(default_factory=lambda: Shares(MAX_LINKS))
 
     def look(
         self,
@@ -56,44 +65,77 @@ class ThreadTables:
         """What `search_table` makes of each fd table of a thread that is not that of the process (of `holder`)."""
         if reading.threads < 2 or reading.socket_fds is None:
             return
-        tids = process.list_threads()
-        if len(tids) > MAX_THREADS:
-            unseen = len(tids) - MAX_THREADS
-            self.skipped += unseen
-            self.gaps.append(Gap(Stage.PROCESSES, threads_subject(reading.pid), Reason.TOO_MANY, count=unseen))
-        for tid in tids[:MAX_THREADS]:
+        tids, gap = list_fair_threads(process, reading, self._shares)
+        if gap is not None:
+            self._skip(gap)
+        tables, failed = [holder.number], Counter[Gap]()
+        for tid in tids:
             if tid == holder.number:
                 continue
             try:
-                yield from self._look_at(process, holder, reading, links, Tid(tid), search_table)
+                shared = self._find_table(tables, tid)
+                if shared is None and not self.deep:
+                    raise NotRead(process.subject, Reason.NOT_TOLD)
+                if not shared or (self.registry is not None and self.deep):
+                    yield from self._look_at(process, reading, links, Tid(tid), search_table, shared=bool(shared))
             except Gone:
                 continue  # The thread ended; whether the process did is asked at the next one.
             except (NotRead, FormatError) as err:
-                self.skipped += 1
-                self.gaps.append(make_gap(Stage.PROCESSES, threads_subject(reading.pid), err))
+                failed[make_gap(Stage.PROCESSES, threads_subject(reading.pid), err)] += 1
             else:
                 self.seen += 1
+        for each, count in failed.items():
+            self._skip(replace(each, count=count))
+
+    def _find_table(self, tables: list[int], tid: int) -> bool | None:
+        """Whether a thread has the fd table of one of these, of which it becomes one; None where that is not told."""
+        if not self.comparable:
+            return None
+        for other in tables:
+            try:
+                shared = shares_fd_table(other, tid)
+            except Gone:
+                continue  # Either of them: if it is this thread, to look at it says so.
+            if shared or shared is None:
+                return shared
+        # Whoever gives each thread a table of its own makes none of them dearer than a few comparisons.
+        del tables[_TABLES:]
+        tables.insert(1, tid)
+        return False
+
+    def _skip(self, gap: Gap) -> None:
+        self.skipped += gap.count
+        self.gaps.append(gap)
 
     def _look_at(
         self,
         process: ProcessDir,
-        holder: ProcessDir,
         reading: ProcessReading,
         links: FdLinks,
         tid: Tid,
         search_table: SearchTable,
+        *,
+        shared: bool,
     ) -> Iterable[ProcessReading]:
-        shared = self.comparable and shares_fd_table(holder.number, tid)
-        if shared and self.registry is None:
-            return ()
         with process.open_thread(tid) as thread:
             if self.registry is not None and not thread.read_stat().is_dead:
                 self.registry.see_process(thread, Pid(tid), FoundBy.THREAD)
-            own = links if shared else thread.read_fd_links()
+            own = links if shared else self._read_links(thread, reading)
             # Without kcmp(2) equal links are taken for one table: whose fds they are makes no difference then.
             if own == links or not (own.sockets or own.rings):
                 return ()
             return list(search_table(thread, replace(reading, socket_fds=own.sockets, tid=tid), own))
+
+    def _read_links(self, thread: ProcessDir, reading: ProcessReading) -> FdLinks:
+        """The links of a thread with an fd table of its own; raises NotRead where who shares has had enough."""
+        if not self._links.take(reading.cgroup, reading.uid, 1):
+            raise NotRead(thread.subject, Reason.TOO_MANY)
+        own = thread.read_fd_links()
+        self._links.take(reading.cgroup, reading.uid, own.count)
+        if self.registry is not None:
+            for fd, inode in own.netns:
+                self.registry.see_fd(thread, fd, inode)
+        return own
 
 
 @dataclass(slots=True)
@@ -173,6 +215,15 @@ def search_processes(
     """
     walk = walk_processes(context, Reach(further=search.look, resting=resting))
     return list(search.keep_wanted(walk.readings)), walk.resting
+
+
+def list_fair_threads(process: ProcessDir, reading: ProcessReading, shares: Shares) -> tuple[list[int], Gap | None]:
+    """The threads of a process that may be looked at, and a gap for those beyond its share."""
+    tids = process.list_threads()
+    may = shares.take(reading.cgroup, reading.uid, len(tids))
+    if unseen := len(tids) - may:
+        return tids[:may], Gap(Stage.PROCESSES, threads_subject(reading.pid), Reason.TOO_MANY, count=unseen)
+    return tids, None
 
 
 def threads_subject(pid: Pid) -> Subject:

@@ -11,8 +11,9 @@ from functools import partial
 from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
 from nsagent.kernel.libc import close_fd
+from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage

@@ -103,6 +103,10 @@ class NetnsRegistry:
         known = {one.key for one in met}
         return met + [self._by_key[key] for key in sorted(self._by_key) if key not in known]
 
+    def has_met(self, inode: int) -> bool:
+        """Whether a netns with this inode was met."""
+        return inode in self._by_inode
+
     def see_process(self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS) -> int:
         """The inode of the netns of a process, or of a thread that may be the only one in it; held from now on.
 

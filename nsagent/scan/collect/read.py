@@ -8,9 +8,10 @@ from functools import partial
 
 from nsagent.errors import NotRead, ReadFailed, Reason
 from nsagent.kernel.formats.raw_table import find_rows
+from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering, read_own_netns
 from nsagent.kernel.procfs import ProcessDir, ProcFs
-from nsagent.kernel.sock_diag import SockDiag, make_buffer
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode

@@ -18,7 +18,7 @@ from nsagent.scan.collect.holders import Search, ThreadTables, search_processes
 from nsagent.scan.collect.look_again import drop_closed, list_young
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.state import Unheld
-from nsagent.scan.collect.unlisted import find_unlisted, see_sockets, see_threads
+from nsagent.scan.collect.unlisted import find_unlisted, leave_vsock, see_sockets, see_threads
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.plan import MAX_ROUNDS, plan_next_round
 
@@ -29,6 +29,8 @@ class Settled:
 
     readings: list[ProcessReading] = field(default_factory=list)
     rewalk: Rewalk | None = None
+    ownerless: list[Unheld] = field(default_factory=list)
+    """The rows that nobody was seen to hold, and that have not closed."""
 
 
 def settle(context: PassContext, walk: Walk, concerned: Sequence[ProcessReading]) -> Settled:
@@ -50,7 +52,7 @@ def read_met(context: PassContext, met: Sequence[MetNetns]) -> None:
 
 def _follow_unlisted(context: PassContext, concerned: Sequence[ProcessReading]) -> None:
     """Read the netns to which only threads, or only sockets, lead."""
-    unlisted = find_unlisted(context, concerned)
+    unlisted = leave_vsock(context, find_unlisted(context, concerned))
     see_threads(context, unlisted)
     if not unlisted:
         return
@@ -60,7 +62,7 @@ def _follow_unlisted(context: PassContext, concerned: Sequence[ProcessReading]) 
     if unlisted and context.live and context.procfs.shows_own_pids():
         # Most are younger than the table of their holder's netns: only of the others is the socket itself
         # asked, which means to hold it for a moment.
-        young = list_young(context, {one.netns_inode for one in unlisted})
+        young = list_young(context, {one.holder.netns_inode for one in unlisted})
         see_sockets(context, [one for one in unlisted if one.inode not in young])
         _read_new(context)
 
@@ -81,7 +83,8 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     settled = Settled()
     started = context.clock()
     held = walk.list_held()
-    unheld = _leave_hidden(context.reader.find_unheld(held), walk.readings)
+    found = context.reader.find_unheld(held)
+    unheld = _leave_hidden(found, walk.readings)
     comparable = context.procfs.shows_own_pids()
     resting: Mapping[Pid, Resting] = walk.resting
     search: Search | None = None
@@ -105,6 +108,7 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     if settled.rewalk and settled.rewalk.rounds == MAX_ROUNDS and len(missing) < len(before):
         for one in unheld:
             one.netns.unsettled |= {place.inode for place in one.places}
+    settled.ownerless = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
     return settled
 
 

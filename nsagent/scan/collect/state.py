@@ -10,7 +10,7 @@ from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Interface, NetnsReading, RawTable
+from nsagent.model.facts import Interface, NetnsReading, RawTable, TunnelEnd
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.netns import MetNetns
 
@@ -52,6 +52,7 @@ class NetnsState:
     skipped: bool = False
     own_addresses: tuple[str, ...] | None = None
     client_ports: tuple[int, int] | None = None
+    tunnels: frozenset[TunnelEnd] = frozenset()
 
     def close(self) -> None:
         """Close the socket in it."""
@@ -123,4 +124,5 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         skipped=state.skipped,
         own_addresses=state.own_addresses,
         client_ports=state.client_ports,
+        tunnels=tuple(sorted(state.tunnels)),
     )

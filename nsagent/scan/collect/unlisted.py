@@ -18,14 +18,18 @@ from nsagent.kernel.pidfd import open_netns_of_socket
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.facts import FoundBy, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
-from nsagent.model.ids import Fd, Pid, SocketInode, Tid
+from nsagent.model.ids import Fd, Pid, SocketInode, Tid, tell_netns
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.context import PassContext
-from nsagent.scan.collect.holders import MAX_THREADS, threads_subject
+from nsagent.scan.collect.holders import MAX_THREADS, list_fair_threads, threads_subject
 from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.shares import Shares, in_turns
 
-MAX_SOCKETS: Final = 4096
-"""How many sockets are asked for their netns: each is duplicated for a moment, which takes 30 us."""
+MAX_SOCKETS: Final = 8192
+"""How many sockets are asked for their netns, those of all containers and users in turns, and of all processes of each.
+
+Each is duplicated for a moment, which takes 30 us.
+"""
 
 _SUBJECT: Final = Subject(Kind.NETNS_OF_SOCKETS)
 
@@ -46,22 +50,22 @@ _PROTOCOLS: Final = {
     "SCTPv6": Protocol.SCTP,
     "PACKET": Protocol.PACKET,
     "NETLINK": Protocol.NETLINK,
+    "AF_VSOCK": Protocol.VSOCK,
 }
 """Names of struct proto (/proc/net/protocols), by the table in which a bound socket of theirs stands."""
 
 
 class UnlistedSocket(NamedTuple):
-    """One of them, at one fd of one of its holders, which is in the netns `netns_inode`.
+    """One of them, at one fd of one of its holders.
 
     `tid` is the thread whose fd table that is.
     """
 
-    netns_inode: int | None
-    pid: Pid
+    holder: ProcessReading
     tid: Tid
     fd: Fd
     inode: SocketInode
-    threads: int
+    protocol: Protocol = Protocol.TCP
 
 
 def find_unlisted(context: PassContext, readings: Iterable[ProcessReading]) -> list[UnlistedSocket]:
@@ -77,23 +81,38 @@ def find_unlisted(context: PassContext, readings: Iterable[ProcessReading]) -> l
             with context.procfs.open_process(reading.pid) as process, _open_holder(process, reading) as holder:
                 for fd, inode in strangers:
                     seen.add(inode)
-                    if _read_protocol(holder, fd) in protocols:
-                        tid = Tid(holder.number)
-                        found.append(UnlistedSocket(reading.netns_inode, reading.pid, tid, fd, inode, reading.threads))
+                    protocol = _read_protocol(holder, fd)
+                    if protocol in protocols:
+                        found.append(UnlistedSocket(reading, Tid(holder.number), fd, inode, protocol))
         except (Gone, NotRead):
             continue
     return found
 
 
+def leave_vsock(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> list[UnlistedSocket]:
+    """The sockets without those of vsock, which lead to no netns: a gap says where no table has them.
+
+    Where the kernel has no vsock_diag their absence from it tells nothing.
+    """
+    tables = (table.protocol for state in context.reader.list_states() for table in state.tables)
+    if Protocol.VSOCK not in tables:
+        counts = Counter(one.holder.netns_inode or 0 for one in unlisted if one.protocol is Protocol.VSOCK)
+        subjects = {inode: Subject(Kind.TABLE, tell_netns(inode), Protocol.VSOCK) for inode in counts}
+        context.gaps.add(Gap(Stage.TABLES, subjects[i], Reason.NOT_TOLD, count=count) for i, count in counts.items())
+    return [one for one in unlisted if one.protocol is not Protocol.VSOCK]
+
+
 def see_threads(context: PassContext, unlisted: Iterable[UnlistedSocket]) -> None:
     """Look for netns that only threads are in, in their processes; gaps say whose are too many or unreadable."""
-    for pid in dict.fromkeys(one.pid for one in unlisted if one.threads > 1):
+    shares = Shares(MAX_THREADS)
+    holders = {one.holder.pid: one.holder for one in unlisted if one.holder.threads > 1}
+    for pid, holder in holders.items():
         try:
             with context.procfs.open_process(pid) as process:
-                tids = process.list_threads()
-                if unseen := len(tids[MAX_THREADS:]):
-                    context.gaps.add((Gap(Stage.PROCESSES, threads_subject(pid), Reason.TOO_MANY, count=unseen),))
-                for tid in tids[:MAX_THREADS]:
+                tids, gap = list_fair_threads(process, holder, shares)
+                if gap is not None:
+                    context.gaps.add((gap,))
+                for tid in tids:
                     _see_thread(process, tid, context.registry)
         except Gone:
             continue
@@ -104,18 +123,29 @@ def see_threads(context: PassContext, unlisted: Iterable[UnlistedSocket]) -> Non
 def see_sockets(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> None:
     """Look for netns that only these sockets keep alive; gaps say how many could not be asked, and why."""
     failed: Counter[Gap] = Counter()
-    if unasked := len(unlisted[MAX_SOCKETS:]):
-        failed[Gap(Stage.NETNS, _SUBJECT, Reason.TOO_MANY)] = unasked
-    for one in unlisted[:MAX_SOCKETS]:
+    asked, unasked = _choose_fairly(unlisted)
+    for one in unasked:
+        subject = Subject(Kind.NETNS_OF_SOCKETS, str(one.holder.pid))
+        failed[Gap(Stage.NETNS, subject, Reason.TOO_MANY)] += 1
+    for one in asked:
         try:
             context.registry.see_socket(
-                partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.pid)
+                partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.holder.pid)
             )
         except Gone:
             continue  # Closed by now.
         except NotRead as err:
             failed[make_gap(Stage.NETNS, _SUBJECT, err)] += 1
     context.gaps.add(replace(gap, count=count) for gap, count in failed.items())
+
+
+def _choose_fairly(unlisted: Sequence[UnlistedSocket]) -> tuple[Sequence[UnlistedSocket], Sequence[UnlistedSocket]]:
+    """Those that are asked, and the others."""
+    if len(unlisted) > MAX_SOCKETS:
+        shares = Shares(MAX_SOCKETS)
+        by_process = in_turns(unlisted, lambda one: one.holder.pid)
+        unlisted = in_turns(by_process, lambda one: shares.name(one.holder.cgroup, one.holder.uid))
+    return unlisted[:MAX_SOCKETS], unlisted[MAX_SOCKETS:]
 
 
 @contextmanager
@@ -140,6 +170,8 @@ def _read_protocol(process: ProcessDir, fd: Fd) -> Protocol | None:
 
 def _see_thread(process: ProcessDir, tid: int, registry: NetnsRegistry) -> None:
     try:
+        if registry.has_met(process.read_netns_of_thread(tid)):
+            return
         with process.open_thread(tid) as thread:
             registry.see_process(thread, Pid(tid), FoundBy.THREAD)
     except (Gone, FormatError):

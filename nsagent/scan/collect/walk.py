@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_stat import PidStat
@@ -14,6 +14,10 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.run_marks import RunMark, read_run_mark
+from nsagent.scan.collect.shares import Shares
+
+MAX_LINKS: Final = 1 << 21
+"""How many fds of one container or user are read in one walk: 3 us each."""
 
 LookFurther = Callable[[ProcessDir, ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
 """More readings of a process whose fds were read, taken while its directory is held.
@@ -35,12 +39,14 @@ class Resting(NamedTuple):
 class Reach:
     """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead.
 
-    Those of `resting` that have not run since are not read again, only looked further into.
+    Those of `resting` that have not run since are not read again, only looked further into. `shares` bounds how
+    many fds are read.
     """
 
     fds: bool = True
     further: LookFurther = lambda *_: ()
     resting: Mapping[Pid, Resting] = field(default_factory=dict)
+    shares: Shares = field(default_factory=lambda: Shares(MAX_LINKS))
 
 
 @dataclass(slots=True)
@@ -253,19 +259,30 @@ class _ProcessReader:
             # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
             netns_key = self._registry.see_key(process, pid)
         uid, cgroup = process.read_uid(), process.read_cgroup()
-        try:
-            links = process.read_fd_links() if self._reach.fds else FdLinks((), ())
-        except NotRead as err:
-            self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
-            links, socket_fds = FdLinks((), ()), None
-        else:
-            socket_fds = links.sockets
+        links, socket_fds = self._read_links(process, pid, cgroup, uid)
         for fd, inode in links.netns if not self._own else ():  # The own ones are those of this pass.
             self._registry.see_fd(process, fd, inode)
         reading = _make_reading(
             pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=socket_fds
         )
         return reading, links
+
+    def _read_links(
+        self, process: ProcessDir, pid: Pid, cgroup: str, uid: int
+    ) -> tuple[FdLinks, tuple[tuple[Fd, SocketInode], ...] | None]:
+        """Its links, and those of sockets: None where they may not be read, or who shares has had enough."""
+        if not self._reach.fds:
+            return FdLinks((), ()), ()
+        shares = self._reach.shares
+        try:
+            if not shares.take(cgroup, uid, 1):
+                raise NotRead(process.subject, Reason.TOO_MANY)
+            links = process.read_fd_links()
+        except NotRead as err:
+            self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
+            return FdLinks((), ()), None
+        shares.take(cgroup, uid, links.count)
+        return links, links.sockets
 
 
 def _read_kernel_thread(process: ProcessDir, pid: Pid, stat: PidStat, walk: Walk) -> ProcessReading:

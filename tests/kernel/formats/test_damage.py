@@ -17,6 +17,7 @@ from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
+from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
 from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
@@ -25,6 +26,7 @@ from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
 from tests.kernel.formats.test_fib_trie import ROUTES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
+from tests.kernel.formats.test_route_link import VXLAN_PORT, make_link
 from tests.kernel.rows import read_recorded, read_recorded_text
 from tests.kernel.sctp_rows import ASSOCIATIONS, ENDPOINTS
 from tests.kernel.vsock_message import make_vsock
@@ -44,6 +46,7 @@ SEEDS = {
     TableFormat.NET_SCTP_ENDPOINTS: [ENDPOINTS.encode()],
     TableFormat.NET_SCTP_ASSOCIATIONS: [ASSOCIATIONS.encode()],
 }
+LINKS = make_link(b"vxlan", VXLAN_PORT) + make_link(b"veth", nsid=2) + make_link(b"bareudp", (1, b"\x12\xb5"))
 DONE = b"\x14\0\0\0\3\0\2\0\1\0\0\0\0\0\0\0\0\0\0\0"
 
 
@@ -100,6 +103,8 @@ DECODERS = {
     "net_inet big-endian": Decoder(lambda data: net_inet.parse_table(data, Protocol.UDP, byteorder="big"), TEXTS),
     "net_inet index": Decoder(net_inet.index_rows, TEXTS),
     "net_inet places": Decoder(lambda data: net_inet.find_rows(data, range(1 << 64)), TEXTS),
+    "route_link": Decoder(lambda data: decode_tunnels(data, "little"), [LINKS]),
+    "route_link id": Decoder(lambda data: decode_nsid(data, "big"), [bytes(4) + make_attribute(1, b"\0\0\0\7")]),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,

@@ -18,7 +18,7 @@ from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.proc_tree import BUSY_SOCKSTAT, TCP_HEADER, ProcTree, text_row
 from tests.live.capabilities import Capability, require
 from tests.scan.collect.passes import open_pass, run_pass
-from tests.scan.facts import ANY, LOOPBACK, listen_row
+from tests.scan.facts import ANY, LOOPBACK, listen_row, reading
 
 NO_PID = (1 << 22) + 1
 """More than the kernel's PID_MAX_LIMIT: nobody has it."""
@@ -99,11 +99,17 @@ def test_a_netns_that_was_let_go_is_known_again_by_its_cookie(is_same: bool) -> 
         assert (state.closed, state.unsettled) == (frozenset(), frozenset() if is_same else inodes)
 
 
-def test_of_too_many_sockets_the_rest_is_counted() -> None:
-    sockets = [UnlistedSocket(None, Pid(NO_PID), Tid(NO_PID), Fd(3), SocketInode(7), 1)] * (MAX_SOCKETS + 5)
+def test_of_too_many_sockets_the_rest_of_those_who_have_most_is_counted() -> None:
+    web = reading(NO_PID, cgroup="0::/docker/" + "c0de" * 16 + "\n")
+    honest = [UnlistedSocket(web, Tid(NO_PID), Fd(3), SocketInode(7))] * 3
+    others = [reading(NO_PID - uid, uid=1000 + uid) for uid in (1, 2)]
+    flood = [UnlistedSocket(one, Tid(NO_PID), Fd(3), SocketInode(7)) for one in others]
     with open_pass(ProcFs()) as context:
-        see_sockets(context, sockets)
-        assert context.gaps.list_gaps() == [Gap(Stage.NETNS, Subject(Kind.NETNS_OF_SOCKETS), Reason.TOO_MANY, count=5)]
+        see_sockets(context, [*flood * MAX_SOCKETS, *honest])
+        assert {(gap.reason, gap.subject, gap.count) for gap in context.gaps.list_gaps()} == {
+            (Reason.TOO_MANY, Subject(Kind.NETNS_OF_SOCKETS, str(one.pid)), MAX_SOCKETS // 2 + more)
+            for one, more in zip(others, (1, 2), strict=True)
+        }
 
 
 @pytest.mark.parametrize("is_skipped", [True, False])

@@ -9,9 +9,10 @@ import pytest
 
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats.raw_table import decode_netns
+from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering, read_netns_id
 from nsagent.kernel.procfs import ProcFs
-from nsagent.kernel.sock_diag import Dump, SockDiag, make_buffer
+from nsagent.kernel.sock_diag import Dump, SockDiag
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import NetnsReading, TableFormat
 from nsagent.model.ids import NetnsId, Pid, SocketInode

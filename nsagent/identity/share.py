@@ -1,0 +1,25 @@
+"""Whose share of a pass a process uses up: what one container or one user floods is cut of their own share. Pure.
+
+Source: systemd.slice(5), user@.service(5): a user may make cgroups below their own slice, of any name;
+whoever is in a container may make them below its cgroup, and have any uid in there.
+"""
+
+import re
+from typing import Final
+
+from nsagent.identity.cgroup_path import CgroupParser
+
+_USER_SLICE: Final = re.compile(r":/user\.slice/user-[0-9]{1,10}\.slice(?=/|$)", re.MULTILINE)
+
+
+def name_share(cgroup: str, uid: int, parser: CgroupParser) -> str:
+    """What is the same for all who share, by the text of the cgroup file of a process and by its uid.
+
+    The slice of a user, who may have many uids and cgroups; else the outermost container, of which the same
+    is true; else the uid.
+    """
+    found = _USER_SLICE.search(cgroup)
+    if found:
+        return found[0]
+    identity = parser.parse(cgroup)
+    return next((id_ for id_ in (*identity.chain, identity.container_id) if id_ is not None), f"uid {uid}")
