@@ -22,7 +22,6 @@ _NAMED: Final = 3
 """How many processes a line names."""
 
 _NO_COMMS: Final[Mapping[str, str]] = MappingProxyType({})
-"""How many processes a line names."""
 
 _LIMITS: Final = {
     "EMFILE": "raise the limit of open files (ulimit -Hn)",
