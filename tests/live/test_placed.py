@@ -17,7 +17,8 @@ import pytest
 
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
-from tests.live.capabilities import Capability, require
+from tests.live.capabilities import Capability, lack, require
+from tests.live.deadlines import until
 from tests.live.leftovers import marked_environment
 from tests.live.nsagent_cli import Scan, run_scan
 from tests.runtimes.engine_server import rows, saying, serve
@@ -46,7 +47,7 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
     require(Capability.ROOT, Capability.SETPRIV)
     with contextlib.ExitStack() as stack:
 
-        def start_one(*ids: str) -> Lone:
+        def start_one(*ids: str, uid: int = 0) -> Lone:
             mounts = []
             for id_ in ids:
                 source, target = tmp_path / "overlay-containers" / id_ / "userdata" / "hosts", tmp_path / id_
@@ -55,7 +56,9 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
                     file.touch()
                 mounts.append(f"mount --bind {source} {target}")
             script = " && ".join([*mounts, 'exec "$@"'])
-            program = [sys.executable, "-I", "-c", _PARENT, _CHILD]
+            become = ["setpriv", f"--reuid={uid}", "--clear-groups", "--"] if uid else []
+            # Not that of the environment, which may be in a directory that is closed to the user.
+            program = [*become, os.path.realpath(sys.executable), "-I", "-c", _PARENT, _CHILD]
             process = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", script, "sh", *program],
                 stdin=subprocess.PIPE,
@@ -66,7 +69,10 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
             # Both end with their stdin, which this closes.
             stack.enter_context(process)
             assert process.stdout is not None
-            ports = tuple(int(process.stdout.readline()) for _ in range(2))
+            lines = [process.stdout.readline() for _ in range(2)]
+            if uid and not all(lines):
+                lack(Capability.READABLE_INTERPRETER)
+            ports = tuple(map(int, lines))
             stat = parse_pid_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
             return Lone(process.pid, ports, date_start(stat.start_ticks))
 
@@ -81,7 +87,19 @@ def listed(pid: int, started: float, id_: str = ID, name: str = "lone") -> dict[
 def scan(directory: Path, *containers: dict[str, object]) -> Scan:
     """A scan that asks a podman which lists these."""
     with serve(directory, saying(rows(*containers))) as url:
-        return run_scan("--runtime", f"podman={url}", "--state", "listen")
+        return scan_with_names("--runtime", f"podman={url}", "--state", "listen")
+
+
+def scan_with_names(*options: str) -> Scan:
+    """A scan for which the runtimes that are there answered in time, which on a busy machine they may not."""
+
+    def scan_once() -> Scan | None:
+        found = run_scan(*options)
+        return None if any(gap["kind"] == "source" for gap in found.coverage["gaps"]) else found
+
+    found = until(scan_once, "the runtimes answer in time")
+    assert found is not None
+    return found
 
 
 def owners_of(found: Scan, *ports: int) -> list[str | None]:
@@ -148,13 +166,28 @@ def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_
         path = url.removeprefix("unix://")
         for uid, container_id in ((0, ID), (NOBODY, None)):
             os.chown(path, uid, uid)
-            found = run_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
+            found = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
             assert owners_of(found, *lone.ports) == [container_id] * 2
+
+
+def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(start: Start, tmp_path: Path) -> None:
+    """Ids are no secret, and a user can mount a file below a directory called by one."""
+    lone = start(ID, uid=NOBODY)
+    runtimes = tmp_path / "root" / "run"
+    (runtimes / "podman").mkdir(parents=True)
+    users, systems = listed(lone.pid, lone.started), listed(os.getpid(), time.time())
+    with serve(runtimes, saying(rows(users)), "docker.sock") as url:
+        os.chown(url.removeprefix("unix://"), NOBODY, NOBODY)
+        alone = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+        with serve(runtimes / "podman", saying(rows(systems)), "podman.sock"):
+            beside = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+    assert owners_of(alone, *lone.ports) == [ID, ID]
+    assert (owners_of(beside, *lone.ports), untold(beside)) == ([None, None], [("processes", ["lone"])])
 
 
 def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(tmp_path: Path) -> None:
     """Docker's list tells no pid: without a cgroup there is nothing to go by."""
     with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"], "State": "running"}))) as url:
-        found = run_scan("-c", "web", "--runtime", f"docker={url}")
+        found = scan_with_names("-c", "web", "--runtime", f"docker={url}")
     assert found.sockets == []
     assert ("processes", ["web"]) in untold(found, "unseen")
