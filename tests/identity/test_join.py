@@ -52,6 +52,15 @@ def test_an_id_that_an_engine_knows_has_its_name_and_is_verified() -> None:
     assert join_containers([identity], (answer(A),)) == (answer(A),)
 
 
+def test_a_pod_that_podman_itself_tells_needs_no_path() -> None:
+    """Its cgroup path shows none; what Docker tells of pods are labels, which are the image's too."""
+    pod = Pod(PodUid("e" * 64), "shop")
+    identity = parse_cgroup(f"0::/libpod_parent/{'e' * 64}/libpod-{A}\n")
+    told = replace(answer(A, pod=pod), runtime=Runtime.PODMAN, source="docker")
+    assert join_containers([identity], [told]) == (told,)
+    assert join_containers([identity], [replace(told, runtime=Runtime.DOCKER)])[0].pod is None
+
+
 def test_a_container_without_processes_stays() -> None:
     assert join_containers([], (answer(B), answer(A))) == (answer(A), answer(B))
 

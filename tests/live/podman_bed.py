@@ -121,10 +121,20 @@ class PodmanBed:
         self._call("import", archive, IMAGE)
 
     def run(
-        self, name: str, network: str, command: Sequence[str], *, pod: str | None = None, publish: str | None = None
+        self,
+        name: str,
+        network: str,
+        command: Sequence[str],
+        *,
+        pod: str | None = None,
+        publish: str | None = None,
+        cgroups: bool = True,
     ) -> Made:
-        """A started container; `network` is bridge, host, none or container:NAME, and a pod's own in a pod."""
-        where = ["--pod", pod] if pod else ["--network", network]
+        """A started container; `network` is bridge, host, none or container:NAME, and a pod's own in a pod.
+
+        Without `cgroups` it stays in that of podman.
+        """
+        where = [*(["--pod", pod] if pod else ["--network", network]), *([] if cgroups else ["--cgroups=disabled"])]
         ports = ["--publish", publish] if publish else []
         marks = {MARK_VARIABLE: self._token, CONTAINER_VARIABLE: self._mark(name)}
         environment = [f"--env={variable}={value}" for variable, value in marks.items()]
@@ -134,6 +144,14 @@ class PodmanBed:
         made = Made(id_, name, pid, os.stat(f"/proc/{pid}/ns/net").st_ino)
         self._made.append(made)
         return made
+
+    def execute(self, name: str, command: Sequence[str]) -> None:
+        """Start a further process in a container, as `podman exec -d` does."""
+        self._call("exec", "--detach", name, *command)
+
+    def create(self, name: str) -> None:
+        """A container that is not started."""
+        self._call("create", "--name", name, IMAGE, "sleep", "100000")
 
     def make_pod(self, name: str, *, publish: str) -> str:
         """A started pod without containers; the id of its infra container, which does nothing but keep the netns."""

@@ -19,6 +19,7 @@ from tests.live.rows import read_ss_rows
 from tests.live.unprivileged import UID
 
 PUBLISHED, PUBLISHED_BY_POD = 8121, 8125
+IN_POD = ("front", "back")
 
 
 class Town(NamedTuple):
@@ -61,6 +62,7 @@ def town(token: str, request: pytest.FixtureRequest) -> Iterator[Town]:
         }
         town = Town(bed, ports, infra)
         until(lambda: ports.keys() <= listening_ports(town), "every container listens")
+        bed.create("idle")
         yield town
     finally:
         bed.close()
@@ -124,13 +126,27 @@ def test_containers_lists_each_with_its_name_and_image(town: Town) -> None:
         entry = found[made.id]
         assert (entry["name"], entry["name_state"], entry["image"]) == (made.name, "known", IMAGE)
         assert (entry["runtime"], entry["source"], entry["verified"]) == ("podman", "podman", True)
-        assert (entry["chain"], entry["pod"]) == ([], None)
+        pod = entry["pod"] and (entry["pod"]["name"], entry["pod"]["namespace"])
+        assert (entry["chain"], pod) == ([], ("shop", None) if made.name in IN_POD else None)
+    assert town.infra not in found
 
 
-def test_the_netns_of_a_pod_lists_its_infra_container_too(town: Town) -> None:
+def test_the_infra_container_is_part_of_its_pod(town: Town) -> None:
     netns = town.scan().find_netns(town.ports[8115].netns_inode)
     assert netns is not None
-    assert set(netns["containers"]) == {town.infra, town.ports[8115].id, town.ports[8116].id}
+    assert set(netns["containers"]) == {town.ports[8115].id, town.ports[8116].id}
+
+
+def test_a_pod_s_name_chooses_its_containers(town: Town) -> None:
+    ran = run_nsagent("scan", "--pod", "shop", "--columns", "pod,container", "--no-headers", *town.bed.runtime_option)
+    assert sorted(line.split() for line in ran.stdout.decode().splitlines()) == [["shop", "back"], ["shop", "front"]]
+
+
+@pytest.mark.parametrize("option", ["-c", "--netns"])
+def test_a_container_that_does_not_run_is_told_with_its_state(town: Town, option: str) -> None:
+    ran = run_nsagent("scan", option, "idle", *town.bed.runtime_option)
+    assert (ran.status, ran.stdout) == (4, b"")
+    assert ran.complaints[-1].endswith("; a container of that name does not run: created (podman)")
 
 
 @pytest.mark.parametrize("port", [PUBLISHED, PUBLISHED_BY_POD])
@@ -156,13 +172,49 @@ def rootless(token: str) -> Iterator[PodmanBed]:
         bed.close()
 
 
-def test_a_rootless_container_without_a_cgroup_is_known_and_its_sockets_are_in_no_container(
-    rootless: PodmanBed,
-) -> None:
-    """Where the user may make no cgroup, nothing that the kernel shows tells its processes from the user's others."""
+def test_a_rootless_container_without_a_cgroup_has_its_sockets(rootless: PodmanBed) -> None:
+    """Where the user may make no cgroup, only podman tells its processes from the user's others."""
     made = rootless.run("solo", "none", serve(8119))
     until(lambda: any(row.state == "listen" for row in read_ss_rows(f"/proc/{made.pid}/ns/net")), "it listens")
     scan = run_scan(*rootless.runtime_option)
     ((owner,),) = (row["owners"] for row in scan.of_netns(made.netns_inode))
-    assert (owner["pid"], owner["container_id"]) == (made.pid, None)
+    assert (owner["pid"], owner["container_id"]) == (made.pid, made.id)
     assert {one["id"]: (one["name"], one["verified"]) for one in scan.containers}[made.id] == ("solo", True)
+
+
+@pytest.fixture(scope="module")
+def bare(token: str) -> Iterator[Town]:
+    """Containers without a cgroup of their own, one of them with a process that was started later."""
+    require(Capability.ROOT, Capability.NSENTER, Capability.SS, Capability.SETPRIV, Capability.IPTABLES)
+    require(Capability.PODMAN, Capability.CNI_PLUGINS, Capability.BUSYBOX, Capability.CRUN)
+    bed = PodmanBed(token, "crun")
+    try:
+        bed.start()
+        ports = {
+            8131: bed.run("bare", "bridge", serve(8131), cgroups=False),
+            8132: bed.run("plainer", "host", serve(8132), cgroups=False),
+        }
+        ports[8133] = ports[8131]
+        bed.execute("bare", serve(8133))
+        town = Town(bed, ports, "")
+        until(lambda: ports.keys() <= listening_ports(town), "every container listens")
+        yield town
+    finally:
+        bed.close()
+
+
+def test_what_runs_in_a_container_without_a_cgroup_is_in_it(bare: Town) -> None:
+    """What was started later by podman is no descendant of the first process: it is in its PID namespace."""
+    found = bare.container_ids(bare.scan("--state", "listen"))
+    assert found.items() >= {port: made.id for port, made in bare.ports.items()}.items()
+
+
+@pytest.mark.parametrize(("name", "ports"), [("bare", {8131, 8133}), ("plainer", {8132})])
+def test_a_name_chooses_a_container_without_a_cgroup(bare: Town, name: str, ports: set[int]) -> None:
+    scan = bare.scan("-c", name)
+    assert {row["local"]["port"] for row in scan.sockets} == ports
+
+
+def test_owners_by_cgroup_do_not_know_a_container_without_one_which_is_told(bare: Town) -> None:
+    ran = run_nsagent("scan", "-c", "bare", "--owners", "container", *bare.bed.runtime_option)
+    assert any("container bare" in line and "it has no cgroup of its own" in line for line in ran.complaints)

@@ -1,5 +1,7 @@
 """What `-c NAME` means."""
 
+from dataclasses import replace
+
 import pytest
 
 from nsagent.errors import Ambiguous, NotFound, Reason
@@ -132,3 +134,14 @@ def test_a_source_that_failed_is_told_with_its_reason() -> None:
         "logs (/var/log/containers)",
         "cri (unix:///c.sock) not asked: it failed 3 times, next in 60 s",
     )
+
+
+def test_a_pause_container_with_a_name_of_its_own_goes_by_it_and_not_by_that_of_its_pod() -> None:
+    """Podman's; Kubernetes' are called like their pods."""
+    pod = Pod(PodUid("p"), "shop")
+    own, like_its_pod = (
+        replace(container(id_, name), pod=pod, sandbox=True) for id_, name in (("1", "infra"), ("2", "shop"))
+    )
+    assert match_containers("infra", [own, like_its_pod], SOURCES) == (own,)
+    with pytest.raises(NotFound):
+        match_containers("shop", [own, like_its_pod], SOURCES)

@@ -7,7 +7,9 @@ import pytest
 from nsagent.errors import Reason
 from nsagent.model.facts import ProcessCounts
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
+from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol
+from nsagent.model.process import Process
 from nsagent.model.snapshot import NetnsCounts, Snapshot
 from nsagent.report.coverage import coverage_lines
 from tests.gaps import failed, unnamed
@@ -165,13 +167,34 @@ def test_sockets_and_netns_that_fail_alike_are_lines_of_their_own_each_with_its_
         (1 << 19, "add CAP_DAC_READ_SEARCH"),
         (
             1 << 19 | 1 << 2,
-            "although CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there: refused by a security module or seccomp",
+            "although CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there: refused by a security module or seccomp: pid 1",
         ),
     ],
 )
 def test_no_capability_is_asked_for_that_is_there(snapshot: Snapshot, capabilities: int | None, remedy: str) -> None:
     gap = failed(Stage.FDS, Kind.PROCESS, 1, "EACCES")
     assert lines_of(snapshot, gap, capabilities=capabilities) == [f"1 of 214 processes not readable (EACCES): {remedy}"]
+
+
+def test_whom_a_security_module_protects_is_named(snapshot: Snapshot) -> None:
+    known = Process(Pid(7), 100, "aa\x1b", 0, None, None, None)
+    gaps = [failed(Stage.FDS, Kind.PROCESS, pid, "EACCES") for pid in (7, 8, 9, 10, 11)]
+    (line,) = lines_of(replace(snapshot, processes=(known,)), *gaps, capabilities=1 << 19 | 1 << 2)
+    assert line.endswith("refused by a security module or seccomp: pid 7 (aa\\x1b), pid 8, pid 9 and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "words"),
+    [
+        (Reason.TOO_LARGE, "aaaaaaaaaaaa, bbbbbbbbbbbb", "told at too great length: aaaaaaaaaaaa, bbbbbbbbbbbb"),
+        (Reason.MALFORMED, None, "not in the form that they should have"),
+    ],
+)
+def test_records_that_were_left_out_are_counted(
+    snapshot: Snapshot, reason: Reason, detail: str | None, words: str
+) -> None:
+    gap = Gap(Stage.NAMES, Subject(Kind.RECORDS, "docker (unix:///d)"), reason, detail=detail, count=2)
+    assert lines_of(snapshot, gap) == [f"names from docker (unix:///d): 2 containers left out ({words})"]
 
 
 def test_each_engine_has_its_own_line(snapshot: Snapshot) -> None:

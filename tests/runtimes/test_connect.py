@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import FormatError, Reason, RuntimeUnavailable
-from nsagent.runtimes.connect import connect, identify, one_line, translate
+from nsagent.runtimes.connect import connect, identify, one_line, read_peer_pid, translate
 
 TIMEOUT_SECONDS = 0.5
 
@@ -155,3 +155,13 @@ def test_every_failure_has_its_kind(err: Exception, reason: Reason) -> None:
 def test_what_an_engine_says_fits_in_one_line() -> None:
     assert one_line(" a\n\tb\r\nc ") == "a b c"
     assert one_line("x" * 161) == "x" * 159 + "…"
+
+
+def test_who_listens_at_a_unix_socket_is_told_and_at_a_port_nobody(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.create_server(("127.0.0.1", 0)) as port:
+        listener.bind(path)
+        listener.listen()
+        with connect(f"unix://{path}", 1.0) as connected:
+            assert read_peer_pid(connected) == os.getpid()
+        with connect(f"tcp://127.0.0.1:{port.getsockname()[1]}", 1.0) as connected:
+            assert read_peer_pid(connected) is None

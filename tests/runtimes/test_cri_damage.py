@@ -10,8 +10,10 @@ import pytest
 
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
+from nsagent.model.ids import ContainerId
 from nsagent.runtimes.cri import CriSource
 from nsagent.runtimes.runtimes import Runtimes
+from nsagent.runtimes.source import LeftOut
 from tests.cpu_time import cpu_seconds
 from tests.runtimes.cri_server import (
     DATA,
@@ -38,7 +40,8 @@ from tests.runtimes.engine_server import Behaviour, serve
 from tests.runtimes.protobuf_wire import encode_message
 from tests.runtimes.stand_in import wait_until
 
-ID, SANDBOX_ID = "a" * 64, "c" * 64
+ID, OTHER_ID, SANDBOX_ID = "a" * 64, "b" * 64, "c" * 64
+RESOURCE_EXHAUSTED = 8
 LABELS = pod_labels("shop-0", "6a52412a-0a32-425f-830f-87a95abb57d4", "shop")
 TIMEOUT_SECONDS = 0.5
 DEADLINE_SECONDS = 0.6
@@ -152,7 +155,6 @@ MISBEHAVIOURS: dict[str, Behaviour] = {
     "a damaged version": damaged("Version", b"\x0a\x80"),
     "containers without ids": damaged("ListContainers", encode_message({1: [container(""), container("x")]})),
     "sandboxes without ids": damaged("ListPodSandbox", encode_message({1: sandbox("A" * 64)})),
-    "a record that is too long": damaged("ListContainers", encode_message({1: container(ID, _9={"x": "y" * 2**20})})),
     "records without end": damaged("ListContainers", RECORDS * 51),
     "2 GB of records": flood(frame(DATA, 0, 3, RECORDS[:16384])),
     "2 GB of empty frames": flood(frame(DATA, 0, 3)),
@@ -196,11 +198,6 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
             Reason.MALFORMED,
         ),
         ("records without end", "no valid answer: expected at most 200000 containers, got 'more'", Reason.MALFORMED),
-        (
-            "a record that is too long",
-            "no valid answer: expected a container in at most 1048576 bytes, got",
-            Reason.MALFORMED,
-        ),
         ("a truncated record", "no valid answer: expected a complete message, got", Reason.MALFORMED),
     ],
 )
@@ -209,6 +206,59 @@ def test_the_reason_says_what_is_wrong(tmp_path: Path, behave: str, reason: str,
         ask(url)
     assert str(raised.value).startswith(reason)
     assert raised.value.reason is kind
+
+
+@pytest.mark.parametrize(
+    ("wrong", "left_out"),
+    [
+        (container(OTHER_ID, _9={"x": "y" * 2**20}), LeftOut(Reason.TOO_LARGE, OTHER_ID)),
+        (container("", _9={"x": "y" * 2**20}), LeftOut(Reason.TOO_LARGE)),
+        (container(OTHER_ID)[:-1], LeftOut(Reason.MALFORMED, OTHER_ID)),
+    ],
+    ids=["too long", "too long, without an id", "truncated"],
+)
+def test_a_record_that_cannot_be_read_costs_itself_alone(tmp_path: Path, wrong: bytes, left_out: LeftOut) -> None:
+    with serve(tmp_path, answering(lists([wrong, container(ID)]))) as url:
+        source = CriSource(url, TIMEOUT_SECONDS)
+        assert [one.id for one in source.list_containers()] == [ID]
+    assert tuple(source.left_out) == (left_out,)
+
+
+def too_long(*methods: str) -> Behaviour:
+    """An engine whose lists of these methods are longer than it sends, unless it is asked about one pod."""
+    containers = {SANDBOX_ID: container(ID, SANDBOX_ID), OTHER_ID: container("d" * 64, OTHER_ID, name="other")}
+    sandboxes = {SANDBOX_ID: sandbox(SANDBOX_ID), OTHER_ID: sandbox(OTHER_ID, name="other-0")}
+    whole = lists(list(containers.values()), list(sandboxes.values()))
+
+    def behave(connected: socket.socket) -> None:
+        connection = Connection(connected)
+        for call in connection.iterate_calls():
+            method = call.path.rpartition("/")[2]
+            # After gRPC's prefix, and field 1 with its length: that of the filter, 1 of an id and 3 of its pod's.
+            key, id_ = call.request[7:8], call.request[9:].decode()
+            records = {b"\x0a": sandboxes, b"\x1a": containers}.get(key, {})
+            if id_ == OTHER_ID or (not id_ and method in methods):
+                connection.fail(call.stream_id, RESOURCE_EXHAUSTED, "trying to send message larger than max")
+            else:
+                connection.answer(call.stream_id, encode_message({1: [records[id_]]}) if id_ else whole[method])
+
+    return behave
+
+
+@pytest.mark.parametrize("method", ["ListContainers", "ListPodSandbox"])
+def test_a_list_that_is_too_long_is_asked_for_pod_by_pod(tmp_path: Path, method: str) -> None:
+    """What one pod says too much costs that pod."""
+    with serve(tmp_path, too_long(method)) as url:
+        source = CriSource(url, 60.0)
+        told = {one.id: one.pod and one.pod.name for one in source.list_containers()}
+    assert (told[ContainerId(ID)], told[ContainerId(SANDBOX_ID)]) == ("shop-0", "shop-0")
+    assert tuple(source.left_out) == (LeftOut(Reason.TOO_LARGE, OTHER_ID),)
+
+
+def test_lists_that_are_both_too_long_are_told(tmp_path: Path) -> None:
+    with serve(tmp_path, too_long("ListContainers", "ListPodSandbox")) as url, pytest.raises(RuntimeUnavailable) as err:
+        CriSource(url, 60.0).list_containers()
+    assert (str(err.value), err.value.reason) == ("its lists are longer than is read", Reason.TOO_LARGE)
 
 
 def test_a_slow_engine_is_heard_out_while_its_answer_comes_in_time(tmp_path: Path) -> None:

@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
 import pytest
 
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.identity.pod_labels import CONTAINER_NAME
-from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.container import Container, Init, NameState, Pod, Runtime
+from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.runtimes.docker import DockerSource
 from nsagent.runtimes.runtimes import Runtimes
 from tests.runtimes.engine_server import HEAD, Behaviour, answer, read_request, rows, saying, serve
@@ -25,6 +27,7 @@ from tests.runtimes.stand_in import wait_until
 RECORDED = Path(__file__).parents[2] / "fixtures" / "docker" / "containers-20.10.24.json"
 ID = "a" * 64
 OTHER_ID = "b" * 64
+OWN_PATH = "/v4.0.0/libpod/containers/json"
 TIMEOUT_SECONDS = 0.5
 DEADLINE_SECONDS = 0.6
 SLACK_SECONDS = 1.0
@@ -98,8 +101,9 @@ class TestAnswers:
 
         with serve(tmp_path, behave) as url:
             ask(url, "podman")
-        path = requests[0].split(b" ")[1].decode()
-        assert unquote(path) == '/containers/json?filters={"status":["running","paused"]}'
+        (request,) = requests
+        path = request.split(b" ")[1].decode()
+        assert unquote(path) == '/v4.0.0/libpod/containers/json?filters={"status":["running","paused"]}'
 
     def test_podman_behind_docker_s_socket_says_who_it_is(self, tmp_path: Path) -> None:
         """podman-docker makes /var/run/docker.sock a link to podman's socket."""
@@ -202,12 +206,98 @@ class TestPods:
         (container,) = list_of(tmp_path, {"Id": ID, "Names": ["/k8s_POD_x"], "Labels": labels})
         assert (container.name, container.pod, container.sandbox) == ("k8s_POD_x", None, True)
 
-    def test_a_podman_pod_is_not_told(self, tmp_path: Path) -> None:
-        """Podman 4.3 lists an infra container like any other; only its name hints at the pod, so it is no proof."""
-        row = {"Id": ID, "Names": ["/ff1bf8eb2b27-infra"], "Image": "pause:1", "Labels": {"app": "shop"}}
-        with serve(tmp_path, saying(rows(row))) as url:
-            (container,) = ask(url, "podman")
-        assert (container.name, container.pod, container.sandbox) == ("ff1bf8eb2b27-infra", None, False)
+    def test_podman_s_own_list_tells_its_pods_and_first_processes(self, tmp_path: Path) -> None:
+        """Its labels are the image's too: they make no pod."""
+        own = {"Labels": self.KUBELET, "Pod": OTHER_ID, "PodName": "shop", "StartedAt": 1795886572, "State": "running"}
+        front = {"Id": ID, "Names": ["front"], "Pid": 109, "IsInfra": False, **own}
+        infra = {"Id": "c" * 64, "Names": ["shop-infra"], "Pid": 104, "IsInfra": True, **own}
+        lone = {"Id": "d" * 64, "Names": ["lone"], "Pid": 0, "Pod": "", "PodName": "", "StartedAt": -62135596800}
+        with serve(tmp_path, saying(rows(front, infra, lone))) as url:
+            containers = ask(url, "podman")
+        pod = Pod(PodUid(OTHER_ID), "shop")
+        assert [(one.name, one.pod, one.container_name, one.sandbox, one.init) for one in containers] == [
+            ("front", pod, "front", False, Init(Pid(109), 1795886572)),
+            ("shop-infra", pod, None, True, Init(Pid(104), 1795886572)),
+            ("lone", None, None, False, None),
+        ]
+
+    @pytest.mark.parametrize("own", [{"Pod": "x", "PodName": "shop"}, {"Pod": OTHER_ID}, {"Pod": 7, "PodName": 7}])
+    @pytest.mark.parametrize("process", [{"Pid": "1", "StartedAt": 1}, {"Pid": 1 << 30, "StartedAt": 1}, {"Pid": 7}])
+    def test_a_pod_and_a_process_of_another_form_are_none(
+        self, tmp_path: Path, own: dict[str, object], process: dict[str, object]
+    ) -> None:
+        with serve(tmp_path, saying(rows({"Id": ID, "Names": ["web"], **own, **process}))) as url:
+            assert ask(url, "podman") == (record(runtime=Runtime.PODMAN),)
+
+
+class TestTwoLists:
+    """Podman has a list of its own beside Docker's."""
+
+    LISTS: Final = {"/containers/json": [{"Id": ID, "Names": ["/web"]}], OWN_PATH: [{"Id": ID, "Names": ["own"]}]}
+
+    def answer_each(self, server: str, *known: str) -> Behaviour:
+        """An engine that keeps its connection, and knows these lists."""
+
+        def behave(connection: socket.socket) -> None:
+            while request := read_request(connection):
+                path = request.split(b" ")[1].decode().partition("?")[0]
+                body, status = json.dumps(self.LISTS[path]).encode(), "200 OK" if path in known else "404 Not Found"
+                connection.sendall(answer(body, status, f"Server: {server}\r\n"))
+
+        return behave
+
+    @pytest.mark.parametrize(
+        ("name", "server", "known", "told"),
+        [
+            ("docker", "Docker/20", ["/containers/json"], "web"),
+            ("docker", "Libpod/4.3.1", ["/containers/json", OWN_PATH], "own"),
+            ("docker", "Libpod/1", ["/containers/json"], "web"),
+            ("podman", "Libpod/4.3.1", ["/containers/json", OWN_PATH], "own"),
+            ("podman", "Docker/20", ["/containers/json"], "web"),
+        ],
+    )
+    def test_the_one_that_tells_most_is_taken(
+        self, tmp_path: Path, name: str, server: str, known: list[str], told: str
+    ) -> None:
+        """podman-docker makes /var/run/docker.sock a link to podman's socket."""
+        with serve(tmp_path, self.answer_each(server, *known)) as url:
+            assert [one.name for one in ask(url, name)] == [told]
+
+    def test_what_refuses_both_is_told(self, tmp_path: Path) -> None:
+        with serve(tmp_path, self.answer_each("nginx")) as url, pytest.raises(RuntimeUnavailable, match=r"^HTTP 404: "):
+            ask(url, "podman")
+
+
+class TestLarge:
+    """A record that is too large costs itself alone."""
+
+    @pytest.mark.parametrize(
+        ("large", "id_"),
+        [
+            ({"Id": OTHER_ID, "Labels": {"x": "A" * 3_000_000}}, OTHER_ID),
+            ({"Labels": {'"Id": "' + "f" * 64: "A" * 3_000_000}, "Id": OTHER_ID}, None),
+        ],
+        ids=["its id is readable", "it is not"],
+    )
+    def test_the_others_have_their_names(self, tmp_path: Path, large: dict[str, object], id_: str | None) -> None:
+        with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"]}, large))) as url:
+            source = DockerSource(url, 60)
+            runtimes = Runtimes([source], 60, clock=time.monotonic)
+            runtimes.start()
+            answers = runtimes.collect()
+        assert [one.name for one in answers.containers] == ["web"]
+        detail = id_ and id_[:12]
+        assert answers.gaps == (
+            Gap(Stage.NAMES, Subject(Kind.RECORDS, source.subject), Reason.TOO_LARGE, detail=detail),
+        )
+
+    def test_many_large_ones_do_not_take_the_place_of_small_ones(self, tmp_path: Path) -> None:
+        large = [{"Id": f"{number:064x}", "Labels": {"x": "A" * 1_000_000}} for number in range(70)]
+        with serve(tmp_path, saying(rows(*large, {"Id": ID, "Names": ["/web"]}))) as url:
+            source = DockerSource(url, 60)
+            containers = source.list_containers()
+        assert containers[-1] == record()
+        assert 0 < len(source.left_out) < 70
 
 
 @pytest.mark.parametrize("behave", MISBEHAVIOURS.values(), ids=MISBEHAVIOURS.keys())
@@ -294,7 +384,7 @@ heavy = ("docker", "requests", "json", "http.client")
 print(sorted(name for name in sys.modules if name.startswith("nsagent.runtimes.") or name in heavy))
 """
     done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, timeout=30, check=True)
-    loaded = [f"nsagent.runtimes.{name}" for name in ("connect", "docker", "socket_source")]
+    loaded = [f"nsagent.runtimes.{name}" for name in ("connect", "docker", "socket_source", "source")]
     assert done.stdout == f"{reason}\n{loaded}\n"
 
 
@@ -325,3 +415,16 @@ def test_ten_thousand_containers(tmp_path: Path) -> None:
         containers = DockerSource(url, 10.0).list_containers()
     assert len(containers) == 10_000
     assert containers[-1].name == "c9999"
+
+
+def test_those_that_do_not_run_are_listed_with_their_state_if_asked_for(tmp_path: Path) -> None:
+    requests: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(rows({"Id": ID, "Names": ["/web"], "State": "exited"}))
+
+    with serve(tmp_path, behave) as url:
+        (container,) = DockerSource(url, TIMEOUT_SECONDS, ended=True).list_containers()
+    assert (container.name, container.state) == ("web", "exited")
+    assert requests[0].startswith(b"GET /containers/json?all=true ")

@@ -7,11 +7,11 @@ from socket import inet_aton
 import pytest
 
 from nsagent.errors import Reason
-from nsagent.model.choices import OwnersWanted
+from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container, NameState, Pod, Runtime
-from nsagent.model.facts import Facts
+from nsagent.model.facts import Facts, Placed
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
 from nsagent.scan.attribute import attribute
 from tests.kernel.diag_message import make_message
@@ -183,3 +183,38 @@ def test_who_holds_what_another_container_made_is_flagged() -> None:
     snapshot = attribute(replace(given, owners=OwnersWanted.PID, processes=(*given.processes, holder)))
     (socket,) = snapshot.sockets
     assert (socket.container_id, socket.flags) == (OTHER, (Flag.CREATOR_DIFFERS,))
+
+
+class TestPlaced:
+    """Processes that a runtime alone tells to be in a container."""
+
+    PLACED = (Placed(OTHER, Pid(10), 100),)
+
+    def test_they_are_in_it_and_so_are_their_rows(self) -> None:
+        given = facts(
+            [reading(10, {3: 7}), reading(11, {3: 8})], [netns(tcp_text(listen_row(80, 7), listen_row(81, 8)))]
+        )
+        lone = record(OTHER, "lone", pod=None, source="podman")
+        snapshot = attribute(replace(given, placed=self.PLACED, containers=(lone,)))
+        assert [(one.container_id, one.attribution) for one in snapshot.sockets] == [
+            (OTHER, Attribution.FD),
+            (None, Attribution.FD),
+        ]
+        assert (snapshot.containers, snapshot.netns[0].containers) == ((lone,), (OTHER,))
+        assert snapshot.coverage.gaps == ()
+
+    def test_another_process_with_that_pid_is_not(self) -> None:
+        given = facts([reading(10, {3: 7}, start_ticks=101)], [netns(tcp_text(listen_row(80, 7)))])
+        (socket,) = attribute(replace(given, placed=self.PLACED)).sockets
+        assert socket.container_id is None
+
+    def test_what_its_cgroup_tells_of_a_process_goes_before(self) -> None:
+        given = facts([reading(10, {3: 7}, cgroup=f"0::/docker/{APP}\n")], [netns(tcp_text(listen_row(80, 7)))])
+        (socket,) = attribute(replace(given, placed=self.PLACED)).sockets
+        assert socket.container_id == APP
+
+    def test_the_cgroup_that_they_share_with_others_contradicts_nothing(self) -> None:
+        table = diag_table(row(LISTEN, 80, 7, 44))
+        given = facts([reading(10, {3: 7}, cgroup="0::/user.slice\n")], [netns(table, engine=EngineName.SOCK_DIAG)])
+        (socket,) = attribute(replace(given, placed=self.PLACED, cgroup_paths=((44, "/user.slice"),))).sockets
+        assert (socket.container_id, socket.flags) == (OTHER, ())

@@ -54,27 +54,48 @@ def place_processes(context: PassContext, readings: Sequence[ProcessReading], an
 
     Reads nothing where there is no such container; else 0.1 ms for each process that is in none.
     """
-    claimed = [one for one in answers.containers if one.init and one.told_by and one.told_by.pid]
-    if not claimed or not context.live:
+    if not context.live or not any(map(_read_claim, answers.containers)):
         return Placing()
     identities = identify({reading.cgroup for reading in readings})
     shown = {id_ for one in identities.values() for id_ in (*one.chain, one.container_id)}
-    claims = {
-        one.id: _Claim(one, one.init, one.told_by)
-        for one in claimed
-        if one.init and one.told_by and one.id not in shown
-    }
+    claims = _list_claims(one for one in answers.containers if one.id not in shown)
     if not claims:
         return Placing()
     if not context.procfs.shows_own_pids():
         # Who listens at a socket is told by a pid of the own PID namespace.
-        return Placing(gaps=tuple(_make_gap(one.container, Reason.UNPROVEN) for one in claims.values()))
+        return Placing(gaps=tuple(_make_gap(one.container, Reason.UNPROVEN) for one in claims))
     outside = [
         one
         for one in readings
         if identities[one.cgroup].container_id is None and not one.kernel_thread and one.tid is None
     ]
-    return _Placer(context.procfs, outside).place(claims.values(), context.request.owners)
+    return _Placer(context.procfs, outside).place(claims, context.request.owners)
+
+
+def _list_claims(containers: Iterable[Container]) -> list[_Claim]:
+    """One for each container of which the pid is told.
+
+    Of one that a runtime tells of which is vouched for no other one does: whoever knows its id could
+    have his own say so too, of a process of his.
+    """
+    claims: dict[ContainerId, _Claim] = {}
+    vouched: set[ContainerId] = set()
+    for container in containers:
+        claim = _read_claim(container)
+        if container.told_by is not None and _is_vouched(container.told_by) and container.id not in vouched:
+            vouched.add(container.id)
+            claims.pop(container.id, None)
+            if claim is not None:
+                claims[container.id] = claim
+        elif claim is not None and container.id not in vouched:
+            claims.setdefault(container.id, claim)
+    return list(claims.values())
+
+
+def _read_claim(container: Container) -> _Claim | None:
+    """None where nobody tells the pid, or its PID namespace: over TCP."""
+    init, told_by = container.init, container.told_by
+    return _Claim(container, init, told_by) if init and told_by and told_by.pid else None
 
 
 class _Placer:
@@ -177,9 +198,14 @@ class _Placer:
         return None
 
 
+def _is_vouched(told_by: ToldBy) -> bool:
+    """Whether it is the system's, or somebody asked for it."""
+    return told_by.named or not told_by.uid
+
+
 def _may_tell(told_by: ToldBy, uid: int) -> bool:
     """Whether a runtime may tell of that user's processes: a user's may say anything, unless it was named."""
-    return told_by.named or not told_by.uid or told_by.uid == uid
+    return _is_vouched(told_by) or told_by.uid == uid
 
 
 def _name_container(roots: Iterable[str], id_: ContainerId) -> bool:

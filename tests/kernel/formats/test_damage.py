@@ -13,10 +13,11 @@ from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
-from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import parse_mount_roots, parse_nsfs_mounts
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
+from nsagent.kernel.formats.pid_status import parse_family
 from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
 from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
@@ -115,6 +116,8 @@ DECODERS = {
         [b"sockets: used 290\nTCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2\nUDP: inuse 4 mem 0\nTCP6: inuse 5\n"],
     ),
     "mountinfo": Decoder(parse_nsfs_mounts, [MOUNTS]),
+    "mountinfo roots": Decoder(parse_mount_roots, [MOUNTS]),
+    "pid_status": Decoder(parse_family, [b"Pid:\t812\nPPid:\t1\nUid:\t0\t0\nNSpid:\t812\t7\t1\nThreads:\t1\n"]),
     "fd_link": Decoder(
         lambda data: parse_inode_link(data.decode("utf-8", "surrogateescape"), "socket"), [b"socket:[7732]"]
     ),

@@ -13,6 +13,7 @@ from nsagent.kernel.formats.mountinfo import (
     parse_cgroup2_mounts,
     parse_mount,
     parse_mount_of_file,
+    parse_mount_roots,
     parse_nsfs_mounts,
     parse_proc_options,
 )
@@ -167,3 +168,11 @@ def test_a_damaged_line_is_a_format_error_that_holds_it(line: bytes) -> None:
     with pytest.raises(FormatError) as caught:
         parse_mount(line)
     assert caught.value.text == line
+
+
+def test_the_roots_of_mounts_tell_what_is_mounted() -> None:
+    text = (
+        b"23 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n"
+        b"90 23 0:25 /overlay-containers/a\\040b/userdata/hosts /etc/hosts rw - tmpfs tmpfs rw\n"
+    )
+    assert parse_mount_roots(text) == ["/", "/overlay-containers/a b/userdata/hosts"]

@@ -1,0 +1,17 @@
+"""When processes started, by the time of day."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from nsagent.kernel.boot_clock import date_start
+from nsagent.kernel.formats.pid_stat import parse_pid_stat
+
+
+def test_a_process_that_was_just_started_is_dated_by_the_time_of_day() -> None:
+    before = time.time()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        after = time.time()
+        stat = parse_pid_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
+    tick_seconds = 0.02
+    assert before - tick_seconds <= date_start(stat.start_ticks) <= after + tick_seconds

@@ -1,0 +1,193 @@
+"""Containers without a cgroup of their own: which process a runtime's pid may stand for.
+
+The runtime is a stand-in that says what a test wants; the processes and their mounts are real. What a
+real podman tells of such containers is in test_podman.py.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nsagent.kernel.boot_clock import date_start
+from nsagent.kernel.formats.pid_stat import parse_pid_stat
+from tests.live.capabilities import Capability, lack, require
+from tests.live.deadlines import until
+from tests.live.leftovers import marked_environment
+from tests.live.nsagent_cli import Scan, run_scan
+from tests.runtimes.engine_server import rows, saying, serve
+
+ID, OTHER_ID = "a1" * 32, "b2" * 32
+NOBODY = 65534
+_PROGRAM = "import socket, sys\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
+_PARENT = f"{_PROGRAM}import subprocess\nsubprocess.run([sys.executable, '-I', '-c', sys.argv[1]])\n"
+_CHILD = f"{_PROGRAM}sys.stdin.read()\n"
+
+
+class Lone(NamedTuple):
+    """A process with a listener, in no container by its cgroup, and its child with another; and its start."""
+
+    pid: int
+    ports: tuple[int, ...]
+    started: float
+
+
+Start = Callable[..., Lone]
+
+
+@pytest.fixture
+def start(token: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts such processes, with a file of each of the containers `ids` mounted, as podman does it."""
+    require(Capability.ROOT, Capability.SETPRIV)
+    with contextlib.ExitStack() as stack:
+
+        def start_one(*ids: str, uid: int = 0) -> Lone:
+            mounts = []
+            for id_ in ids:
+                source, target = tmp_path / "overlay-containers" / id_ / "userdata" / "hosts", tmp_path / id_
+                source.parent.mkdir(parents=True)
+                for file in (source, target):
+                    file.touch()
+                mounts.append(f"mount --bind {source} {target}")
+            script = " && ".join([*mounts, 'exec "$@"'])
+            become = ["setpriv", f"--reuid={uid}", "--clear-groups", "--"] if uid else []
+            # Not that of the environment, which may be in a directory that is closed to the user.
+            program = [*become, os.path.realpath(sys.executable), "-I", "-c", _PARENT, _CHILD]
+            process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", script, "sh", *program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=marked_environment(token),
+                text=True,
+            )
+            # Both end with their stdin, which this closes.
+            stack.enter_context(process)
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(2)]
+            if uid and not all(lines):
+                lack(Capability.READABLE_INTERPRETER)
+            ports = tuple(map(int, lines))
+            stat = parse_pid_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
+            return Lone(process.pid, ports, date_start(stat.start_ticks))
+
+        yield start_one
+
+
+def listed(pid: int, started: float, id_: str = ID, name: str = "lone") -> dict[str, object]:
+    """What podman's list says of a container that runs."""
+    return {"Id": id_, "Names": [name], "Pid": pid, "StartedAt": int(started), "State": "running"}
+
+
+def scan(directory: Path, *containers: dict[str, object]) -> Scan:
+    """A scan that asks a podman which lists these."""
+    with serve(directory, saying(rows(*containers))) as url:
+        return scan_with_names("--runtime", f"podman={url}", "--state", "listen")
+
+
+def scan_with_names(*options: str) -> Scan:
+    """A scan for which the runtimes that are there answered in time, which on a busy machine they may not."""
+
+    def scan_once() -> Scan | None:
+        found = run_scan(*options)
+        return None if any(gap["kind"] == "source" for gap in found.coverage["gaps"]) else found
+
+    found = until(scan_once, "the runtimes answer in time")
+    assert found is not None
+    return found
+
+
+def owners_of(found: Scan, *ports: int) -> list[str | None]:
+    """In which containers those are who hold these ports."""
+    by_port = {row["local"]["port"]: row["container_id"] for row in found.sockets}
+    return [by_port[port] for port in ports]
+
+
+def untold(found: Scan, code: str = "unproven") -> list[tuple[str, list[str]]]:
+    """Of which containers the processes are not known: the stage, for an answer lacks them, and the names."""
+    return [(gap["stage"], gap["ids"]) for gap in found.coverage["gaps"] if gap["code"] == code]
+
+
+def test_the_process_of_a_container_and_what_it_has_started_are_in_it(start: Start, tmp_path: Path) -> None:
+    lone = start(ID)
+    found = scan(tmp_path, listed(lone.pid, lone.started))
+    assert owners_of(found, *lone.ports) == [ID, ID]
+    assert untold(found) == []
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        pytest.param(lambda lone: listed(os.getpid(), time.time()), id="the pid of another process"),
+        pytest.param(lambda lone: listed(lone.pid, lone.started, OTHER_ID), id="without a file of the container"),
+        pytest.param(lambda lone: listed(lone.pid, lone.started - 60), id="started after the container"),
+    ],
+)
+def test_a_pid_that_is_not_proven_owns_nothing_and_that_is_told(
+    start: Start, tmp_path: Path, tell: Callable[[Lone], dict[str, object]]
+) -> None:
+    """Whose pid the runtime tells has ended since, or was never here: it is stale, or another host's."""
+    lone = start(ID)
+    found = scan(tmp_path, tell(lone))
+    assert owners_of(found, *lone.ports) == [None, None]
+    assert untold(found) == [("processes", ["lone"])]
+
+
+def test_a_container_that_has_ended_meanwhile_is_no_complaint(start: Start, tmp_path: Path) -> None:
+    lone = start(ID)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    found = scan(tmp_path, listed(ended.pid, time.time(), OTHER_ID), listed(lone.pid, lone.started))
+    assert (owners_of(found, *lone.ports), untold(found)) == ([ID, ID], [])
+
+
+def test_of_two_containers_in_each_other_a_process_is_in_the_inner_one(start: Start, tmp_path: Path) -> None:
+    """An inner mount namespace begins with the mounts of the outer one."""
+    lone = start(ID, OTHER_ID)
+    (child,) = map(int, Path(f"/proc/{lone.pid}/task/{lone.pid}/children").read_text().split())
+    inner = listed(child, time.time(), OTHER_ID, "inner")
+    found = scan(tmp_path, inner, listed(lone.pid, lone.started))
+    assert (owners_of(found, *lone.ports), untold(found)) == ([ID, OTHER_ID], [])
+
+
+def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_alone(
+    start: Start, tmp_path: Path
+) -> None:
+    """A user can have it say anything."""
+    lone = start(ID)
+    runtime_directory = tmp_path / "root" / "run" / "podman"
+    runtime_directory.mkdir(parents=True)
+    with serve(runtime_directory, saying(rows(listed(lone.pid, lone.started))), "podman.sock") as url:
+        path = url.removeprefix("unix://")
+        for uid, container_id in ((0, ID), (NOBODY, None)):
+            os.chown(path, uid, uid)
+            found = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+            assert owners_of(found, *lone.ports) == [container_id] * 2
+
+
+def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(start: Start, tmp_path: Path) -> None:
+    """Ids are no secret, and a user can mount a file below a directory called by one."""
+    lone = start(ID, uid=NOBODY)
+    runtimes = tmp_path / "root" / "run"
+    (runtimes / "podman").mkdir(parents=True)
+    users, systems = listed(lone.pid, lone.started), listed(os.getpid(), time.time())
+    with serve(runtimes, saying(rows(users)), "docker.sock") as url:
+        os.chown(url.removeprefix("unix://"), NOBODY, NOBODY)
+        alone = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+        with serve(runtimes / "podman", saying(rows(systems)), "podman.sock"):
+            beside = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+    assert owners_of(alone, *lone.ports) == [ID, ID]
+    assert (owners_of(beside, *lone.ports), untold(beside)) == ([None, None], [("processes", ["lone"])])
+
+
+def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(tmp_path: Path) -> None:
+    """Docker's list tells no pid: without a cgroup there is nothing to go by."""
+    with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"], "State": "running"}))) as url:
+        found = scan_with_names("-c", "web", "--runtime", f"docker={url}")
+    assert found.sockets == []
+    assert ("processes", ["web"]) in untold(found, "unseen")
