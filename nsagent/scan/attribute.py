@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from nsagent.identity.believe import believe
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.join import join_containers
 from nsagent.model.choices import EngineName
@@ -26,7 +27,9 @@ from nsagent.scan.rows import decode_rows
 def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets."""
     memory = memory or Memory()
-    identities = identify_all(facts)
+    claimed = identify_all(facts)
+    containers = join_containers(claimed.values(), facts.containers, facts.kept)
+    identities = believe(claimed, containers)
     keys = {one.key: one.id.inode for one in facts.netns if one.id and one.key is not None}
     processes = [_make_process(reading, identities[reading.cgroup], keys) for reading in facts.processes]
     distinct = tuple(dict.fromkeys(processes))
@@ -34,7 +37,6 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     for process in distinct:
         members[process.netns].append(process)
     creators = map_creators(facts, identities)
-    containers = join_containers(identities.values(), facts.containers, facts.kept)
     owning = Owning(facts, processes, containers, creators={**memory.creators, **(creators or {})}, memory=memory)
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
@@ -44,9 +46,9 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     ]
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
     if gone := _list_gone(facts, memory, sockets):
-        containers = join_containers(identities.values(), facts.containers, facts.kept, gone)
+        containers = join_containers(claimed.values(), facts.containers, facts.kept, gone)
     by_id = {container.id: container for container in containers}
-    lived_in = [identities[text] for text in {reading.cgroup for reading in facts.processes}]
+    lived_in = [claimed[text] for text in {reading.cgroup for reading in facts.processes}]
     seen_in = {id_ for one in lived_in for id_ in (*one.chain, one.container_id) if id_ is not None}
     host_is_known = any(one.is_host for one in facts.netns)
     holders = [process for process, one in zip(processes, facts.processes, strict=True) if one.socket_fds]
@@ -102,6 +104,8 @@ def _make_process(reading: ProcessReading, identity: CgroupIdentity, keys: Mappi
         container_id=identity.container_id,
         unit=identity.unit,
         kernel_thread=reading.kernel_thread,
+        around=identity.chain,
+        inner=identity.inner,
     )
 
 

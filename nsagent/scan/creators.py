@@ -26,7 +26,7 @@ def map_creators(facts: Facts, identities: Mapping[str, CgroupIdentity]) -> Crea
 
     A process whose v2 line does not name its container, as in Docker in Docker on a hybrid host,
     makes sockets in a cgroup that tells nothing: that one is left out. `identities` are those of
-    identify_all.
+    identify_all, as far as they are believed.
     """
     blurred = set[str]()
     in_containers = named = 0

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nsagent.errors import Ambiguous, Changed, NotFound
+from nsagent.identity.believe import believe
 from nsagent.identity.claims import identify
 from nsagent.identity.join import NAMED_BY_ID, join_containers
 from nsagent.model.facts import ProcessReading
 from nsagent.model.gap import merge_gaps
 from nsagent.model.ids import ContainerId
-from nsagent.query.containers import choose_containers, tell_sources
+from nsagent.query.containers import choose_containers, include_below, tell_sources
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.netns import MetNetns
@@ -49,12 +50,14 @@ def choose(wanted: Filter, readings: Sequence[ProcessReading], answers: Answers)
 
     Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
-    identities = identify({reading.cgroup for reading in readings})
-    containers = join_containers(identities.values(), answers.containers, answers.kept)
+    claimed = identify({reading.cgroup for reading in readings})
+    containers = join_containers(claimed.values(), answers.containers, answers.kept)
     ids = choose_containers(
         wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), merge_gaps(answers.gaps))
     )
-    members = tuple(reading for reading in readings if identities[reading.cgroup].container_id in ids)
+    identities, wide = believe(claimed, containers), include_below(ids, containers)
+    inside = {text for text, one in identities.items() if not wide.isdisjoint((one.container_id, *one.inner))}
+    members = tuple(reading for reading in readings if reading.cgroup in inside)
     return Chosen(ids, members, answers)
 
 
