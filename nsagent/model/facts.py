@@ -121,7 +121,7 @@ class NetnsReading:
     cookie: int | None
     """SO_NETNS_COOKIE; None before Linux 5.14, or where it was not entered."""
     mounts: tuple[str, ...]
-    """The paths of its nsfs mounts."""
+    """The paths of its nsfs mounts in the host's mount namespace."""
     is_host: bool
     found_by: tuple[FoundBy, ...]
     engine: EngineName | None
@@ -147,6 +147,8 @@ class NetnsReading:
     """Its own, as "address/prefix length"; None where no row asks for them, or unknown."""
     client_ports: tuple[int, int] | None = None
     """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
+    foreign_mounts: tuple[str, ...] = ()
+    """The paths of those in other mount namespaces, but for those that the host has too: anyone may choose them."""
 
 
 @dataclass(frozen=True, slots=True)

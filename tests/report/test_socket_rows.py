@@ -165,6 +165,7 @@ def plain_owner(owner: Owner) -> dict[str, object]:
         "netns": process.netns and abs(process.netns),
         "container_id": told_or_none(process.container_id),
         "unit": told_or_none(process.unit),
+        **({"chain": list(map(told, chain))} if (chain := (*process.around, *process.inner)) else {}),
         "tid": owner.tid,
         "held_by": owner.held_by.value,
     }
