@@ -74,6 +74,8 @@ PROCESSES = st.builds(
     netns=st.none() | NETNS_NUMBERS,
     container_id=st.none() | CONTAINER_IDS,
     unit=st.none() | HOSTILE,
+    around=st.lists(CONTAINER_IDS, max_size=1).map(tuple),
+    inner=st.lists(CONTAINER_IDS, max_size=2).map(tuple),
 )
 FDS = st.lists(st.builds(Fd, NUMBERS), min_size=1, max_size=3).map(tuple)
 OWNERS = st.builds(Owner, PROCESSES, FDS, st.none() | st.builds(Tid, NUMBERS), st.sampled_from(HeldBy))

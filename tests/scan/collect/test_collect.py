@@ -108,8 +108,8 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
 
 def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     container = "c0ffee" + "0" * 58
-    common = {"key": None, "cookie": None, "names": [], "mounts": [], "foreign_mounts": []}
-    common |= {"engine": "proc", "found_by": ["process"]}
+    nothing = dict.fromkeys(("names", "mounts", "foreign_mounts"), list[str]())
+    common = {"key": None, "cookie": None, **nothing, "engine": "proc", "found_by": ["process"]}
     assert [to_plain(one) for one in attribute(node).netns] == [
         {
             **common,
