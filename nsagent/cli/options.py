@@ -212,7 +212,9 @@ class Host(NamedTuple):
         """A request that starts now."""
         from nsagent.scan.request import SnapshotRequest
 
-        return SnapshotRequest(self.name, time.time_ns(), str(self.proc_root))
+        return SnapshotRequest(
+            self.name, time.time_ns(), str(self.proc_root), host_root=os.path.abspath(self.host_root)
+        )
 
 
 class Source(NamedTuple):

@@ -8,7 +8,7 @@ directory that looks like a container's. Whether a runtime knows the id is join'
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nsagent.model.container import Runtime
@@ -69,7 +69,9 @@ class CgroupIdentity:
     `path` is the one that told all this, the v2 one where several tell the same, None if the text
     holds no path. `roots` are the directories of the containers, those of `chain` first and that of
     container_id last: the part of `path` that ends with the id, without what leads out of another
-    cgroup namespace (`/..`); `pod_root` is that of the pod.
+    cgroup namespace (`/..`); `pod_root` is that of the pod. `around` are the identities of whoever is in
+    a container of `chain` and in none below it. `inner` are containers below container_id that nobody
+    vouches for, outermost first: a path alone has none (identity.believe).
     """
 
     container_id: ContainerId | None
@@ -80,6 +82,8 @@ class CgroupIdentity:
     path: str | None
     roots: tuple[str, ...] = ()
     pod_root: str | None = None
+    around: tuple["CgroupIdentity", ...] = field(default=(), compare=False, repr=False)
+    inner: tuple[ContainerId, ...] = ()
 
 
 class _Found(NamedTuple):
@@ -138,10 +142,15 @@ def _conclude(readings: list[_Reading]) -> CgroupIdentity:
     best = max(readings, key=lambda told: (len(told.containers), told.pod_uid is not None, told.unit is not None))
     if not best.containers:
         return CgroupIdentity(None, None, best.pod_uid, (), best.unit, best.path, pod_root=best.pod_root)
-    *outer, inner = best.containers
-    chain = tuple(found.id for found in outer)
+    ids = tuple(found.id for found in best.containers)
     roots = tuple(found.root for found in best.containers)
-    return CgroupIdentity(inner.id, inner.runtime, inner.pod_uid, chain, best.unit, best.path, roots, inner.pod_root)
+    around: tuple[CgroupIdentity, ...] = ()
+    for depth, (id_, runtime, _, pod_uid, pod_root) in enumerate(best.containers):
+        identity = CgroupIdentity(
+            id_, runtime, pod_uid, ids[:depth], best.unit, best.path, roots[: depth + 1], pod_root, around
+        )
+        around = (*around, identity)
+    return identity
 
 
 def _list_paths(text: str) -> list[str]:

@@ -85,16 +85,12 @@ def _stands_alone(record: Container) -> bool:
 
 
 def _index_identities(identities: Iterable[CgroupIdentity]) -> dict[ContainerId, CgroupIdentity]:
-    """The one identity to believe for each id; those of a chain are known by it alone."""
+    """The one identity to believe for each id; one of a chain may be known by that alone."""
     best: dict[ContainerId, CgroupIdentity] = {}
     for identity in set(identities):
         if identity.container_id is None:
             continue
-        outer = (
-            CgroupIdentity(id_, None, None, identity.chain[:depth], None, None, identity.roots[: depth + 1])
-            for depth, id_ in enumerate(identity.chain)
-        )
-        for candidate in (*outer, identity):
+        for candidate in (*identity.around, identity):
             id_ = candidate.container_id
             if id_ is not None and (id_ not in best or _rank(candidate) < _rank(best[id_])):
                 best[id_] = candidate
@@ -148,7 +144,9 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
     outer = known.get((user, identity.chain[-1])) if identity.chain else None
     if answer is not None and outer is not None and outer.told_by is not None and outer.told_by == answer.told_by:
         answer = None
-    path_pod = Pod(identity.pod_uid) if identity.pod_uid else None
+    # Who is in a container may call a cgroup like a pod's: of such a pod somebody else must have told.
+    told = not identity.chain or (user, identity.pod_uid) in pods
+    path_pod = Pod(identity.pod_uid) if identity.pod_uid and told else None
     pod = _find_pod(user, answer.pod if answer else None, path_pod, pods)
     if answer is None:
         name = id_ if identity.runtime in NAMED_BY_ID else None

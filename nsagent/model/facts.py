@@ -136,7 +136,7 @@ class NetnsReading:
     cookie: int | None
     """SO_NETNS_COOKIE; None before Linux 5.14, or where it was not entered."""
     mounts: tuple[str, ...]
-    """The paths of its nsfs mounts."""
+    """The paths of its nsfs mounts in the host's mount namespace."""
     is_host: bool
     found_by: tuple[FoundBy, ...]
     engine: EngineName | None
@@ -164,6 +164,8 @@ class NetnsReading:
     """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
     tunnels: tuple[TunnelEnd, ...] = ()
     """Those whose sockets are in it; looked for only where a row without an owner may be one."""
+    foreign_mounts: tuple[str, ...] = ()
+    """The paths of those in other mount namespaces, but for those that the host has too: anyone may choose them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Frozen records to plain JSON values and back, by their type hints.
 
 Dataclasses become objects, NamedTuples and tuples arrays, frozensets sorted arrays, enums their
-value, bytes base64. Reading back checks every value against its hint.
+value, bytes base64. Reading back checks every value against its hint; a field with a default may be missing.
 """
 
 import base64
 import binascii
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -104,16 +104,26 @@ def _hints(record: type) -> dict[str, Any]:
     return get_type_hints(record)
 
 
+@cache
+def _defaults(record: type) -> frozenset[str]:
+    """The fields that may be missing: an older version did not know them. None of a NamedTuple, which is an array."""
+    if not is_dataclass(record):
+        return frozenset()
+    return frozenset(
+        each.name for each in fields(record) if each.default is not MISSING or each.default_factory is not MISSING
+    )
+
+
 def _read_record(record: Any, plain: Any, path: str) -> Any:
     hints = _hints(record)
     if not is_dataclass(record):
         _expect(isinstance(plain, list) and len(plain) == len(hints), plain, f"an array of {len(hints)}", path)
         plain = dict(zip(hints, plain, strict=True))
     _expect(isinstance(plain, dict), plain, "an object", path)
-    missing = [name for name in hints if name not in plain]
+    missing = [name for name in hints if name not in plain and name not in _defaults(record)]
     if missing:
         raise FormatError(f"{path}: a value for {', '.join(missing)}", repr(plain)[:100])
-    return record(**{name: _read(hint, plain[name], f"{path}.{name}") for name, hint in hints.items()})
+    return record(**{name: _read(hint, plain[name], f"{path}.{name}") for name, hint in hints.items() if name in plain})
 
 
 def _read_scalar(kind: type, plain: Any, path: str) -> Any:

@@ -137,7 +137,7 @@ class Netns:
     names: tuple[str, ...]
     """Those of `ip netns`."""
     mounts: tuple[str, ...]
-    """The paths of all its nsfs mounts."""
+    """The paths of its nsfs mounts in the host's mount namespace."""
     is_host: bool
     """Whether the kernel's threads are in it."""
     engine: EngineName | None
@@ -155,6 +155,8 @@ class Netns:
     """Those whose processes are in it."""
     is_init: bool = False
     """Whether PID 1 is in it, where no netns is known to be the host's: in a PID namespace of its own."""
+    foreign_mounts: tuple[str, ...] = ()
+    """The paths of its mounts in other mount namespaces, as in NetnsReading: no netns is called by them."""
 
     @property
     def number(self) -> int:

@@ -47,6 +47,11 @@ def choose_containers(
     return frozenset(one.id for one in chosen)
 
 
+def include_below(ids: frozenset[ContainerId], containers: Iterable[Container]) -> frozenset[ContainerId]:
+    """These containers, and whichever runs in one of them: it is theirs what is in there."""
+    return ids.union(one.id for one in containers if not ids.isdisjoint(one.chain))
+
+
 def tell_sources(sources: Iterable[str], gaps: Iterable[AlikeGaps]) -> tuple[str, ...]:
     """The sources of names as an error lists them: one that failed with its reason, for it may know the name."""
     failed = {subject.id: gap for gap in gaps if gap.kind is Kind.SOURCE for subject in gap.subjects}

@@ -1,7 +1,8 @@
 """Names that somebody typed -> the netns they mean: `--netns` and the argument of `nsagent netns`. Pure.
 
-What nobody can give to a netns (`host`, `init`, its inode or key) decides before the names that anybody may
-give to any: a container mounts a netns in its own /run/netns under any name.
+What nobody can give to a netns (`host`, `init`, its inode or key) decides before the names that root of the
+host gives to them. Names and paths in other mount namespaces than the host's mean none: a container mounts any
+netns in its own /run/netns under any name.
 """
 
 import difflib
@@ -63,6 +64,9 @@ def _describe(netns: Netns) -> str:
 
 def _hint(snapshot: Snapshot, text: str) -> str:
     """Why it may be there and not be found by this."""
+    foreign = [tell_netns(one.number) for one in snapshot.netns if _is_called_elsewhere(one, text)]
+    if foreign:
+        return f"not the host calls {', '.join(foreign)} so, but another mount namespace: ask by inode"
     if text == "host":
         return "no thread of the kernel is seen: that of PID 1 is called init"
     if any(text in list_names(one) or is_called_by_id(one, (text,)) for one in snapshot.containers):
@@ -71,6 +75,11 @@ def _hint(snapshot: Snapshot, text: str) -> str:
     if text.isdigit() and unreadable:
         return f"the inodes of {unreadable} netns may not be read: ask for them as key:N"
     return ""
+
+
+def _is_called_elsewhere(netns: Netns, text: str) -> bool:
+    paths = (f"/run/netns/{text}", _resolve_var_run(text))
+    return any(_resolve_var_run(path) in paths for path in netns.foreign_mounts)
 
 
 def _resolve_var_run(path: str) -> str:

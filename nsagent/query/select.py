@@ -9,7 +9,7 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.net import Protocol, is_listening
 from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
-from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id, tell_sources
+from nsagent.query.containers import choose_containers, count_unjudged, include_below, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter
 from nsagent.query.netns import find_each_netns, find_netns
 
@@ -62,7 +62,8 @@ def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     ids = _choose(snapshot, wanted)
     called = {one.id for one in snapshot.folded if one.id in ids and is_called_by_id(one, wanted.containers)}
     # Not Netns.containers: the pause containers are not in there.
-    netns = {process.netns for process in snapshot.processes if process.container_id in ids}
+    below = include_below(ids, snapshot.containers)
+    netns = {process.netns for process in snapshot.processes if process.container_id in below}
     return replace(
         snapshot,
         containers=(
@@ -76,12 +77,13 @@ def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
 
 
 def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
-    """The containers that a row names: its own and those of its owners."""
+    """The containers that a row names: its own, those of its owners, and those that their paths show below."""
     if socket.container_id is not None:
         yield socket.container_id
     for owner in socket.owners:
         if owner.process.container_id is not None:
             yield owner.process.container_id
+        yield from owner.process.inner
 
 
 def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:
@@ -109,7 +111,8 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
         # A row that only its pod is charged with is none of a container's.
         chosen = () if wanted.containers else (*snapshot.containers, *snapshot.folded)
         pods = {one.pod for one in chosen if one.id in ids and one.pod is not None}
-        tests.append(lambda socket: socket.pod in pods or any(id_ in ids for id_ in list_container_ids(socket)))
+        wide = include_below(ids, snapshot.containers)
+        tests.append(lambda socket: socket.pod in pods or any(id_ in wide for id_ in list_container_ids(socket)))
     if wanted.netns:
         numbers = {one.number for text in wanted.netns for one in find_each_netns(snapshot, text)}
         tests.append(lambda socket: socket.netns in numbers)

@@ -89,6 +89,7 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
     text_column("found_by", lambda netns, _: ",".join(netns.found_by)),
     number_column("cookie", lambda netns, _: netns.cookie),
     text_column("mounts", lambda netns, _: ",".join(netns.mounts), free_text=True),
+    text_column("foreign_mounts", lambda netns, _: ",".join(netns.foreign_mounts), free_text=True),
     text_column("rows", _rows, free_text=True),
     text_column("interfaces", _interfaces, free_text=True),
 )
@@ -97,5 +98,5 @@ NETNS_COLUMNS: Final[tuple[Column[Netns], ...]] = (
 NETNS_DEFAULT: Final = ("netns", "names", "processes", "sockets", "containers", "pods", "engine", "found_by")
 """What `-o table` shows."""
 
-NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "rows", "interfaces")
+NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "foreign_mounts", "rows", "interfaces")
 """What `-o wide` shows."""

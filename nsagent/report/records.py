@@ -34,6 +34,7 @@ def netns_record(netns: Netns) -> Record:
         "cookie": netns.cookie,
         "names": netns.names,
         "mounts": netns.mounts,
+        "foreign_mounts": netns.foreign_mounts,
         "is_host": netns.is_host,
         "is_init": netns.is_init,
         "engine": netns.engine,

@@ -102,7 +102,8 @@ class SocketRows:
         after = (
             f'], "comm": {quote(process.comm)}, "start_ticks": {process.start_ticks}'
             f', "netns": {"null" if process.netns is None else abs(process.netns)}'
-            f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}{_USUAL_HOLDING}'
+            f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}{_chain_text(process)}'
+            f"{_USUAL_HOLDING}"
         )
         text = self._processes[id(process)] = before, after
         return text
@@ -160,6 +161,12 @@ def _port_and_raw(endpoint: Endpoint) -> str:
 
 def _fds_text(fds: tuple[Fd, ...]) -> str:
     return ", ".join(map(str, fds))
+
+
+def _chain_text(process: Process) -> str:
+    """The other containers on its cgroup path: there only where there are any."""
+    chain = (*process.around, *process.inner)
+    return f', "chain": {dump(chain)}' if chain else ""
 
 
 def _verdict_text(verdict: Verdict | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 
+from nsagent.identity.believe import believe
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.join import join_containers
 from nsagent.model.choices import EngineName
@@ -27,7 +28,9 @@ from nsagent.scan.rows import decode_rows, sort_sockets
 def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets."""
     memory = memory or Memory()
-    identities = identify_all(facts)
+    claimed = identify_all(facts)
+    containers = join_containers(claimed.values(), facts.containers, facts.kept)
+    identities = believe(claimed, containers)
     keys = {one.key: one.id.inode for one in facts.netns if one.id and one.key is not None}
     placed = {(one.pid, one.start_ticks): one.container_id for one in facts.placed}
     processes = [_make_process(reading, identities[reading.cgroup], keys, placed) for reading in facts.processes]
@@ -36,7 +39,6 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     for process in distinct:
         members[process.netns].append(process)
     creators = map_creators(facts, identities)
-    containers = join_containers(identities.values(), facts.containers, facts.kept)
     owning = Owning(facts, processes, containers, creators={**memory.creators, **(creators or {})}, memory=memory)
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
@@ -45,9 +47,9 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     sockets = list(chain.from_iterable(owned))
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]
     if gone := _list_gone(facts, memory, sockets):
-        containers = join_containers(identities.values(), facts.containers, facts.kept, gone)
+        containers = join_containers(claimed.values(), facts.containers, facts.kept, gone)
     by_id = {container.id: container for container in containers}
-    lived_in = [identities[text] for text in {reading.cgroup for reading in facts.processes}]
+    lived_in = [claimed[text] for text in {reading.cgroup for reading in facts.processes}]
     seen_in = {id_ for one in lived_in for id_ in (*one.chain, one.container_id) if id_ is not None}
     seen_in.update(placed.values())
     host_is_known = any(one.is_host for one in facts.netns)
@@ -109,6 +111,8 @@ def _make_process(
         container_id=identity.container_id or placed.get((reading.pid, reading.start_ticks)),
         unit=identity.unit,
         kernel_thread=reading.kernel_thread,
+        around=identity.chain,
+        inner=identity.inner,
     )
 
 
@@ -138,6 +142,7 @@ def _make_netns(
         rows=rows,
         pods=tuple(pods.values()),
         is_init=not host_is_known and any(process.pid == 1 for process in members),
+        foreign_mounts=reading.foreign_mounts,
     )
 
 

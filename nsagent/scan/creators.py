@@ -26,8 +26,7 @@ def map_creators(facts: Facts, identities: Mapping[str, CgroupIdentity]) -> Crea
 
     A process whose v2 line does not name its container, as in Docker in Docker on a hybrid host,
     makes sockets in a cgroup that tells nothing: that one is left out, as are those of processes in a
-    container without a cgroup. `identities` are those of
-    identify_all.
+    container without a cgroup. `identities` are those of identify_all, as far as they are believed.
     """
     placed = {(one.pid, one.start_ticks) for one in facts.placed}
     blurred = {

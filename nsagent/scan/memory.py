@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nsagent.identity.believe import believe
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts
 from nsagent.model.ids import ContainerId, Pid, SocketCookie
@@ -41,4 +42,5 @@ def remember(facts: Facts, snapshot: Snapshot) -> Memory:
         if socket.attribution is Attribution.FD and row.protocol is Protocol.TCP and row.cookie and row.remote.port:
             process = socket.owners[0].process
             holders[row.cookie] = Holder(process.pid, process.start_ticks, process.container_id)
-    return Memory(holders, snapshot.containers, map_creators(facts, identify_all(facts)) or {})
+    identities = believe(identify_all(facts), (*snapshot.containers, *snapshot.folded))
+    return Memory(holders, snapshot.containers, map_creators(facts, identities) or {})

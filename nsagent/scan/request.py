@@ -30,6 +30,8 @@ class PassRequest:
     """The containers that the pass is about, None for all."""
     owners: OwnersWanted = OwnersWanted.PID
     """With `container` no fd is read."""
+    host_root: str = "/"
+    """Where the host's root directory is seen; absolute."""
 
 
 @dataclass(frozen=True, slots=True)

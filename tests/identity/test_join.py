@@ -78,7 +78,7 @@ def test_the_containers_around_are_there_too_with_their_own_chains() -> None:
     identity = parse_cgroup(f"0::/docker/{A}/docker/{B}/docker/{C}\n")
     assert join_containers([identity], (answer(A),)) == (
         answer(A),
-        unknown(B, chain=(A,)),
+        unknown(B, Runtime.DOCKER, chain=(A,)),
         unknown(C, Runtime.DOCKER, chain=(A, B)),
     )
 

@@ -142,10 +142,25 @@ def test_the_outer_engine_knows_no_inner_container(nest: Nest) -> None:
         assert (found[made.id]["name"], found[made.id]["verified"]) == (made.name if known else None, known)
 
 
-@pytest.mark.parametrize("port", [8162, 8163, 8164])
-def test_a_name_chooses_neither_what_is_around_a_container_nor_what_is_in_it(nest: Nest, port: int) -> None:
+@pytest.mark.parametrize("port", [8161, 8163, 8164])
+def test_a_name_does_not_choose_what_is_around_a_container(nest: Nest, port: int) -> None:
     scan = run_scan(*nest.both, "-c", nest.ports[port].name)
     assert [(row["local"]["port"], row["container_id"]) for row in scan.sockets] == [(port, nest.ports[port].id)]
+
+
+def test_a_name_chooses_what_runs_in_a_container_too(nest: Nest) -> None:
+    scan = run_scan(*nest.both, "-c", "outer")
+    found = {row["local"]["port"]: row["container_id"] for row in scan.sockets if row["state"] == "listen"}
+    assert found == {port: nest.ports[port].id for port in (8162, 8163, 8164)}
+
+
+def test_what_the_outer_engine_does_not_know_is_in_the_container_that_it_knows(nest: Nest) -> None:
+    scan = run_scan(*nest.bed.runtime_option)
+    ids = nest.container_ids(scan)
+    assert ids == {8161: nest.ports[8161].id} | dict.fromkeys((8162, 8163, 8164), nest.outer.id)
+    rows = [row for row in scan.sockets if row["local"]["port"] in (8163, 8164) and row["state"] == "listen"]
+    chains = {row["local"]["port"]: row["owners"][0]["chain"] for row in rows}
+    assert chains == {port: [nest.ports[port].id] for port in (8163, 8164)}
 
 
 def test_by_cgroups_no_listener_has_the_wrong_container(nest: Nest) -> None:

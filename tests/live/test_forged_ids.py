@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from nsagent.errors import EXIT_NOT_FOUND
 from tests.live.actors import Actor, Held
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
@@ -112,6 +113,32 @@ def test_the_id_of_a_container_that_has_ended_is_not_verified(town: Town, forge:
     assert scan.one(forger.listener.inode)["container_id"] == ended.id
     entry = find_container(scan, ended.id)
     assert (entry["name"], entry["name_state"], entry["verified"]) == (None, "unknown", False)
+
+
+BELOW = [
+    pytest.param("/docker/{outer}/own", id="a name of its own"),
+    pytest.param("/docker/{outer}/{made_up}", id="an id"),
+    pytest.param("/docker/{outer}/docker-{made_up}.scope", id="an id, as systemd"),
+    pytest.param(f"/docker/{{outer}}/{POD}/{{made_up}}", id="a pod"),
+    pytest.param("/docker/{outer}/lxc/prod-db", id="a name of LXC"),
+]
+
+
+@pytest.mark.parametrize("form", BELOW)
+def test_what_runs_in_a_cgroup_that_a_container_made_is_the_container_s(
+    town: Town, forge: Callable[..., Forger], form: str
+) -> None:
+    made_up = secrets.token_hex(32)
+    forger = forge(form.format(outer=town.outer.id, made_up=made_up))
+    row = town.scan().one(forger.listener.inode)
+    assert [row["container_id"], *(owner["container_id"] for owner in row["owners"])] == [town.outer.id] * 2
+    of_outer = town.scan("-c", "outer")
+    assert [row["local"]["port"] for row in of_outer.of_netns(town.outer.netns_inode)] == [OUTER_PORT]
+    assert of_outer.one(forger.listener.inode)["container_id"] == town.outer.id
+    if (claimed := made_up if "made_up" in form else "prod-db" if "lxc" in form else None) is not None:
+        assert row["owners"][0]["chain"] == [claimed]
+        assert [row["inode"] for row in town.scan("-c", claimed).sockets] == [forger.listener.inode]
+    assert run_nsagent("scan", "--pod", POD.removeprefix("pod"), *town.bed.runtime_option).status == EXIT_NOT_FOUND
 
 
 @pytest.fixture(

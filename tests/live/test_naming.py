@@ -13,7 +13,13 @@ from tests.live.unprivileged import PlainUser
 
 pytestmark = pytest.mark.timeout(60)
 
-COVER = "mount --bind /proc/self/ns/net {path} && echo covered && exec sleep 60"
+OWN_NAME = "only-theirs"
+COVER = """set -e
+mount -t tmpfs none /run/netns
+for path in {path} {own}; do touch $path; mount --bind /proc/self/ns/net $path; done
+echo covered
+exec sleep 60
+"""
 
 
 def inodes(scan: Scan) -> set[int]:
@@ -33,18 +39,27 @@ def test_a_netns_goes_by_any_name_that_ip_netns_takes(bed: NetnsBed, ending: str
     assert inodes(run_scan("--netns", netns.path)) == {held.inode}
 
 
-def test_a_name_that_two_mount_namespaces_have_for_two_netns_is_ambiguous(closed_bed: ClosedBed) -> None:
+def test_a_netns_has_the_name_that_the_host_gave_to_it_and_none_of_another_mount_namespace(
+    closed_bed: ClosedBed,
+) -> None:
     netns = closed_bed.netns_bed.named()
-    covering = closed_bed.start("unshare", "--mount", "--net", "sh", "-c", COVER.format(path=netns.path))
+    assert netns.name is not None
+    held = closed_bed.netns_bed.actor(netns).listen()
+    own = f"/run/netns/{OWN_NAME}"
+    script = COVER.format(path=netns.path, own=own)
+    covering = closed_bed.start("unshare", "--mount", "--net", "sh", "-c", script)
     assert covering.stdout is not None
     assert covering.stdout.readline() == b"covered\n"
-    entries = [one["inode"] for one in closed_bed.scan().netns if one["names"] == [netns.name]]
-    ran = closed_bed.run_nsagent("scan", "--runtime", "none", "--netns", str(netns.name))
-    assert (ran.status, ran.stdout) == (4, b"")
-    told = ", ".join(f"{inode} ({netns.path})" for inode in sorted(entries))
-    assert ran.complaints[-1] == f"nsagent: netns '{netns.name}' is ambiguous: {told}"
-    assert netns.inode in entries
-    assert len(entries) == 2
+    scan = closed_bed.scan()
+    (foreign,) = (one for one in scan.netns if one["foreign_mounts"])
+    assert (foreign["names"], foreign["mounts"], foreign["foreign_mounts"]) == ([], [], sorted([netns.path, own]))
+    assert [one["inode"] for one in scan.netns if one["names"] == [netns.name]] == [netns.inode]
+    for text in (netns.name, netns.path):
+        assert inodes(closed_bed.scan("--netns", text)) == {held.inode}
+    for text in (OWN_NAME, own):
+        ran = closed_bed.run_nsagent("scan", "--runtime", "none", "--netns", text)
+        hint = f"not the host calls {foreign['inode']} so, but another mount namespace: ask by inode"
+        assert (ran.status, ran.stdout, hint in ran.complaints[-1]) == (4, b"", True)
 
 
 def test_a_thread_goes_for_its_process_and_for_the_netns_that_it_is_in(bed: NetnsBed, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ PROCESSES = st.builds(
     netns=st.none() | NETNS_NUMBERS,
     container_id=st.none() | CONTAINER_IDS,
     unit=st.none() | HOSTILE,
+    around=st.lists(CONTAINER_IDS, max_size=1).map(tuple),
+    inner=st.lists(CONTAINER_IDS, max_size=2).map(tuple),
 )
 FDS = st.lists(st.builds(Fd, NUMBERS), min_size=1, max_size=3).map(tuple)
 OWNERS = st.builds(Owner, PROCESSES, FDS, st.none() | st.builds(Tid, NUMBERS), st.sampled_from(HeldBy))
@@ -165,6 +167,7 @@ def plain_owner(owner: Owner) -> dict[str, object]:
         "netns": process.netns and abs(process.netns),
         "container_id": told_or_none(process.container_id),
         "unit": told_or_none(process.unit),
+        **({"chain": list(map(told, chain))} if (chain := (*process.around, *process.inner)) else {}),
         "tid": owner.tid,
         "held_by": owner.held_by.value,
     }

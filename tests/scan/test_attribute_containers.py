@@ -161,13 +161,25 @@ def test_a_host_whose_containers_have_no_cgroups_of_version_2_cannot_tell_creato
     assert not snapshot.coverage.complete
 
 
-def test_a_process_whose_v2_cgroup_is_another_container_s_spoils_that_one_alone() -> None:
-    """Docker in Docker on a hybrid host: what the inner container makes bears the outer one's id."""
+@pytest.mark.parametrize(("known", "told"), [(True, None), (False, OTHER)])
+def test_a_process_whose_v2_cgroup_is_another_container_s_spoils_that_one_alone(
+    known: bool, told: ContainerId | None
+) -> None:
+    """Docker in Docker on a hybrid host: what the inner container makes bears the outer one's id.
+
+    An inner one that nobody knows is the outer one's own.
+    """
     given = creator_facts(row(LISTEN, 80, 7, 5), row(LISTEN, 81, 8, 9))
     outer = f"/docker/{OTHER}"
     inner = reading(12, netns=WEB_NETNS, cgroup=f"4:memory:{outer}/docker/{PAUSE}\n0::{outer}\n")
-    given = replace(given, processes=(*given.processes, inner), cgroup_paths=(*given.cgroup_paths, (9, outer)))
-    assert [socket.container_id for socket in attribute(given).sockets] == [APP, None]
+    record = Container(PAUSE, "inner", NameState.KNOWN, Runtime.DOCKER, None, True, "docker")
+    given = replace(
+        given,
+        processes=(*given.processes, inner),
+        cgroup_paths=(*given.cgroup_paths, (9, outer)),
+        containers=(record,) if known else (),
+    )
+    assert [socket.container_id for socket in attribute(given).sockets] == [APP, told]
 
 
 def test_a_forged_cgroup_makes_no_creator() -> None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nsagent.errors import Ambiguous, Changed, NotFound, Reason
+from nsagent.identity.believe import believe
 from nsagent.identity.claims import identify
 from nsagent.identity.join import NAMED_BY_ID, join_containers
 from nsagent.model.container import Container
 from nsagent.model.facts import Placed, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
-from nsagent.query.containers import choose_containers, tell_sources
+from nsagent.query.containers import choose_containers, include_below, tell_sources
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.checks import TELL_RUNNING
@@ -57,18 +58,20 @@ def choose(
 
     Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
-    identities = identify({reading.cgroup for reading in readings})
-    containers = join_containers(identities.values(), answers.containers, answers.kept)
+    claimed = identify({reading.cgroup for reading in readings})
+    containers = join_containers(claimed.values(), answers.containers, answers.kept)
     ids = choose_containers(
         wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), merge_gaps(answers.gaps))
     )
+    identities, wide = believe(claimed, containers), include_below(ids, containers)
+    inside = {text for text, one in identities.items() if not wide.isdisjoint((one.container_id, *one.inner))}
     by_pid = {(one.pid, one.start_ticks): one.container_id for one in placed}
     members = tuple(
         reading
         for reading in readings
-        if (identities[reading.cgroup].container_id or by_pid.get((reading.pid, reading.start_ticks))) in ids
+        if reading.cgroup in inside or by_pid.get((reading.pid, reading.start_ticks)) in wide
     )
-    seen = {id_ for one in identities.values() for id_ in (*one.chain, one.container_id)}.union(by_pid.values())
+    seen = {id_ for one in claimed.values() for id_ in (*one.chain, one.container_id)}.union(by_pid.values())
     unseen = (one for one in containers if wanted.containers and one.id in ids and one.id not in seen)
     return Chosen(ids, members, answers, tuple(map(_tell_unseen, filter(_should_be_seen, unseen))))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from nsagent.kernel.host_mounts import find_host_mounts
 from nsagent.kernel.procfs import ProcFs
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
@@ -47,6 +48,6 @@ def open_context(
     room = Room(stop, reads_later=request.only is not None)
     with (
         TableReader(procfs, request.engine, request.tables, room, gaps, may_enter=live, stop=stop) as reader,
-        NetnsRegistry(room, gaps, tell_met) as registry,
+        NetnsRegistry(room, gaps, tell_met, find_host_mounts(procfs, request.host_root)) as registry,
     ):
         yield PassContext(request, procfs, live, registry, reader, room, gaps, clock, stop)

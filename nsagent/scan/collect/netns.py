@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.kernel.host_mounts import HostMounts
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netns import read_netns_id, read_own_netns
 from nsagent.kernel.procfs import ProcessDir
@@ -22,6 +23,7 @@ from nsagent.scan.collect.room import Room
 class MetNetns:
     """One netns while the pass goes on.
 
+    `mounts` are its mount points in the host's mount namespace, `foreign_mounts` those in others.
     `serial` is its own within the pass. `id` is None where only `key` (the st_ino of its net/dev) is
     readable; `fd` is None where it cannot be held (then id.dev is 0), or is held no longer. `path` is
     by which it was opened. `members` are processes in it, through which its /proc files are read.
@@ -34,6 +36,7 @@ class MetNetns:
     path: str = ""
     found_by: set[FoundBy] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
+    foreign_mounts: set[str] = field(default_factory=set)
     members: list[Pid] = field(default_factory=list)
 
     @property
@@ -75,12 +78,20 @@ class NetnsRegistry:
     A read that was given up may come back at any time and add one more, or, after the end, none.
 
     `tell_met` is told each netns that can be told from others by its inode, when it is first seen.
+    `host_mounts` tell which mounts are the host's.
     """
 
-    def __init__(self, room: Room, gaps: GapSink, tell_met: Callable[[MetNetns], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        room: Room,
+        gaps: GapSink,
+        tell_met: Callable[[MetNetns], object] = lambda _: None,
+        host_mounts: HostMounts | None = None,
+    ) -> None:
         self._room = room
         self._gaps = gaps
         self._tell_met = tell_met
+        self._host_mounts = host_mounts or HostMounts()
         self._by_inode: dict[int, MetNetns] = {}
         self._by_key: dict[int, MetNetns] = {}
         self._mounts_read: set[tuple[int, str]] = set()
@@ -168,12 +179,12 @@ class NetnsRegistry:
             self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
             return
         self._mounts_read.add(view)
-        missed = [mount for mount in mounts if not self._see_mount(process, mount)]
+        missed = [mount for mount in mounts if not self._see_mount(process, mount, view)]
         if missed:
             self._gaps.add(_find_unreachable(process, missed))
 
-    def _see_mount(self, process: ProcessDir, mount: Mount) -> bool:
-        """Whether a mount is seen, or none of a netns."""
+    def _see_mount(self, process: ProcessDir, mount: Mount, view: tuple[int, str]) -> bool:
+        """Whether a mount of a view (a mount namespace, and a root directory) is seen, or none of a netns."""
         inode = parse_inode_link(mount.root, "net")
         if inode is None:
             return True
@@ -185,7 +196,11 @@ class NetnsRegistry:
         if met is None or met.id is None or met.id.inode != inode:
             return False
         met.found_by.add(FoundBy.MOUNT)
-        met.mounts.add(mount.mount_point)
+        host_path = self._host_mounts.find_path(*view, mount.mount_point)
+        if host_path is None:
+            met.foreign_mounts.add(mount.mount_point)
+        else:
+            met.mounts.add(host_path)
         return True
 
     def _hold_netns_of(self, process: ProcessDir, inode: int) -> MetNetns:

@@ -110,6 +110,7 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         key=met.key,
         cookie=state.cookie,
         mounts=tuple(sorted(met.mounts)),
+        foreign_mounts=tuple(sorted(met.foreign_mounts - met.mounts)),
         is_host=is_host,
         found_by=tuple(sorted(met.found_by)),
         engine=state.engine,

@@ -247,7 +247,7 @@ def test_a_netns_that_only_a_mount_holds_is_found(tmp_path: Path) -> None:
     require(Capability.ROOT, Capability.SETPRIV)
     program = MOUNTED.replace("sys.argv[1]", repr(str(tmp_path))) + "ready(inode); wait()"
     with start_child(program, "unshare", "--mount", "--"):
-        mounted = [one for one in take().netns if str(tmp_path / "netns") in one.mounts]
+        mounted = [one for one in take().netns if str(tmp_path / "netns") in one.foreign_mounts]
     assert [(FoundBy.MOUNT in one.found_by, one.processes) for one in mounted] == [(True, 0)]
 
 
@@ -262,7 +262,7 @@ def test_a_process_in_a_chroot_hides_no_mount_of_those_outside(tmp_path: Path) -
         "if outside: os.waitpid(outside, 0)\n"
     )
     with start_child(program, "unshare", "--mount", "--"):
-        mounted = [one for one in take().netns if str(tmp_path / "netns") in one.mounts]
+        mounted = [one for one in take().netns if str(tmp_path / "netns") in one.foreign_mounts]
     assert [FoundBy.MOUNT in one.found_by for one in mounted] == [True]
 
 
