@@ -9,16 +9,17 @@ Source: proc(5), fs/proc/base.c. Which netns tables there are and how to enter o
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
 from typing import Self, TypeVar
 
-from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
+from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed, Reason
 from nsagent.kernel.formats.fd_link import parse_inode_link
-from nsagent.kernel.formats.mountinfo import Mount, parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
 from nsagent.kernel.libc import close_fd
+from nsagent.kernel.nsfs import open_netns
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ T = TypeVar("T")
 _GONE = (ENOENT, ESRCH)
 _DENIED = (EACCES, EPERM)
 _READ_BYTES = 1 << 16
+_MOST_LINES_BYTES = 1 << 26
+_MOST_LINE_BYTES = 1 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 
 
@@ -126,20 +129,29 @@ class ProcessDir:
 
     def open_netns(self) -> int:
         """An fd on its netns, to be closed by the caller; needs CAP_SYS_PTRACE over the process."""
-        return self._call(lambda: os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+        return self._call(lambda: open_netns("ns/net", dir_fd=self._fd))
 
-    def open_fd_target(self, fd: Fd) -> int:
-        """What one of its fds links to, opened anew, to be closed by the caller: for nsfs links only."""
-        return self._call(lambda: os.open(f"fd/{fd}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+    def open_netns_of_fd(self, fd: Fd) -> int:
+        """An fd on the netns that it holds open by one of its own, to be closed by the caller.
 
-    def open_mount(self, mount_point: str) -> int:
-        """An fd on the file mounted at `mount_point`, as this process sees it, to be closed by the caller."""
-        path = "root/" + mount_point.lstrip("/")
-        return self._call(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd))
+        Raises Gone too where that holds something else by now, which is not opened.
+        """
+        return self._call(lambda: open_netns(f"fd/{fd}", dir_fd=self._fd))
 
-    def read_nsfs_mounts(self) -> list[Mount]:
-        """The namespaces bind-mounted in its mount namespace; raises FormatError too."""
-        return parse_nsfs_mounts(self._read("mountinfo"))
+    def read_netns_mounts(self, most_path_bytes: int) -> NetnsMounts:
+        """The netns bind-mounted below its root, with mount points of so many bytes; raises FormatError too.
+
+        NotRead is TOO_MANY where its mountinfo has more than 64 MiB, which takes 0.3 s to read.
+        """
+        fd = self._call(lambda: os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+        try:
+            return self._call(lambda: collect_netns_mounts(_read_lines(fd, self.subject), most_path_bytes))
+        finally:
+            close_fd(fd)
+
+    def fileno(self) -> int:
+        """The fd that holds the directory."""
+        return self._fd
 
     def read_net(self, name: str) -> bytes:
         """The file net/NAME of its netns; empty where this kernel has no such table.
@@ -346,6 +358,19 @@ def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False, most
         return b"".join(chunks)
     finally:
         close_fd(fd)
+
+
+def _read_lines(fd: int, subject: str) -> Iterator[bytes]:
+    """The lines of an open file, few of them in memory at a time; raises OSError, and NotRead if it is too long."""
+    rest = b""
+    total = 0
+    while data := os.read(fd, _READ_BYTES):
+        total += len(data)
+        if total > _MOST_LINES_BYTES or len(rest) > _MOST_LINE_BYTES:
+            raise NotRead(subject, Reason.TOO_MANY)
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+    yield rest
 
 
 def translate_errno(err: OSError, subject: str) -> Gone | NotRead:

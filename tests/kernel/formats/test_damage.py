@@ -13,7 +13,7 @@ from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
-from nsagent.kernel.formats.mountinfo import parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import collect_netns_mounts
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
@@ -109,7 +109,7 @@ DECODERS = {
         lambda data: parse_sockstat(data.decode("utf-8", "replace")),
         [b"sockets: used 290\nTCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2\nUDP: inuse 4 mem 0\nTCP6: inuse 5\n"],
     ),
-    "mountinfo": Decoder(parse_nsfs_mounts, [MOUNTS]),
+    "mountinfo": Decoder(lambda data: collect_netns_mounts(data.split(b"\n"), 4096), [MOUNTS]),
     "fd_link": Decoder(
         lambda data: parse_inode_link(data.decode("utf-8", "surrogateescape"), "socket"), [b"socket:[7732]"]
     ),
