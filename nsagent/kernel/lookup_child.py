@@ -1,8 +1,8 @@
 """The program of the child that looks up mounts: one thread for each question, for none may hold up another.
 
-A question is the index of the look-up and the mount points, separated by NUL, with an fd on the /proc/PID directory
-of a process in that mount namespace. An answer is the index and an errno; with 0 comes an fd on the netns. When its
-socket is closed it ends, or as soon as no file system holds up one of its threads.
+A question is the index of the look-up, the inode of the netns and its mount points, separated by NUL, with an fd on
+the /proc/PID directory of a process in that mount namespace. An answer is the index and an errno; with 0 comes an fd
+on the netns. When its socket is closed it ends, or as soon as no file system holds up one of its threads.
 
 Only what is imported here is loaded: it runs in a new interpreter, without site.
 """
@@ -18,7 +18,7 @@ from typing import Final
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns_below
 
-QUESTION: Final = struct.Struct("=I")
+QUESTION: Final = struct.Struct("=IQ")
 ANSWER: Final = struct.Struct("=Ii")
 MOST_BYTES: Final = 1 << 16
 """Of a question."""
@@ -33,7 +33,7 @@ def serve(number: int) -> None:
     asked = socket.socket(fileno=number)
     while (received := receive(asked, MOST_BYTES))[0]:
         question, process = received
-        index = QUESTION.unpack_from(question)[0]
+        index, _ = QUESTION.unpack_from(question)
         try:
             threading.Thread(target=_answer, args=(asked, index, question, process), daemon=True).start()
         except RuntimeError:
@@ -58,7 +58,7 @@ def send(connection: socket.socket, message: bytes, fd: int) -> None:
 def _answer(asked: socket.socket, index: int, question: bytes, process: int) -> None:
     try:
         root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
-        fd = _open_first(root, question[QUESTION.size :].split(b"\0"))
+        fd = _open_first(root, question)
     except OSError as err:
         _send(asked, index, err.errno or ENOENT)
         return
@@ -67,15 +67,16 @@ def _answer(asked: socket.socket, index: int, question: bytes, process: int) -> 
         close_fd(each)
 
 
-def _open_first(root: int, mount_points: list[bytes]) -> int:
-    """The netns at the first of the mount points that has one; raises OSError, of the last one, else."""
-    *others, last = map(os.fsdecode, mount_points)
+def _open_first(root: int, question: bytes) -> int:
+    """The netns at the first of the mount points at which it is; raises OSError, of the last one, if it is at none."""
+    _, inode = QUESTION.unpack_from(question)
+    *others, last = map(os.fsdecode, question[QUESTION.size :].split(b"\0"))
     for mount_point in others:
         try:
-            return open_netns_below(root, mount_point)
+            return open_netns_below(root, mount_point, inode)
         except OSError:
             continue
-    return open_netns_below(root, last)
+    return open_netns_below(root, last, inode)
 
 
 def _send(asked: socket.socket, index: int, number: int) -> None:

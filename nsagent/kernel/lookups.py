@@ -47,8 +47,9 @@ _PROGRAM: Final = (
 
 
 class Lookup(NamedTuple):
-    """Where a netns is mounted: the mount points, as a process sees them, which is opened when it comes to it."""
+    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it."""
 
+    inode: int
     open_process: Callable[[], ProcessDir]
     mount_points: Sequence[str]
 
@@ -150,7 +151,7 @@ def _ask(
 
 def _send(connection: socket.socket, index: int, lookup: Lookup, seconds: float) -> None:
     """Ask one; raises Gone and NotRead for this one alone, and OSError."""
-    message = QUESTION.pack(index) + b"\0".join(map(os.fsencode, lookup.mount_points))
+    message = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
     with lookup.open_process() as process:
         if seconds <= 0:
             raise TimeoutError

@@ -21,6 +21,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.NETNS_OF_SOCKETS: "netns of sockets in no table",
     Kind.MOUNT: "mount {id}",
     Kind.MOUNTS: "netns mounted where pid {id} lives",
+    Kind.MOUNT_POINTS: "mount points of netns where pid {id} lives",
     Kind.CHILDREN: "processes that look up mounts",
     Kind.TABLE: "{protocol} of netns {id}",
     Kind.CONTAINERS: "processes of the containers of {id}",

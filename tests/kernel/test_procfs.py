@@ -1,6 +1,5 @@
 """procfs on trees: one read per fact, and what a missing file means."""
 
-import os
 from errno import EACCES, EINVAL, EIO, EMFILE, ENOENT, EPERM, ESRCH
 from pathlib import Path
 

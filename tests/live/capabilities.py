@@ -40,6 +40,7 @@ class Capability(StrEnum):
     CGROUPS_V1 = "cgroup hierarchies of version 1"
     GCC = "gcc and the headers of libc (gcc, libc6-dev)"
     STRACE = "strace"
+    FUSE = "FUSE in this kernel, and /dev/fuse"
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
@@ -78,6 +79,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.CGROUPS_V1: lambda: not os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
     Capability.GCC: _has("gcc"),
     Capability.STRACE: _has("strace"),
+    Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 
 

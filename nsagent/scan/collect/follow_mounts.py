@@ -17,7 +17,7 @@ from nsagent.kernel.nsfs import open_netns
 from nsagent.kernel.procfs import ProcessDir, translate_errno
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.scan.collect.context import PassContext
-from nsagent.scan.collect.mount_views import TRUSTED_BYTES, MountView, mounts_subject
+from nsagent.scan.collect.mount_views import TRUSTED_BYTES, MountView
 
 MOST_LOOKUPS: Final = 1024
 """How many netns are looked up in foreign mount namespaces, each in up to _MOST_VIEWS of these."""
@@ -71,19 +71,19 @@ def _open_own(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple
     for each in unmet:
         if not context.live:
             yield each, Gone("a mount of another time")
-        elif each.view.own and (err := _open_paths(context, each.points)) is not None:
+        elif each.view.own and (err := _open_paths(context, each.inode, each.points)) is not None:
             yield each, err
 
 
-def _open_paths(context: PassContext, paths: Iterable[str]) -> NotRead | Gone | None:
-    """Hold the netns at the first of these paths that has one; None if there is one, or why not."""
+def _open_paths(context: PassContext, inode: int, paths: Iterable[str]) -> NotRead | Gone | None:
+    """Hold the netns at the first of these paths at which it is; None if it is at one, or why not."""
     failure: NotRead | Gone | None = None
     for path in paths:
         try:
-            context.registry.hold_mounted(open_netns(path), path)
+            context.registry.hold_mounted(open_netns(path), inode, path)
         except OSError as err:
             failure = translate_errno(err, path)
-        except NotRead as err:
+        except (Gone, NotRead) as err:
             failure = err
         else:
             return None
@@ -104,7 +104,7 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
             wanted.append(each)
     if not wanted:
         return
-    lookups = [Lookup(partial(_open_process, context, each.view), each.points) for each in wanted]
+    lookups = [Lookup(each.inode, partial(_open_process, context, each.view), each.points) for each in wanted]
     before = context.lookups.count_left()
     seconds = context.request.patience_seconds
     with closing(context.lookups.open_each(lookups, seconds, clock=context.clock, stop=context.stop)) as answers:
@@ -113,8 +113,8 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
                 yield wanted[index], answer
                 continue
             try:
-                context.registry.hold_mounted(answer)
-            except NotRead as err:
+                context.registry.hold_mounted(answer, wanted[index].inode)
+            except (Gone, NotRead) as err:
                 yield wanted[index], err
     if (left := context.lookups.count_left()) > before:
         context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left - before),))
@@ -142,7 +142,7 @@ def _list_mounted(context: PassContext, view: MountView) -> Collection[int]:
 
 def _tell(view: MountView, missed: Mapping[int, NotRead | Gone]) -> Iterator[Gap]:
     """Gaps for these netns of a view: each by its mount point in the own mount namespace, else counted."""
-    subject = mounts_subject(view.pids[0])
+    subject = Subject(Kind.MOUNTS, str(view.pids[0]))
     alike: Counter[Gap] = Counter()
     for inode, err in missed.items():
         if view.own:

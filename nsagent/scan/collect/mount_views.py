@@ -81,7 +81,7 @@ class MountViews:
         except (NotRead, Gone) as err:
             # Without a link to its mount namespace, as in a copied tree, it has none to tell.
             if isinstance(err, NotRead) and err.reason is Reason.TOO_MANY:
-                self._tell(Stage.NETNS, pid, Reason.TOO_MANY)
+                self._tell(pid)
             return
         except FormatError as err:
             self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
@@ -91,8 +91,8 @@ class MountViews:
             self._views[namespace, root] = MountView(own, [pid], mounts.points)
             if not trusted:
                 self._room_bytes -= sum(len(point) for points in mounts.points.values() for point in points)
-        self._tell(Stage.NETNS, pid, Reason.TOO_MANY, mounts.left_out)
-        self._tell(Stage.NAMES, pid, Reason.TOO_MANY, mounts.unnamed)
+        self._tell(pid, mounts.left_out)
+        self._tell(pid, mounts.unnamed, Stage.NAMES, Kind.MOUNT_POINTS)
 
     def take(self) -> list[MountView]:
         """All of them, the own mount namespace first; they are not kept."""
@@ -106,17 +106,12 @@ class MountViews:
             return False
         if self._roots[namespace] < _MOST_ROOTS:
             return True
-        self._tell(Stage.NETNS, pid, Reason.TOO_MANY)
+        self._tell(pid)
         return False
 
-    def _tell(self, stage: Stage, pid: Pid, reason: Reason, count: int = 1) -> None:
+    def _tell(self, pid: Pid, count: int = 1, stage: Stage = Stage.NETNS, kind: Kind = Kind.MOUNTS) -> None:
         if count:
-            self._gaps.add((Gap(stage, mounts_subject(pid), reason, count=count),))
-
-
-def mounts_subject(pid: Pid) -> Subject:
-    """What a gap calls the mounts of a process."""
-    return Subject(Kind.MOUNTS, str(pid))
+            self._gaps.add((Gap(stage, Subject(kind, str(pid)), Reason.TOO_MANY, count=count),))
 
 
 def _read_root(process: ProcessDir) -> str:

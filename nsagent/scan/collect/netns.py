@@ -180,14 +180,16 @@ class NetnsRegistry:
         """Whether the netns with this inode is met."""
         return inode in self._by_inode
 
-    def hold_mounted(self, fd: int, path: str = "") -> None:
-        """The netns behind an fd, which is closed at the end; `path` is where it can be opened again.
+    def hold_mounted(self, fd: int, inode: int, path: str = "") -> None:
+        """The netns with this inode, behind an fd, which is closed at the end; `path` is where it can be opened again.
 
-        Raises NotRead where no netns can be held any more.
+        Raises Gone if it is another one, and NotRead where no netns can be held any more.
         """
         try:
+            if read_netns_id(fd).inode != inode:
+                raise Gone(f"netns {inode}")
             self._hold(lambda: fd, path)
-        except NotRead:
+        except (Gone, NotRead):
             close_fd(fd)
             raise
 
