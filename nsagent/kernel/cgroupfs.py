@@ -17,9 +17,9 @@ from errno import EACCES, ENOENT, EPERM, ESTALE
 from typing import Final
 
 from nsagent.errors import NotRead, Reason
+from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.formats.mountinfo import Mount, parse_cgroup2_mounts, parse_mount_of_file
 from nsagent.kernel.libc import call_libc, close_fd
-from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.kernel.seccomp import has_filter, survives
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.ids import ROOT_CGROUP_ID

@@ -13,7 +13,7 @@ from errno import errorcode
 from typing import Any, NamedTuple, Self
 
 from nsagent.errors import ReadFailed
-from nsagent.kernel.procfs import translate_failure
+from nsagent.kernel.files import translate_failure
 from nsagent.model.facts import Interface
 
 IFF_UP = 0x1

@@ -14,6 +14,7 @@ from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, errorcode
 from typing import NamedTuple
 
 from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, NotRead
+from nsagent.kernel.files import translate_failure
 from nsagent.kernel.formats.netlink import (
     NLM_F_DUMP,
     NLM_F_REQUEST,
@@ -22,7 +23,6 @@ from nsagent.kernel.formats.netlink import (
     find_status,
     read_sequence,
 )
-from nsagent.kernel.procfs import translate_failure
 
 _BUFFER_BYTES = 1 << 16
 """A dump comes in chunks of at most 32,364 bytes."""

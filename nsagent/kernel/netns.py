@@ -14,8 +14,8 @@ import threading
 from fcntl import ioctl
 from typing import Final
 
+from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.libc import call_libc, close_fd
-from nsagent.kernel.procfs import read_file, translate_failure
 from nsagent.model.ids import NetnsId
 
 CLONE_NEWNET: Final = 0x40000000

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Final
 
 from nsagent.errors import Gone, NotRead
+from nsagent.kernel.files import translate_errno
 from nsagent.kernel.libc import call_libc, close_fd
-from nsagent.kernel.procfs import translate_errno
 from nsagent.kernel.seccomp import survives
 
 _SYS_PIDFD_GETFD: Final = 438

@@ -11,22 +11,21 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ESRCH, errorcode
+from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT
 from typing import Self, TypeVar
 
-from nsagent.errors import AccessDenied, FormatError, Gone, NotRead, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
+from nsagent.kernel.files import read_file, read_lines, translate_errno, translate_failure
 from nsagent.kernel.formats.fd_link import parse_inode_link
-from nsagent.kernel.formats.mountinfo import Mount, parse_mount_roots, parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts, parse_mount_roots
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
 from nsagent.kernel.formats.pid_status import Family, parse_family
 from nsagent.kernel.libc import close_fd
+from nsagent.kernel.nsfs import open_netns
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 T = TypeVar("T")
 
-_GONE = (ENOENT, ESRCH)
-_DENIED = (EACCES, EPERM)
-_READ_BYTES = 1 << 16
 _MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 
@@ -145,20 +144,29 @@ class ProcessDir:
 
     def open_netns(self) -> int:
         """An fd on its netns, to be closed by the caller; needs CAP_SYS_PTRACE over the process."""
-        return self._call(lambda: os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+        return self._call(lambda: open_netns("ns/net", dir_fd=self._fd))
 
-    def open_fd_target(self, fd: Fd) -> int:
-        """What one of its fds links to, opened anew, to be closed by the caller: for nsfs links only."""
-        return self._call(lambda: os.open(f"fd/{fd}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+    def open_netns_of_fd(self, fd: Fd) -> int:
+        """An fd on the netns that it holds open by one of its own, to be closed by the caller.
 
-    def open_mount(self, mount_point: str) -> int:
-        """An fd on the file mounted at `mount_point`, as this process sees it, to be closed by the caller."""
-        path = "root/" + mount_point.lstrip("/")
-        return self._call(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd))
+        Raises Gone too where that holds something else by now, which is not opened.
+        """
+        return self._call(lambda: open_netns(f"fd/{fd}", dir_fd=self._fd))
 
-    def read_nsfs_mounts(self) -> list[Mount]:
-        """The namespaces bind-mounted in its mount namespace; raises FormatError too."""
-        return parse_nsfs_mounts(self._read("mountinfo"))
+    def read_netns_mounts(self, most_path_bytes: int) -> NetnsMounts:
+        """The netns bind-mounted below its root, with mount points of so many bytes; raises FormatError too.
+
+        NotRead is TOO_MANY where its mountinfo has more than 64 MiB, which takes 0.3 s to read.
+        """
+        fd = self._call(lambda: os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+        try:
+            return self._call(lambda: collect_netns_mounts(read_lines(fd, self.subject), most_path_bytes))
+        finally:
+            close_fd(fd)
+
+    def fileno(self) -> int:
+        """The fd that holds the directory."""
+        return self._fd
 
     def read_net(self, name: str) -> bytes:
         """The file net/NAME of its netns; empty where this kernel has no such table.
@@ -305,7 +313,7 @@ class ProcFs:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as err:
-            if err.errno in _GONE:
+            if err.errno in (ENOENT, ESRCH):
                 raise ProcessGone(f"pid {pid}") from err
             raise translate_errno(err, f"pid {pid}") from err
         return ProcessDir(fd, pid, f"pid {pid}", path)
@@ -346,42 +354,3 @@ class ProcFs:
 def is_number(name: str) -> bool:
     """Whether a name is a number as procfs writes it; int() would take other scripts' digits too."""
     return name.isascii() and name.isdigit()
-
-
-def read_file(path: str, *, dir_fd: int | None = None, whole: bool = False, most: int = 0) -> bytes:
-    """A file of procfs, whose size is not known before; raises OSError.
-
-    `whole`: the kernel prints it in one piece (single_open of fs/seq_file.c), one read has it all.
-    `most`: of a file with more bytes than that at least one byte more is read, and not all of it.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
-    try:
-        data = os.read(fd, _READ_BYTES)
-        # stat, cgroup and the like are printed as a whole: one read has them. Tables come in parts.
-        if whole and len(data) < _READ_BYTES:
-            return data
-        chunks = [data]
-        total = len(data)
-        while data and not 0 < most < total:
-            data = os.read(fd, _READ_BYTES)
-            chunks.append(data)
-            total += len(data)
-        return b"".join(chunks)
-    finally:
-        close_fd(fd)
-
-
-def translate_errno(err: OSError, subject: str) -> Gone | NotRead:
-    """What the caller should do about a failed read of `subject`: ENOENT and ESRCH both mean gone.
-
-    ESRCH is what a read through the held directory of a process gives that is no more.
-    """
-    if err.errno in _GONE:
-        return (ProcessGone if err.errno == ESRCH else Gone)(f"{subject}: {errorcode[err.errno]}")
-    return translate_failure(err, subject)
-
-
-def translate_failure(err: OSError, subject: str) -> NotRead:
-    """The same for what no process takes along when it goes."""
-    name = errorcode.get(err.errno or 0, str(err))
-    return AccessDenied(subject, name) if err.errno in _DENIED else ReadFailed(subject, name)

@@ -9,7 +9,7 @@ Source: seccomp(2), proc_pid_status(5) Seccomp, systemd.exec(5) SystemCallFilter
 import sys
 from functools import cache
 
-from nsagent.kernel.procfs import read_file
+from nsagent.kernel.files import read_file
 
 _SECONDS = 10
 _TRY = """

@@ -9,7 +9,7 @@ Source: ip-netns(8), namespaces(7); fs/nsfs.c: all namespaces are files of one d
 import os
 from errno import ENOENT
 
-from nsagent.kernel.procfs import translate_failure
+from nsagent.kernel.files import translate_failure
 
 
 def list_stale_names(directory: str = "/run/netns", *, own: str = "/proc/self") -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Container, Iterable
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.formats.mountinfo import ProcOptions, parse_proc_options
-from nsagent.kernel.procfs import ProcFs, read_file, translate_failure
+from nsagent.kernel.procfs import ProcFs
 from nsagent.model.facts import Visibility
 from nsagent.model.ids import Pid
 

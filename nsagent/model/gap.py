@@ -37,7 +37,10 @@ class Kind(StrEnum):
     PROCFS_FILES = "procfs_files"  # the path
     NETNS = "netns"  # its inode, else its key
     NETNS_OF_SOCKETS = "netns_of_sockets"  # none; what is counted are sockets
-    MOUNT = "mount"  # the mount point
+    MOUNT = "mount"  # the mount point, in the own mount namespace
+    MOUNTS = "mounts"  # the pid of a process in another one; what is counted are netns, with too_many mounts of them
+    MOUNT_POINTS = "mount_points"  # the same; what is counted are more mount points of netns that have some
+    CHILDREN = "children"  # none; what is counted are processes
     TABLE = "table"  # the inode of its netns, else the key; and the protocol
     CONTAINERS = "containers"  # what the source is called; what is counted are containers
     CONTAINER = "container"  # its name, else its id

@@ -20,6 +20,9 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.NETNS: "netns {id}",
     Kind.NETNS_OF_SOCKETS: "netns of sockets in no table",
     Kind.MOUNT: "mount {id}",
+    Kind.MOUNTS: "netns mounted where pid {id} lives",
+    Kind.MOUNT_POINTS: "mount points of netns where pid {id} lives",
+    Kind.CHILDREN: "processes that look up mounts",
     Kind.TABLE: "{protocol} of netns {id}",
     Kind.CONTAINERS: "processes of the containers of {id}",
     Kind.CONTAINER: "container {id}",
@@ -78,6 +81,7 @@ _REASONS_OF_KIND: Final[Mapping[tuple[Kind, Reason], str]] = {
     (Kind.CGROUPS, Reason.UNREACHABLE): "removed, or out of reach",
     (Kind.OWN_NETNS, Reason.MISMATCH): "not the one of the start",
     (Kind.OWNERS, Reason.MISMATCH): "not those of its container",
+    (Kind.CHILDREN, Reason.LEFT_OPEN): "held up, and left behind",
     (Kind.COUNTS, Reason.MISMATCH): "do not add up",
 }
 

@@ -1,17 +1,15 @@
 """procfs on trees: one read per fact, and what a missing file means."""
 
-import os
-from errno import EACCES, EINVAL, EIO, EMFILE, ENOENT, EPERM, ESRCH
 from pathlib import Path
 
 import pytest
 
-from nsagent.errors import AccessDenied, FormatError, Gone, NsagentError, ProcessGone, ReadFailed
-from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
+from nsagent.kernel.formats.mountinfo import NetnsMounts
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs, translate_errno, translate_failure
+from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
 from nsagent.model.ids import Fd, Pid, SocketInode
-from tests.kernel.proc_tree import BOOT_ID, HOST_MOUNT_NAMESPACE, ProcTree, stat_line
+from tests.kernel.proc_tree import BOOT_ID, HOST_MOUNT_NAMESPACE, ROOT_MOUNT, ProcTree, stat_line
 
 PID = Pid(321)
 
@@ -94,22 +92,18 @@ def test_the_key_of_a_netns_is_the_inode_of_its_device_table(tree: ProcTree) -> 
         assert process.read_netns_key() == (directory / "net/dev").stat().st_ino
 
 
-def test_nsfs_mounts_are_read(tree: ProcTree) -> None:
+def test_mounted_netns_are_read(tree: ProcTree) -> None:
     tree.process(PID, mountinfo="412 30 0:4 net:[4026532500] /run/netns/web rw - nsfs nsfs rw\n")
     with open_process(tree) as process:
-        assert process.read_nsfs_mounts() == [Mount(0, 4, "net:[4026532500]", "/run/netns/web", "nsfs")]
+        assert process.read_netns_mounts(4096) == NetnsMounts({4026532500: ["/run/netns/web"]})
         assert process.read_mount_namespace() == HOST_MOUNT_NAMESPACE
 
 
-def test_a_mounted_file_is_opened_below_the_root_of_the_process(tree: ProcTree) -> None:
+def test_a_mountinfo_of_more_than_64_mib_is_not_read(tree: ProcTree) -> None:
     tree.process(PID)
-    tree.write(f"{PID}/root/run/netns/web", "x")
-    with open_process(tree) as process:
-        fd = process.open_mount("/run/netns/web")
-    try:
-        assert os.read(fd, 9) == b"x"
-    finally:
-        os.close(fd)
+    tree.write(f"{PID}/mountinfo", ROOT_MOUNT * ((1 << 26) // len(ROOT_MOUNT) + 1))
+    with open_process(tree) as process, pytest.raises(NotRead, match="too many"):
+        process.read_netns_mounts(4096)
 
 
 def test_a_missing_tcp6_means_no_ipv6(tree: ProcTree) -> None:
@@ -254,25 +248,3 @@ def test_a_tree_of_files_is_not_live(tree: ProcTree) -> None:
 
 def test_a_root_that_is_not_there_is_not_live(tmp_path: Path) -> None:
     assert not ProcFs(str(tmp_path / "nowhere")).is_live()
-
-
-@pytest.mark.parametrize(
-    ("errno", "kind"),
-    [
-        (ENOENT, Gone),
-        (ESRCH, ProcessGone),
-        (EACCES, AccessDenied),
-        (EPERM, AccessDenied),
-        (EMFILE, ReadFailed),
-        (EINVAL, ReadFailed),
-        (EIO, ReadFailed),
-    ],
-)
-def test_an_errno_says_what_the_caller_does_next(errno: int, kind: type[NsagentError]) -> None:
-    translated = translate_errno(OSError(errno, "text"), "pid 1")
-    assert type(translated) is kind
-    assert str(translated).startswith("pid 1: E")
-
-
-def test_nothing_but_a_process_can_be_gone() -> None:
-    assert isinstance(translate_failure(OSError(ENOENT, "text"), "/proc"), ReadFailed)

@@ -42,7 +42,7 @@ READS: dict[str, Callable[[ProcessDir], object]] = {
     "fd links": ProcessDir.read_fd_links,
     "live thread": ProcessDir.open_live_thread,
     "netns": ProcessDir.open_netns,
-    "mounts": ProcessDir.read_nsfs_mounts,
+    "mounts": lambda process: process.read_netns_mounts(4096),
     "table": lambda process: process.read_net("tcp"),
     "a missing table": lambda process: process.read_net("nothing"),
     "key": ProcessDir.read_netns_key,
@@ -121,11 +121,11 @@ def test_a_netns_opened_through_a_process_is_its_netns() -> None:
         os.close(fd)
 
 
-def test_what_an_fd_links_to_is_opened_anew() -> None:
+def test_the_netns_that_an_fd_holds_is_opened_anew() -> None:
     netns = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         with ProcFs().open_process(Pid(os.getpid())) as process:
-            fd = process.open_fd_target(Fd(netns))
+            fd = process.open_netns_of_fd(Fd(netns))
         try:
             assert fd != netns
             assert os.path.samestat(os.fstat(fd), os.fstat(netns))

@@ -42,6 +42,7 @@ class Capability(StrEnum):
     CGROUPS_V1 = "cgroup hierarchies of version 1"
     GCC = "gcc and the headers of libc (gcc, libc6-dev)"
     STRACE = "strace"
+    FUSE = "FUSE in this kernel, and /dev/fuse"
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
     IDLE_SOCKETS = "sockets that are bound and do nothing, in sock_diag (Linux 6.8)"
@@ -85,6 +86,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.STRACE: _has("strace"),
     Capability.IDLE_SOCKETS: lambda: is_at_least(os.uname().release, 6, 8),
     Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
+    Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 
 

@@ -4,13 +4,18 @@ Source: proc_pid_mountinfo(5), fs/proc_namespace.c show_mountinfo().
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
+from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.numbers import parse_decimal
 
 # Kernels before 5.8 show hidepid as a number.
 _HIDEPID_NUMBERS = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
+MOST_POINTS: Final = 16
+"""So many mount points of one netns are kept."""
+
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _MOUNT_ID = re.compile(rb"^mnt_id:[ \t]*([0-9]+)$", re.MULTILINE)
 
@@ -56,9 +61,38 @@ class ProcOptions(NamedTuple):
     gid: int = 0
 
 
-def parse_nsfs_mounts(text: bytes) -> list[Mount]:
-    """The mounts of namespaces among the lines of a mountinfo; raises FormatError."""
-    return [parse_mount(line) for line in text.split(b"\n") if b" - nsfs " in line]
+class NetnsMounts(NamedTuple):
+    """The netns that are mounted in a mount namespace, by inode, each with mount points of it.
+
+    Of mounts that were not kept `unnamed` are those of a netns that is here, `left_out` all others.
+    """
+
+    points: dict[int, list[str]]
+    unnamed: int = 0
+    left_out: int = 0
+
+
+def collect_netns_mounts(lines: Iterable[bytes], most_path_bytes: int) -> NetnsMounts:
+    """The netns among the lines of a mountinfo, with mount points of about so many bytes; raises FormatError.
+
+    Anybody may mount as much as he likes, at paths of 4 KiB, in a mount namespace of his own.
+    """
+    points: dict[int, list[str]] = {}
+    unnamed = left_out = 0
+    for line in lines:
+        if b" - nsfs " not in line:
+            continue
+        mount = parse_mount(line)
+        inode = parse_inode_link(mount.root, "net")
+        if inode is None:
+            continue
+        known = points.get(inode)
+        if len(mount.mount_point) > most_path_bytes or (known and len(known) == MOST_POINTS):
+            unnamed, left_out = (unnamed + 1, left_out) if known else (unnamed, left_out + 1)
+            continue
+        most_path_bytes -= len(mount.mount_point)
+        points.setdefault(inode, []).append(mount.mount_point)
+    return NetnsMounts(points, unnamed, left_out)
 
 
 def parse_cgroup2_mounts(text: bytes) -> list[Mount]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from nsagent.errors import Aborted, EngineUnavailable, NoProcfs, NotRead, Reason
+from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import run_in_threads
@@ -23,6 +24,7 @@ from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.chosen import Chosen, check_names, choose, list_nameless
 from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
+from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.placed import place_processes
@@ -36,9 +38,14 @@ MetQueue = SimpleQueue[MetNetns | None]
 
 
 def collect(
-    request: PassRequest, runtimes: Runtimes, *, clock: Callable[[], float], stop: threading.Event | None = None
+    request: PassRequest,
+    runtimes: Runtimes,
+    *,
+    clock: Callable[[], float],
+    lookups: Lookups | None = None,
+    stop: threading.Event | None = None,
 ) -> Facts:
-    """The facts of one pass; `clock` is monotonic, in seconds.
+    """The facts of one pass; `clock` is monotonic, in seconds. Who makes many keeps `lookups`.
 
     Raises EngineUnavailable if the engine asked for cannot work at all, NotRead or NoProcfs if the procfs
     itself cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
@@ -54,7 +61,9 @@ def collect(
     netns, held = read_own_netns(), _list_own_netns_fds()
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
-    with open_context(request, procfs, met.put, live=live, clock=clock, stop=stop) as context:
+    with open_context(
+        request, procfs, met.put, live=live, lookups=lookups or Lookups(), clock=clock, stop=stop
+    ) as context:
         facts = _run(context, met, runtimes)
     broken = []
     if read_own_netns() != netns:
@@ -138,6 +147,7 @@ def _walk(context: PassContext) -> Walk:
     walk = walk_processes(context, Reach(fds, further))
     if not walk.pids:
         raise NoProcfs(context.procfs.root)
+    follow_mounts(context)
     context.gaps.add((*walk.gaps, *threads.gaps))
     return walk
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from nsagent.kernel.host_mounts import find_host_mounts
+from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.procfs import ProcFs
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
@@ -25,6 +26,8 @@ class PassContext(NamedTuple):
     reader: TableReader
     room: Room
     gaps: GapSink
+    lookups: Lookups
+    """What opens netns in foreign mount namespaces, pass after pass."""
     clock: Callable[[], float]
     """Monotonic, in seconds."""
     stop: threading.Event
@@ -37,6 +40,7 @@ def open_context(
     tell_met: Callable[[MetNetns], object],
     *,
     live: bool,
+    lookups: Lookups,
     clock: Callable[[], float],
     stop: threading.Event,
 ) -> Iterator[PassContext]:
@@ -50,4 +54,4 @@ def open_context(
         TableReader(procfs, request.engine, request.tables, room, gaps, may_enter=live, stop=stop) as reader,
         NetnsRegistry(room, gaps, tell_met, find_host_mounts(procfs, request.host_root)) as registry,
     ):
-        yield PassContext(request, procfs, live, registry, reader, room, gaps, clock, stop)
+        yield PassContext(request, procfs, live, registry, reader, room, gaps, lookups, clock, stop)

@@ -2,21 +2,25 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from nsagent.errors import FormatError, Gone, NotRead, Reason
-from nsagent.kernel.formats.fd_link import parse_inode_link
-from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.errors import Gone, NotRead
 from nsagent.kernel.host_mounts import HostMounts
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netns import read_netns_id, read_own_netns
+from nsagent.kernel.nsfs import open_netns
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.facts import FoundBy
-from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.ids import Fd, NetnsId, Pid, number_netns, tell_netns
 from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.mount_views import MountView, MountViews
 from nsagent.scan.collect.room import Room
+
+_MOST_MOUNT_BYTES: Final = 4096
+"""Of the mount points of one netns in foreign mount namespaces that are kept."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class MetNetns:
     mounts: set[str] = field(default_factory=set)
     foreign_mounts: set[str] = field(default_factory=set)
     members: list[Pid] = field(default_factory=list)
+    room_bytes: int = _MOST_MOUNT_BYTES
 
     @property
     def inode(self) -> int | None:
@@ -49,6 +54,13 @@ class MetNetns:
         """What a gap calls it."""
         return Subject(Kind.NETNS, tell_netns(number_netns(self.inode, self.key)))
 
+    def add_foreign_mount(self, mount_point: str) -> None:
+        """Keep one more mount point of others, if there is room: a netns can be mounted often, at long paths."""
+        known = self.foreign_mounts
+        if mount_point not in known and (not known or len(mount_point) <= self.room_bytes):
+            known.add(mount_point)
+            self.room_bytes -= len(mount_point)
+
     def open_again(self) -> int:
         """An fd on it, to be closed by the caller; raises Gone if it cannot be reached any more.
 
@@ -57,7 +69,7 @@ class MetNetns:
         if self.fd is not None:
             return os.dup(self.fd)
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_netns(self.path)
         except OSError as err:
             raise Gone(f"netns {self.inode}: {err.strerror}") from err
         if read_netns_id(fd) != self.id:
@@ -94,7 +106,7 @@ class NetnsRegistry:
         self._host_mounts = host_mounts or HostMounts()
         self._by_inode: dict[int, MetNetns] = {}
         self._by_key: dict[int, MetNetns] = {}
-        self._mounts_read: set[tuple[int, str]] = set()
+        self._mounts = MountViews(gaps, self._host_mounts.own)
         self._nsfs = read_own_netns().dev
         self._lock = threading.Lock()
         self._closed = False
@@ -153,7 +165,7 @@ class NetnsRegistry:
         """A netns that a process holds open by an fd, unless it is closed by now."""
         try:
             path = f"{process.path}/fd/{fd}"
-            met = self._by_inode.get(inode) or self._hold(lambda: process.open_fd_target(fd), path)
+            met = self._by_inode.get(inode) or self._hold(lambda: process.open_netns_of_fd(fd), path)
         except Gone:
             return
         except NotRead as err:
@@ -163,45 +175,39 @@ class NetnsRegistry:
             met.found_by.add(FoundBy.FD)
 
     def see_mounts(self, process: ProcessDir) -> None:
-        """The netns bind-mounted where a process lives, unless its mounts were read through another one.
+        """Note where netns are bind-mounted in the mount namespace of a process; kept until `take_mounts`."""
+        self._mounts.see(process)
 
-        They are those of its mount namespace below its root: a process in a chroot sees few of
-        them. Where the mounts may not be read, the next process with the same ones is asked.
-        """
-        try:
-            view = process.read_mount_namespace(), _read_root(process)
-            if view in self._mounts_read:
-                return
-            mounts = process.read_nsfs_mounts()
-        except (NotRead, Gone):
-            return  # Without a link to its mount namespace, as in a copied tree, it has none to tell.
-        except FormatError as err:
-            self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
-            return
-        self._mounts_read.add(view)
-        missed = [mount for mount in mounts if not self._see_mount(process, mount, view)]
-        if missed:
-            self._gaps.add(_find_unreachable(process, missed))
+    def take_mounts(self) -> list[MountView]:
+        """What was noted of mounts, and what of it is too much a gap; it is kept no longer."""
+        return self._mounts.take()
 
-    def _see_mount(self, process: ProcessDir, mount: Mount, view: tuple[int, str]) -> bool:
-        """Whether a mount of a view (a mount namespace, and a root directory) is seen, or none of a netns."""
-        inode = parse_inode_link(mount.root, "net")
-        if inode is None:
-            return True
-        try:
-            path = f"{process.path}/root{mount.mount_point}"
-            met = self._by_inode.get(inode) or self._hold(lambda: process.open_mount(mount.mount_point), path)
-        except (Gone, NotRead):
-            met = None
-        if met is None or met.id is None or met.id.inode != inode:
+    def name_mounted(self, inode: int, view: MountView) -> bool:
+        """Whether the netns that is mounted there is met; its mount points are kept, as far as there is room."""
+        met = self._by_inode.get(inode)
+        if met is None:
             return False
         met.found_by.add(FoundBy.MOUNT)
-        host_path = self._host_mounts.find_path(*view, mount.mount_point)
-        if host_path is None:
-            met.foreign_mounts.add(mount.mount_point)
-        else:
-            met.mounts.add(host_path)
+        for mount_point in view.points[inode]:
+            host_path = self._host_mounts.find_path(view.namespace, view.root, mount_point)
+            if host_path is None:
+                met.add_foreign_mount(mount_point)
+            else:
+                met.mounts.add(host_path)
         return True
+
+    def hold_mounted(self, fd: int, inode: int, path: str = "") -> None:
+        """The netns with this inode, behind an fd, which is closed at the end; `path` is where it can be opened again.
+
+        Raises Gone if it is another one, and NotRead where no netns can be held any more.
+        """
+        try:
+            if read_netns_id(fd).inode != inode:
+                raise Gone(f"netns {inode}")
+            self._hold(lambda: fd, path)
+        except (Gone, NotRead):
+            close_fd(fd)
+            raise
 
     def _hold_netns_of(self, process: ProcessDir, inode: int) -> MetNetns:
         """The netns of a process, opened; in a fixture tree, where the link leads nowhere, only named."""
@@ -246,23 +252,3 @@ class NetnsRegistry:
     def _count(self) -> int:
         """The serial number of the next one: none is ever taken out."""
         return len(self._by_inode) + len(self._by_key)
-
-
-def _find_unreachable(process: ProcessDir, missed: Iterable[Mount]) -> list[Gap]:
-    """Gaps for those that lie under another mount: what was unmounted meanwhile is none."""
-    try:
-        still = process.read_nsfs_mounts()
-    except (NotRead, Gone, FormatError):
-        still = []  # That they were there is all that is known.
-    return [
-        Gap(Stage.NETNS, Subject(Kind.MOUNT, mount.mount_point), Reason.UNREACHABLE)
-        for mount in missed
-        if mount in still
-    ]
-
-
-def _read_root(process: ProcessDir) -> str:
-    try:
-        return process.read_root()
-    except Gone:
-        return "/"  # A copied tree may lack the link; of a live process the next read says that it went.

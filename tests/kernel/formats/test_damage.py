@@ -13,7 +13,7 @@ from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
-from nsagent.kernel.formats.mountinfo import parse_mount_roots, parse_nsfs_mounts
+from nsagent.kernel.formats.mountinfo import collect_netns_mounts, parse_mount_roots
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
@@ -115,7 +115,7 @@ DECODERS = {
         lambda data: parse_sockstat(data.decode("utf-8", "replace")),
         [b"sockets: used 290\nTCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2\nUDP: inuse 4 mem 0\nTCP6: inuse 5\n"],
     ),
-    "mountinfo": Decoder(parse_nsfs_mounts, [MOUNTS]),
+    "mountinfo": Decoder(lambda data: collect_netns_mounts(data.split(b"\n"), 4096), [MOUNTS]),
     "mountinfo roots": Decoder(parse_mount_roots, [MOUNTS]),
     "pid_status": Decoder(parse_family, [b"Pid:\t812\nPPid:\t1\nUid:\t0\t0\nNSpid:\t812\t7\t1\nThreads:\t1\n"]),
     "fd_link": Decoder(

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.mountinfo import (
+    MOST_POINTS,
     Mount,
+    NetnsMounts,
     ProcOptions,
+    collect_netns_mounts,
     parse_cgroup2_mounts,
     parse_mount,
     parse_mount_of_file,
     parse_mount_roots,
-    parse_nsfs_mounts,
     parse_proc_options,
 )
 
@@ -64,19 +66,33 @@ def test_any_path_as_the_kernel_escapes_it_comes_back(path: bytes) -> None:
     assert mount.mount_point.encode("utf-8", "surrogateescape") == b"/" + path
 
 
-def test_only_mounts_of_namespaces_are_listed() -> None:
-    uts = b"413 30 0:4 uts:[4026532501] /run/utsns/web rw - nsfs nsfs rw\n"
-    expected = [WEB, Mount(0, 4, "uts:[4026532501]", "/run/utsns/web", "nsfs")]
-    assert parse_nsfs_mounts(ROOT + NETNS + uts) == expected
+def line(inode: int, mount_point: str) -> bytes:
+    return f"412 30 0:4 net:[{inode}] {mount_point} rw shared:205 - nsfs nsfs rw".encode()
+
+
+def test_only_mounts_of_netns_are_collected_each_at_its_netns() -> None:
+    uts = b"413 30 0:4 uts:[4026532501] /run/uts rw - nsfs nsfs rw"
+    lines = [ROOT.rstrip(), line(7, "/a"), uts, line(8, "/b"), line(7, "/c"), b""]
+    assert collect_netns_mounts(lines, 100) == NetnsMounts({7: ["/a", "/c"], 8: ["/b"]})
+
+
+def test_what_exceeds_the_bytes_of_paths_is_counted_and_shorter_ones_are_still_kept() -> None:
+    lines = [line(7, "/aaaa"), line(7, "/bbbb"), line(8, "/cccc"), line(9, "/d")]
+    assert collect_netns_mounts(lines, 7) == NetnsMounts({7: ["/aaaa"], 9: ["/d"]}, unnamed=1, left_out=1)
+
+
+def test_one_netns_keeps_so_many_mount_points() -> None:
+    lines = [line(7, f"/{number}") for number in range(MOST_POINTS + 5)]
+    assert collect_netns_mounts(lines, 1000) == NetnsMounts({7: [f"/{n}" for n in range(MOST_POINTS)]}, unnamed=5)
 
 
 def test_a_mount_point_with_a_carriage_return_is_one_mount() -> None:
-    text = b"412 30 0:4 net:[4026532500] /run/a\rb rw shared:205 - nsfs nsfs rw\n"
-    assert parse_nsfs_mounts(text) == [WEB._replace(mount_point="/run/a\rb")]
+    assert collect_netns_mounts([line(7, "/run/a\rb")], 100) == NetnsMounts({7: ["/run/a\rb"]})
 
 
 def test_a_mount_point_that_says_nsfs_is_no_mount_of_a_namespace() -> None:
-    assert parse_nsfs_mounts(rb"1 0 8:2 / /a\040-\040nsfs\040 rw - ext4 /dev/sda2 rw") == []
+    lines = [rb"1 0 8:2 / /a\040-\040nsfs\040 rw - ext4 /dev/sda2 rw"]
+    assert collect_netns_mounts(lines, 100) == NetnsMounts({})
 
 
 def test_only_mounts_of_the_cgroup_v2_tree_are_listed() -> None:

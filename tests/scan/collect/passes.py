@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
@@ -41,6 +42,12 @@ def open_pass(
     request = PassRequest("node-1", STARTED_AT_NS, procfs.root, engine, tables=tables or TablesWanted())
     live = procfs.is_live()
     with open_context(
-        request, procfs, lambda _: None, live=live, clock=time.monotonic, stop=threading.Event()
+        request,
+        procfs,
+        lambda _: None,
+        live=live,
+        lookups=Lookups(),
+        clock=time.monotonic,
+        stop=threading.Event(),
     ) as context:
         yield context

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nsagent.errors import Aborted, AccessDenied, EngineUnavailable, NoProcfs, ReadFailed, Reason
-from nsagent.kernel.formats.mountinfo import Mount
+from nsagent.kernel.formats.mountinfo import NetnsMounts
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts, ProcessCounts
@@ -19,6 +19,7 @@ from nsagent.model.net import Protocol
 from nsagent.model.plain import to_plain
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture import decode_capture, encode_capture
+from nsagent.scan.collect.follow_mounts import follow_mounts
 from tests.gaps import failed
 from tests.kernel.proc_tree import (
     BOOT_ID,
@@ -303,6 +304,7 @@ def test_a_netns_whose_mounts_are_denied_late_has_one_name(tree: ProcTree) -> No
     with open_pass(ProcFs(tree.path)) as context, DeniedLate.open(path) as process:
         context.registry.see_process(process, Pid(10))
         context.registry.see_mounts(process)
+        follow_mounts(context)
         assert [(met.inode, met.path) for met in context.registry.list_met()] == [(HOST_NETNS, "")]
 
 
@@ -315,11 +317,11 @@ class DeniedLate(ProcessDir):
     def open(cls, path: Path) -> "DeniedLate":
         return cls(os.open(path, os.O_RDONLY), 10, "pid 10", str(path))
 
-    def read_nsfs_mounts(self) -> list[Mount]:
+    def read_netns_mounts(self, most_path_bytes: int) -> NetnsMounts:
         self.reads += 1
         if self.reads > 1:
             raise AccessDenied(self.subject, "EACCES")
-        return super().read_nsfs_mounts()
+        return super().read_netns_mounts(most_path_bytes)
 
 
 def test_a_dead_leader_whose_thread_has_no_netns_any_more_is_left(tree: ProcTree) -> None:

@@ -2,17 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nsagent.errors import Reason
-from nsagent.kernel.formats.mountinfo import Mount
 from nsagent.kernel.netns import list_own_netns_fds
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
-from nsagent.model.ids import Fd
+from nsagent.model.ids import Fd, Pid
+from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import NetnsRegistry
 from nsagent.scan.collect.room import Room
@@ -21,41 +20,32 @@ from tests.kernel.proc_tree import ProcTree
 from tests.scan.collect.passes import open_pass
 from tests.scan.facts import WEB_NETNS
 
-COVERED = "/run/netns/covered"
-
 
 def make_registry(gaps: GapSink | None = None) -> NetnsRegistry:
     return NetnsRegistry(Room(threading.Event()), gaps or GapSink())
 
 
-class Unmounting(ProcessDir):
-    """A process whose nsfs mounts are another list at each read."""
-
-    answers: Iterator[list[Mount]]
-
-    def read_nsfs_mounts(self) -> list[Mount]:
-        return next(self.answers)
-
-
-def see_mounts(tree: ProcTree, *answers: list[Mount]) -> list[Gap]:
-    """The gaps of a process whose mounts lead nowhere."""
-    path = tree.process(10)
-    gaps = GapSink()
-    with Unmounting(os.open(path, os.O_RDONLY), 10, "pid 10", str(path)) as process, make_registry(gaps) as registry:
-        process.answers = iter(answers)
-        registry.see_mounts(process)
-    return gaps.list_gaps()
+def follow(tree: ProcTree, before: str, after: str) -> list[Gap]:
+    """The gaps of a process whose mountinfo changes after it was walked, and leads nowhere."""
+    tree.process(10, mountinfo=before)
+    with open_pass(ProcFs(tree.path)) as context:
+        with context.procfs.open_process(Pid(10)) as process:
+            context.registry.see_mounts(process)
+        tree.write("10/mountinfo", after)
+        follow_mounts(context)
+        return context.gaps.list_gaps()
 
 
-MOUNT = Mount(0, 4, "net:[4026532500]", COVERED, "nsfs")
+MOUNTS = "".join(f"41{n} 30 0:4 net:[402653250{n}] /run/netns/{n} rw - nsfs nsfs rw\n" for n in range(3))
 
 
-def test_a_mount_that_is_there_and_leads_to_no_netns_is_a_gap(tree: ProcTree) -> None:
-    assert see_mounts(tree, [MOUNT], [MOUNT]) == [Gap(Stage.NETNS, Subject(Kind.MOUNT, COVERED), Reason.UNREACHABLE)]
+def test_mounts_that_are_there_and_lead_to_no_netns_are_a_gap(tree: ProcTree) -> None:
+    gap = Gap(Stage.NETNS, Subject(Kind.MOUNTS, "10"), Reason.UNREACHABLE, count=3)
+    assert follow(tree, MOUNTS, MOUNTS) == [gap]
 
 
-def test_a_mount_that_was_undone_meanwhile_is_none(tree: ProcTree) -> None:
-    assert see_mounts(tree, [MOUNT], []) == []
+def test_mounts_that_were_undone_meanwhile_are_none(tree: ProcTree) -> None:
+    assert follow(tree, MOUNTS, "") == []
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -1,0 +1,83 @@
+"""The program of the child that looks up mounts: one thread for each question, for none may hold up another.
+
+A question is the index of the look-up, the inode of the netns and its mount points, separated by NUL, with an fd on
+the /proc/PID directory of a process in that mount namespace. An answer is the index and an errno; with 0 comes an fd
+on the netns. When its socket is closed it ends, or as soon as no file system holds up one of its threads.
+
+Only what is imported here is loaded: it runs in a new interpreter, without site.
+"""
+
+import os
+import socket
+import struct
+import threading
+from array import array
+from errno import EAGAIN, ENOENT
+from typing import Final
+
+from nsagent.kernel.libc import close_fd
+from nsagent.kernel.nsfs import open_netns_below
+
+QUESTION: Final = struct.Struct("=IQ")
+ANSWER: Final = struct.Struct("=Ii")
+MOST_BYTES: Final = 1 << 16
+"""Of a question."""
+
+_STACK_BYTES: Final = 1 << 18
+
+
+def serve(number: int) -> None:
+    """Answer what is asked over a socket, at this fd, until it is closed."""
+    os.chdir("/")  # Where its parent was may be unmounted while this is held up.
+    threading.stack_size(_STACK_BYTES)
+    asked = socket.socket(fileno=number)
+    while (received := receive(asked, MOST_BYTES))[0]:
+        question, process = received
+        index, _ = QUESTION.unpack_from(question)
+        try:
+            threading.Thread(target=_answer, args=(asked, index, question, process), daemon=True).start()
+        except RuntimeError:
+            _send(asked, index, EAGAIN)
+    os._exit(0)
+
+
+def receive(connection: socket.socket, most_bytes: int) -> tuple[bytes, int | None]:
+    """A message and the fd that came with it; b"" at the end. Raises OSError."""
+    message, ancillary, _, _ = connection.recvmsg(most_bytes, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    fds = array("i")
+    for _, _, data in ancillary:
+        fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, fds[0] if fds else None
+
+
+def send(connection: socket.socket, message: bytes, fd: int) -> None:
+    """Send a message and an fd with it; raises OSError."""
+    connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [fd]))])
+
+
+def _answer(asked: socket.socket, index: int, question: bytes, process: int) -> None:
+    try:
+        root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
+        fd = _open_first(root, question)
+    except OSError as err:
+        _send(asked, index, err.errno or ENOENT)
+        return
+    send(asked, ANSWER.pack(index, 0), fd)
+    for each in (fd, root, process):
+        close_fd(each)
+
+
+def _open_first(root: int, question: bytes) -> int:
+    """The netns at the first of the mount points at which it is; raises OSError, of the last one, if it is at none."""
+    _, inode = QUESTION.unpack_from(question)
+    *others, last = map(os.fsdecode, question[QUESTION.size :].split(b"\0"))
+    for mount_point in others:
+        try:
+            return open_netns_below(root, mount_point, inode)
+        except OSError:
+            continue
+    return open_netns_below(root, last, inode)
+
+
+def _send(asked: socket.socket, index: int, number: int) -> None:
+    asked.sendmsg([ANSWER.pack(index, number)])

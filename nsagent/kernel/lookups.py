@@ -1,0 +1,208 @@
+"""Netns that are mounted in foreign mount namespaces, opened by a child process that can be left behind.
+
+Whoever has a mount namespace of its own can put a file system over a mount point that never answers: then whoever looks
+that up waits, in state D and beyond SIGKILL, until its server goes, and a process ends only when all of its threads do.
+So a process that is good for nothing else does it. It has its own interpreter (posix_spawn(3), which is vfork and exec:
+no fork beside threads) and nothing of ours but one end of a socketpair: held up it holds nothing up.
+It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then.
+
+Source: socketpair(2), unix(7) SCM_RIGHTS, posix_spawn(3), pidfd_open(2); the program is kernel.lookup_child.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from errno import ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
+from typing import Final, NamedTuple
+
+from nsagent.errors import Gone, NoAnswer, NotRead, Reason
+from nsagent.kernel.files import translate_errno, translate_failure
+from nsagent.kernel.libc import close_fd
+from nsagent.kernel.lookup_child import ANSWER, QUESTION, receive, send
+from nsagent.kernel.procfs import ProcessDir
+
+MOST_LEFT: Final = 4
+"""So many children may be left behind at a time; with one more nothing is looked up."""
+
+_MOST_ASKED: Final = 256
+"""So many look-ups are under way at a time, a thread of the child each."""
+
+_SUBJECT: Final = "look-ups in other mount namespaces"
+_CHILD_FD: Final = 3
+_FIRST_FREE_FD: Final = 10
+_END_SECONDS: Final = 1.0
+"""How long a child that was killed is waited for: all that takes longer is held up."""
+_STOP_SECONDS: Final = 0.2
+"""How soon it is seen that the pass was told to stop."""
+_COVERED: Final = (ELOOP, ENAMETOOLONG, ENOTDIR)
+"""What is at a mount point that another mount covers, or too deep for a path."""
+_PROGRAM: Final = (
+    f"import sys; sys.path.append(sys.argv[1]); from nsagent.kernel.lookup_child import serve; serve({_CHILD_FD})"
+)
+
+
+class Lookup(NamedTuple):
+    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it."""
+
+    inode: int
+    open_process: Callable[[], ProcessDir]
+    mount_points: Sequence[str]
+
+
+class Lookups:
+    """What looks up mounts; to be kept for as long as passes are made, for it knows which children were left behind.
+
+    For one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+
+    def count_left(self) -> int:
+        """How many children were left behind and have not ended since."""
+        self._left = [pid for pid in self._left if not _has_ended(pid)]
+        return len(self._left)
+
+    def open_each(
+        self, wanted: Sequence[Lookup], seconds: float, *, clock: Callable[[], float], stop: threading.Event
+    ) -> Generator[tuple[int, int | Gone | NotRead], None, None]:
+        """The index of each look-up with an fd on what is mounted, to be closed by the caller, or why there is none.
+
+        They come as they are answered; after so many `seconds` by the clock, all of them together, the rest are
+        NoAnswer. Needs what reading the root of each process does, and 25 ms of CPU for the child.
+        """
+        waiting = set(range(len(wanted)))
+        end = clock() + seconds
+        error: NotRead = NoAnswer(_SUBJECT)
+        try:
+            if self.count_left() >= MOST_LEFT:
+                raise NotRead(_SUBJECT, Reason.TOO_MANY)
+            with self._start() as connection:
+                for index, answer in _ask(connection, wanted, lambda: 0.0 if stop.is_set() else end - clock()):
+                    waiting.remove(index)
+                    yield index, answer
+        except TimeoutError:
+            pass
+        except OSError as err:
+            error = translate_failure(err, _SUBJECT)
+        except NotRead as err:
+            error = err
+        yield from ((index, error) for index in sorted(waiting))
+
+    @contextmanager
+    def _start(self) -> Iterator[socket.socket]:
+        """A child, by the socket over which it is asked; ended, or left behind, at the end. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                pid = _spawn(theirs)
+            try:
+                yield ours
+            finally:
+                if not _end(pid):
+                    self._left.append(pid)
+
+
+def _spawn(connection: socket.socket) -> int:
+    """Start the child with this socket as its fd 3 and /dev/null as the others; its pid. Raises OSError."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    passed = fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, package],
+            os.environ,
+            file_actions=[
+                *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(_CHILD_FD)),
+                (os.POSIX_SPAWN_DUP2, passed, _CHILD_FD),
+            ],
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
+        )
+    finally:
+        close_fd(passed)
+
+
+def _ask(
+    connection: socket.socket, wanted: Sequence[Lookup], tell_left: Callable[[], float]
+) -> Iterator[tuple[int, int | Gone | NotRead]]:
+    """The answers to all look-ups, or to those that were answered when no time is left; raises OSError."""
+    asked = 0
+    for index, lookup in enumerate(wanted):
+        if asked == _MOST_ASKED:
+            if (answer := _receive(connection, tell_left)) is None:
+                return
+            asked -= 1
+            yield answer
+        try:
+            _send(connection, index, lookup, tell_left())
+            asked += 1
+        except (Gone, NotRead) as err:
+            yield index, err
+    while asked and (answer := _receive(connection, tell_left)) is not None:
+        asked -= 1
+        yield answer
+
+
+def _send(connection: socket.socket, index: int, lookup: Lookup, seconds: float) -> None:
+    """Ask one; raises Gone and NotRead for this one alone, and OSError."""
+    message = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
+    with lookup.open_process() as process:
+        if seconds <= 0:
+            raise TimeoutError
+        connection.settimeout(seconds)
+        send(connection, message, process.fileno())
+
+
+def _receive(connection: socket.socket, tell_left: Callable[[], float]) -> tuple[int, int | Gone | NotRead] | None:
+    """The next answer, None when no time is left or the child has ended; raises OSError."""
+    while (left := tell_left()) > 0:
+        connection.settimeout(min(left, _STOP_SECONDS))
+        try:
+            message, fd = receive(connection, ANSWER.size)
+        except TimeoutError:
+            continue
+        if not message:
+            return None
+        index, number = ANSWER.unpack(message)
+        if fd is not None:
+            return index, fd
+        return index, _translate(number or EMFILE)  # Without room for one more fd it is dropped.
+    return None
+
+
+def _translate(number: int) -> Gone | NotRead:
+    if number in _COVERED:
+        return Gone(errorcode[number])
+    return translate_errno(OSError(number, os.strerror(number)), _SUBJECT)
+
+
+def _end(pid: int) -> bool:
+    """Kill a child; whether it has ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return _has_ended(pid)
+    try:
+        # Of a process of which one thread is held up this tells nothing: its other threads have ended, it has not.
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(int(_END_SECONDS * 1000))
+    finally:
+        close_fd(pidfd)
+    return _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True  # Somebody else has waited for it, or nobody needs to: SIGCHLD is ignored.

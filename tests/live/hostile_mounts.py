@@ -1,0 +1,149 @@
+"""`hostile_mounts.py MODE COUNT`: mount namespaces in which netns are mounted, and what their owner does about it.
+
+COUNT is of mount namespaces, each with a process and a netns in which nobody is. MODE says what is done there:
+`plain` nothing; `silent` and `held` put a FUSE over the mount point, of which the server reads nothing, or answers
+everything but look-ups; `link` a directory with a symbolic link to /run/secret/fifo. Or one mount namespace has COUNT
+mounts of one netns: `long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for
+each, `server PID` for whoever has to end before what it holds up can, and `ready`; ends with stdin.
+"""
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+PLACE = "/mnt"
+NAMED = f"{PLACE}/below/netns"
+FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_INIT, FUSE_INTERRUPT, FUSE_BATCH_FORGET = 1, 2, 3, 26, 36, 42
+FUSE_ROOT_ID, DIRECTORY, ENOSYS = 1, 0o40755, 38
+
+
+def call(name: str, *arguments: object) -> None:
+    if getattr(LIBC, name)(*arguments) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    call("mount", source.encode(), target.encode(), kind.encode(), flags, options.encode())
+
+
+def make_file(path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.close(os.open(path, os.O_CREAT))
+
+
+def enter_own_mounts() -> None:
+    call("unshare", CLONE_NEWNS)
+    mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    mount("own", PLACE, "tmpfs")
+
+
+def mount_new_netns(*paths: str) -> int:
+    """Mount one new netns at these paths; its inode. Nobody is in it afterwards."""
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    call("unshare", CLONE_NEWNET)
+    for path in paths:
+        make_file(path)
+        mount("/proc/self/ns/net", path, "none", MS_BIND)
+    inode = os.stat("/proc/self/ns/net").st_ino
+    call("setns", here, CLONE_NEWNET)
+    os.close(here)
+    return inode
+
+
+def cover_by_link() -> None:
+    mount("cover", f"{PLACE}/below", "tmpfs")
+    os.symlink("/run/secret/fifo", NAMED)
+
+
+def cover_by_fuse() -> int:
+    """Put a FUSE over the mount point; the fd by which it is served."""
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
+    mount("held", PLACE, "fuse", options=options)
+    return device
+
+
+def serve(device: int) -> None:
+    """Answer everything but look-ups, which are kept."""
+    attributes = struct.pack("=QQQQQQIIIIIIIIII", FUSE_ROOT_ID, *[0] * 8, DIRECTORY, 2, 0, 0, 0, 4096, 0)
+    answers = {
+        FUSE_INIT: struct.pack("=IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0, *[0] * 7),
+        FUSE_GETATTR: struct.pack("=QII", 1, 0, 0) + attributes,
+    }
+    while True:
+        request = os.read(device, 1 << 20)
+        _, kind, unique = struct.unpack_from("=IIQ", request)
+        if kind in answers:
+            os.write(device, struct.pack("=IiQ", 16 + len(answers[kind]), 0, unique) + answers[kind])
+        elif kind not in (FUSE_LOOKUP, FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT):
+            os.write(device, struct.pack("=IiQ", 16, -ENOSYS, unique))
+
+
+def fork(work: Callable[[], None]) -> int:
+    """A process that does its work and waits, once it has done that."""
+    ready, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ready)
+        try:
+            work()
+            os.write(done, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(done)
+    os.read(ready, 1)
+    os.close(ready)
+    return pid
+
+
+def live_apart(mode: str) -> None:
+    enter_own_mounts()
+    inode = mount_new_netns(NAMED)
+    say("process", os.getpid(), inode)
+    if mode == "plain":
+        return
+    if mode == "link":
+        cover_by_link()
+        return
+    device = cover_by_fuse()
+    if mode == "held":
+        server = os.fork()
+        if server == 0:
+            serve(device)
+        os.close(device)  # It is gone as soon as its server is.
+        say("server", server)
+
+
+def mount_often(mode: str, count: int) -> None:
+    enter_own_mounts()
+    directory = f"{PLACE}/below" + ("/" + "x" * 240) * (14 if mode == "long" else 0)
+    say("process", os.getpid(), mount_new_netns(*(f"{directory}/{number}" for number in range(count))))
+    if mode == "covered":
+        mount("cover", f"{PLACE}/below", "tmpfs")
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def main() -> None:
+    mode, count = sys.argv[1], int(sys.argv[2])
+    if mode in ("long", "covered"):
+        fork(lambda: mount_often(mode, count))
+    else:
+        for _ in range(count):
+            fork(lambda: live_apart(mode))
+    say("ready")
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
