@@ -76,7 +76,7 @@ def test_a_replayed_capture_means_what_the_facts_meant() -> None:
         (gzip.compress(b"1" * 5000, mtime=0), "not the JSON of a capture"),
         (pack([]), "expected an object with a schema"),
         (pack({"facts": {}}), "expected an object with a schema"),
-        (pack({"schema": "nsagent/facts/9", "facts": {}}), "schema 'nsagent/facts/9' is not 'nsagent/facts/4'"),
+        (pack({"schema": "nsagent/facts/9", "facts": {}}), "schema 'nsagent/facts/9' is not 'nsagent/facts/5'"),
         (pack({"schema": None, "facts": {}}), "schema None"),
         (pack({"schema": SCHEMA}), "facts: an object"),
         (pack({"schema": SCHEMA, "facts": []}), "facts: an object"),
