@@ -54,7 +54,8 @@ def choose(
 ) -> Chosen:
     """The containers that `wanted` means among those of these processes and of the runtimes.
 
-    `placed` are the processes of containers that no cgroup path shows. Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
+    `placed` are the processes of containers that no cgroup path shows. Raises NotFound
+    and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
     claimed = identify({reading.cgroup for reading in readings})
     containers = join_containers(claimed.values(), answers.containers, answers.kept)
