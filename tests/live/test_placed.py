@@ -25,9 +25,21 @@ from tests.runtimes.engine_server import rows, saying, serve
 
 ID, OTHER_ID = "a1" * 32, "b2" * 32
 NOBODY = 65534
-_PROGRAM = "import socket, sys\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
-_PARENT = f"{_PROGRAM}import subprocess\nsubprocess.run([sys.executable, '-I', '-c', sys.argv[1]])\n"
-_CHILD = f"{_PROGRAM}sys.stdin.read()\n"
+# Each with a listener of its own, until their stdin ends.
+_PARENT_AND_CHILD = """
+import os, socket, sys
+def listen():
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    return listener
+first = listen()
+if os.fork():
+    os.wait()
+else:
+    first.close()
+    second = listen()
+    sys.stdin.read()
+"""
 
 
 class Lone(NamedTuple):
@@ -58,7 +70,7 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
             script = " && ".join([*mounts, 'exec "$@"'])
             become = ["setpriv", f"--reuid={uid}", "--clear-groups", "--"] if uid else []
             # Not that of the environment, which may be in a directory that is closed to the user.
-            program = [*become, os.path.realpath(sys.executable), "-I", "-c", _PARENT, _CHILD]
+            program = [*become, os.path.realpath(sys.executable), "-I", "-c", _PARENT_AND_CHILD]
             process = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", script, "sh", *program],
                 stdin=subprocess.PIPE,
@@ -66,7 +78,6 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
                 env=marked_environment(token),
                 text=True,
             )
-            # Both end with their stdin, which this closes.
             stack.enter_context(process)
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(2)]
@@ -104,7 +115,8 @@ def scan_with_names(*options: str) -> Scan:
 
 def owners_of(found: Scan, *ports: int) -> list[str | None]:
     """In which containers those are who hold these ports."""
-    by_port = {row["local"]["port"]: row["container_id"] for row in found.sockets}
+    rows_here = found.of_netns(os.stat("/proc/self/ns/net").st_ino)
+    by_port = {row["local"]["port"]: row["container_id"] for row in rows_here}
     return [by_port[port] for port in ports]
 
 

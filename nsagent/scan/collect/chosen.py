@@ -54,9 +54,8 @@ def choose(
 ) -> Chosen:
     """The containers that `wanted` means among those of these processes and of the runtimes.
 
-    `placed` are the processes of containers that no cgroup path shows.
-
-    Raises NotFound and Ambiguous, as the same filter does for the snapshot of the whole pass.
+    `placed` are the processes of containers that no cgroup path shows. Raises NotFound
+    and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
     claimed = identify({reading.cgroup for reading in readings})
     containers = join_containers(claimed.values(), answers.containers, answers.kept)
@@ -96,8 +95,9 @@ def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answ
         return before
     # What is listed no more must not stand for itself.
     after = runtimes.ask_again()._replace(kept=())
-    if after.gaps:
-        return before._replace(gaps=(*before.gaps, *after.gaps))
+    # Records that were left out were so before.
+    if failed := [gap for gap in after.gaps if gap.subject.kind is Kind.SOURCE]:
+        return before._replace(gaps=(*before.gaps, *failed))
     for single in _list_single(wanted):
         old = choose(single, readings, before).ids
         try:

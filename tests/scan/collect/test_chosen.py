@@ -6,9 +6,11 @@ import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, Reason, RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.gap import Kind
 from nsagent.model.ids import ContainerId, NetnsId, PodUid
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
+from nsagent.runtimes.source import LeftOut
 from nsagent.scan.collect.chosen import check_names, choose, list_nameless
 from nsagent.scan.collect.netns import MetNetns
 from tests.gaps import unnamed
@@ -108,6 +110,23 @@ def test_a_name_that_means_one_more_by_now_is_still_that_of_the_first() -> None:
 def test_an_engine_that_does_not_answer_again_is_a_gap() -> None:
     runtimes, before = engines_that_said([record(A, "web")], None)
     assert check_names(WEB, READINGS, before, runtimes).gaps == (unnamed("docker", "broken", Reason.FAILED),)
+
+
+def test_a_record_that_is_left_out_of_both_answers_does_not_keep_names_from_being_looked_at() -> None:
+    """Anybody whose container has long labels could have that."""
+
+    class Sparing(StandIn):
+        left_out = (LeftOut(Reason.TOO_LARGE, C),)
+
+    source = Sparing("docker", lambda _: (record(A, "web"),), lambda _: (record(B, "web"),))
+    runtimes = Runtimes([source], clock=Clock())
+    runtimes.start()
+    before = runtimes.collect()
+    assert [(gap.subject.kind, gap.reason, gap.detail) for gap in before.gaps] == [
+        (Kind.RECORDS, Reason.TOO_LARGE, C[:12])
+    ]
+    with pytest.raises(Changed):
+        check_names(WEB, READINGS, before, runtimes)
 
 
 def test_a_pod_that_was_made_anew_is_told() -> None:
