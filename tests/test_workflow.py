@@ -72,6 +72,13 @@ def test_the_workflow_lets_no_test_skip() -> None:
     assert 'exec env NSAGENT_TEST_REQUIRE=all make "${1:-test}"' in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_machine_with_a_stock_kernel_is_the_workflows_alone() -> None:
+    assert [job for job, made in JOBS.items() if {"run": "make test-vm"}.items() <= made["steps"][-1].items()] == [
+        "stock-kernel"
+    ]
+    assert "test-vm" not in " ".join([*list_recipe("test"), *list_recipe("pytest")])
+
+
 def test_make_test_is_lint_and_the_tests_that_the_workflow_runs() -> None:
     assert list_recipe("test") == ["$(MAKE) lint", "$(MAKE) pytest"]
 

@@ -46,6 +46,7 @@ class Capability(StrEnum):
     IO_URING = "io_uring in this kernel"
     VXLAN = "VXLAN in this kernel"
     IDLE_SOCKETS = "sockets that are bound and do nothing, in sock_diag (Linux 6.8)"
+    FD_COUNTS = "the number of fds as the size of /proc/PID/fd (Linux 6.2)"
     MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
     VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
@@ -85,6 +86,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.GCC: _has("gcc"),
     Capability.STRACE: _has("strace"),
     Capability.IDLE_SOCKETS: lambda: is_at_least(os.uname().release, 6, 8),
+    Capability.FD_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }

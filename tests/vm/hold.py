@@ -1,0 +1,75 @@
+"""`hold.py SPEC...`: make sockets, tell systemd that they are there (sd_notify(3)), and keep them.
+
+A SPEC is HOW,PROTOCOL,ADDRESS,PORT[,DEVICE]. HOW is `bind`, `listen`, `pair` (a connection, both ends
+held), `queue` (a connection that is never accepted) or `unbound`; `passed` alone takes what systemd has
+passed. Of raw and packet sockets PORT is the number of the protocol.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+KINDS = {
+    "tcp": (socket.SOCK_STREAM, 0),
+    "mptcp": (socket.SOCK_STREAM, 262),
+    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+    "udp": (socket.SOCK_DGRAM, 0),
+    "udplite": (socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE),
+    "ping": (socket.SOCK_DGRAM, socket.IPPROTO_ICMP),
+}
+FIRST_PASSED = 3
+
+
+def make(protocol: str, address: str, port: int) -> socket.socket:
+    """A socket for that address, not bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    if protocol == "packet":
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(port))
+    if protocol == "vsock":
+        return socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    if protocol == "raw":
+        return socket.socket(family, socket.SOCK_RAW, port)
+    return socket.socket(family, *KINDS[protocol])
+
+
+def place(protocol: str, address: str, port: int) -> tuple[str | int, int]:
+    """What bind(2) and connect(2) of that protocol take."""
+    if protocol == "packet":
+        return address, port
+    return (int(address) if protocol == "vsock" else address), (0 if protocol == "raw" else port)
+
+
+def hold(how: str, protocol: str, address: str, port_text: str, device: str = "") -> list[socket.socket]:
+    """The sockets of one SPEC."""
+    port = int(port_text)
+    first = make(protocol, address, port)
+    if device:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    if how == "unbound":
+        return [first]
+    first.bind(place(protocol, address, port))
+    if how == "bind":
+        return [first]
+    first.listen()
+    if how == "listen":
+        return [first]
+    client = make(protocol, address, port)
+    client.connect(place(protocol, address, port))
+    return [first, client] if how == "queue" else [first, client, first.accept()[0]]
+
+
+def main() -> None:
+    kept = []
+    for spec in sys.argv[1:]:
+        if spec == "passed":
+            kept += [socket.socket(fileno=FIRST_PASSED + number) for number in range(int(os.environ["LISTEN_FDS"]))]
+        else:
+            kept += hold(*spec.split(","))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()
