@@ -10,9 +10,8 @@ Source: proc(5), fs/proc/base.c. Which netns tables there are and how to enter o
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.files import read_file, read_lines, translate_errno, translate_failure
@@ -30,17 +29,16 @@ _MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 
 
-@dataclass(frozen=True, slots=True)
-class FdLinks:
+class FdLinks(NamedTuple):
     """The links of one fd table, by ascending fd: (fd, inode) of sockets and of netns held open; io_urings.
 
-    `count` is how many fds it has, those of other files too.
+    `fds` is how many it has, those of other files too.
     """
 
     sockets: tuple[tuple[Fd, SocketInode], ...]
     netns: tuple[tuple[Fd, int], ...]
     rings: tuple[Fd, ...] = ()
-    count: int = field(default=0, compare=False)
+    fds: int = 0
 
 
 class ProcessDir:

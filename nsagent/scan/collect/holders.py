@@ -131,7 +131,7 @@ class ThreadTables:
         if not self._links.take(reading.cgroup, reading.uid, 1):
             raise NotRead(thread.subject, Reason.TOO_MANY)
         own = thread.read_fd_links()
-        self._links.take(reading.cgroup, reading.uid, own.count)
+        self._links.take(reading.cgroup, reading.uid, own.fds)
         if self.registry is not None:
             for fd, inode in own.netns:
                 self.registry.see_fd(thread, fd, inode)

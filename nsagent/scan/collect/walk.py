@@ -281,7 +281,7 @@ class _ProcessReader:
         except NotRead as err:
             self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
             return FdLinks((), ()), None
-        shares.take(cgroup, uid, links.count)
+        shares.take(cgroup, uid, links.fds)
         return links, links.sockets
 
 
