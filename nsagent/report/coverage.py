@@ -20,6 +20,7 @@ HOST_PROCFS: Final = "run with the host's (hostPID: true, docker run --pid host)
 
 _NAMED: Final = 3
 """How many processes a line names."""
+"""How many processes a line names."""
 
 _NO_COMMS: Final[Mapping[str, str]] = MappingProxyType({})
 
