@@ -19,7 +19,6 @@ from nsagent.scan.collect.look_again import name_interfaces
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import Settled
 from nsagent.scan.collect.state import make_reading
-from nsagent.scan.collect.tunnels import find_tunnels
 from nsagent.scan.collect.walk import Walk
 
 
@@ -28,7 +27,11 @@ def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
     if context.request.interfaces and context.live:
         read_interfaces(context, walk.host_inode)
     name_interfaces(context)
-    find_tunnels(context, settled.ownerless)
+    if settled.ownerless:
+        # Imported here: where every row has an owner nobody pays for it.
+        from nsagent.scan.collect.tunnels import find_tunnels
+
+        find_tunnels(context, settled.ownerless)
 
 
 def conclude(

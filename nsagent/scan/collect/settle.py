@@ -108,7 +108,8 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     if settled.rewalk and settled.rewalk.rounds == MAX_ROUNDS and len(missing) < len(before):
         for one in unheld:
             one.netns.unsettled |= {place.inode for place in one.places}
-    settled.ownerless = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
+    left = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
+    settled.ownerless = [one for one in left if one.places]
     return settled
 
 
