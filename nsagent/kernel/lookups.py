@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
 from typing import Final, NamedTuple
@@ -27,8 +27,8 @@ from nsagent.kernel.libc import close_fd
 from nsagent.kernel.lookup_child import ANSWER, QUESTION, receive, send
 from nsagent.kernel.procfs import ProcessDir
 
-MOST_LEFT: Final = 4
-"""So many children may be left behind at a time; with one more nothing is looked up."""
+MOST_LEFT: Final = 8
+"""So many children may be left behind at a time, of 5 MiB each; then nothing is looked up until one has ended."""
 
 _MOST_ASKED: Final = 256
 """So many look-ups are under way at a time, a thread of the child each."""
@@ -36,8 +36,8 @@ _MOST_ASKED: Final = 256
 _SUBJECT: Final = "look-ups in other mount namespaces"
 _CHILD_FD: Final = 3
 _FIRST_FREE_FD: Final = 10
-_END_SECONDS: Final = 1.0
-"""How long a child that was killed is waited for: all that takes longer is held up."""
+_END_SECONDS: Final = 0.5
+"""How long a child that was killed is waited for: what takes longer is held up, or ends before the next pass."""
 _STOP_SECONDS: Final = 0.2
 """How soon it is seen that the pass was told to stop."""
 _COVERED: Final = (ELOOP, ENAMETOOLONG, ENOTDIR)
@@ -48,8 +48,12 @@ _PROGRAM: Final = (
 
 
 class Lookup(NamedTuple):
-    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it."""
+    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it.
 
+    Look-ups with the same `view` see the same mounts.
+    """
+
+    view: Hashable
     inode: int
     open_process: Callable[[], ProcessDir]
     mount_points: Sequence[str]
@@ -58,15 +62,16 @@ class Lookup(NamedTuple):
 class Lookups:
     """What looks up mounts; to be kept for as long as passes are made, for it knows which children were left behind.
 
-    For one thread at a time.
+    While one is held up, nothing is looked up in the views of which it had to: a neighbour who holds up look-ups
+    costs time once, and others nothing. For one thread at a time.
     """
 
     def __init__(self) -> None:
-        self._left: list[int] = []
+        self._left: dict[int, frozenset[Hashable]] = {}
 
     def count_left(self) -> int:
         """How many children were left behind and have not ended since."""
-        self._left = [pid for pid in self._left if not _has_ended(pid)]
+        self._left = {pid: views for pid, views in self._left.items() if not _has_ended(pid)}
         return len(self._left)
 
     def open_each(
@@ -77,27 +82,38 @@ class Lookups:
         They come as they are answered; after so many `seconds` by the clock, all of them together, the rest are
         NoAnswer. Needs what reading the root of each process does, and 25 ms of CPU for the child.
         """
-        waiting = set(range(len(wanted)))
+        left = self.count_left()
+        held = frozenset[Hashable]().union(*self._left.values())
+        waiting = {index: lookup for index, lookup in enumerate(wanted) if lookup.view not in held}
+        yield from ((index, NoAnswer(_SUBJECT)) for index in range(len(wanted)) if index not in waiting)
         end = clock() + seconds
+
+        def tell_left() -> float:
+            return 0.0 if stop.is_set() else end - clock()
+
         error: NotRead = NoAnswer(_SUBJECT)
         try:
-            if self.count_left() >= MOST_LEFT:
+            if waiting and left >= MOST_LEFT:
                 raise NotRead(_SUBJECT, Reason.TOO_MANY)
-            with self._start() as connection:
-                for index, answer in _ask(connection, wanted, lambda: 0.0 if stop.is_set() else end - clock()):
-                    waiting.remove(index)
-                    yield index, answer
+            if waiting:
+                with self._start(waiting) as connection:
+                    for index, answer in _ask(connection, list(waiting.items()), tell_left):
+                        del waiting[index]
+                        yield index, answer
         except TimeoutError:
             pass
         except OSError as err:
             error = translate_failure(err, _SUBJECT)
         except NotRead as err:
             error = err
-        yield from ((index, error) for index in sorted(waiting))
+        yield from ((index, error) for index in waiting)
 
     @contextmanager
-    def _start(self) -> Iterator[socket.socket]:
-        """A child, by the socket over which it is asked; ended, or left behind, at the end. Raises OSError."""
+    def _start(self, waiting: Mapping[int, Lookup]) -> Iterator[socket.socket]:
+        """A child, by the socket over which it is asked; ended, or left behind with all that waits for it, at the end.
+
+        Raises OSError.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
@@ -106,7 +122,7 @@ class Lookups:
                 yield ours
             finally:
                 if not _end(pid):
-                    self._left.append(pid)
+                    self._left[pid] = frozenset(lookup.view for lookup in waiting.values())
 
 
 def _spawn(connection: socket.socket) -> int:
@@ -130,11 +146,11 @@ def _spawn(connection: socket.socket) -> int:
 
 
 def _ask(
-    connection: socket.socket, wanted: Sequence[Lookup], tell_left: Callable[[], float]
+    connection: socket.socket, wanted: Iterable[tuple[int, Lookup]], tell_left: Callable[[], float]
 ) -> Iterator[tuple[int, int | Gone | NotRead]]:
     """The answers to all look-ups, or to those that were answered when no time is left; raises OSError."""
     asked = 0
-    for index, lookup in enumerate(wanted):
+    for index, lookup in wanted:
         if asked == _MOST_ASKED:
             if (answer := _receive(connection, tell_left)) is None:
                 return

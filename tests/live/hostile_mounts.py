@@ -4,7 +4,7 @@ COUNT is of mount namespaces, each with a process and a netns in which nobody is
 `plain` nothing; `silent` and `held` put a FUSE over the mount point, of which the server reads nothing, or answers
 everything but look-ups; `link` a directory with a symbolic link to /run/secret/fifo. Or one mount namespace has COUNT
 mounts of one netns: `long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for
-each, `server PID` for whoever has to end before what it holds up can, and `ready`; ends with stdin.
+each, `server PID` for whoever has to end before what it holds up can, and `ready`; all ends with stdin.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+PR_SET_PDEATHSIG = 1
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PLACE = "/mnt"
 NAMED = f"{PLACE}/below/netns"
@@ -86,11 +87,16 @@ def serve(device: int) -> None:
             os.write(device, struct.pack("=IiQ", 16, -ENOSYS, unique))
 
 
+def end_with_parent() -> None:
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def fork(work: Callable[[], None]) -> int:
     """A process that does its work and waits, once it has done that."""
     ready, done = os.pipe()
     pid = os.fork()
     if pid == 0:
+        end_with_parent()
         os.close(ready)
         try:
             work()
@@ -117,6 +123,7 @@ def live_apart(mode: str) -> None:
     if mode == "held":
         server = os.fork()
         if server == 0:
+            end_with_parent()
             serve(device)
         os.close(device)  # It is gone as soon as its server is.
         say("server", server)

@@ -105,8 +105,11 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
             wanted.append(each)
     if not wanted:
         return
-    lookups = [Lookup(each.inode, partial(_open_process, context, each.view), each.points) for each in wanted]
-    before = context.lookups.count_left()
+    lookups = [
+        Lookup(each.view.key, each.inode, partial(_open_process, context, each.view), each.points) for each in wanted
+    ]
+    if left := context.lookups.count_left():
+        context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left),))
     seconds = context.request.patience_seconds
     with closing(context.lookups.open_each(lookups, seconds, clock=context.clock, stop=context.stop)) as answers:
         for index, answer in answers:
@@ -117,8 +120,6 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
                 context.registry.hold_mounted(answer, wanted[index].inode)
             except (Gone, NotRead) as err:
                 yield wanted[index], err
-    if (left := context.lookups.count_left()) > before:
-        context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left - before),))
 
 
 def _open_process(context: PassContext, view: MountView) -> ProcessDir:
