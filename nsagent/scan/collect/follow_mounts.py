@@ -5,7 +5,7 @@ looks there (kernel.lookups), if there is any such netns.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,6 +38,10 @@ class _Mounted(NamedTuple):
     def points(self) -> list[str]:
         """The mount points that are tried."""
         return self.view.points[self.inode][:_MOST_POINTS]
+
+    def make_lookup(self, open_process: Callable[[], ProcessDir]) -> Lookup:
+        """The question where it is."""
+        return Lookup(self.view.key, self.inode, open_process, self.points)
 
 
 def follow_mounts(context: PassContext) -> None:
@@ -105,9 +109,7 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
             wanted.append(each)
     if not wanted:
         return
-    lookups = [
-        Lookup(each.view.key, each.inode, partial(_open_process, context, each.view), each.points) for each in wanted
-    ]
+    lookups = [each.make_lookup(partial(_open_process, context, each.view)) for each in wanted]
     if left := context.lookups.count_left():
         context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left),))
     seconds = context.request.patience_seconds
