@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import NamedTuple
 
 from nsagent.kernel.host_mounts import find_host_mounts
@@ -31,6 +32,16 @@ class PassContext(NamedTuple):
     clock: Callable[[], float]
     """Monotonic, in seconds."""
     stop: threading.Event
+    ends_at: float
+    """By the clock: from then on nothing more is begun."""
+
+    def seconds_left(self) -> float:
+        """Until the deadline of the pass, 0 from then on."""
+        return max(self.ends_at - self.clock(), 0.0)
+
+    def is_over(self) -> bool:
+        """Whether nothing more is to be begun: the pass was told to stop, or is late."""
+        return self.stop.is_set() or self.clock() >= self.ends_at
 
 
 @contextmanager
@@ -48,10 +59,20 @@ def open_context(
 
     `tell_met` is told each netns when it is first seen, by the thread that sees it.
     """
+    ends_at = inf if request.deadline_seconds is None else clock() + request.deadline_seconds
     gaps = GapSink()
     room = Room(stop, reads_later=request.only is not None)
     with (
-        TableReader(procfs, request.engine, request.tables, room, gaps, may_enter=live, stop=stop) as reader,
+        TableReader(
+            procfs,
+            request.engine,
+            request.tables,
+            room,
+            gaps,
+            may_enter=live,
+            stop=stop,
+            is_late=lambda: clock() >= ends_at,
+        ) as reader,
         NetnsRegistry(room, gaps, tell_met, find_host_mounts(procfs, request.host_root)) as registry,
     ):
-        yield PassContext(request, procfs, live, registry, reader, room, gaps, lookups, clock, stop)
+        yield PassContext(request, procfs, live, registry, reader, room, gaps, lookups, clock, stop, ends_at)
