@@ -14,15 +14,17 @@ from typing import NamedTuple
 import pytest
 
 from nsagent.errors import Gone, NoAnswer, NotRead, ProcessGone, Reason
-from nsagent.kernel.lookups import MOST_LEFT, Lookup, Lookups
+from nsagent.kernel.lookups import MOST_LEFT, Lookup, Lookups, SocketLookup
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
+from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 
 PROGRAM = Path(__file__).parent.parent / "live" / "hostile_mounts.py"
 PLACE = "/mnt/below/netns"
 ENOUGH_SECONDS = 60.0
+OTHER_UID = ("setpriv", "--reuid=65534", "--clear-groups", "--")
 
 
 class Neighbour(NamedTuple):
@@ -56,7 +58,9 @@ def has_ended(pid: str) -> bool:
     return not os.path.exists(f"/proc/{pid}")
 
 
-def open_each(lookups: Lookups, *wanted: Lookup, seconds: float = ENOUGH_SECONDS) -> list[int | Gone | NotRead]:
+def open_each(
+    lookups: Lookups, *wanted: Lookup | SocketLookup, seconds: float = ENOUGH_SECONDS
+) -> list[int | Gone | NotRead]:
     """The answers in the order of the look-ups; the inode in place of an fd, which is closed."""
     answers: dict[int, int | Gone | NotRead] = {}
     for index, answer in lookups.open_each(wanted, seconds, clock=time.monotonic, stop=threading.Event()):
@@ -149,3 +153,15 @@ def test_a_pass_that_is_told_to_stop_waits_no_longer() -> None:
         answers = list(Lookups().open_each([silent.make_lookup()], ENOUGH_SECONDS, clock=time.monotonic, stop=stop))
         timer.join()
     assert [type(answer) for _, answer in answers] == [NoAnswer]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_socket_leads_to_its_netns_and_another_file_to_none() -> None:
+    require(Capability.ROOT, Capability.SETPRIV)
+    hold = "made = socket.socket(); ready(f'{made.fileno()} {os.fstat(made.fileno()).st_ino}'); wait()"
+    with start_child(hold, *IN_NEW_NETNS, *OTHER_UID) as child:
+        fd, inode = map(int, child.said.split())
+        held = SocketLookup("held", inode, child.pid, fd, thread=False)
+        answers = open_each(Lookups(), held, held._replace(inode=inode + 1), held._replace(pid=1 << 22))
+        netns = os.stat(f"/proc/{child.pid}/ns/net").st_ino
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [netns, Gone, ProcessGone]

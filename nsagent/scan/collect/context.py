@@ -1,14 +1,16 @@
 """What all stages of one pass share: what is asked for, what is read, where gaps go, and when to stop."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import NamedTuple
 
+from nsagent.errors import Gone, NotRead, Reason
 from nsagent.kernel.host_mounts import find_host_mounts
-from nsagent.kernel.lookups import Lookups
+from nsagent.kernel.lookups import Lookup, Lookups, SocketLookup
 from nsagent.kernel.procfs import ProcFs
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.read import TableReader
@@ -42,6 +44,15 @@ class PassContext(NamedTuple):
     def is_over(self) -> bool:
         """Whether nothing more is to be begun: the pass was told to stop, or is late."""
         return self.stop.is_set() or self.clock() >= self.ends_at
+
+    def open_each(
+        self, wanted: Sequence[Lookup | SocketLookup]
+    ) -> Generator[tuple[int, int | Gone | NotRead], None, None]:
+        """What Lookups.open_each tells, within the patience of the pass; a gap tells of who was left behind before."""
+        if left := self.lookups.count_left():
+            self.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left),))
+        seconds = min(self.request.patience_seconds, self.seconds_left())
+        return self.lookups.open_each(wanted, seconds, clock=self.clock, stop=self.stop)
 
 
 @contextmanager

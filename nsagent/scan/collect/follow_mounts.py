@@ -110,10 +110,7 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
     if not wanted:
         return
     lookups = [each.make_lookup(partial(_open_process, context, each.view)) for each in wanted]
-    if left := context.lookups.count_left():
-        context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left),))
-    seconds = min(context.request.patience_seconds, context.seconds_left())
-    with closing(context.lookups.open_each(lookups, seconds, clock=context.clock, stop=context.stop)) as answers:
+    with closing(context.open_each(lookups)) as answers:
         for index, answer in answers:
             if not isinstance(answer, int):
                 yield wanted[index], answer
