@@ -37,6 +37,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     TOO_MANY = "too_many"
     TOO_LARGE = "too_large"
+    LATE = "late"
     UNREACHABLE = "unreachable"
     NOT_TOLD = "not_told"
     SHORT = "short"

@@ -131,6 +131,56 @@ def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} of {path}"
 
 
+OPENS = {
+    "cli/write.py": "/dev/null",
+    "kernel/cgroupfs.py": "directories: the cgroup tree as it is mounted for this program, and for PID 1",
+    "kernel/files.py": "files of the procfs that is read",
+    "kernel/lookup_child.py": "root directories of others, in a process that may be held up",
+    "kernel/netns.py": "the own netns",
+    "kernel/nsfs.py": "whatever others have a say in: nothing but netns",
+    "kernel/procfs.py": "files and directories of the procfs that is read",
+    "runtimes/bundles.py": "what an engine keeps below its directory",
+    "runtimes/directory_source.py": "the directory of an engine",
+    "runtimes/shims.py": "what containerd keeps below its directory",
+    "scan/capture_file.py": "the capture that the caller names",
+}
+"""File -> what it opens. A path of others is opened by kernel/nsfs.py alone."""
+
+NOT_OF_OTHERS = {"cli/write.py", "kernel/files.py", "kernel/netns.py", "kernel/procfs.py", "scan/capture_file.py"}
+"""Files that open nothing but what the kernel has put there, or the caller names."""
+
+
+def list_opens(path: Path) -> list[str]:
+    """The flags of each os.open of a module, its constants put in; of other ways to open a file their name."""
+    tree = ast.parse(path.read_text())
+    constants = {
+        ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]): ast.unparse(node.value)
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value
+    }
+    found = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        if name == "os.open":
+            flags = ast.unparse(call.args[1])
+            found.append(re.sub(r"\b_\w+", lambda constant: constants[constant[0]], flags))
+        elif name in ("open", "io.open") or name.endswith((".read_text", ".read_bytes")):
+            found.append(name)
+    return found
+
+
+def test_files_are_opened_where_it_is_known_whose_they_are() -> None:
+    assert {str(path.relative_to(PACKAGE)) for path in MODULES if list_opens(path)} == set(OPENS)
+
+
+@pytest.mark.parametrize("file", sorted(set(OPENS) - NOT_OF_OTHERS))
+def test_what_is_opened_by_a_path_of_others_neither_waits_nor_acts(file: str) -> None:
+    """A FIFO waits for its other end, a terminal becomes that of whoever opens it, a device does what it likes."""
+    for flags in list_opens(PACKAGE / file):
+        harmless = ("os.O_PATH", "os.O_DIRECTORY", "os.O_NONBLOCK")
+        assert any(each in flags for each in harmless), f"{file} opens with {flags}"
+
+
 CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
 """What asks runtimes, where there are any."""
 

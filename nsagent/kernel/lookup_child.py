@@ -1,8 +1,10 @@
-"""The program of the child that looks up mounts: one thread for each question, for none may hold up another.
+"""The program of the child that looks up what others have: a thread for each question, for none may hold up another.
 
-A question is the index of the look-up, the inode of the netns and its mount points, separated by NUL, with an fd on
-the /proc/PID directory of a process in that mount namespace. An answer is the index and an errno; with 0 comes an fd
-on the netns. When its socket is closed it ends, or as soon as no file system holds up one of its threads.
+A question about a mount is the index of the look-up, the inode of the netns and its mount points, separated by NUL,
+with an fd on the /proc/PID directory of a process in that mount namespace. One about a socket comes without an fd: the
+index, the inode of the socket, and at which fd of which process or thread it is. An answer is the index and an errno;
+with 0 comes an fd on the netns. When its socket is closed it ends, or as soon as no file system holds up one of its
+threads.
 
 Only what is imported here is loaded: it runs in a new interpreter, without site.
 """
@@ -12,13 +14,15 @@ import socket
 import struct
 import threading
 from array import array
-from errno import EAGAIN, ENOENT
+from errno import EAGAIN, ENOENT, ENOSYS
 from typing import Final
 
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns_below
 
 QUESTION: Final = struct.Struct("=IQ")
+SOCKET: Final = struct.Struct("=ii?")
+"""The rest of a question about a socket: pid or tid, fd, whether it is a tid."""
 ANSWER: Final = struct.Struct("=Ii")
 MOST_BYTES: Final = 1 << 16
 """Of a question."""
@@ -55,16 +59,40 @@ def send(connection: socket.socket, message: bytes, fd: int) -> None:
     connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [fd]))])
 
 
-def _answer(asked: socket.socket, index: int, question: bytes, process: int) -> None:
+def _answer(asked: socket.socket, index: int, question: bytes, process: int | None) -> None:
     try:
-        root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
-        fd = _open_first(root, question)
+        fd = _open_mounted(process, question) if process is not None else _open_netns_of_socket(question)
     except OSError as err:
         _send(asked, index, err.errno or ENOENT)
         return
     send(asked, ANSWER.pack(index, 0), fd)
-    for each in (fd, root, process):
-        close_fd(each)
+    close_fd(fd)
+
+
+def _open_netns_of_socket(question: bytes) -> int:
+    """The netns of a socket of somebody else; raises OSError."""
+    from nsagent.errors import NsagentError
+    from nsagent.kernel.pidfd import open_netns_of_socket
+
+    _, inode = QUESTION.unpack_from(question)
+    pid, fd, thread = SOCKET.unpack_from(question, QUESTION.size)
+    try:
+        return open_netns_of_socket(pid, fd, inode, thread=thread)
+    except NsagentError as err:
+        number = err.__cause__.errno if isinstance(err.__cause__, OSError) else None
+        raise OSError(number or ENOSYS, str(err)) from err
+
+
+def _open_mounted(process: int, question: bytes) -> int:
+    """The netns that a process sees mounted, of which the directory is closed; raises OSError."""
+    try:
+        root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
+    finally:
+        close_fd(process)
+    try:
+        return _open_first(root, question)
+    finally:
+        close_fd(root)
 
 
 def _open_first(root: int, question: bytes) -> int:

@@ -1,7 +1,9 @@
-"""Netns that are mounted in foreign mount namespaces, opened by a child process that can be left behind.
+"""Netns that are mounted in foreign mount namespaces, or of foreign sockets, opened by a child that can be left behind.
 
 Whoever has a mount namespace of its own can put a file system over a mount point that never answers: then whoever looks
 that up waits, in state D and beyond SIGKILL, until its server goes, and a process ends only when all of its threads do.
+Whoever duplicates an fd of somebody else may get another file than the link had told, and waits at the latest when he
+closes it: a FUSE server is told of each close, and answers when it likes (fs/fuse/file.c fuse_flush()).
 So a process that is good for nothing else does it. It has its own interpreter (posix_spawn(3), which is vfork and exec:
 no fork beside threads) and nothing of ours but one end of a socketpair: held up it holds nothing up.
 It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then.
@@ -16,88 +18,119 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from errno import ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
+from errno import EBADF, ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
 from typing import Final, NamedTuple
 
 from nsagent.errors import Gone, NoAnswer, NotRead, Reason
 from nsagent.kernel.files import translate_errno, translate_failure
 from nsagent.kernel.libc import close_fd
-from nsagent.kernel.lookup_child import ANSWER, QUESTION, receive, send
+from nsagent.kernel.lookup_child import ANSWER, QUESTION, SOCKET, receive, send
 from nsagent.kernel.procfs import ProcessDir
 
-MOST_LEFT: Final = 4
-"""So many children may be left behind at a time; with one more nothing is looked up."""
+MOST_LEFT: Final = 8
+"""So many children may be left behind at a time, of 5 MiB each; then nothing is looked up until one has ended."""
 
 _MOST_ASKED: Final = 256
 """So many look-ups are under way at a time, a thread of the child each."""
 
-_SUBJECT: Final = "look-ups in other mount namespaces"
+_SUBJECT: Final = "look-ups of what others have"
 _CHILD_FD: Final = 3
 _FIRST_FREE_FD: Final = 10
-_END_SECONDS: Final = 1.0
-"""How long a child that was killed is waited for: all that takes longer is held up."""
+_END_SECONDS: Final = 0.5
+"""How long a child that was killed is waited for: what takes longer is held up, or ends before the next pass."""
 _STOP_SECONDS: Final = 0.2
 """How soon it is seen that the pass was told to stop."""
-_COVERED: Final = (ELOOP, ENAMETOOLONG, ENOTDIR)
-"""What is at a mount point that another mount covers, or too deep for a path."""
+_GONE: Final = (EBADF, ELOOP, ENAMETOOLONG, ENOTDIR)
+"""What is told of an fd that holds something else by now, and of a mount point that is covered, or too deep."""
 _PROGRAM: Final = (
     f"import sys; sys.path.append(sys.argv[1]); from nsagent.kernel.lookup_child import serve; serve({_CHILD_FD})"
 )
 
 
 class Lookup(NamedTuple):
-    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it."""
+    """Where the netns with an inode is mounted: the mount points, as a process sees them, which is opened for it.
 
+    Look-ups with the same `view` see the same mounts.
+    """
+
+    view: Hashable
     inode: int
     open_process: Callable[[], ProcessDir]
     mount_points: Sequence[str]
 
 
-class Lookups:
-    """What looks up mounts; to be kept for as long as passes are made, for it knows which children were left behind.
+class SocketLookup(NamedTuple):
+    """Where a socket with an inode is held: at an fd of a process, or of a `thread` (kernel.pidfd)."""
 
-    For one thread at a time.
+    view: Hashable
+    inode: int
+    pid: int
+    fd: int
+    thread: bool
+
+
+class Lookups:
+    """What looks them up; to be kept for as long as passes are made, for it knows which children were left behind.
+
+    While one is held up, nothing is looked up in the views of which it had to: a neighbour who holds up look-ups
+    costs time once, and others nothing. For one thread at a time.
     """
 
     def __init__(self) -> None:
-        self._left: list[int] = []
+        self._left: dict[int, frozenset[Hashable]] = {}
 
     def count_left(self) -> int:
         """How many children were left behind and have not ended since."""
-        self._left = [pid for pid in self._left if not _has_ended(pid)]
+        self._left = {pid: views for pid, views in self._left.items() if not _has_ended(pid)}
         return len(self._left)
 
     def open_each(
-        self, wanted: Sequence[Lookup], seconds: float, *, clock: Callable[[], float], stop: threading.Event
+        self,
+        wanted: Sequence[Lookup | SocketLookup],
+        seconds: float,
+        *,
+        clock: Callable[[], float],
+        stop: threading.Event,
     ) -> Generator[tuple[int, int | Gone | NotRead], None, None]:
-        """The index of each look-up with an fd on what is mounted, to be closed by the caller, or why there is none.
+        """The index of each look-up with an fd on the netns, to be closed by the caller, or why there is none.
 
         They come as they are answered; after so many `seconds` by the clock, all of them together, the rest are
         NoAnswer. Needs what reading the root of each process does, and 25 ms of CPU for the child.
         """
-        waiting = set(range(len(wanted)))
+        left = self.count_left()
+        held = frozenset[Hashable]().union(*self._left.values())
+        waiting = {index: lookup for index, lookup in enumerate(wanted) if lookup.view not in held}
+        yield from ((index, NoAnswer(_SUBJECT)) for index in range(len(wanted)) if index not in waiting)
         end = clock() + seconds
+
+        def tell_left() -> float:
+            return 0.0 if stop.is_set() else end - clock()
+
         error: NotRead = NoAnswer(_SUBJECT)
         try:
-            if self.count_left() >= MOST_LEFT:
+            if waiting and left >= MOST_LEFT:
                 raise NotRead(_SUBJECT, Reason.TOO_MANY)
-            with self._start() as connection:
-                for index, answer in _ask(connection, wanted, lambda: 0.0 if stop.is_set() else end - clock()):
-                    waiting.remove(index)
-                    yield index, answer
+            if waiting:
+                with self._start(waiting) as connection:
+                    for index, answer in _ask(connection, list(waiting.items()), tell_left):
+                        del waiting[index]
+                        yield index, answer
         except TimeoutError:
             pass
         except OSError as err:
             error = translate_failure(err, _SUBJECT)
         except NotRead as err:
             error = err
-        yield from ((index, error) for index in sorted(waiting))
+        yield from ((index, error) for index in waiting)
 
     @contextmanager
-    def _start(self) -> Iterator[socket.socket]:
-        """A child, by the socket over which it is asked; ended, or left behind, at the end. Raises OSError."""
+    def _start(self, waiting: Mapping[int, Lookup | SocketLookup]) -> Iterator[socket.socket]:
+        """A child, by the socket over which it is asked; ended, or left behind with all that waits for it, at the end.
+
+        Raises OSError.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
@@ -106,7 +139,7 @@ class Lookups:
                 yield ours
             finally:
                 if not _end(pid):
-                    self._left.append(pid)
+                    self._left[pid] = frozenset(lookup.view for lookup in waiting.values())
 
 
 def _spawn(connection: socket.socket) -> int:
@@ -130,11 +163,11 @@ def _spawn(connection: socket.socket) -> int:
 
 
 def _ask(
-    connection: socket.socket, wanted: Sequence[Lookup], tell_left: Callable[[], float]
+    connection: socket.socket, wanted: Iterable[tuple[int, Lookup | SocketLookup]], tell_left: Callable[[], float]
 ) -> Iterator[tuple[int, int | Gone | NotRead]]:
     """The answers to all look-ups, or to those that were answered when no time is left; raises OSError."""
     asked = 0
-    for index, lookup in enumerate(wanted):
+    for index, lookup in wanted:
         if asked == _MOST_ASKED:
             if (answer := _receive(connection, tell_left)) is None:
                 return
@@ -150,14 +183,17 @@ def _ask(
         yield answer
 
 
-def _send(connection: socket.socket, index: int, lookup: Lookup, seconds: float) -> None:
+def _send(connection: socket.socket, index: int, lookup: Lookup | SocketLookup, seconds: float) -> None:
     """Ask one; raises Gone and NotRead for this one alone, and OSError."""
-    message = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
+    if seconds <= 0:
+        raise TimeoutError
+    connection.settimeout(seconds)
+    head = QUESTION.pack(index, lookup.inode)
+    if isinstance(lookup, SocketLookup):
+        connection.send(head + SOCKET.pack(lookup.pid, lookup.fd, lookup.thread))
+        return
     with lookup.open_process() as process:
-        if seconds <= 0:
-            raise TimeoutError
-        connection.settimeout(seconds)
-        send(connection, message, process.fileno())
+        send(connection, head + b"\0".join(map(os.fsencode, lookup.mount_points)), process.fileno())
 
 
 def _receive(connection: socket.socket, tell_left: Callable[[], float]) -> tuple[int, int | Gone | NotRead] | None:
@@ -178,7 +214,7 @@ def _receive(connection: socket.socket, tell_left: Callable[[], float]) -> tuple
 
 
 def _translate(number: int) -> Gone | NotRead:
-    if number in _COVERED:
+    if number in _GONE:
         return Gone(errorcode[number])
     return translate_errno(OSError(number, os.strerror(number)), _SUBJECT)
 

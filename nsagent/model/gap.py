@@ -29,6 +29,7 @@ class Kind(StrEnum):
     """What the subject of a gap is; the comment says what its id is."""
 
     PROCESS = "process"  # the pid
+    PROCESSES = "processes"  # none; what is counted are processes
     THREADS = "threads"  # the pid; what is counted are threads
     IO_URING = "io_uring"  # the pid
     MOUNTINFO = "mountinfo"  # the pid

@@ -11,6 +11,7 @@ _NAMED: Final = 3
 
 _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.PROCESS: "pid {id}",
+    Kind.PROCESSES: "processes",
     Kind.THREADS: "threads of pid {id}",
     Kind.IO_URING: "io_uring of pid {id}",
     Kind.MOUNTINFO: "mountinfo of pid {id}",
@@ -45,6 +46,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.INTERRUPTED: "the table changed under each of three dumps",
     Reason.TOO_MANY: "too many",
     Reason.TOO_LARGE: "too large",
+    Reason.LATE: "no time was left",
     Reason.UNREACHABLE: "not reachable",
     Reason.NOT_TOLD: "not told",
     Reason.SHORT: "fewer rows than the netns counts",

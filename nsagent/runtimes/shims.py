@@ -64,7 +64,7 @@ def _find_kernel(directory: int, id_: str) -> str | None:
 def _read_program(directory: int, path: str) -> str:
     """What a file names, empty where it cannot be read."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
     except OSError:
         return ""
     try:

@@ -26,6 +26,8 @@ class PassRequest:
     """Which tables are read, and how far it looks. Those of TCP and UDP are read in every pass."""
     patience_seconds: float = PATIENCE_SECONDS
     """A process of which one read takes longer is skipped."""
+    deadline_seconds: float | None = None
+    """How long a pass may take: what is not read by then is a gap. It ends soon after, for names are waited for."""
     only: Filter | None = None
     """The containers that the pass is about, None for all."""
     owners: OwnersWanted = OwnersWanted.PID

@@ -2,25 +2,32 @@
 
 COUNT is of mount namespaces, each with a process and a netns in which nobody is. MODE says what is done there:
 `plain` nothing; `silent` and `held` put a FUSE over the mount point, of which the server reads nothing, or answers
-everything but look-ups; `link` a directory with a symbolic link to /run/secret/fifo. Or one mount namespace has COUNT
+everything but look-ups; `swap` one that lets nobody else close a file, and puts such a file by turns at fds of sockets;
+`link` a directory with a symbolic link to /run/secret/fifo. Or one mount namespace has COUNT
 mounts of one netns: `long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for
-each, `server PID` for whoever has to end before what it holds up can, and `ready`; ends with stdin.
+each, `server PID` for whoever has to end before what it holds up can, and `ready`; all ends with stdin.
 """
 
 import ctypes
+import itertools
 import os
 import signal
+import socket
 import struct
 import sys
 from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+PR_SET_PDEATHSIG = 1
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PLACE = "/mnt"
 NAMED = f"{PLACE}/below/netns"
 FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_INIT, FUSE_INTERRUPT, FUSE_BATCH_FORGET = 1, 2, 3, 26, 36, 42
-FUSE_ROOT_ID, DIRECTORY, ENOSYS = 1, 0o40755, 38
+FUSE_OPEN, FUSE_FLUSH = 14, 25
+WITHOUT_ANSWER = (FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT)
+ROOT_NODE, FILE_NODE, DIRECTORY, FILE, ENOSYS = 1, 2, 0o40755, 0o100644, 38
+SWAPPED, SWAP_SECONDS = 12, 0.4
 
 
 def call(name: str, *arguments: object) -> None:
@@ -70,20 +77,33 @@ def cover_by_fuse() -> int:
     return device
 
 
-def serve(device: int) -> None:
-    """Answer everything but look-ups, which are kept."""
-    attributes = struct.pack("=QQQQQQIIIIIIIIII", FUSE_ROOT_ID, *[0] * 8, DIRECTORY, 2, 0, 0, 0, 4096, 0)
+def serve(device: int, unanswered: int) -> None:
+    """Answer everything but one kind of request, unless it is the parent's; every name is that of the same file."""
+
+    def pack_attributes(node: int) -> bytes:
+        mode = DIRECTORY if node == ROOT_NODE else FILE
+        return struct.pack("=QQQQQQIIIIIIIIII", node, *[0] * 8, mode, 2, 0, 0, 0, 4096, 0)
+
     answers = {
         FUSE_INIT: struct.pack("=IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0, *[0] * 7),
-        FUSE_GETATTR: struct.pack("=QII", 1, 0, 0) + attributes,
+        FUSE_LOOKUP: struct.pack("=QQQQII", FILE_NODE, 0, 1, 1, 0, 0) + pack_attributes(FILE_NODE),
+        FUSE_OPEN: struct.pack("=QII", 1, 0, 0),
+        FUSE_FLUSH: b"",
     }
     while True:
         request = os.read(device, 1 << 20)
-        _, kind, unique = struct.unpack_from("=IIQ", request)
+        _, kind, unique, node, _, _, pid = struct.unpack_from("=IIQQIII", request)
+        answers[FUSE_GETATTR] = struct.pack("=QII", 1, 0, 0) + pack_attributes(node)
+        if kind in WITHOUT_ANSWER or (kind == unanswered and pid != os.getppid()):
+            continue
         if kind in answers:
             os.write(device, struct.pack("=IiQ", 16 + len(answers[kind]), 0, unique) + answers[kind])
-        elif kind not in (FUSE_LOOKUP, FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT):
+        else:
             os.write(device, struct.pack("=IiQ", 16, -ENOSYS, unique))
+
+
+def end_with_parent() -> None:
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -91,11 +111,13 @@ def fork(work: Callable[[], None]) -> int:
     ready, done = os.pipe()
     pid = os.fork()
     if pid == 0:
+        end_with_parent()
         os.close(ready)
         try:
             work()
             os.write(done, b"x")
-            signal.pause()
+            while True:
+                signal.pause()
         finally:
             os._exit(1)
     os.close(done)
@@ -114,12 +136,32 @@ def live_apart(mode: str) -> None:
         cover_by_link()
         return
     device = cover_by_fuse()
-    if mode == "held":
-        server = os.fork()
-        if server == 0:
-            serve(device)
-        os.close(device)  # It is gone as soon as its server is.
-        say("server", server)
+    if mode == "silent":
+        return
+    server = os.fork()
+    if server == 0:
+        end_with_parent()
+        serve(device, FUSE_FLUSH if mode == "swap" else FUSE_LOOKUP)
+    os.close(device)  # It is gone as soon as its server is.
+    say("server", server)
+    if mode == "swap":
+        file = os.open(f"{PLACE}/file", os.O_RDONLY)
+        swap_always(file)
+
+
+def swap_always(file: int) -> None:
+    """Put the file at the fds of sockets that were never bound, and the sockets back, each at a time of its own."""
+    places = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach() for _ in range(SWAPPED)]
+    sockets = [os.dup(place) for place in places]
+    turns = itertools.count()
+
+    def swap(*_: object) -> None:
+        turn = next(turns)
+        for number, place in enumerate(places):
+            os.dup2(file if (turn + number) % SWAPPED < SWAPPED // 2 else sockets[number], place)
+
+    signal.signal(signal.SIGALRM, swap)
+    signal.setitimer(signal.ITIMER_REAL, *[SWAP_SECONDS / SWAPPED] * 2)
 
 
 def mount_often(mode: str, count: int) -> None:

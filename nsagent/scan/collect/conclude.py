@@ -113,7 +113,7 @@ def _read_visibility(context: PassContext, walk: Walk) -> Visibility:
     if visibility.partial:
         reason = Reason.HIDEPID if visibility.hidepid else Reason.NO_INIT
         gaps.append(Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), reason, detail=visibility.hidepid))
-    elif not any(reading.kernel_thread for reading in walk.readings):
+    elif walk.position == len(walk.pids) and not any(reading.kernel_thread for reading in walk.readings):
         # The kernel's own threads are in the first PID namespace alone.
         gaps.append(Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), Reason.PID_NAMESPACE))
     if visibility.subset:

@@ -5,7 +5,7 @@ looks there (kernel.lookups), if there is any such netns.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,6 +38,10 @@ class _Mounted(NamedTuple):
     def points(self) -> list[str]:
         """The mount points that are tried."""
         return self.view.points[self.inode][:_MOST_POINTS]
+
+    def make_lookup(self, open_process: Callable[[], ProcessDir]) -> Lookup:
+        """The question where it is."""
+        return Lookup(self.view.key, self.inode, open_process, self.points)
 
 
 def follow_mounts(context: PassContext) -> None:
@@ -105,10 +109,8 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
             wanted.append(each)
     if not wanted:
         return
-    lookups = [Lookup(each.inode, partial(_open_process, context, each.view), each.points) for each in wanted]
-    before = context.lookups.count_left()
-    seconds = context.request.patience_seconds
-    with closing(context.lookups.open_each(lookups, seconds, clock=context.clock, stop=context.stop)) as answers:
+    lookups = [each.make_lookup(partial(_open_process, context, each.view)) for each in wanted]
+    with closing(context.open_each(lookups)) as answers:
         for index, answer in answers:
             if not isinstance(answer, int):
                 yield wanted[index], answer
@@ -117,8 +119,6 @@ def _look_up(context: PassContext, unmet: Iterable[_Mounted]) -> Iterator[tuple[
                 context.registry.hold_mounted(answer, wanted[index].inode)
             except (Gone, NotRead) as err:
                 yield wanted[index], err
-    if (left := context.lookups.count_left()) > before:
-        context.gaps.add((Gap(Stage.NETNS, Subject(Kind.CHILDREN), Reason.LEFT_OPEN, count=left - before),))
 
 
 def _open_process(context: PassContext, view: MountView) -> ProcessDir:

@@ -47,6 +47,11 @@ class MountView:
     pids: list[Pid]
     points: dict[int, list[str]] = field(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells it from others."""
+        return self.namespace, self.root
+
 
 class MountViews:
     """The views that were met; a read that was given up may come back at any time and add one more.

@@ -201,13 +201,10 @@ class NetnsRegistry:
 
         Raises Gone if it is another one, and NotRead where no netns can be held any more.
         """
-        try:
-            if read_netns_id(fd).inode != inode:
-                raise Gone(f"netns {inode}")
-            self._hold(lambda: fd, path)
-        except (Gone, NotRead):
+        if read_netns_id(fd).inode != inode:
             close_fd(fd)
-            raise
+            raise Gone(f"netns {inode}")
+        self._hold(lambda: fd, path)
 
     def _hold_netns_of(self, process: ProcessDir, inode: int) -> MetNetns:
         """The netns of a process, opened; in a fixture tree, where the link leads nowhere, only named."""
@@ -232,8 +229,12 @@ class NetnsRegistry:
 
         It may be another than the one looked for: a process can move, a mount be replaced.
         """
-        self._room.make()
         fd = open_netns()
+        try:
+            self._room.make()  # What was opened by somebody else is there already; a reserve has room for it.
+        except NotRead:
+            close_fd(fd)
+            raise
         found = read_netns_id(fd)
         with self._lock:
             known = self._by_inode.get(found.inode) if found.dev == self._nsfs else None

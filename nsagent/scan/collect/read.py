@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from functools import partial
 
@@ -42,6 +42,7 @@ class TableReader:
         *,
         may_enter: bool,
         stop: threading.Event,
+        is_late: Callable[[], bool],
     ) -> None:
         self._procfs = procfs
         self._engine = engine
@@ -51,6 +52,7 @@ class TableReader:
         self._may_enter = may_enter
         self._stop = stop
         self._release = procfs.read_sysctl("kernel/osrelease")
+        self._is_late = is_late
         self._lock = threading.Lock()
         self._states: dict[int, NetnsState] = {}
 
@@ -75,7 +77,7 @@ class TableReader:
                 return
             with self._lock:
                 self._states[state.met.serial] = state
-            if dumper is not None and state.met.fd is not None:
+            if dumper is not None and state.met.fd is not None and not self._is_late():
                 try:
                     state.sockstat = dumper.entering.enter(state.met.fd)
                     self._dump(state, dumper)
@@ -165,6 +167,8 @@ class TableReader:
     def _read_proc(self, state: NetnsState) -> None:
         """Read the /proc files of a netns through a process in it."""
         try:
+            if self._is_late():
+                raise NotRead("its tables", Reason.LATE)
             if self._engine is EngineName.SOCK_DIAG:
                 raise state.refused or NotRead("no fd on it", Reason.NOBODY_INSIDE)
             state.sockstat, read = ask_member(self._procfs, state.met, self._read_files)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from nsagent.errors import Reason
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import ProcessReading, Rewalk
+from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.holders import Search, ThreadTables, search_processes
@@ -39,6 +41,10 @@ def settle(context: PassContext, walk: Walk, concerned: Sequence[ProcessReading]
     Sockets in no table, of the processes `concerned`, lead to more netns.
     """
     if context.request.owners is OwnersWanted.CONTAINER:
+        return Settled()
+    if context.is_over():
+        context.gaps.add((Gap(Stage.NETNS, Subject(Kind.NETNS_OF_SOCKETS), Reason.LATE),))
+        _leave_unsettled(context.reader.find_unheld(walk.list_held()))
         return Settled()
     _follow_unlisted(context, concerned)
     return _search_missing_owners(context, walk)
@@ -93,7 +99,10 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
         drop_closed(context, unheld)
         unheld = _keep(unheld, lambda one, place: place.inode not in one.netns.closed)
         missing = {place.inode for one in unheld for place in one.places}
-        if context.stop.is_set() or not plan_next_round(missing, before, rounds):
+        if context.is_over():
+            _leave_unsettled(unheld)
+            break
+        if not plan_next_round(missing, before, rounds):
             break
         search = Search(missing, context.reader.list_inodes(), ThreadTables(comparable))
         again, resting = search_processes(context, search, resting)
@@ -106,11 +115,16 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
     if search is not None:
         context.gaps.add((*search.gaps, *search.threads.gaps))
     if settled.rewalk and settled.rewalk.rounds == MAX_ROUNDS and len(missing) < len(before):
-        for one in unheld:
-            one.netns.unsettled |= {place.inode for place in one.places}
+        _leave_unsettled(unheld)
     left = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
     settled.ownerless = [one for one in left if one.places]
     return settled
+
+
+def _leave_unsettled(unheld: Iterable[Unheld]) -> None:
+    """Note that it is not known who holds these rows, or whether they have closed."""
+    for one in unheld:
+        one.netns.unsettled |= {place.inode for place in one.places}
 
 
 def _leave_hidden(unheld: list[Unheld], readings: Iterable[ProcessReading]) -> list[Unheld]:

@@ -7,15 +7,17 @@ Source: net/socket.c sock_ioctl() SIOCGSKNS, sockfs_xattr_get().
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
+from nsagent.kernel.lookups import SocketLookup
 from nsagent.kernel.pidfd import open_netns_of_socket
 from nsagent.kernel.procfs import ProcessDir
+from nsagent.kernel.trust import is_trusted
 from nsagent.model.facts import FoundBy, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid, tell_netns
@@ -127,11 +129,9 @@ def see_sockets(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> Non
     for one in unasked:
         subject = Subject(Kind.NETNS_OF_SOCKETS, str(one.holder.pid))
         failed[Gap(Stage.NETNS, subject, Reason.TOO_MANY)] += 1
-    for one in asked:
+    for open_netns in _open_each(context, asked):
         try:
-            context.registry.see_socket(
-                partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.holder.pid)
-            )
+            context.registry.see_socket(open_netns)
         except Gone:
             continue  # Closed by now.
         except NotRead as err:
@@ -146,6 +146,41 @@ def _choose_fairly(unlisted: Sequence[UnlistedSocket]) -> tuple[Sequence[Unliste
         by_process = in_turns(unlisted, lambda one: one.holder.pid)
         unlisted = in_turns(by_process, lambda one: shares.name(one.holder.cgroup, one.holder.uid))
     return unlisted[:MAX_SOCKETS], unlisted[MAX_SOCKETS:]
+
+
+def _open_each(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> Iterator[Callable[[], int]]:
+    """What opens the netns of each, or raises why it cannot be.
+
+    A child asks those of foreigners: who has swapped the fd for a file of his own meanwhile decides how long it takes
+    to close that again.
+    """
+    trusted = {pid: _is_trusted(context, pid) for pid in {one.holder.pid for one in unlisted}}
+    for one in unlisted:
+        if trusted[one.holder.pid]:
+            yield partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.holder.pid)
+    foreign = [
+        SocketLookup(one.tid, one.inode, one.tid, one.fd, int(one.tid) != one.holder.pid)
+        for one in unlisted
+        if not trusted[one.holder.pid]
+    ]
+    if foreign:
+        with closing(context.open_each(foreign)) as answers:
+            for _, answer in answers:
+                yield partial(_give, answer)
+
+
+def _give(answer: int | Gone | NotRead) -> int:
+    if isinstance(answer, int):
+        return answer
+    raise answer
+
+
+def _is_trusted(context: PassContext, pid: Pid) -> bool:
+    try:
+        with context.procfs.open_process(pid) as process:
+            return is_trusted(process)
+    except (Gone, NotRead):
+        return False
 
 
 @contextmanager

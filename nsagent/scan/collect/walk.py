@@ -19,6 +19,9 @@ from nsagent.scan.collect.shares import Shares
 MAX_LINKS: Final = 1 << 21
 """How many fds of one container or user are read in one walk: 3 us each."""
 
+_LEAST_SECONDS: Final = 0.1
+"""How long a process that is being read when the pass is late is waited for."""
+
 LookFurther = Callable[[ProcessDir, ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
 """More readings of a process whose fds were read, taken while its directory is held.
 
@@ -56,7 +59,7 @@ class Walk:
     pids: list[Pid]
     """What was listed: a process that came later is not in the walk."""
     position: int = 0
-    """Where among them it is."""
+    """Where among them it is: short of their number where the pass was late."""
     readings: list[ProcessReading] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     ok: int = 0
@@ -103,13 +106,16 @@ def walk_processes(context: PassContext, reach: Reach = Reach()) -> Walk:
     own_pid = procfs.read_own_pid()
     # The own process comes first, before it holds an fd on each netns.
     walk = Walk(sorted(procfs.list_pids(), key=lambda pid: (pid != own_pid, pid)))
-    while walk.position < len(walk.pids) and not stop.is_set():
-        walker = _Walker(walk, lambda pid, part: _walk_one(context, pid, own_pid, part, reach), stop)
-        if not walker.finish(context.request.patience_seconds):
+    while walk.position < len(walk.pids) and not context.is_over():
+        walker = _Walker(walk, lambda pid, part: _walk_one(context, pid, own_pid, part, reach), stop, context.is_over)
+        if not walker.finish(min(context.request.patience_seconds, max(context.seconds_left(), _LEAST_SECONDS))):
             stuck = walk.pids[walk.position]
             walk.gaps.append(Gap(Stage.PROCESSES, process_subject(stuck), Reason.NO_ANSWER))
             walk.skipped += 1
             walk.position += 1
+    if unread := len(walk.pids) - walk.position:
+        walk.gaps.append(Gap(Stage.PROCESSES, Subject(Kind.PROCESSES), Reason.LATE, count=unread))
+        walk.skipped += unread
     return walk
 
 
@@ -119,10 +125,13 @@ class _Walker:
     Each process is read into a part of its own, which joins the walk if nobody lost patience.
     """
 
-    def __init__(self, walk: Walk, read: Callable[[Pid, Walk], None], stop: threading.Event) -> None:
+    def __init__(
+        self, walk: Walk, read: Callable[[Pid, Walk], None], stop: threading.Event, is_over: Callable[[], bool]
+    ) -> None:
         self._walk = walk
         self._read = read
         self._stop = stop
+        self._is_over = is_over
         self._lock = threading.Lock()
         self._left = False
         self._error: BaseException | None = None
@@ -151,7 +160,7 @@ class _Walker:
     def _run(self) -> None:
         walk = self._walk
         try:
-            while walk.position < len(walk.pids) and not self._stop.is_set():
+            while walk.position < len(walk.pids) and not self._is_over():
                 part = Walk([], host_inode=walk.host_inode, host_key=walk.host_key)
                 self._read(walk.pids[walk.position], part)
                 with self._lock:

@@ -25,11 +25,19 @@ def run_pass(
     interfaces: bool = False,
     tables: TablesWanted | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
+    deadline_seconds: float | None = None,
     stop: threading.Event | None = None,
 ) -> Facts:
     """The facts of one pass."""
     request = PassRequest(
-        "node-1", STARTED_AT_NS, proc_root, engine, interfaces, tables or TablesWanted(), patience_seconds
+        "node-1",
+        STARTED_AT_NS,
+        proc_root,
+        engine,
+        interfaces,
+        tables or TablesWanted(),
+        patience_seconds,
+        deadline_seconds,
     )
     return collect(request, Runtimes([], clock=time.monotonic), clock=time.monotonic, stop=stop)
 

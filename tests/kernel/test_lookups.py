@@ -1,0 +1,167 @@
+"""Look-ups by a child that can be left behind: what it answers, how long it is waited for, how many there may be."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nsagent.errors import Gone, NoAnswer, NotRead, ProcessGone, Reason
+from nsagent.kernel.lookups import MOST_LEFT, Lookup, Lookups, SocketLookup
+from nsagent.kernel.procfs import ProcFs
+from nsagent.model.ids import Pid
+from tests.kernel.children import IN_NEW_NETNS, start_child
+from tests.live.capabilities import Capability, require
+from tests.live.deadlines import until
+
+PROGRAM = Path(__file__).parent.parent / "live" / "hostile_mounts.py"
+PLACE = "/mnt/below/netns"
+ENOUGH_SECONDS = 60.0
+OTHER_UID = ("setpriv", "--reuid=65534", "--clear-groups", "--")
+
+
+class Neighbour(NamedTuple):
+    """A process in a mount namespace of its own, in which a netns is mounted."""
+
+    pid: Pid
+    netns: int
+
+    def make_lookup(self, *places: str) -> Lookup:
+        """A look-up of its netns at these places, or at the one where it is."""
+        return Lookup(self.pid, self.netns, partial(ProcFs().open_process, self.pid), places or (PLACE,))
+
+
+@contextmanager
+def start_neighbours(mode: str, count: int = 1) -> Iterator[list[Neighbour]]:
+    """Some that hostile_mounts.py makes; at the end everything that it started is gone."""
+    require(Capability.ROOT)
+    command = [sys.executable, "-I", "-S", os.fspath(PROGRAM), mode, str(count)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [line.split() for line in iter(process.stdout.readline, "ready\n")]
+        try:
+            yield [Neighbour(Pid(int(numbers[0])), int(numbers[1])) for kind, *numbers in said if kind == "process"]
+        finally:
+            process.communicate()
+            for _, pid, *_ in said:
+                until(partial(has_ended, pid), "the neighbours have ended")
+
+
+def has_ended(pid: str) -> bool:
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def open_each(
+    lookups: Lookups, *wanted: Lookup | SocketLookup, seconds: float = ENOUGH_SECONDS
+) -> list[int | Gone | NotRead]:
+    """The answers in the order of the look-ups; the inode in place of an fd, which is closed."""
+    answers: dict[int, int | Gone | NotRead] = {}
+    for index, answer in lookups.open_each(wanted, seconds, clock=time.monotonic, stop=threading.Event()):
+        if isinstance(answer, int):
+            inode = os.fstat(answer).st_ino
+            os.close(answer)
+            answer = inode
+        answers[index] = answer
+    return [answers[index] for index in range(len(wanted))]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_each_look_up_has_its_own_answer() -> None:
+    lookups = Lookups()
+    gone = Lookup("gone", 1, partial(ProcFs().open_process, Pid(1 << 22)), (PLACE,))
+    with start_neighbours("plain", 2) as (one, other):
+        wrong = one._replace(netns=other.netns)
+        answers = open_each(
+            lookups,
+            one.make_lookup(),
+            wrong.make_lookup(),
+            gone,
+            other.make_lookup("/mnt/absent", PLACE),
+        )
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [
+        one.netns,
+        Gone,
+        ProcessGone,
+        other.netns,
+    ]
+    assert lookups.count_left() == 0
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_one_that_is_held_up_keeps_no_other_waiting_for_its_answer() -> None:
+    require(Capability.FUSE)
+    with start_neighbours("held") as (held,), start_neighbours("plain", 100) as others:
+        wanted = [held.make_lookup(), *(one.make_lookup() for one in others)]
+        stop, found = threading.Event(), {}
+        for index, answer in Lookups().open_each(wanted, ENOUGH_SECONDS, clock=time.monotonic, stop=stop):
+            found[index] = os.fstat(answer).st_ino if isinstance(answer, int) else type(answer)
+            if isinstance(answer, int):
+                os.close(answer)
+            if len(found) == len(others):
+                stop.set()
+        assert found == {0: NoAnswer, **{number: one.netns for number, one in enumerate(others, 1)}}
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_so_many_children_are_left_behind_and_no_more_until_one_has_ended() -> None:
+    require(Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
+        for view in range(MOST_LEFT):
+            until(
+                partial(leave_behind, lookups, held.make_lookup()._replace(view=view), view + 1), "one is left behind"
+            )
+        answer, known = open_each(lookups, plain.make_lookup(), held.make_lookup()._replace(view=0))
+        assert isinstance(answer, NotRead)
+        assert (answer.reason, type(known), lookups.count_left()) == (Reason.TOO_MANY, NoAnswer, MOST_LEFT)
+    until(lambda: lookups.count_left() == 0, "the children have ended")
+    with start_neighbours("plain") as (plain,):
+        assert open_each(lookups, plain.make_lookup()) == [plain.netns]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_where_one_was_left_behind_nobody_looks_again_while_it_is_held_up() -> None:
+    require(Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
+        until(partial(leave_behind, lookups, held.make_lookup(), 1), "one is left behind")
+        answers = open_each(lookups, held.make_lookup(), plain.make_lookup())
+        assert [type(answers[0]), answers[1], lookups.count_left()] == [NoAnswer, plain.netns, 1]
+
+
+def leave_behind(lookups: Lookups, lookup: Lookup, count: int) -> bool:
+    """Whether so many children are left behind: one that was killed before it had begun is not."""
+    (answer,) = open_each(lookups, lookup, seconds=0.2)
+    assert isinstance(answer, NoAnswer)
+    return lookups.count_left() == count
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_pass_that_is_told_to_stop_waits_no_longer() -> None:
+    require(Capability.FUSE)
+    stop = threading.Event()
+    with start_neighbours("silent") as (silent,):
+        timer = threading.Timer(0.2, stop.set)
+        timer.start()
+        answers = list(Lookups().open_each([silent.make_lookup()], ENOUGH_SECONDS, clock=time.monotonic, stop=stop))
+        timer.join()
+    assert [type(answer) for _, answer in answers] == [NoAnswer]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_socket_leads_to_its_netns_and_another_file_to_none() -> None:
+    require(Capability.ROOT, Capability.SETPRIV)
+    hold = "made = socket.socket(); ready(f'{made.fileno()} {os.fstat(made.fileno()).st_ino}'); wait()"
+    with start_child(hold, *IN_NEW_NETNS, *OTHER_UID) as child:
+        fd, inode = map(int, child.said.split())
+        held = SocketLookup("held", inode, child.pid, fd, thread=False)
+        answers = open_each(Lookups(), held, held._replace(inode=inode + 1), held._replace(pid=1 << 22))
+        netns = os.stat(f"/proc/{child.pid}/ns/net").st_ino
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [netns, Gone, ProcessGone]
