@@ -7,10 +7,38 @@ from typing import NoReturn
 
 
 def main() -> None:
+    """The `nsagent` command: in an interpreter that nobody's variables or user site steer."""
+    if not sys.flags.isolated and _is_steered() and not _is_found_by_them():
+        flags = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
+        with suppress(OSError):  # Where no program may be started the answer is worth more.
+            os.execv(sys.executable, [sys.executable, *flags, "-m", "nsagent", *sys.argv[1:]])  # noqa: S606
+    _answer()
+
+
+def _is_steered() -> bool:
+    """Whether the environment says what Python loads: by Python's variables (PYTHON_VERSION is none), a user site."""
+    return _find_user_site() in sys.path or any(
+        name.startswith("PYTHON") and not name.startswith("PYTHON_") for name in os.environ
+    )
+
+
+def _is_found_by_them() -> bool:
+    """Whether nsagent itself is found by these alone: without them there would be none."""
+    places = (*os.environ.get("PYTHONPATH", "").split(os.pathsep), _find_user_site())
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__))) in map(os.path.abspath, filter(None, places))
+
+
+def _find_user_site() -> str:
+    """Where packages of this user alone are, as Python found at its start; "" where it looked for none."""
+    return getattr(sys.modules.get("site"), "USER_SITE", None) or ""
+
+
+def _answer() -> NoReturn:
     """Run the command line and end the process with its exit status."""
     from nsagent.cli.app import run
+    from nsagent.cli.rights import give_back_rights
 
-    _leave(run(sys.argv[1:], _leave))
+    _leave(run(sys.argv[1:], _leave, give_back_rights))
 
 
 def _leave(status: int) -> NoReturn:
@@ -22,4 +50,4 @@ def _leave(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    _answer()
