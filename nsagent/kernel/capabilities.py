@@ -4,9 +4,10 @@ Source: capabilities(7), capset(2), prctl(2) PR_CAPBSET_DROP and PR_SET_NO_NEW_P
 include/uapi/linux/capability.h. What a read needs is told where the read is.
 """
 
+import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -14,10 +15,22 @@ from typing import Final, NamedTuple
 from nsagent.errors import FormatError
 from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.libc import call_libc
+from nsagent.kernel.seccomp import has_filter, survives
 
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAPABILITY_VERSION_3: Final = 0x20080522
+_SYS_CAPSET: Final[Mapping[str, int]] = {
+    "x86_64": 126,
+    "aarch64": 91,
+    "riscv64": 91,
+    "loongarch64": 91,
+    "ppc64le": 184,
+    "s390x": 185,
+    "armv7l": 185,
+    "i686": 185,
+}
+"""Machine of uname(2) -> number of the system call."""
 _MASK: Final = rb"\t([0-9a-f]{1,16})\n"
 _LINES: Final = re.compile(rb"CapInh:%sCapPrm:%sCapEff:%sCapBnd:%s" % (_MASK, _MASK, _MASK, _MASK))
 
@@ -53,34 +66,35 @@ def give_back_capabilities(kept: Iterable[Capability], *, own: str = "/proc/self
 
     It is about the calling thread and those that it starts from then on: call it before any other is
     there. Without SYS_PTRACE all stay, as only who has all capabilities of a process may then read
-    it; without DAC_READ_SEARCH DAC_OVERRIDE does, which is more. What the kernel refuses, as a seccomp
-    filter may, is left as it was: no answer is the worse for it. Raises NotRead and FormatError. Takes
-    0.2 ms, and for loading ctypes 1 ms more where nothing else has; neither where there is nothing to give back.
+    it; without DAC_READ_SEARCH DAC_OVERRIDE does, which is more. What the kernel refuses, or a seccomp
+    filter kills for, is left as it was: no answer is the worse for it. Raises NotRead and FormatError. Takes
+    0.2 ms, for loading ctypes 1 ms more where nothing else has, under a filter 20 ms (kernel.seccomp); nothing
+    where there is nothing to give back.
     """
     rights = _read_rights(own)
     wanted = sum(1 << capability for capability in set(kept))
     if not _has(rights.effective, Capability.DAC_READ_SEARCH):
         wanted |= 1 << Capability.DAC_OVERRIDE
-    if _has(rights.effective, Capability.SYS_PTRACE):
+    if not _has(rights.effective, Capability.SYS_PTRACE):
+        wanted = -1
+    if rights.no_new_privs and not (rights.permitted | rights.inheritable) & ~wanted:
+        return
+    # Who outlives that outlives prctl(2) too, which the child that tries it calls.
+    if not has_filter() or survives(_SYS_CAPSET.get(os.uname().machine, -1)):
         _narrow_bounds(rights, wanted)
         _give_back(rights, wanted)
-    if not rights.no_new_privs:
-        with suppress(OSError):
-            call_libc("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _narrow_bounds(rights: _Rights, wanted: int) -> None:
     """Give up what an exec could bring back. It needs a right itself, so that it comes before the rest."""
-    if _has(rights.effective, Capability.SETPCAP):
-        with suppress(OSError):
-            for number in range(rights.bounding.bit_length()):
-                if _has(rights.bounding & ~wanted, number):
-                    call_libc("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+    with suppress(OSError):
+        call_libc("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for number in range(rights.bounding.bit_length() if _has(rights.effective, Capability.SETPCAP) else 0):
+            if _has(rights.bounding & ~wanted, number):
+                call_libc("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
 def _give_back(rights: _Rights, wanted: int) -> None:
-    if not (rights.permitted | rights.inheritable) & ~wanted:
-        return
     effective, permitted = rights.effective & wanted, rights.permitted & wanted
     # Two words of 32 bits of each set. Nothing stays inheritable, and so nothing ambient.
     words = (effective, permitted, 0, effective >> 32, permitted >> 32, 0)
