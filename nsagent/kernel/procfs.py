@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT
+from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
 from typing import Self, TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
