@@ -5,27 +5,32 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
+_PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ import main; main()"
+"""nsagent from a directory in which it may stand alone; nothing in there hides a module that is elsewhere."""
+
 
 def main() -> None:
     """The `nsagent` command: in an interpreter that nobody's variables or user site steer."""
-    if not sys.flags.isolated and _is_steered() and not _is_found_by_them():
+    if not sys.flags.isolated and _is_steered():
         flags = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
+        place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        program = ["-c", _PROGRAM, place] if place in _list_told() else ["-m", "nsagent"]
         with suppress(OSError):  # Where no program may be started the answer is worth more.
-            os.execv(sys.executable, [sys.executable, *flags, "-m", "nsagent", *sys.argv[1:]])  # noqa: S606
+            os.execv(sys.executable, [sys.executable, *flags, *program, *sys.argv[1:]])  # noqa: S606
     _answer()
 
 
 def _is_steered() -> bool:
     """Whether the environment says what Python loads: by Python's variables (PYTHON_VERSION is none), a user site."""
-    return _find_user_site() in sys.path or any(
-        name.startswith("PYTHON") and not name.startswith("PYTHON_") for name in os.environ
-    )
+    if (site := _find_user_site()) and site in sys.path:
+        return True
+    return any(name.startswith("PYTHON") and not name.startswith("PYTHON_") for name in os.environ)
 
 
-def _is_found_by_them() -> bool:
-    """Whether nsagent itself is found by these alone: without them there would be none."""
+def _list_told() -> list[str]:
+    """The directories of modules that the environment tells: nsagent may be found by these alone."""
     places = (*os.environ.get("PYTHONPATH", "").split(os.pathsep), _find_user_site())
-    return os.path.dirname(os.path.dirname(os.path.abspath(__file__))) in map(os.path.abspath, filter(None, places))
+    return [os.path.abspath(place) for place in places if place]
 
 
 def _find_user_site() -> str:

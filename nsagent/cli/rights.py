@@ -31,8 +31,10 @@ def _list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[
 
 def _writes_or_asks(options: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     """Whether somebody names a file to write or a socket to ask: either may be another user's."""
-    from nsagent.runtimes.discover import names_socket
-
     if options.get("capture") is not None or options.get("file") is not None:
         return True
-    return options.get("from_file") is None and names_socket(options.get("runtime"), environ)
+    if options.get("from_file") is not None:
+        return False
+    from nsagent.runtimes.discover import names_socket
+
+    return names_socket(options.get("runtime"), environ)

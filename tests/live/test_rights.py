@@ -164,6 +164,15 @@ class TestTheCommandThatIsInstalled:
         run_nsagent("scan", "a b", command=traced, env=environment)
         assert f'["{python}", "-I", "-m", "nsagent", "scan", "a b"]' in trace.read_text()
 
+    def test_where_nsagent_is_found_by_a_variable_alone_its_directory_hides_nothing(
+        self, script: list[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "nsagent").symlink_to(f"{PROJECT}/nsagent")
+        (tmp_path / "json.py").write_text("raise SystemExit('hidden')\n")
+        capture = f"{PROJECT}/fixtures/captures/plain.json.gz"
+        ran = run_nsagent("scan", "--from", capture, command=script, env={"PYTHONPATH": str(tmp_path)})
+        assert (ran.status, ran.stdout[:5]) == (0, b"NETNS")
+
     def test_arguments_and_other_variables_stay(self, script: list[str], tmp_path: Path) -> None:
         environment = {"PYTHONPATH": str(tmp_path), "NSAGENT_FROM": str(tmp_path / "no such file")}
         ran = run_nsagent("scan", "--netns", "a b", command=script, env=environment)
