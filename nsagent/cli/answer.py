@@ -10,7 +10,10 @@ from nsagent.cli.read import read
 from nsagent.cli.write import write_answer, write_coverage
 from nsagent.errors import EXIT_PARTIAL, NotFound
 from nsagent.model.choices import View
+from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
+from nsagent.query.containers import is_called_by_id
+from nsagent.query.filter import Filter
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import take_snapshot
@@ -38,9 +41,19 @@ def _answer(
     by_label = request.only is not None and bool(request.only.labels)
     snapshot, lacks = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
     selected = select(snapshot)
+    if request.from_file is None and request.only is not None and (claims := _list_claims(snapshot, request.only)):
+        from nsagent.cli.ended import check_claims
+
+        check_claims(claims, source.host)
     write_answer(render_answer(selected, view, output, whole=snapshot))
     status = write_coverage(selected, strict=strict)
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
+
+
+def _list_claims(snapshot: Snapshot, only: Filter) -> dict[str, ContainerId]:
+    """The ids that names of containers stand for and that nobody vouches for, by name."""
+    unsure = [one for one in snapshot.containers if not one.verified] if only.containers else []
+    return {name: one.id for one in unsure for name in only.containers if is_called_by_id(one, (name,))}
 
 
 def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> tuple[Snapshot, bool]:

@@ -11,7 +11,7 @@ import typer
 
 import nsagent
 from nsagent.cli.capture import capture
-from nsagent.cli.command import make_command
+from nsagent.cli.command import Prepare, make_command
 from nsagent.cli.containers import containers
 from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
@@ -33,9 +33,14 @@ for command in (scan, netns, containers, capture, doctor):
     app.command()(make_command(command))
 
 
-def run(arguments: Sequence[str], leave: Callable[[int], object] = lambda _: None) -> int:
+def run(
+    arguments: Sequence[str],
+    leave: Callable[[int], object] = lambda _: None,
+    prepare: Prepare | None = None,
+) -> int:
     """Run one command; its exit status. Every error is one line on stderr, a traceback only with --debug.
 
+    `prepare` is called with the command's options before it begins, and may change the process for it.
     `leave` may end the process with the status of a command that has answered. It is called while
     the answer is in memory: to take 10^5 rows apart takes a fiftieth of a scan.
     """
@@ -43,7 +48,7 @@ def run(arguments: Sequence[str], leave: Callable[[int], object] = lambda _: Non
     # a tenth of the time and finds nothing.
     gc.disable()
     try:
-        app(args=list(arguments), prog_name="nsagent")
+        app(args=list(arguments), prog_name="nsagent", obj=prepare)
     except SystemExit as err:
         status = err.code if isinstance(err.code, int) else EXIT_USAGE
         leave(status)

@@ -14,6 +14,9 @@ import typer
 
 from nsagent.errors import Aborted, UsageError
 
+Prepare = Callable[[Mapping[str, Any]], object]
+"""What is done with the values of all options of a command, by name, before it begins."""
+
 _OF_HOSTS: Final = ("engine", "runtime", "host_root", "proc_root")
 """Parameters that say how a host is read."""
 
@@ -32,7 +35,10 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(**values: Any) -> None:
-        _check_used(values["context"] if takes_context else values.pop("context", None), values)
+        context: typer.Context | None = values["context"] if takes_context else values.pop("context", None)
+        _check_used(context, values)
+        if context is not None and context.obj is not None:
+            context.obj(values)
         try:
             function(**_gather(taken, values))
         except KeyboardInterrupt as err:

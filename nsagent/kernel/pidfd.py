@@ -8,19 +8,22 @@ import fcntl
 import os
 import stat
 import sys
+import threading
 from collections.abc import Mapping
 from errno import EACCES, EBADF, ENOSYS, EPERM
 from functools import cache
 from typing import Final
 
-from nsagent.errors import Gone, NotRead
+from nsagent.errors import Gone, NotRead, ReadFailed
 from nsagent.kernel.files import translate_errno
 from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.seccomp import survives
+from nsagent.kernel.threads import start_thread
 
 _SYS_PIDFD_GETFD: Final = 438
 _SIOCGSKNS: Final = 0x894C
 _KCMP_FILES: Final = 2
+_CLOSE_SECONDS: Final = 0.1
 _SYS_KCMP: Final[Mapping[tuple[str, int], int]] = {
     ("x86_64", 64): 312,
     ("aarch64", 64): 272,
@@ -43,11 +46,11 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
     `thread`: it is that of a thread which does not lead its process (Linux 6.9, before: EINVAL).
     The socket itself is duplicated and closed at once; should its process close it in between, that
     is when the connection ends, and until then its epoll sets tell of it. So the link of the fd is
-    read just before: another socket is left alone.
+    read just before: another socket is left alone. See close_aside, too.
 
     Raises Gone if the process is, or holds another file there than the socket with `inode`, and NotRead
     (ENOSYS before Linux 5.6, EPERM where a seccomp filter kills for it). Needs CAP_SYS_PTRACE over the
-    process and CAP_NET_ADMIN over the netns. Takes 14 us.
+    process and CAP_NET_ADMIN over the netns. Takes 80 us, most of them for that thread.
     """
     try:
         if not survives(_SYS_PIDFD_GETFD):
@@ -66,9 +69,25 @@ def open_netns_of_socket(pid: int, fd: int, inode: int, *, thread: bool = False)
                 raise OSError(EBADF, os.strerror(EBADF))
             return fcntl.ioctl(duplicate, _SIOCGSKNS)
         finally:
-            close_fd(duplicate)
+            close_aside(duplicate)
     except OSError as err:
         raise _translate(err, f"fd {fd} of pid {pid}") from err
+
+
+def close_aside(fd: int) -> None:
+    """Close a duplicate of somebody else's socket in a thread that can be left behind.
+
+    Where it is the last one by now, its SO_LINGER lets close(2) wait as long as its process wished:
+    that may be hours (net/ipv4/af_inet.c inet_release()). A thread that is left behind ends by itself,
+    or with the program.
+    """
+    closing = threading.Thread(target=close_fd, args=(fd,), daemon=True)
+    try:
+        start_thread(closing)
+    except ReadFailed:
+        close_fd(fd)
+    else:
+        closing.join(_CLOSE_SECONDS)
 
 
 def shares_fd_table(pid: int, tid: int) -> bool | None:

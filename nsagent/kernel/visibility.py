@@ -4,18 +4,15 @@ Source: proc(5), mount options hidepid and subset; proc_pid_mountinfo(5).
 """
 
 import os
-import re
 from collections.abc import Container, Iterable
-from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.kernel.capabilities import Capability, read_capabilities
 from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.formats.mountinfo import ProcOptions, parse_proc_options
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.facts import Visibility
 from nsagent.model.ids import Pid
-
-_CAP_SYS_PTRACE: Final = 19
 
 
 def read_visibility(root: str, pids: Container[int], *, own: str = "/proc/self") -> Visibility:
@@ -57,19 +54,4 @@ def _may_hide(options: ProcOptions, own: str) -> bool:
         return False
     if options.hidepid == "invisible" and options.gid in (os.getegid(), *os.getgroups()):
         return False
-    return not read_capabilities(own=own) >> _CAP_SYS_PTRACE & 1
-
-
-def read_capabilities(*, own: str = "/proc/self") -> int:
-    """The effective capabilities of this program, as a bit mask; see proc_pid_status(5), capabilities(7).
-
-    Raises NotRead and FormatError.
-    """
-    try:
-        status = read_file(f"{own}/status")
-    except OSError as err:
-        raise translate_failure(err, "own capabilities") from err
-    found = re.search(rb"^CapEff:\t([0-9a-f]{1,16})$", status, re.MULTILINE)
-    if found is None:
-        raise FormatError("a line CapEff of /proc/self/status", status)
-    return int(found[1], 16)
+    return not read_capabilities(own=own) >> Capability.SYS_PTRACE & 1

@@ -6,6 +6,7 @@ value, bytes base64. Reading back checks every value against its hint; a field w
 
 import base64
 import binascii
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -142,6 +143,7 @@ def _read_scalar(kind: type, plain: Any, path: str) -> Any:
     if kind is float:
         _expect(isinstance(plain, int | float) and not isinstance(plain, bool), plain, "a number", path)
         try:
+            _expect(math.isfinite(plain), plain, "a finite number", path)
             return float(plain)
         except OverflowError as err:
             raise FormatError(f"{path}: a number", "an enormous one") from err

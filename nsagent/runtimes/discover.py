@@ -200,6 +200,13 @@ def _complete(address: str) -> str:
     return f"unix://{address}" if address.startswith("/") else address
 
 
+def names_socket(option: str | None, environ: Mapping[str, str]) -> bool:
+    """Whether the option or a variable names a socket; those that are looked for are the system's or the own user's."""
+    if option is not None:
+        return "=" in option
+    return any(environ.get(variable) for variable in (*(name for _, name in _VARIABLES), _CRI_VARIABLE))
+
+
 def _list_chosen(option: str, root: str) -> Iterator[Place]:
     """What the option names; a kind alone, its usual places that are there, or the first, so that it is told."""
     for kind, address in parse_runtime_option(option):

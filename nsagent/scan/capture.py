@@ -17,8 +17,12 @@ SCHEMA: Final = "nsagent/facts/5"
 
 YEAR_10000_NS: Final = 253_402_300_800 * 10**9
 
-MAX_TEXT_BYTES: Final = 4 << 30
+MAX_TEXT_BYTES: Final = 2 << 30
 """A capture of a million sockets has about 0.5 GiB of text; what unpacks to more than this is no capture."""
+
+_SMALL_TEXT_BYTES: Final = 16 << 20
+_MAX_RATIO: Final = 64
+"""How much longer than the file its text may be, beyond a small one: captures of hosts are packed 5 to 20 times."""
 
 
 def encode_capture(facts: Facts) -> bytes:
@@ -53,12 +57,13 @@ def _check_ranges(facts: Facts) -> None:
 
 def _unpack(data: bytes, name: str) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
+    most = min(MAX_TEXT_BYTES, _SMALL_TEXT_BYTES + _MAX_RATIO * len(data))
     try:
-        text = unpacker.decompress(data, MAX_TEXT_BYTES)
+        text = unpacker.decompress(data, most)
     except zlib.error as err:
         raise CaptureError(f"{name}: not a capture, or damaged: {err}") from err
     if unpacker.unconsumed_tail:
-        raise CaptureError(f"{name}: unpacks to more than {MAX_TEXT_BYTES >> 30} GiB")
+        raise CaptureError(f"{name}: unpacks to more than {most >> 20} MiB")
     if not unpacker.eof:
         raise CaptureError(f"{name}: cut off after {len(data)} bytes")
     return text

@@ -1,7 +1,10 @@
 """`nsagent capture FILE` and `--capture FILE`."""
 
 import os
+import resource
+import signal
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from nsagent.errors import EXIT_FAILED, EXIT_USAGE
 from nsagent.model.net import Protocol
 from nsagent.scan.capture import decode_capture
 from tests.cli.conftest import Run
+from tests.live.capabilities import Capability, require
 
 
 def test_the_facts_of_a_pass_are_in_the_file(on_node: Run, tmp_path: Path) -> None:
@@ -95,3 +99,86 @@ def test_no_device_or_fifo_is_replaced(on_node: Run, tmp_path: Path) -> None:
     ran = on_node("capture", path)
     assert (ran.status, ran.err) == (EXIT_FAILED, f"nsagent: {path}: cannot be written: it is no regular file\n")
     assert stat.S_ISFIFO(path.lstat().st_mode)
+
+
+@pytest.fixture
+def plain_user() -> int:
+    """Another user than this one, whom root can give files to."""
+    require(Capability.ROOT)
+    return 65534
+
+
+def test_no_link_of_another_user_leads_a_capture_elsewhere(on_node: Run, tmp_path: Path, plain_user: int) -> None:
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "link"
+    elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    assert on_node("capture", link / "kept").status == 0
+    os.lchown(link, plain_user, plain_user)
+    ran = on_node("capture", link / "other")
+    told = f"nsagent: {link / 'other'}: cannot be written: link on its way is a link of another user\n"
+    assert (ran.status, ran.err) == (EXIT_FAILED, told)
+    assert os.listdir(elsewhere) == ["kept"]
+
+
+def test_a_link_of_another_user_is_not_replaced(on_node: Run, tmp_path: Path, plain_user: int) -> None:
+    path = tmp_path / "kept"
+    path.symlink_to("/dev/null")
+    os.lchown(path, plain_user, plain_user)
+    assert on_node("capture", path).status == EXIT_FAILED
+    assert os.readlink(path) == "/dev/null"
+
+
+@pytest.mark.parametrize("target", ["a/../b/./", "{tmp_path}/b", "c"])
+def test_links_and_dots_on_the_way_lead_where_they_lead_everybody(on_node: Run, tmp_path: Path, target: str) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    (tmp_path / "c").symlink_to("b")
+    link = tmp_path / "link"
+    link.symlink_to(target.format(tmp_path=tmp_path))
+    assert on_node("capture", link / ".." / "b" / "kept").status == 0
+    assert os.listdir(tmp_path / "b") == ["kept"]
+
+
+def test_a_circle_of_links_ends(on_node: Run, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    ran = on_node("capture", tmp_path / "link" / "kept")
+    assert (ran.status, ran.err.endswith("Too many levels of symbolic links\n")) == (EXIT_FAILED, True)
+
+
+def test_a_file_system_that_is_full_leaves_nothing(on_node: Run, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"earlier")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        ran = on_node("capture", path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert (ran.status, ran.err) == (EXIT_FAILED, f"nsagent: {path}: cannot be written: File too large\n")
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"earlier", ["kept"])
+
+
+def test_a_device_that_has_no_end_is_no_capture(on_node: Run) -> None:
+    ran = on_node("scan", "--from", "/dev/zero")
+    assert (ran.status, ran.err) == (EXIT_FAILED, "nsagent: /dev/zero: cannot be read: it is a device\n")
+
+
+def test_a_capture_may_come_through_a_pipe(on_node: Run, node_capture: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+
+    def write() -> None:
+        os.write(writer, node_capture.read_bytes())
+        os.close(writer)
+
+    threading.Timer(0.1, write).start()
+    through = on_node("scan", "--from", pipe, "--no-headers")
+    assert through.out == on_node("scan", "--from", node_capture, "--no-headers").out
+
+
+def test_a_pipe_that_nobody_writes_to_is_no_wait(on_node: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "cut off after 0 bytes" in on_node("scan", "--from", tmp_path / "pipe").err

@@ -3,13 +3,16 @@
 import os
 import signal
 import socket
+import struct
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from nsagent.errors import Gone, ReadFailed
 from nsagent.kernel.netns import read_netns_id, read_own_netns
-from nsagent.kernel.pidfd import open_netns_of_socket, shares_fd_table
+from nsagent.kernel.pidfd import close_aside, open_netns_of_socket, shares_fd_table
 from nsagent.model.ids import NetnsId
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, require
@@ -164,3 +167,23 @@ def test_a_thread_with_an_fd_table_of_its_own_is_told_from_one_that_shares() -> 
 
 def test_a_process_shares_its_own_table() -> None:
     assert shares_fd_table(os.getpid(), os.getpid()) is True
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_socket_that_lingers_holds_nobody_up() -> None:
+    """Its process closed it, and wants close(2) to wait until the other end has taken all that was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+        sender.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                sender.send(bytes(1 << 16))
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        before = set(threading.enumerate())
+        close_aside(sender.detach())
+        (closing,) = set(threading.enumerate()) - before
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        receiver.close()
+    closing.join(60)
+    assert not closing.is_alive()

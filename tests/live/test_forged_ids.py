@@ -113,6 +113,11 @@ def test_the_id_of_a_container_that_has_ended_is_not_verified(town: Town, forge:
     assert scan.one(forger.listener.inode)["container_id"] == ended.id
     entry = find_container(scan, ended.id)
     assert (entry["name"], entry["name_state"], entry["verified"]) == (None, "unknown", False)
+    ran = run_nsagent("scan", "-c", ended.id, *town.bed.runtime_option)
+    assert (ran.status, ran.stdout) == (EXIT_NOT_FOUND, b"")
+    assert ran.complaints[-1].endswith(
+        "a cgroup that bears its id is not it; a container of that name does not run: exited (docker)"
+    )
 
 
 BELOW = [

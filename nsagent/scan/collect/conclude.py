@@ -5,9 +5,10 @@ from collections.abc import Callable
 from itertools import chain
 
 from nsagent.errors import FormatError, NotRead, Reason
+from nsagent.kernel.capabilities import read_capabilities
 from nsagent.kernel.cgroupfs import read_cgroup_paths
 from nsagent.kernel.stale_names import list_stale_names
-from nsagent.kernel.visibility import read_capabilities, read_visibility
+from nsagent.kernel.visibility import read_visibility
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, Visibility
 from nsagent.model.gap import Gap, Kind, Stage, Subject

@@ -1,0 +1,40 @@
+"""Which capabilities a command needs; all others are given back before it begins."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from nsagent.errors import FormatError, NotRead
+from nsagent.kernel.capabilities import Capability, give_back_capabilities
+from nsagent.model.choices import OwnersWanted
+
+
+def give_back_rights(options: Mapping[str, Any]) -> None:
+    """Keep what a command with these options needs, for the whole process: no other thread may be there yet."""
+    with suppress(NotRead, FormatError):  # A process that cannot be sure of its rights keeps them.
+        give_back_capabilities(_list_needed(options, os.environ))
+
+
+def _list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:
+    needed = {Capability.DAC_READ_SEARCH}
+    if options.get("from_file") is None:
+        needed |= {Capability.SYS_PTRACE}
+        if makes_pass := "from_file" in options or "engine" in options:
+            needed |= {Capability.SYS_ADMIN}
+        if makes_pass and options.get("owners") is not OwnersWanted.CONTAINER:
+            needed |= {Capability.NET_ADMIN}
+    if _writes_or_asks(options, environ):
+        needed |= {Capability.DAC_OVERRIDE}
+    return needed
+
+
+def _writes_or_asks(options: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """Whether somebody names a file to write or a socket to ask: either may be another user's."""
+    if options.get("capture") is not None or options.get("file") is not None:
+        return True
+    if options.get("from_file") is not None:
+        return False
+    from nsagent.runtimes.discover import names_socket
+
+    return names_socket(options.get("runtime"), environ)
