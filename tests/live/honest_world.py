@@ -18,7 +18,7 @@ from tests.live.rows import ANY
 
 MOVING = frozenset(("accept_queue", "timer", "cookie"))
 """Of a row: anybody may wait at a listener where all may be, and a cookie is given when it is first asked for."""
-OF_THE_HOST = frozenset(("rows", "processes", "found_by", "mounts"))
+OF_THE_HOST = frozenset(("rows", "processes", "found_by", "mounts", "foreign_mounts"))
 
 
 class Honest(NamedTuple):

@@ -53,9 +53,13 @@ class MadeCgroups:
         return directories
 
     def close(self) -> None:
-        """Remove what was made here, and whatever others made in it; raises AssertionError if some is still in use."""
-        remove_cgroups({path for made in self._made for path, _, _ in os.walk(made)})
-        assert [path for path in self._made if os.path.exists(path)] == []
+        """Remove what was made here, and in it; raises AssertionError if processes are still in some of it.
+
+        A directory in which others have cgroups by now, as a dockerd in its `docker`, is left to them.
+        """
+        innermost = {path for path in self._made if not any(other.startswith(f"{path}/") for other in self._made)}
+        remove_cgroups({path for top in innermost for path, _, _ in os.walk(top)} | self._made)
+        assert [path for path in self._made if os.path.exists(path) and not next(os.walk(path))[1]] == []
 
 
 def _take_cpus(directory: str) -> None:

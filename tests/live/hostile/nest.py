@@ -28,6 +28,8 @@ LONGEST_LIFE_SECONDS = 25.0
 MOST_ACTS = 400
 MOST_PAUSE_SECONDS = 0.04
 FDS = 8192
+NICE = 10
+"""What they do is of interest, not that they can use up every CPU."""
 OFTEN_SPARED = 0.8
 
 
@@ -142,6 +144,7 @@ def read_nest(seed: str, log: str, text: str) -> Nest:
 
 def main() -> None:
     nest = read_nest(*sys.argv[1:])
+    os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FDS, FDS))
     os.set_inheritable(0, False)
     lives = {bear(nest, f"{process}.0"): (process, 0) for process in range(PROCESSES)}
