@@ -58,32 +58,35 @@ _PASSAGES = frozenset({"payload", "container", "ns"})
 
 @dataclass(frozen=True, slots=True)
 class CgroupIdentity:
-    """What the cgroup paths of one process say.
-
-    `container_id` is the innermost container, `chain` the ones around it, outermost first.
-    `runtime` is None where several runtimes write the same path. `pod_uid` is the pod that
-    container_id is in (a static pod's is its config hash); without a container, the pod whose
-    cgroup holds the process. `unit` is the innermost systemd service or scope that is no
-    container, also one inside a container: `nginx.service`, `session-3.scope`, `init.scope`;
-    `user@1000.service` for what is the user's and in no unit of theirs, never for a container there.
-    `path` is the one that told all this, the v2 one where several tell the same, None if the text
-    holds no path. `roots` are the directories of the containers, those of `chain` first and that of
-    container_id last: the part of `path` that ends with the id, without what leads out of another
-    cgroup namespace (`/..`); `pod_root` is that of the pod. `around` are the identities of whoever is in
-    a container of `chain` and in none below it. `inner` are containers below container_id that nobody
-    vouches for, outermost first: a path alone has none (identity.believe).
-    """
+    """What the cgroup paths of one process say."""
 
     container_id: ContainerId | None
+    """The innermost container."""
     runtime: Runtime | None
+    """None where several runtimes write the same path."""
     pod_uid: PodUid | None
+    """The pod that the container is in (a static pod's is its config hash); without one, that whose cgroup this is."""
     chain: tuple[ContainerId, ...]
+    """The containers around it, outermost first."""
     unit: str | None
+    """The innermost systemd service or scope that is no container, also one inside a container.
+
+    `nginx.service`, `session-3.scope`, `init.scope`; `user@1000.service` for what is the user's and in no
+    unit of theirs, never for a container there.
+    """
     path: str | None
+    """The one that told all this, the v2 one where several tell the same, None if the text holds no path."""
     roots: tuple[str, ...] = ()
+    """The directories of the containers, those of the chain first and that of the innermost one last.
+
+    The part of the path that ends with the id, without what leads out of another cgroup namespace (`/..`).
+    """
     pod_root: str | None = None
+    """That of the pod."""
     around: tuple["CgroupIdentity", ...] = field(default=(), compare=False, repr=False)
+    """The identities of whoever is in a container of the chain and in none below it."""
     inner: tuple[ContainerId, ...] = ()
+    """Containers below the innermost one that nobody vouches for, outermost first: a path alone has none."""
 
 
 class _Found(NamedTuple):

@@ -23,6 +23,7 @@ from nsagent.model.snapshot import (
     VerdictKind,
 )
 from nsagent.scan.attribute import attribute
+from nsagent.scan.verdicts import REASONS
 from tests.kernel.diag_message import make_message
 from tests.kernel.proc_tree import HOST_NETNS, text_row
 from tests.kernel.rows import TCP_ROWS, as_text_shows, four, make_row, read_recorded, stop_timer
@@ -70,7 +71,7 @@ def test_a_row_belongs_to_the_process_with_an_fd_on_its_inode() -> None:
 def test_a_row_that_nobody_holds_has_no_owner_and_a_reason() -> None:
     snapshot = attribute(facts([reading(10, {3: 8})], [netns(tcp_text(listen_row(80, 7)))]))
     row = as_text_shows(make_row(SocketState.LISTEN, four(80), inode=7))
-    verdict = Verdict(VerdictKind.UNKNOWN, None, "no process was seen to hold it")
+    verdict = Verdict(VerdictKind.UNKNOWN, None, REASONS[VerdictKind.UNKNOWN])
     assert snapshot.sockets == (
         OwnedSocket(HOST_NETNS, row, None, (), None, Attribution.NONE, Confidence.NONE, (), verdict),
     )

@@ -43,17 +43,17 @@ def table_subject(protocol: Protocol, met: MetNetns) -> Subject:
 
 @dataclass(slots=True)
 class TableDumper:
-    """Dumps the tables of netns after netns; for the thread that `entering` moves.
-
-    `release` is that of the kernel (kernel.formats.release), `knows_protocol` what the last SockDiag knew.
-    """
+    """Dumps the tables of netns after netns; for one thread."""
 
     entering: Entering
+    """What moves the thread."""
     wanted: TablesWanted
     buffer: bytearray
     gaps: GapSink
     release: str | None
+    """That of the kernel (kernel.formats.release)."""
     knows_protocol: bool | None = None
+    """What the last SockDiag knew."""
     _unavailable: set[Protocol] = field(default_factory=set)
     """Those that netlink has no table of, on the whole host: to ask makes the kernel look for a module each time."""
     _sockstat: str | None = None

@@ -25,24 +25,27 @@ _MOST_MOUNT_BYTES: Final = 4096
 
 @dataclass(slots=True)
 class MetNetns:
-    """One netns while the pass goes on.
-
-    `mounts` are its mount points in the host's mount namespace, `foreign_mounts` those in others.
-    `serial` is its own within the pass. `id` is None where only `key` (the st_ino of its net/dev) is
-    readable; `fd` is None where it cannot be held (then id.dev is 0), or is held no longer. `path` is
-    by which it was opened. `members` are processes in it, through which its /proc files are read.
-    """
+    """One netns while the pass goes on."""
 
     serial: int
+    """Its own within the pass."""
     id: NetnsId | None
+    """None where only `key` is readable."""
     key: int | None
+    """The st_ino of its net/dev."""
     fd: int | None
+    """None where it cannot be held (then id.dev is 0), or is held no longer."""
     path: str = ""
+    """By which it was opened."""
     found_by: set[FoundBy] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
+    """Its mount points in the host's mount namespace."""
     foreign_mounts: set[str] = field(default_factory=set)
+    """Those in others."""
     members: list[Pid] = field(default_factory=list)
+    """Processes in it, through which its /proc files are read."""
     room_bytes: int = _MOST_MOUNT_BYTES
+    """So much of foreign mount points may still be kept."""
 
     @property
     def inode(self) -> int | None:
