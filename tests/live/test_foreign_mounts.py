@@ -130,7 +130,11 @@ def test_a_netns_mounted_in_another_mount_namespace_alone_is_read(closed_bed: Cl
     scan = closed_bed.scan()
     entry = scan.find_netns(netns)
     assert entry is not None
-    assert (entry["found_by"], entry["mounts"], entry["engine"]) == (["mount"], ["/mnt/below/netns"], "sock_diag")
+    assert (entry["found_by"], entry["foreign_mounts"], entry["engine"]) == (
+        ["mount"],
+        ["/mnt/below/netns"],
+        "sock_diag",
+    )
     assert is_whole(scan.coverage)
 
 
@@ -155,7 +159,7 @@ def test_no_child_is_started_where_something_else_leads_to_every_netns(closed_be
     read_report(closed_bed.start("unshare", "--mount", "sh", "-c", bind), "ready")
     trace = tmp_path / "trace"
     scan = closed_bed.scan(before=("strace", "-f", "-qq", "-e", "trace=execve", "-o", str(trace)))
-    mounts = {entry["inode"]: entry["mounts"] for entry in scan.netns}
+    mounts = {entry["inode"]: entry["mounts"] + entry["foreign_mounts"] for entry in scan.netns}
     assert (mounts[named.inode], mounts[netns.inode]) == ([named.path], ["/run/own"])
     assert trace.read_text().count("execve(") == 1
 
