@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
+from stat import S_ISLNK
 from typing import NamedTuple, Self, TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
@@ -249,7 +250,7 @@ class ProcessDir:
                 except OSError as err:
                     if err.errno == ENOENT:
                         closed = True
-                    elif err.errno not in (EINVAL, ENAMETOOLONG, ELOOP):
+                    elif err.errno not in (ENAMETOOLONG, ELOOP) and not _is_other_file(fd_dir, name, err):
                         raise translate_errno(err, self.subject) from err
                 except ValueError:
                     continue  # Not a link of the kernel's making: a fixture tree may hold anything.
@@ -352,3 +353,8 @@ class ProcFs:
 def is_number(name: str) -> bool:
     """Whether a name is a number as procfs writes it; int() would take other scripts' digits too."""
     return name.isascii() and name.isdigit()
+
+
+def _is_other_file(directory: int, name: str, err: OSError) -> bool:
+    """Whether a link could not be read as it is none: the kernel makes no such fd, but a copied tree may."""
+    return err.errno == EINVAL and not S_ISLNK(os.lstat(name, dir_fd=directory).st_mode)
