@@ -111,7 +111,9 @@ def shares_fd_table(pid: int, tid: int) -> bool | None:
 
 @cache
 def _find_kcmp() -> int | None:
-    return _SYS_KCMP.get((os.uname().machine, sys.maxsize.bit_length() + 1))
+    """The number of kcmp(2); None where this program does not know it, or a seccomp filter kills for it."""
+    number = _SYS_KCMP.get((os.uname().machine, sys.maxsize.bit_length() + 1))
+    return number if number is not None and survives(number) else None
 
 
 def _translate(err: OSError, subject: str) -> Gone | NotRead:
