@@ -1,5 +1,6 @@
 """Look-ups by a child that can be left behind: what it answers, how long it is waited for, how many there may be."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -114,11 +115,11 @@ def test_so_many_children_are_left_behind_and_no_more_until_one_has_ended() -> N
     require(Capability.FUSE)
     lookups = Lookups()
     with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
-        for view in range(MOST_LEFT):
-            until(
-                partial(leave_behind, lookups, held.make_lookup()._replace(view=view), view + 1), "one is left behind"
-            )
-        answer, known = open_each(lookups, plain.make_lookup(), held.make_lookup()._replace(view=0))
+        views = itertools.count()
+        while lookups.count_left() < MOST_LEFT:
+            last = held.make_lookup()._replace(view=next(views))
+            leave_behind(lookups, last)
+        answer, known = open_each(lookups, plain.make_lookup(), last)
         assert isinstance(answer, NotRead)
         assert (answer.reason, type(known), lookups.count_left()) == (Reason.TOO_MANY, NoAnswer, MOST_LEFT)
     until(lambda: lookups.count_left() == 0, "the children have ended")
@@ -131,16 +132,18 @@ def test_where_one_was_left_behind_nobody_looks_again_while_it_is_held_up() -> N
     require(Capability.FUSE)
     lookups = Lookups()
     with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
-        until(partial(leave_behind, lookups, held.make_lookup(), 1), "one is left behind")
+        leave_behind(lookups, held.make_lookup())
         answers = open_each(lookups, held.make_lookup(), plain.make_lookup())
         assert [type(answers[0]), answers[1], lookups.count_left()] == [NoAnswer, plain.netns, 1]
 
 
-def leave_behind(lookups: Lookups, lookup: Lookup, count: int) -> bool:
-    """Whether so many children are left behind: one that was killed before it had begun is not."""
-    (answer,) = open_each(lookups, lookup, seconds=0.2)
-    assert isinstance(answer, NoAnswer)
-    return lookups.count_left() == count
+def leave_behind(lookups: Lookups, lookup: Lookup) -> None:
+    """Leave one more child behind: one that was killed before it had begun to look is none, so with more time each."""
+    before, seconds = lookups.count_left(), 0.2
+    while lookups.count_left() <= before and seconds < ENOUGH_SECONDS:
+        (answer,) = open_each(lookups, lookup, seconds=seconds)
+        assert isinstance(answer, NoAnswer)
+        seconds *= 2
 
 
 @pytest.mark.usefixtures("same_fds")
