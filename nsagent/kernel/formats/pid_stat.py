@@ -11,6 +11,9 @@ from nsagent.kernel.formats.numbers import parse_decimal
 PF_KTHREAD = 0x00200000
 """Bit of `flags`: a kernel thread (include/linux/sched.h)."""
 
+PF_EXITING = 0x4
+"""Bit of `flags`: it exits."""
+
 
 class PidStat(NamedTuple):
     """The fields that nsagent needs.
@@ -30,6 +33,14 @@ class PidStat(NamedTuple):
     def is_dead(self) -> bool:
         """It has exited: fds, netns and memory are gone, for a leader perhaps not those of its threads."""
         return self.state in ("Z", "X")
+
+    @property
+    def has_left(self) -> bool:
+        """It is dead, or on its way, and no thread stays behind: what is not there any more is gone with it.
+
+        PID 1 of a PID namespace may be on its way for long, without fds and netns: it waits for all others.
+        """
+        return self.is_dead or (bool(self.flags & PF_EXITING) and self.num_threads == 1)
 
     @property
     def is_kernel_thread(self) -> bool:

@@ -185,7 +185,7 @@ def _walk_one(context: PassContext, pid: Pid, own_pid: Pid | None, walk: Walk, r
                 readings = reader.read(process)
             except Gone:
                 # Something of it is not there: what has exited has nothing, and all else has its reason.
-                if context.live and process.read_stat().is_dead:
+                if context.live and process.read_stat().has_left:
                     raise ProcessGone(process.subject) from None
                 raise
     except Gone as err:
