@@ -15,28 +15,31 @@ _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
 
 def list_container_names(incomplete: str) -> list[str]:
-    """The names of containers that start so, as far as they are told within a second; [] if nobody can be asked.
+    """Those of find_container_names(), for the shell."""
+    return find_container_names(incomplete, _DEADLINE_SECONDS)
+
+
+def find_container_names(incomplete: str, seconds: float) -> list[str]:
+    """The names of containers that start so, as far as they are told in time; [] if nobody can be asked.
 
     Only those that are a plain word to every shell: whoever runs a container chooses its name and
     its labels, and the shell takes what it is offered for typed text.
     """
     try:
-        names = _read_names(os.environ)
+        names = _read_names(os.environ, seconds)
     except NsagentError:
         # As with a bad NSAGENT_RUNTIME: the command itself will say so, a half-typed line is no place for it.
         return []
     return sorted(name for name in names if name.startswith(incomplete) and _WORD.fullmatch(name))
 
 
-def _read_names(environ: Mapping[str, str]) -> set[str]:
+def _read_names(environ: Mapping[str, str], seconds: float) -> set[str]:
     from nsagent.query.containers import list_names
     from nsagent.runtimes.discover import discover_runtimes
 
     option = environ.get("NSAGENT_RUNTIME") or None
     root = os.path.abspath(environ.get("NSAGENT_HOST_ROOT") or "/")
-    with closing(
-        discover_runtimes(option, environ, root, clock=time.monotonic, deadline_seconds=_DEADLINE_SECONDS)
-    ) as runtimes:
+    with closing(discover_runtimes(option, environ, root, clock=time.monotonic, deadline_seconds=seconds)) as runtimes:
         runtimes.start()
         answers = runtimes.collect(_list_wanted)
     return {name for container in answers.containers for name in list_names(container)}

@@ -20,17 +20,17 @@ import sys, time
 from nsagent.errors import RuntimeUnavailable
 from nsagent.runtimes.cri import CriSource
 from nsagent.runtimes.runtimes import Runtimes
-runtimes = Runtimes([CriSource(sys.argv[1], 0.5)], 0.6, clock=time.monotonic)
+runtimes = Runtimes([CriSource(sys.argv[1], float(sys.argv[2]))], float(sys.argv[2]), clock=time.monotonic)
 runtimes.start()
 containers, gaps, *_ = runtimes.collect()
 print([container.name for container in containers], [(gap.reason.value, gap.detail) for gap in gaps])
 """
 
 
-def ask_elsewhere(url: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    """What a process that does nothing else says of an engine."""
+def ask_elsewhere(url: str, before: str = "", seconds: float = 10.0) -> subprocess.CompletedProcess[str]:
+    """What a process that does nothing else says of an engine that has so long to answer."""
     return subprocess.run(
-        [sys.executable, "-c", before + ASK, url], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", before + ASK, url, str(seconds)], capture_output=True, text=True, timeout=30, check=True
     )
 
 
@@ -52,7 +52,7 @@ def test_nothing_of_what_an_engine_does_reaches_stderr_or_keeps_the_process(tmp_
     """Nobody closes the runtimes here: the process ends all the same."""
     began = time.monotonic()
     with serve(tmp_path, MISBEHAVIOURS[behave]) as url:
-        done = ask_elsewhere(url)
+        done = ask_elsewhere(url, seconds=0.5)
     assert done.stdout.startswith("[] [(")
     assert done.stderr == ""
     assert time.monotonic() - began < 10

@@ -30,7 +30,9 @@ OTHER_ID = "b" * 64
 OWN_PATH = "/v4.0.0/libpod/containers/json"
 TIMEOUT_SECONDS = 0.5
 DEADLINE_SECONDS = 0.6
-SLACK_SECONDS = 1.0
+SLACK_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+"""For engines that answer at once."""
 
 
 def record(id_: str = ID, name: str | None = "web", runtime: Runtime = Runtime.DOCKER) -> Container:
@@ -40,7 +42,7 @@ def record(id_: str = ID, name: str | None = "web", runtime: Runtime = Runtime.D
 
 
 def ask(url: str, name: str = "docker") -> tuple[Container, ...]:
-    return DockerSource(url, TIMEOUT_SECONDS, name).list_containers()
+    return DockerSource(url, ANSWER_SECONDS, name).list_containers()
 
 
 def list_of(directory: Path, *containers: object) -> tuple[Container, ...]:
@@ -333,7 +335,7 @@ def test_a_misbehaving_engine_costs_names_and_no_time(tmp_path: Path, behave: Be
 )
 def test_the_reason_says_what_is_wrong(tmp_path: Path, behave: str, reason: str | None) -> None:
     with serve(tmp_path, MISBEHAVIOURS[behave]) as url, pytest.raises(RuntimeUnavailable) as raised:
-        ask(url)
+        DockerSource(url, TIMEOUT_SECONDS).list_containers()
     assert reason is None or str(raised.value) == reason
 
 
@@ -425,6 +427,6 @@ def test_those_that_do_not_run_are_listed_with_their_state_if_asked_for(tmp_path
         connection.sendall(rows({"Id": ID, "Names": ["/web"], "State": "exited"}))
 
     with serve(tmp_path, behave) as url:
-        (container,) = DockerSource(url, TIMEOUT_SECONDS, ended=True).list_containers()
+        (container,) = DockerSource(url, ANSWER_SECONDS, ended=True).list_containers()
     assert (container.name, container.state) == ("web", "exited")
     assert requests[0].startswith(b"GET /containers/json?all=true ")
