@@ -13,10 +13,11 @@ from nsagent.model.choices import OwnersWanted
 def give_back_rights(options: Mapping[str, Any]) -> None:
     """Keep what a command with these options needs, for the whole process: no other thread may be there yet."""
     with suppress(NotRead, FormatError):  # A process that cannot be sure of its rights keeps them.
-        give_back_capabilities(_list_needed(options, os.environ))
+        give_back_capabilities(list_needed(options, os.environ))
 
 
-def _list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:
+def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:
+    """The capabilities that a command with these options needs."""
     needed = {Capability.DAC_READ_SEARCH}
     if options.get("from_file") is None:
         needed |= {Capability.SYS_PTRACE}

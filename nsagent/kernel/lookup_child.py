@@ -15,7 +15,7 @@ import struct
 import threading
 from array import array
 from errno import EAGAIN, ENOENT, ENOSYS
-from typing import Final
+from typing import Final, NoReturn
 
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns_below
@@ -30,11 +30,16 @@ MOST_BYTES: Final = 1 << 16
 _STACK_BYTES: Final = 1 << 18
 
 
-def serve(number: int) -> None:
-    """Answer what is asked over a socket, at this fd, until it is closed."""
+def main(number: int) -> NoReturn:
+    """The whole life of the child: its socket is at this fd."""
     os.chdir("/")  # Where its parent was may be unmounted while this is held up.
     threading.stack_size(_STACK_BYTES)
-    asked = socket.socket(fileno=number)
+    serve(socket.socket(fileno=number))
+    os._exit(0)
+
+
+def serve(asked: socket.socket) -> None:
+    """Answer what is asked over a socket until its other end is closed."""
     while (received := receive(asked, MOST_BYTES))[0]:
         question, process = received
         index, _ = QUESTION.unpack_from(question)
@@ -42,7 +47,6 @@ def serve(number: int) -> None:
             threading.Thread(target=_answer, args=(asked, index, question, process), daemon=True).start()
         except RuntimeError:
             _send(asked, index, EAGAIN)
-    os._exit(0)
 
 
 def receive(connection: socket.socket, most_bytes: int) -> tuple[bytes, int | None]:

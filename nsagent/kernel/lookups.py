@@ -45,7 +45,7 @@ _STOP_SECONDS: Final = 0.2
 _GONE: Final = (EBADF, ELOOP, ENAMETOOLONG, ENOTDIR)
 """What is told of an fd that holds something else by now, and of a mount point that is covered, or too deep."""
 _PROGRAM: Final = (
-    f"import sys; sys.path.append(sys.argv[1]); from nsagent.kernel.lookup_child import serve; serve({_CHILD_FD})"
+    f"import sys; sys.path.append(sys.argv[1]); from nsagent.kernel.lookup_child import main; main({_CHILD_FD})"
 )
 
 

@@ -201,10 +201,18 @@ def _complete(address: str) -> str:
 
 
 def names_socket(option: str | None, environ: Mapping[str, str]) -> bool:
-    """Whether the option or a variable names a socket; those that are looked for are the system's or the own user's."""
+    """Whether the option or a variable names a socket, or XDG_RUNTIME_DIR is another user's, who may have one there.
+
+    Those that are looked for are the system's or the own user's.
+    """
     if option is not None:
         return "=" in option
-    return any(environ.get(variable) for variable in (*(name for _, name in _VARIABLES), _CRI_VARIABLE))
+    if any(environ.get(variable) for variable in (*(name for _, name in _VARIABLES), _CRI_VARIABLE)):
+        return True
+    try:
+        return os.stat(environ.get("XDG_RUNTIME_DIR", "")).st_uid != os.geteuid()
+    except (OSError, ValueError):
+        return False
 
 
 def _list_chosen(option: str, root: str) -> Iterator[Place]:

@@ -2,12 +2,14 @@
 
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from nsagent.errors import Gone, NoAnswer, NotRead, ProcessGone, Reason
+from nsagent.kernel.lookup_child import ANSWER, QUESTION, SOCKET, receive, send, serve
 from nsagent.kernel.lookups import MOST_LEFT, Lookup, Lookups, SocketLookup
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
@@ -71,6 +74,42 @@ def open_each(
             answer = inode
         answers[index] = answer
     return [answers[index] for index in range(len(wanted))]
+
+
+@contextmanager
+def serve_here() -> Iterator[socket.socket]:
+    """What the child does, in a thread of this process; by the socket over which it is asked."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = threading.Thread(target=serve, args=(theirs,))
+    child.start()
+    try:
+        with ours:
+            ours.settimeout(ENOUGH_SECONDS)
+            yield ours
+    finally:
+        child.join()
+        theirs.close()
+
+
+def receive_answer(asked: socket.socket) -> tuple[int, int, int | None]:
+    """The index and the errno of an answer, and the inode in place of its fd, which is closed."""
+    message, fd = receive(asked, ANSWER.size)
+    if fd is None:
+        return (*ANSWER.unpack(message), None)
+    inode = os.fstat(fd).st_ino
+    os.close(fd)
+    return (*ANSWER.unpack(message), inode)
+
+
+def test_the_child_answers_what_it_is_asked_over_its_socket() -> None:
+    with start_neighbours("plain") as (one,), ProcFs().open_process(one.pid) as process, serve_here() as asked:
+        send(asked, QUESTION.pack(7, one.netns) + f"/mnt/absent\0{PLACE}".encode(), process.fileno())
+        assert receive_answer(asked) == (7, 0, one.netns)
+        send(asked, QUESTION.pack(8, one.netns + 1) + PLACE.encode(), process.fileno())
+        assert receive_answer(asked) == (8, ENOENT, None)
+        inode = os.fstat(asked.fileno()).st_ino
+        asked.send(QUESTION.pack(9, inode) + SOCKET.pack(os.getpid(), asked.fileno(), False))
+        assert receive_answer(asked) == (9, 0, os.stat("/proc/self/ns/net").st_ino)
 
 
 @pytest.mark.usefixtures("same_fds")

@@ -17,11 +17,13 @@ import pytest
 
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
+from nsagent.runtimes.discover import discover_runtimes
 from tests.live.capabilities import Capability, lack, require
 from tests.live.deadlines import until
 from tests.live.leftovers import marked_environment
 from tests.live.nsagent_cli import Scan, run_scan
 from tests.runtimes.engine_server import rows, saying, serve
+from tests.scan.collect.passes import run_pass
 
 ID, OTHER_ID = "a1" * 32, "b2" * 32
 NOBODY = 65534
@@ -176,6 +178,7 @@ def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_
     runtime_directory.mkdir(parents=True)
     with serve(runtime_directory, saying(rows(listed(lone.pid, lone.started))), "podman.sock") as url:
         path = url.removeprefix("unix://")
+        Path(path).chmod(0o666)
         for uid, container_id in ((0, ID), (NOBODY, None)):
             os.chown(path, uid, uid)
             found = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
@@ -189,12 +192,22 @@ def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(
     (runtimes / "podman").mkdir(parents=True)
     users, systems = listed(lone.pid, lone.started), listed(os.getpid(), time.time())
     with serve(runtimes, saying(rows(users)), "docker.sock") as url:
+        Path(url.removeprefix("unix://")).chmod(0o666)
         os.chown(url.removeprefix("unix://"), NOBODY, NOBODY)
         alone = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
         with serve(runtimes / "podman", saying(rows(systems)), "podman.sock"):
             beside = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
     assert owners_of(alone, *lone.ports) == [ID, ID]
     assert (owners_of(beside, *lone.ports), untold(beside)) == ([None, None], [("processes", ["lone"])])
+
+
+def test_a_pass_has_among_its_facts_who_was_placed(start: Start, tmp_path: Path) -> None:
+    lone = start(ID)
+    with serve(tmp_path, saying(rows(listed(lone.pid, lone.started)))) as url:
+        runtimes = discover_runtimes(f"podman={url}", {}, "/", clock=time.monotonic, deadline_seconds=60.0)
+        with contextlib.closing(runtimes):
+            facts = run_pass(runtimes=runtimes)
+    assert [(one.container_id, one.pid == lone.pid) for one in facts.placed] == [(ID, True), (ID, False)]
 
 
 def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(tmp_path: Path) -> None:

@@ -106,8 +106,10 @@ def test_of_too_many_sockets_the_rest_of_those_who_have_most_is_counted() -> Non
     flood = [UnlistedSocket(one, Tid(NO_PID), Fd(3), SocketInode(7)) for one in others]
     with open_pass(ProcFs()) as context:
         see_sockets(context, [*flood * MAX_SOCKETS, *honest])
-        assert {(gap.reason, gap.subject, gap.count) for gap in context.gaps.list_gaps()} == {
-            (Reason.TOO_MANY, Subject(Kind.NETNS_OF_SOCKETS, str(one.pid)), MAX_SOCKETS // 2 + more)
+        # How many of the rest are asked in time is another matter.
+        left_out = [gap for gap in context.gaps.list_gaps() if gap.reason is Reason.TOO_MANY]
+        assert {(gap.subject, gap.count) for gap in left_out} == {
+            (Subject(Kind.NETNS_OF_SOCKETS, str(one.pid)), MAX_SOCKETS // 2 + more)
             for one, more in zip(others, (1, 2), strict=True)
         }
 
