@@ -6,6 +6,7 @@ from errno import EPERM
 
 import pytest
 
+from nsagent.kernel.seccomp import try_call
 from tests.kernel.children import start_child
 from tests.live.programs import HERE
 
@@ -35,3 +36,7 @@ def under(*filter_: str) -> list[str]:
 def test_a_call_is_survived_unless_the_filter_kills_for_it(filter_: list[str], answers: list[bool]) -> None:
     with start_child(PROGRAM, *under(*filter_)) as child:
         assert json.loads(child.said) == answers
+
+
+def test_a_child_outlives_a_call_that_is_refused() -> None:
+    assert try_call(PIDFD_GETFD)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from nsagent.errors import Reason
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.runtimes.discover import discover_runtimes
@@ -201,13 +202,17 @@ def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(
     assert (owners_of(beside, *lone.ports), untold(beside)) == ([None, None], [("processes", ["lone"])])
 
 
-def test_a_pass_has_among_its_facts_who_was_placed(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("told", "placed"), [(ID, [(ID, True), (ID, False)]), (OTHER_ID, [])])
+def test_a_pass_has_among_its_facts_who_was_placed_and_who_could_not_be(
+    start: Start, tmp_path: Path, told: str, placed: list[tuple[str, bool]]
+) -> None:
     lone = start(ID)
-    with serve(tmp_path, saying(rows(listed(lone.pid, lone.started)))) as url:
+    with serve(tmp_path, saying(rows(listed(lone.pid, lone.started, told)))) as url:
         runtimes = discover_runtimes(f"podman={url}", {}, "/", clock=time.monotonic, deadline_seconds=60.0)
         with contextlib.closing(runtimes):
             facts = run_pass(runtimes=runtimes)
-    assert [(one.container_id, one.pid == lone.pid) for one in facts.placed] == [(ID, True), (ID, False)]
+    assert [(one.container_id, one.pid == lone.pid) for one in facts.placed] == placed
+    assert any(gap.reason is Reason.UNPROVEN for gap in facts.gaps) == (not placed)
 
 
 def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(tmp_path: Path) -> None:

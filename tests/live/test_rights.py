@@ -41,7 +41,10 @@ def read_rights(pid: int) -> set[Rights]:
     """Those of all threads of a process."""
     found = set()
     for tid in os.listdir(f"/proc/{pid}/task"):
-        status = Path(f"/proc/{pid}/task/{tid}/status").read_text(encoding="utf-8", errors="replace")
+        try:
+            status = Path(f"/proc/{pid}/task/{tid}/status").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It has ended.
         lines = dict(line.split(":\t", 1) for line in status.splitlines())
         found.add(Rights(tuple(int(lines[name], 16) for name in SETS), lines["NoNewPrivs"]))
     return found
