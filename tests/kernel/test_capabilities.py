@@ -1,36 +1,18 @@
 """Giving rights back: by a thread of its own here, which takes them along when it ends."""
 
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nsagent.errors import FormatError, NotRead
 from nsagent.kernel.capabilities import Capability, give_back_capabilities, read_capabilities
+from tests.kernel.apart import run_apart
 from tests.live.capabilities import Capability as Needed
 from tests.live.capabilities import require
 
 THREAD = "/proc/thread-self"
 KEPT = (Capability.DAC_READ_SEARCH, Capability.SYS_PTRACE)
-
-
-def run_apart(work: Callable[[], None]) -> None:
-    """Run this in a thread of its own; raises what it raises."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as err:  # noqa: BLE001 - raised again by whoever waits.
-            failed.append(err)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
 
 
 def test_what_is_not_kept_is_gone_for_the_thread_and_for_good() -> None:

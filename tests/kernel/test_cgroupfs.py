@@ -7,13 +7,18 @@ and removes them.
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from nsagent.errors import FormatError, NotRead, ReadFailed
+from nsagent.kernel.capabilities import Capability as Right
+from nsagent.kernel.capabilities import give_back_capabilities
 from nsagent.kernel.cgroupfs import read_cgroup_paths
+from nsagent.kernel.formats.mountinfo import parse_cgroup2_mounts
+from tests.kernel.apart import run_apart
 from tests.kernel.children import start_child
 from tests.kernel.proc_tree import ROOT_MOUNT, ProcTree
 from tests.live.capabilities import Capability, lack, require
@@ -23,6 +28,7 @@ WITHOUT_ADMIN = ("setpriv", "--bounding-set=-sys_admin,-sys_ptrace", "--inh-caps
 WITHOUT_READ_SEARCH = ("setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search", "--")
 
 ROOT_CGROUP_NAMESPACE = "cgroup:[4026531835]"
+NOBODYS_ID = 1 << 40
 
 PRELUDE = """
 import ctypes, json, signal, subprocess
@@ -196,6 +202,29 @@ def test_without_a_mount_in_sight_it_makes_its_own(tmp_path: Path) -> None:
 
 def test_without_the_right_to_open_by_number_the_tree_is_searched(tmp_path: Path) -> None:
     assert said_after(tmp_path, "said = read()", *WITHOUT_READ_SEARCH) == EVERY
+
+
+def test_a_search_finds_the_paths_that_cgroups_have_by_their_numbers() -> None:
+    require(Capability.ROOT)
+    mounts = parse_cgroup2_mounts(Path("/proc/self/mountinfo").read_bytes())
+    if not any(mount.root == "/" for mount in mounts):
+        lack(Capability.ROOT_CGROUP_NAMESPACE, "no mount of the whole tree")
+    root = next(mount.mount_point for mount in mounts if mount.root == "/")
+    cgroup = tempfile.mkdtemp(prefix="nsagent-", dir=root)
+    found = []
+
+    def search() -> None:
+        give_back_capabilities((Right.SYS_PTRACE, Right.SYS_ADMIN), own="/proc/thread-self")
+        found.append(read_cgroup_paths(ids))
+
+    try:
+        ids = {os.stat(cgroup).st_ino, NOBODYS_ID}
+        by_number = read_cgroup_paths(ids)
+        run_apart(search)
+    finally:
+        os.rmdir(cgroup)
+    assert by_number == {min(ids): cgroup.removeprefix(root)}
+    assert found == [by_number]
 
 
 def test_without_that_right_and_without_a_mount_its_own_is_searched(tmp_path: Path) -> None:
