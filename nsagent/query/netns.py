@@ -66,7 +66,7 @@ def _hint(snapshot: Snapshot, text: str) -> str:
     """Why it may be there and not be found by this."""
     foreign = [tell_netns(one.number) for one in snapshot.netns if _is_called_elsewhere(one, text)]
     if foreign:
-        return f"not the host calls {', '.join(foreign)} so, but another mount namespace: ask by inode"
+        return f"only another mount namespace calls {', '.join(foreign)} so: ask by inode"
     if text == "host":
         return "no thread of the kernel is seen: that of PID 1 is called init"
     if any(text in list_names(one) or is_called_by_id(one, (text,)) for one in snapshot.containers):

@@ -58,7 +58,7 @@ def test_a_netns_has_the_name_that_the_host_gave_to_it_and_none_of_another_mount
         assert inodes(closed_bed.scan("--netns", text)) == {held.inode}
     for text in (OWN_NAME, own):
         ran = closed_bed.run_nsagent("scan", "--runtime", "none", "--netns", text)
-        hint = f"not the host calls {foreign['inode']} so, but another mount namespace: ask by inode"
+        hint = f"only another mount namespace calls {foreign['inode']} so: ask by inode"
         assert (ran.status, ran.stdout, hint in ran.complaints[-1]) == (4, b"", True)
 
 
