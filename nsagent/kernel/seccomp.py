@@ -39,7 +39,7 @@ def survives(number: int) -> bool:
 
 
 def try_call(number: int) -> bool:
-    """Whether a child outlives it."""
+    """Whether a child that makes the system call of this number outlives it; False too where none can be started."""
     import subprocess
 
     command = [sys.executable, "-I", "-S", "-c", _TRY, str(number)]

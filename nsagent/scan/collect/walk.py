@@ -94,7 +94,7 @@ class Walk:
         return ProcessCounts(len(self.pids), self.ok, self.vanished, self.denied, self.skipped)
 
 
-def walk_processes(context: PassContext, reach: Reach = Reach()) -> Walk:
+def walk_processes(context: PassContext, reach: Reach | None = None) -> Walk:
     """Every process once, and every netns that they, their mounts or their fds lead to.
 
     In one thread: reading a link takes 3 us, of which the interpreter's lock is free for 2, and
@@ -102,6 +102,7 @@ def walk_processes(context: PassContext, reach: Reach = Reach()) -> Walk:
     which a read takes longer than the pass has patience for, as a path into a dead file system may, is
     skipped: its thread is left behind, and another one goes on with the next process.
     """
+    reach = reach or Reach()  # A new one each time: it counts what is read.
     procfs, stop = context.procfs, context.stop
     own_pid = procfs.read_own_pid()
     # The own process comes first, before it holds an fd on each netns.
