@@ -12,6 +12,9 @@ class OutputFormat(StrEnum):
     JSONL = "jsonl"
     YAML = "yaml"
     CSV = "csv"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    PROM = "prom"
     NAME = "name"
 
 
@@ -19,8 +22,12 @@ class View(StrEnum):
     """What the rows of an answer are."""
 
     SOCKETS = "sockets"
-    NETNS = "netns"
+    LISTENERS = "listeners"
+    CONNECTIONS = "connections"
     CONTAINERS = "containers"
+    NETNS = "netns"
+    CHANGES = "changes"
+    TOP = "top"
 
 
 class EngineName(StrEnum):

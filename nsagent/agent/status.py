@@ -1,0 +1,94 @@
+"""How the agent fares, as values: what `nsagent status`, the metrics and the health endpoints tell. Pure."""
+
+from dataclasses import dataclass, field
+
+from nsagent.model.choices import EngineName
+from nsagent.model.gap import AlikeGaps
+
+
+@dataclass(frozen=True, slots=True)
+class PassStatus:
+    """The last finished pass."""
+
+    number: int
+    """1 for the first one since the start."""
+    taken_at: str
+    """RFC 3339 in UTC, with ms."""
+    finished_seconds: float
+    """On the monotonic clock."""
+    duration_seconds: float
+    cpu_seconds: float
+    engine: EngineName
+    complete: bool
+    sockets: int
+    netns: int
+    processes: int
+    gaps: tuple[AlikeGaps, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStatus:
+    """One output of a report."""
+
+    output: str
+    """As in `file /var/lib/nsagent/listeners.jsonl`."""
+    written: int = 0
+    failed: int = 0
+    dropped: int = 0
+    """Reports that no receiver took, and that were let go."""
+    spooled: int = 0
+    """Reports that wait on disk."""
+    error: str | None = None
+    """Why the last one failed, None where it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """One report."""
+
+    name: str
+    next_at: str | None
+    """None where it is never due again."""
+    runs: int = 0
+    failed: int = 0
+    skipped: int = 0
+    """Times at which it was due and not made, for the one before was late."""
+    last_success_at: str | None = None
+    last_success_epoch_seconds: float | None = None
+    quarantined: bool = False
+    """It failed again and again: it is tried more rarely."""
+    error: str | None = None
+    outputs: tuple[OutputStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigStatus:
+    """The config in force."""
+
+    path: str
+    loaded_at: str
+    last_reload_ok: bool = True
+    error: str | None = None
+    """Why the last reload failed: the one before is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """All of it."""
+
+    version: str
+    host: str
+    pid: int
+    started_at: str
+    config: ConfigStatus
+    passes: int = 0
+    """Finished ones."""
+    passes_failed: int = 0
+    passes_skipped: int = 0
+    """That were due while another one was under way."""
+    pass_error: str | None = None
+    last_pass: PassStatus | None = None
+    reports: tuple[ReportStatus, ...] = ()
+    runtimes: tuple[tuple[str, bool], ...] = field(default=())
+    """What was asked for names, and whether it answered."""
+    rss_bytes: int | None = None
