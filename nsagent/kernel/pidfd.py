@@ -10,11 +10,11 @@ import stat
 import sys
 import threading
 from collections.abc import Mapping
-from errno import EACCES, EBADF, ENOSYS, EPERM
+from errno import EBADF, EPERM
 from functools import cache
 from typing import Final
 
-from nsagent.errors import Gone, NotRead, ReadFailed
+from nsagent.errors import AccessDenied, Gone, NotRead, ReadFailed
 from nsagent.kernel.files import translate_errno
 from nsagent.kernel.libc import call_libc, close_fd
 from nsagent.kernel.seccomp import survives
@@ -24,6 +24,8 @@ _SYS_PIDFD_GETFD: Final = 438
 _SIOCGSKNS: Final = 0x894C
 _KCMP_FILES: Final = 2
 _CLOSE_SECONDS: Final = 0.1
+_ORDER: Final = (0, -1, 1, 1)
+"""What kcmp(2) returns -> how the first compares to the second. 3 is unequal, told where there is no order."""
 _SYS_KCMP: Final[Mapping[tuple[str, int], int]] = {
     ("x86_64", 64): 312,
     ("aarch64", 64): 272,
@@ -98,15 +100,29 @@ def shares_fd_table(pid: int, tid: int) -> bool | None:
     thread. Raises Gone if either is, and NotRead. Needs CAP_SYS_PTRACE over both.
     Takes 3 us.
     """
+    try:
+        return compare_fd_tables(pid, tid) == 0
+    except AccessDenied:
+        return None
+    except ReadFailed as err:
+        if err.errno == "ENOSYS":
+            return None
+        raise
+
+
+def compare_fd_tables(one: int, other: int) -> int:
+    """0 if two threads have one fd table; else -1 or 1, an order of all tables that holds while they are there.
+
+    As shares_fd_table, but for NotRead wherever it cannot be told: AccessDenied, or ENOSYS.
+    """
+    subject = f"fd tables of threads {one} and {other}"
     number = _find_kcmp()
     if number is None:
-        return None
+        raise ReadFailed(subject, "ENOSYS")
     try:
-        return call_libc("syscall", number, pid, tid, _KCMP_FILES, 0, 0) == 0
+        return _ORDER[call_libc("syscall", number, one, other, _KCMP_FILES, 0, 0)]
     except OSError as err:
-        if err.errno in (ENOSYS, EPERM, EACCES):
-            return None
-        raise _translate(err, f"fd table of pid {pid} and thread {tid}") from err
+        raise _translate(err, subject) from err
 
 
 @cache

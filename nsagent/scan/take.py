@@ -26,6 +26,7 @@ from nsagent.scan.request import SnapshotRequest
 if TYPE_CHECKING:
     from nsagent.model.lacking import Lacking
     from nsagent.runtimes.runtimes import Runtimes
+    from nsagent.scan.collect.carried import Carried
 
 
 class Taken(NamedTuple):
@@ -42,12 +43,13 @@ def take_snapshot(
     *,
     clock: Callable[[], float],
     stop: threading.Event | None = None,
+    carried: "Carried | None" = None,
 ) -> Taken:
     """What the facts asked for mean; see take_facts. Raises CaptureError for an earlier pass that does not fit, too."""
     from nsagent.scan.attribute import attribute
     from nsagent.scan.memory import Memory, remember
 
-    facts = take_facts(request, runtimes, clock=clock, stop=stop)
+    facts = take_facts(request, runtimes, clock=clock, stop=stop, carried=carried)
     memory = Memory()
     if request.since:
         earlier = _read_earlier(request.since, facts)
@@ -63,15 +65,17 @@ def take_facts(
     *,
     clock: Callable[[], float],
     stop: threading.Event | None = None,
+    carried: "Carried | None" = None,
 ) -> Facts:
     """The facts asked for, kept in a file too if the request says so.
 
-    `runtimes` are asked for names, and are left open; None asks nobody, as where a capture is read.
+    `runtimes` are asked for names, and are left open; None asks nobody, as where a capture is read. Who makes
+    one pass after another for the same request, but for when it starts, hands on what is `carried`.
     `clock` is monotonic, in seconds. A pass raises the process's soft limit of open files to the
     hard one. Raises CaptureError, and what scan.collect raises: Aborted soon after `stop` is set.
     """
     if request.from_file is None:
-        facts = _pass_over_host(request, runtimes, clock, stop)
+        facts = _pass_over_host(request, runtimes, clock, stop, carried)
     else:
         facts = read_capture(request.from_file)
         if request.owners is OwnersWanted.CONTAINER:
@@ -90,7 +94,11 @@ def raise_fd_limit() -> None:
 
 
 def _pass_over_host(
-    request: SnapshotRequest, runtimes: "Runtimes | None", clock: Callable[[], float], stop: threading.Event | None
+    request: SnapshotRequest,
+    runtimes: "Runtimes | None",
+    clock: Callable[[], float],
+    stop: threading.Event | None,
+    carried: "Carried | None",
 ) -> Facts:
     from nsagent.runtimes.runtimes import Runtimes
     from nsagent.scan.collect import collect
@@ -101,9 +109,8 @@ def _pass_over_host(
         only = None
     raise_fd_limit()
     tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
-    return collect(
-        replace(request, tables=tables, only=only), runtimes or Runtimes([], clock=clock), clock=clock, stop=stop
-    )
+    request = replace(request, tables=tables, only=only)
+    return collect(request, runtimes or Runtimes([], clock=clock), clock=clock, stop=stop, carried=carried)
 
 
 def _read_earlier(path: Path, facts: Facts) -> Facts:

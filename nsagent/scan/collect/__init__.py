@@ -21,6 +21,7 @@ from nsagent.model.facts import Facts
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
+from nsagent.scan.collect.carried import Carried
 from nsagent.scan.collect.chosen import Chosen, check_names, choose, list_nameless
 from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
@@ -42,10 +43,10 @@ def collect(
     runtimes: Runtimes,
     *,
     clock: Callable[[], float],
-    lookups: Lookups | None = None,
+    carried: Carried | None = None,
     stop: threading.Event | None = None,
 ) -> Facts:
-    """The facts of one pass; `clock` is monotonic, in seconds. Who makes many keeps `lookups`.
+    """The facts of one pass; `clock` is monotonic, in seconds. Who makes many keeps what is `carried`.
 
     Raises EngineUnavailable if the engine asked for cannot work at all, NotRead or NoProcfs if the procfs
     itself cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
@@ -62,9 +63,9 @@ def collect(
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
     with open_context(
-        request, procfs, met.put, live=live, lookups=lookups or Lookups(), clock=clock, stop=stop
+        request, procfs, met.put, live=live, lookups=carried.lookups if carried else Lookups(), clock=clock, stop=stop
     ) as context:
-        facts = _run(context, met, runtimes)
+        facts = _run(context, met, runtimes, carried)
     broken = []
     if read_own_netns() != netns:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.OWN_NETNS), Reason.MISMATCH))
@@ -83,16 +84,16 @@ def _list_own_netns_fds() -> frozenset[int] | None:
         return None
 
 
-def _run(context: PassContext, met: MetQueue, runtimes: Runtimes) -> Facts:
+def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carried | None) -> Facts:
     """The stages, one after the other; the runtimes are asked meanwhile."""
     started = context.clock()
     only = context.request.only
     runtimes.start()
     chosen = None
     if only is None:
-        walk = _walk_and_read(context, met)
+        walk = _walk_and_read(context, met, carried)
     else:
-        walk = _walk(context)
+        walk = _walk(context, carried)
         answers = runtimes.collect(lambda: list_nameless(walk.readings))
         chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
         context.gaps.add(chosen.gaps)
@@ -111,13 +112,13 @@ def _collect_names(only: Filter | None, walk: Walk, chosen: Chosen | None, runti
     return check_names(only, walk.readings, chosen.answers, runtimes)
 
 
-def _walk_and_read(context: PassContext, met: MetQueue) -> Walk:
+def _walk_and_read(context: PassContext, met: MetQueue, carried: Carried | None) -> Walk:
     """Walk the processes, while the tables of each netns that this meets are read; then help with those."""
     walks: list[Walk] = []
 
     def walk_and_help() -> None:
         try:
-            walks.append(_walk(context))
+            walks.append(_walk(context, carried))
         finally:
             met.put(None)
             met.put(None)
@@ -136,15 +137,18 @@ def _walk_and_read(context: PassContext, met: MetQueue) -> Walk:
     return walks[0]
 
 
-def _walk(context: PassContext) -> Walk:
+def _walk(context: PassContext, carried: Carried | None) -> Walk:
     """Walk the processes, with those of their threads that have an fd table of their own, with --deep all.
 
     Threads of a copied tree are looked at with --deep only: no fd table of them can be compared.
     """
     deep, fds = context.request.tables.deep, context.request.owners is OwnersWanted.PID
-    threads = ThreadTables(context.procfs.shows_own_pids(), context.registry, deep=deep)
+    comparable = context.procfs.shows_own_pids()
+    threads = ThreadTables(comparable, context.registry, deep=deep)
     further = threads.look if fds and (deep or context.live) else lambda *_: ()
-    walk = walk_processes(context, Reach(fds, further))
+    walk = walk_processes(context, Reach(fds, further, rested=carried.resting if carried else {}))
+    if carried is not None:
+        carried.take(walk, comparable=comparable)
     if not walk.pids:
         raise NoProcfs(context.procfs.root)
     follow_mounts(context)

@@ -37,18 +37,23 @@ class Resting(NamedTuple):
     reading: ProcessReading
     links: FdLinks
 
+    def rests(self, stat: PidStat, mark: RunMark | None) -> bool:
+        """Whether it has not run since, as it was read now."""
+        return (self.start_ticks, self.mark) == (stat.start_ticks, mark)
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
     """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead.
 
-    Those of `resting` that have not run since are not read again, only looked further into. `shares` bounds how
-    many fds are read.
+    Those of `resting` that have not run since are not read again, only looked further into; of those of `rested`,
+    which an earlier pass has read, all but the fds is read again. `shares` bounds how many fds are read.
     """
 
     fds: bool = True
     further: LookFurther = lambda *_: ()
     resting: Mapping[Pid, Resting] = field(default_factory=dict)
+    rested: Mapping[Pid, Resting] = field(default_factory=dict)
     shares: Shares = field(default_factory=lambda: Shares(MAX_LINKS))
 
 
@@ -72,6 +77,8 @@ class Walk:
     """Of the same, where its inode may not be read."""
     resting: dict[Pid, Resting] = field(default_factory=dict)
     """The processes that did not run when they were read."""
+    tables: list[int] = field(default_factory=list)
+    """Whose fds were read in this walk: processes, or of one whose leader is dead the thread."""
 
     def add(self, part: "Walk") -> None:
         """Take in what was read of the process at `position`, and go on to the next."""
@@ -83,6 +90,7 @@ class Walk:
         self.skipped += part.skipped
         self.host_inode, self.host_key = part.host_inode, part.host_key
         self.resting |= part.resting
+        self.tables += part.tables
         self.position += 1
 
     def list_held(self) -> set[SocketInode]:
@@ -233,10 +241,12 @@ class _ProcessReader:
             return self._read_dead(process, stat)
         mark = read_run_mark(process, schedstat, stat)
         known = self._reach.resting.get(pid)
-        if known is not None and (known.start_ticks, known.mark) == (stat.start_ticks, mark):
+        if known is not None and known.rests(stat, mark):
             self._walk.resting[pid] = known
             return list(self._reach.further(process, process, known.reading, known.links))
-        reading, links = self._read_through(process, pid, stat)
+        rested = self._reach.rested.get(pid)
+        links = rested.links if rested is not None and rested.rests(stat, mark) else None
+        reading, links = self._read_through(process, pid, stat, links)
         if mark is not None and reading.socket_fds is not None:
             self._walk.resting[pid] = Resting(stat.start_ticks, mark, reading, links)
         return [reading, *self._reach.further(process, process, reading, links)]
@@ -256,8 +266,10 @@ class _ProcessReader:
                 continue  # This thread ended, or has no netns any more: the next one, unless that was the last.
         raise ProcessGone(process.subject)
 
-    def _read_through(self, process: ProcessDir, pid: Pid, stat: PidStat) -> tuple[ProcessReading, FdLinks]:
-        """The reading through the directory of the process or of one of its threads.
+    def _read_through(
+        self, process: ProcessDir, pid: Pid, stat: PidStat, known: FdLinks | None = None
+    ) -> tuple[ProcessReading, FdLinks]:
+        """The reading through the directory of the process or of one of its threads; `known` links are not read again.
 
         The fds come last: what they hold, held under the identity that was read before.
         """
@@ -269,7 +281,7 @@ class _ProcessReader:
             # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
             netns_key = self._registry.see_key(process, pid)
         uid, cgroup = process.read_uid(), process.read_cgroup()
-        links, socket_fds = self._read_links(process, pid, cgroup, uid)
+        links, socket_fds = (known, known.sockets) if known else self._read_links(process, pid, cgroup, uid)
         for fd, inode in links.netns if not self._own else ():  # The own ones are those of this pass.
             self._registry.see_fd(process, fd, inode)
         reading = _make_reading(
@@ -287,6 +299,7 @@ class _ProcessReader:
         try:
             if not shares.take(cgroup, uid, 1):
                 raise NotRead(process.subject, Reason.TOO_MANY)
+            self._walk.tables.append(process.number)
             links = process.read_fd_links()
         except NotRead as err:
             self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))

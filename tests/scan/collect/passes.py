@@ -11,6 +11,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
 from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.collect import collect
+from nsagent.scan.collect.carried import Carried
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
 from nsagent.scan.request import PassRequest
@@ -28,6 +29,7 @@ def run_pass(
     deadline_seconds: float | None = None,
     stop: threading.Event | None = None,
     runtimes: Runtimes | None = None,
+    carried: Carried | None = None,
 ) -> Facts:
     """The facts of one pass; without `runtimes` nobody is asked for names."""
     request = PassRequest(
@@ -40,7 +42,8 @@ def run_pass(
         patience_seconds,
         deadline_seconds,
     )
-    return collect(request, runtimes or Runtimes([], clock=time.monotonic), clock=time.monotonic, stop=stop)
+    runtimes = runtimes or Runtimes([], clock=time.monotonic)
+    return collect(request, runtimes, clock=time.monotonic, carried=carried, stop=stop)
 
 
 @contextmanager

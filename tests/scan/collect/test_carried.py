@@ -1,0 +1,145 @@
+"""What one pass hands on to the next: less work, and the same answer."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nsagent.kernel.pidfd import compare_fd_tables
+from nsagent.model.facts import Facts, ProcessReading
+from nsagent.model.ids import Fd, Pid, SocketInode
+from nsagent.scan.collect.carried import Carried, find_shared_tables
+from tests.kernel.children import IN_NEW_NETNS, Child, start_child
+from tests.kernel.proc_tree import ProcTree
+from tests.live.capabilities import Capability, require
+from tests.scan.collect.passes import run_pass
+from tests.scan.collect.test_run_marks import GIVER, TAKER, await_rest
+
+HOLDER = """
+made = socket.create_server(("127.0.0.1", 0))
+ready(f"{made.fileno()} {os.fstat(made.fileno()).st_ino}")
+while sys.stdin.readline():
+    more = socket.create_server(("127.0.0.1", 0))
+    ready(f"{more.fileno()} {os.fstat(more.fileno()).st_ino}")
+"""
+SHARER = """
+import ctypes, signal
+CLONE_FILES = 0x400
+made = socket.create_server(("127.0.0.1", 0))
+libc = ctypes.CDLL(None)
+child = libc.syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+if child == 0:
+    time.sleep(3600)
+    os._exit(0)
+ready(f"{{child}} {{made.fileno()}} {{os.fstat(made.fileno()).st_ino}}")
+wait()
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+"""A process and a child with one fd table between them; the child never runs again."""
+
+CLONE = {"x86_64": 56, "aarch64": 220}
+
+
+@pytest.fixture
+def carried() -> Carried:
+    require(Capability.ROOT, Capability.NETNS)
+    return Carried()
+
+
+@contextmanager
+def start_resting(program: str, *prefix: str) -> Iterator[Child]:
+    """The child, once it has come to rest."""
+    with start_child(program, *prefix) as child:
+        await_rest(child)
+        yield child
+
+
+def reading_of(facts: Facts, pid: int) -> ProcessReading:
+    (reading,) = (one for one in facts.processes if one.pid == pid)
+    return reading
+
+
+def holders_of(facts: Facts, inode: int) -> list[int]:
+    return sorted(one.pid for one in facts.processes if any(held == inode for _, held in one.socket_fds or ()))
+
+
+def test_the_fds_of_a_process_that_has_not_run_are_not_read_again(carried: Carried) -> None:
+    with start_resting(HOLDER, *IN_NEW_NETNS) as child:
+        first = run_pass(carried=carried)
+        links = carried.resting[Pid(child.pid)].links
+        second = run_pass(carried=carried)
+        assert carried.resting[Pid(child.pid)].links is links
+        assert reading_of(second, child.pid) == reading_of(first, child.pid)
+        assert reading_of(second, child.pid).netns_inode in {one.id.inode for one in second.netns if one.id}
+
+
+def test_a_process_that_has_run_is_read_anew(carried: Carried) -> None:
+    with start_resting(HOLDER, *IN_NEW_NETNS) as child:
+        run_pass(carried=carried)
+        fd, inode = map(int, child.say("more").split())
+        assert (Fd(fd), SocketInode(inode)) in (reading_of(run_pass(carried=carried), child.pid).socket_fds or ())
+
+
+def test_a_socket_that_was_handed_on_between_two_passes_has_the_new_owner_alone(
+    carried: Carried, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "way")
+    with start_resting(GIVER, *IN_NEW_NETNS) as giver, start_child("ready();" + TAKER) as taker:
+        inode = int(giver.said)
+        assert taker.say(path) == "listens"
+        await_rest(taker)
+        assert holders_of(run_pass(carried=carried), inode) == [giver.pid]
+        assert giver.say(path) == "given"
+        assert holders_of(run_pass(carried=carried), inode) == [taker.pid]
+
+
+def test_who_shares_an_fd_table_with_another_process_is_read_each_time(carried: Carried) -> None:
+    """The other one changes it while this one rests."""
+    program = SHARER.format(clone=CLONE[os.uname().machine])
+    with start_resting(program, *IN_NEW_NETNS) as parent, start_resting(HOLDER, *IN_NEW_NETNS) as apart:
+        child, _, inode = map(int, parent.said.split())
+        assert holders_of(run_pass(carried=carried), inode) == sorted((parent.pid, child))
+        assert {parent.pid, child}.isdisjoint(carried.resting)
+        assert apart.pid in carried.resting
+
+
+def test_tables_are_sorted_so_that_any_two_that_are_one_are_told(carried: Carried) -> None:
+    program = SHARER.format(clone=CLONE[os.uname().machine])
+    with start_child(program) as one, start_child(program) as other, start_child("ready(); wait()") as apart:
+        children = [int(each.said.split()[0]) for each in (one, other)]
+        everybody = {one.pid, other.pid, apart.pid, os.getpid(), *children}
+        assert find_shared_tables(everybody) == ({one.pid, other.pid, *children}, set())
+        assert compare_fd_tables(one.pid, apart.pid) == -compare_fd_tables(apart.pid, one.pid) != 0
+
+
+def test_one_that_is_gone_is_told_and_all_others_are_compared(carried: Carried) -> None:
+    program = SHARER.format(clone=CLONE[os.uname().machine])
+    with start_child(program) as one, start_child("ready(); wait()") as first, start_child("ready(); wait()") as last:
+        child = int(one.said.split()[0])
+        for ended in (first, last):
+            ended.end()
+        orders = ([first.pid, one.pid, last.pid, child], [one.pid, first.pid, child, last.pid, os.getpid()])
+        for numbers in orders:
+            assert find_shared_tables(numbers) == ({one.pid, child}, {first.pid, last.pid})
+
+
+def test_nothing_of_a_copied_tree_is_carried(tmp_path: Path) -> None:
+    """Its processes are none of this PID namespace: their fd tables cannot be compared."""
+    tree = ProcTree(tmp_path)
+    tree.process(10, fds={3: "socket:[7]"})
+    tree.write("10/schedstat", "5 6 7\n")
+    carried = Carried()
+    run_pass(str(tmp_path), carried=carried)
+    assert carried.resting == {}
+
+
+def test_what_was_let_go_is_read_again(carried: Carried) -> None:
+    with start_resting(HOLDER, *IN_NEW_NETNS) as child:
+        run_pass(carried=carried)
+        links = carried.resting[Pid(child.pid)].links
+        carried.forget()
+        run_pass(carried=carried)
+        assert carried.resting[Pid(child.pid)].links is not links
