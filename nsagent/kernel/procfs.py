@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
+_SLICE = 1024
 
 
 class FdLinks(NamedTuple):
@@ -218,13 +219,13 @@ class ProcessDir:
                 continue
         raise ProcessGone(self.subject)
 
-    def read_fd_links(self) -> FdLinks:
+    def read_fd_links(self, pace: Callable[[], object] = lambda: None) -> FdLinks:
         """Its fds that are sockets or hold a netns; needs CAP_SYS_PTRACE over the process.
 
         The links are read, never followed: a stat could hang in a dead NFS mount, and the inode of
         an O_PATH fd on a socket file is not that of a socket. A link that cannot be read concerns
         that fd alone, unless the whole process is gone or denied. Costs about 4 us an fd, nearly
-        all of it in the kernel.
+        all of it in the kernel. `pace` is called before each 1024 of them.
         """
         sockets: list[tuple[Fd, SocketInode]] = []
         netns: list[tuple[Fd, int]] = []
@@ -234,26 +235,28 @@ class ProcessDir:
             names = self._call(lambda: os.listdir(fd_dir))
             closed = not names
             readlink = os.readlink
-            for name in names:
-                try:
-                    target = readlink(name, dir_fd=fd_dir)
-                    if target[:1] == "/":
-                        continue
-                    if target[:8] == "socket:[":
-                        digits = target[8:-1]
-                        if digits.isascii() and digits.isdigit() and target[-1] == "]":
-                            sockets.append((Fd(int(name)), SocketInode(int(digits))))
-                    elif target[:5] == "net:[" and (inode := parse_inode_link(target, "net")) is not None:
-                        netns.append((Fd(int(name)), inode))
-                    elif target == "anon_inode:[io_uring]":
-                        rings.append(Fd(int(name)))
-                except OSError as err:
-                    if err.errno == ENOENT:
-                        closed = True
-                    elif err.errno not in (ENAMETOOLONG, ELOOP) and not _is_other_file(fd_dir, name, err):
-                        raise translate_errno(err, self.subject) from err
-                except ValueError:
-                    continue  # Not a link of the kernel's making: a fixture tree may hold anything.
+            for start in range(0, len(names), _SLICE):
+                pace()
+                for name in names[start : start + _SLICE]:
+                    try:
+                        target = readlink(name, dir_fd=fd_dir)
+                        if target[:1] == "/":
+                            continue
+                        if target[:8] == "socket:[":
+                            digits = target[8:-1]
+                            if digits.isascii() and digits.isdigit() and target[-1] == "]":
+                                sockets.append((Fd(int(name)), SocketInode(int(digits))))
+                        elif target[:5] == "net:[" and (inode := parse_inode_link(target, "net")) is not None:
+                            netns.append((Fd(int(name)), inode))
+                        elif target == "anon_inode:[io_uring]":
+                            rings.append(Fd(int(name)))
+                    except OSError as err:
+                        if err.errno == ENOENT:
+                            closed = True
+                        elif err.errno not in (ENAMETOOLONG, ELOOP) and not _is_other_file(fd_dir, name, err):
+                            raise translate_errno(err, self.subject) from err
+                    except ValueError:
+                        continue  # Not a link of the kernel's making: a fixture tree may hold anything.
         finally:
             close_fd(fd_dir)
         if closed:

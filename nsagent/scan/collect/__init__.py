@@ -28,6 +28,7 @@ from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.holders import ThreadTables
 from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import read_met, settle
 from nsagent.scan.collect.unlisted import find_unlisted
@@ -63,7 +64,14 @@ def collect(
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
     with open_context(
-        request, procfs, met.put, live=live, lookups=carried.lookups if carried else Lookups(), clock=clock, stop=stop
+        request,
+        procfs,
+        met.put,
+        live=live,
+        lookups=carried.lookups if carried else Lookups(),
+        pace=carried.pace if carried else Pace(),
+        clock=clock,
+        stop=stop,
     ) as context:
         facts = _run(context, met, runtimes, carried)
     broken = []

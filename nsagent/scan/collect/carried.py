@@ -12,13 +12,16 @@ from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid
+from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
 
 
 class Carried:
-    """What passes of one program over one host hand on, one after the other."""
+    """What passes of one program over one host have in common, and hand on one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        """How fast they go."""
         self.lookups = Lookups()
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}

@@ -13,6 +13,7 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
+from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.read import TableReader
 from nsagent.scan.collect.room import Room
 from nsagent.scan.request import PassRequest
@@ -31,11 +32,16 @@ class PassContext(NamedTuple):
     gaps: GapSink
     lookups: Lookups
     """What opens netns in foreign mount namespaces, pass after pass."""
+    pace: Pace
     clock: Callable[[], float]
     """Monotonic, in seconds."""
     stop: threading.Event
     ends_at: float
     """By the clock: from then on nothing more is begun."""
+
+    def keep_pace(self) -> None:
+        """To be called between any two reads that take a while."""
+        self.pace.keep(self.stop)
 
     def seconds_left(self) -> float:
         """Until the deadline of the pass, 0 from then on."""
@@ -63,6 +69,7 @@ def open_context(
     *,
     live: bool,
     lookups: Lookups,
+    pace: Pace,
     clock: Callable[[], float],
     stop: threading.Event,
 ) -> Iterator[PassContext]:
@@ -83,7 +90,8 @@ def open_context(
             may_enter=live,
             stop=stop,
             is_late=lambda: clock() >= ends_at,
+            keep_pace=lambda: pace.keep(stop),
         ) as reader,
         NetnsRegistry(room, gaps, tell_met, find_host_mounts(procfs, request.host_root)) as registry,
     ):
-        yield PassContext(request, procfs, live, registry, reader, room, gaps, lookups, clock, stop, ends_at)
+        yield PassContext(request, procfs, live, registry, reader, room, gaps, lookups, pace, clock, stop, ends_at)

@@ -43,6 +43,7 @@ class TableReader:
         may_enter: bool,
         stop: threading.Event,
         is_late: Callable[[], bool],
+        keep_pace: Callable[[], None],
     ) -> None:
         self._procfs = procfs
         self._engine = engine
@@ -53,6 +54,7 @@ class TableReader:
         self._stop = stop
         self._release = procfs.read_sysctl("kernel/osrelease")
         self._is_late = is_late
+        self._keep_pace = keep_pace
         self._lock = threading.Lock()
         self._states: dict[int, NetnsState] = {}
 
@@ -73,6 +75,7 @@ class TableReader:
         if self._may_enter and self._engine is not EngineName.PROC:
             dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps, self._release)
         for state in map(NetnsState, met):
+            self._keep_pace()
             if self._stop.is_set():
                 return
             with self._lock:
@@ -90,6 +93,7 @@ class TableReader:
         for each in met:
             state = self._states.setdefault(each.serial, NetnsState(each))
             if state.engine is None and not self._stop.is_set():
+                self._keep_pace()
                 self._read_proc(state)
 
     def find_new(self, met: Iterable[MetNetns]) -> list[MetNetns]:

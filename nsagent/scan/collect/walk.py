@@ -111,12 +111,12 @@ def walk_processes(context: PassContext, reach: Reach | None = None) -> Walk:
     skipped: its thread is left behind, and another one goes on with the next process.
     """
     reach = reach or Reach()  # A new one each time: it counts what is read.
-    procfs, stop = context.procfs, context.stop
+    procfs = context.procfs
     own_pid = procfs.read_own_pid()
     # The own process comes first, before it holds an fd on each netns.
     walk = Walk(sorted(procfs.list_pids(), key=lambda pid: (pid != own_pid, pid)))
     while walk.position < len(walk.pids) and not context.is_over():
-        walker = _Walker(walk, lambda pid, part: _walk_one(context, pid, own_pid, part, reach), stop, context.is_over)
+        walker = _Walker(context, walk, lambda pid, part: _walk_one(context, pid, own_pid, part, reach))
         if not walker.finish(min(context.request.patience_seconds, max(context.seconds_left(), _LEAST_SECONDS))):
             stuck = walk.pids[walk.position]
             walk.gaps.append(Gap(Stage.PROCESSES, process_subject(stuck), Reason.NO_ANSWER))
@@ -134,13 +134,10 @@ class _Walker:
     Each process is read into a part of its own, which joins the walk if nobody lost patience.
     """
 
-    def __init__(
-        self, walk: Walk, read: Callable[[Pid, Walk], None], stop: threading.Event, is_over: Callable[[], bool]
-    ) -> None:
+    def __init__(self, context: PassContext, walk: Walk, read: Callable[[Pid, Walk], None]) -> None:
+        self._context = context
         self._walk = walk
         self._read = read
-        self._stop = stop
-        self._is_over = is_over
         self._lock = threading.Lock()
         self._left = False
         self._error: BaseException | None = None
@@ -149,17 +146,18 @@ class _Walker:
 
     def finish(self, patience_seconds: float) -> bool:
         """Wait for the end of the walk; False if one process held it up for so long, and True else."""
-        before = -1
+        before = None
         try:
             while self._thread.is_alive():
                 self._thread.join(patience_seconds)
                 with self._lock:
-                    if self._thread.is_alive() and self._walk.position == before:
+                    now = self._walk.position, self._context.pace.steps
+                    if self._thread.is_alive() and now == before:
                         self._left = True
                         return False
-                    before = self._walk.position
+                    before = now
         except BaseException:
-            self._stop.set()
+            self._context.stop.set()
             self._thread.join(patience_seconds)
             raise
         if self._error is not None:
@@ -169,7 +167,8 @@ class _Walker:
     def _run(self) -> None:
         walk = self._walk
         try:
-            while walk.position < len(walk.pids) and not self._is_over():
+            while walk.position < len(walk.pids) and not self._context.is_over():
+                self._context.keep_pace()
                 part = Walk([], host_inode=walk.host_inode, host_key=walk.host_key)
                 self._read(walk.pids[walk.position], part)
                 with self._lock:
@@ -226,6 +225,7 @@ class _ProcessReader:
     def __init__(self, context: PassContext, reach: Reach, walk: Walk, *, own: bool) -> None:
         self.gaps: list[Gap] = []
         self._registry = context.registry
+        self._keep_pace = context.keep_pace
         self._reach = reach
         self._walk = walk
         self._own = own
@@ -299,11 +299,11 @@ class _ProcessReader:
         try:
             if not shares.take(cgroup, uid, 1):
                 raise NotRead(process.subject, Reason.TOO_MANY)
-            self._walk.tables.append(process.number)
-            links = process.read_fd_links()
+            links = process.read_fd_links(self._keep_pace)
         except NotRead as err:
             self.gaps.append(make_gap(Stage.FDS, process_subject(pid), err))
             return FdLinks((), ()), None
+        self._walk.tables.append(process.number)
         shares.take(cgroup, uid, links.fds)
         return links, links.sockets
 
