@@ -5,32 +5,40 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 
 import nsagent
-from nsagent.cli.capture import capture
 from nsagent.cli.command import Prepare, make_command
-from nsagent.cli.containers import containers
-from nsagent.cli.doctor import doctor
-from nsagent.cli.netns import netns
-from nsagent.cli.scan import scan
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
 """What typer takes for true in a variable."""
 
-app = typer.Typer(
-    name="nsagent",
-    no_args_is_help=True,
-    # Plain help: rich costs as much time as a scan of a small host, and must never interpret our text.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for command in (scan, netns, containers, capture, doctor):
-    app.command()(make_command(command))
+COMMANDS: Final = ("scan", "netns", "containers", "capture", "doctor")
+"""Each is a function of its name, or a group of them, in a module of its name."""
+
+
+def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The program with these commands; to define one takes a millisecond or two."""
+    app = typer.Typer(
+        name="nsagent",
+        no_args_is_help=True,
+        # Plain help: rich costs as much time as a scan of a small host, and must never interpret our text.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(describe)
+    for name in commands:
+        command = getattr(import_module(f"nsagent.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command)
+        else:
+            app.command(name)(make_command(command))
+    return app
 
 
 def run(
@@ -48,6 +56,7 @@ def run(
     # a tenth of the time and finds nothing.
     gc.disable()
     try:
+        app = make_app(_list_needed(arguments))
         app(args=list(arguments), prog_name="nsagent", obj=prepare)
     except SystemExit as err:
         status = err.code if isinstance(err.code, int) else EXIT_USAGE
@@ -61,13 +70,20 @@ def run(
     return 0
 
 
+def _list_needed(arguments: Sequence[str]) -> Sequence[str]:
+    """The commands that these arguments need: all, where help or completion may be asked for."""
+    first = arguments[0] if arguments else ""
+    if "_NSAGENT_COMPLETE" in os.environ:
+        return COMMANDS
+    return () if first == "--version" else (first,) if first in COMMANDS else COMMANDS
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"nsagent {nsagent.__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def describe(
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)

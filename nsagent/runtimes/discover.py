@@ -118,6 +118,7 @@ def discover_runtimes(
     clock: Callable[[], float],
     deadline_seconds: float = TIMEOUT_SECONDS,
     labels_wanted: bool = False,
+    follow: bool = False,
 ) -> Runtimes:
     """The sources to ask, in the order in which their names count; see list_places and Runtimes.
 
@@ -142,6 +143,7 @@ def discover_runtimes(
         groups=[partial(_make_sources, group) for group in groups if group and group is not cri],
         details=partial(_make_sources, cri) if cri else None,
         labels_wanted=labels_wanted,
+        follow=follow,
     )
 
 

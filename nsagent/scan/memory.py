@@ -34,13 +34,24 @@ class Memory:
     creators: Creators = field(default_factory=dict)
 
 
-def remember(facts: Facts, snapshot: Snapshot) -> Memory:
-    """What these facts and their snapshot know; no more than these hold."""
+def remember(facts: Facts, snapshot: Snapshot, earlier: Memory | None = None) -> Memory:
+    """What these facts and their snapshot know; no more than these hold.
+
+    With what an `earlier` one knew of sockets that stand in the tables still: they take a minute to be gone.
+    """
+    known = {} if earlier is None else earlier.holders
     holders = {}
     for socket in snapshot.sockets:
         row = socket.row
-        if socket.attribution is Attribution.FD and row.protocol is Protocol.TCP and row.cookie and row.remote.port:
+        if row.protocol is not Protocol.TCP or not row.cookie or not row.remote.port:
+            continue
+        if socket.attribution is Attribution.FD:
             process = socket.owners[0].process
             holders[row.cookie] = Holder(process.pid, process.start_ticks, process.container_id)
+        elif row.cookie in known:
+            holders[row.cookie] = known[row.cookie]
     identities = believe(identify_all(facts), (*snapshot.containers, *snapshot.folded))
-    return Memory(holders, snapshot.containers, map_creators(facts, identities) or {})
+    named = {one.id for one in snapshot.containers}
+    wanted = {holder.container_id for holder in holders.values()} - named
+    gone = [one for one in (earlier.containers if earlier else ()) if one.id in wanted]
+    return Memory(holders, (*snapshot.containers, *gone), map_creators(facts, identities) or {})

@@ -1,6 +1,6 @@
 """What a pass over a host, and a snapshot of it, are asked for. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nsagent.model.choices import EngineName, OwnersWanted
@@ -46,3 +46,7 @@ class SnapshotRequest(PassRequest):
     """A capture to read instead of this host."""
     capture: Path | None = None
     """Where to keep the facts as well; replaced as a whole."""
+
+    def started_at(self, nanoseconds: int) -> "SnapshotRequest":
+        """The same for a pass that starts then."""
+        return replace(self, started_at_ns=nanoseconds)

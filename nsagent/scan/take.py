@@ -50,11 +50,13 @@ def take_snapshot(
     from nsagent.scan.memory import Memory, remember
 
     facts = take_facts(request, runtimes, clock=clock, stop=stop, carried=carried)
-    memory = Memory()
+    memory = carried.memory if carried else Memory()
     if request.since:
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
     snapshot = attribute(facts, memory)
+    if carried:
+        carried.memory = remember(facts, snapshot, memory)
     lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts, snapshot)
     return Taken(snapshot, facts, tuple(lacking))
 

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import pytest
 import typer
 
-from nsagent.cli.app import app
+from nsagent.cli.app import make_app
 from nsagent.cli.command import make_command
 from nsagent.errors import Aborted
 
@@ -82,7 +82,7 @@ def test_an_interrupt_aborts_a_command() -> None:
 
 
 def test_no_command_takes_more_than_a_handful_of_parameters() -> None:
-    commands = [inspect.unwrap(each.callback) for each in app.registered_commands if each.callback]
+    commands = [inspect.unwrap(each.callback) for each in make_app().registered_commands if each.callback]
     counts = {command.__name__: command.__code__.co_kwonlyargcount for command in commands}
     assert set(counts) == {"scan", "netns", "containers", "capture", "doctor"}
     assert max(counts.values()) <= 7

@@ -14,6 +14,7 @@ from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
+from nsagent.scan.memory import Memory
 
 
 class Carried:
@@ -26,6 +27,8 @@ class Carried:
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}
         """Processes that did not run when their fds were read."""
+        self.memory = Memory()
+        """Who held what is closing now."""
 
     def take(self, walk: Walk, *, comparable: bool) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
@@ -34,6 +37,11 @@ class Carried:
     def forget(self) -> None:
         """Let go of what takes memory: the next pass reads everything."""
         self.resting = {}
+        self.memory = Memory()
+
+    def take_over(self, other: "Carried") -> None:
+        """Go on where another one was, at the own pace."""
+        self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
 
 
 def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:

@@ -1,0 +1,262 @@
+"""The loop: what is due is made, one pass at a time, until somebody says stop.
+
+The main thread waits for what comes next: the time of a report or a pass, the end of the pass under way, a
+signal, another config. A pass and its reports are made in a thread of their own, so that one that hangs
+keeps nobody from ending the agent.
+"""
+
+import gc
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple
+
+import nsagent
+from nsagent.agent.book import tell_time
+from nsagent.agent.config_file import ConfigFile, read_config_file
+from nsagent.agent.delivery import Delivery
+from nsagent.agent.logs import logger
+from nsagent.agent.made_report import deliver
+from nsagent.agent.notify import Notifier
+from nsagent.agent.passes import Made, read_rss_bytes
+from nsagent.agent.schedule import Due
+from nsagent.agent.setup import Setup, World
+from nsagent.agent.status import AgentStatus, ConfigStatus, PassStatus
+from nsagent.config.model import Config
+from nsagent.errors import Aborted, NsagentError
+from nsagent.kernel.threads import start_thread
+
+_LOOK_SECONDS: Final = 2.0
+"""How often the config file is looked at, and threads that are held up."""
+_END_SECONDS: Final = 1.5
+"""How long a pass and reports that are under way may still take at the end."""
+_COLLECT_PASSES: Final = 16
+"""After so many passes what is in cycles is looked for: a pass makes none, libraries do."""
+
+
+class _Ended(NamedTuple):
+    """The pass under way has ended: what came of it, or why it failed."""
+
+    made: Made | None
+    error: str | None
+
+
+class Agent:
+    """Runs until `stop` is called; stop and reload are for signal handlers, too."""
+
+    def __init__(
+        self, file: ConfigFile, load: Callable[[ConfigFile], Config], setup: Setup, world: World, notifier: Notifier
+    ) -> None:
+        """`setup` is in use already, of the config that `load` has made of `file`."""
+        self._file = file
+        self._load = load
+        self._setup = setup
+        self._world = world
+        self._notifier = notifier
+        self._delivery = Delivery(clock=world.clock)
+        self._wishes: SimpleQueue[str | _Ended] = SimpleQueue()
+        self._stop = threading.Event()
+        self._worker: threading.Thread | None = None
+        moment = world.read_clocks()
+        self._config_status = ConfigStatus(file.path, tell_time(moment.wall))
+        self._started_at = tell_time(moment.wall)
+        self._next_pass = moment.running
+        self._next_look = moment.running + _LOOK_SECONDS
+        self._failed = self._skipped = 0
+        self._pass_error: str | None = None
+        self._last: PassStatus | None = None
+        self._runtimes: tuple[tuple[str, bool], ...] = ()
+
+    def stop(self) -> None:
+        """End soon: what is under way is ended, reports that are made are written."""
+        self._wishes.put("stop")
+
+    def reload(self) -> None:
+        """Load the config anew."""
+        self._wishes.put("reload")
+
+    def run(self) -> None:
+        """Make passes and reports until stop() is called."""
+        gc.disable()  # See _COLLECT_PASSES.
+        self._publish()
+        self._notifier.tell("READY=1", f"STATUS={self._tell()}")
+        logger.info(
+            "started: %d reports, a pass at least every %g s",
+            len(self._setup.config.reports),
+            self._setup.config.interval,
+        )
+        while not self._stop.is_set():
+            self._begin_due()
+            self._turn(self._wait_for_wish())
+        self._end()
+
+    def _wait_for_wish(self) -> "str | _Ended | None":
+        now = self._world.clock()
+        until = self._next_look
+        if self._worker is None:
+            until = min(until, self._next_pass, self._setup.timetable.find_next())
+        if (watchdog := self._notifier.watchdog_seconds) is not None:
+            until = min(until, now + watchdog / 3)
+        try:
+            return self._wishes.get(timeout=max(until - now, 0.0))
+        except Empty:
+            return None
+
+    def _turn(self, wish: "str | _Ended | None") -> None:
+        """Do what is wished for, and what is to be done now and then."""
+        if isinstance(wish, _Ended):
+            self._finish(wish)
+        elif wish == "reload":
+            self._reload()
+        elif wish == "stop":
+            self._stop.set()
+        if self._world.clock() >= self._next_look:
+            self._next_look = self._world.clock() + _LOOK_SECONDS
+            self._delivery.look_after()
+            if self._file.has_changed():
+                self._reload()
+            self._publish()
+        if self._world.board.is_well():
+            self._notifier.ping()
+        if os.getpid() == 1:
+            _reap()
+
+    def _begin_due(self) -> None:
+        """Begin a pass, if none is under way and one is due."""
+        moment = self._world.read_clocks()
+        if self._worker is not None:
+            if moment.running >= self._next_pass:
+                self._skipped += 1
+                self._next_pass += self._setup.config.interval
+            return
+        due = self._setup.timetable.take_due(moment)
+        if not due and moment.running < self._next_pass:
+            return
+        self._next_pass = moment.running + self._setup.config.interval
+        setup = self._setup
+        self._worker = threading.Thread(target=lambda: self._work(setup, due), name="pass", daemon=True)
+        try:
+            start_thread(self._worker)
+        except NsagentError as err:
+            self._wishes.put(_Ended(None, str(err)))
+
+    def _work(self, setup: Setup, due: list[Due]) -> None:
+        """One pass and the reports that are due; in a thread of its own."""
+        entries = [(one.name, setup.book.begin(one.name, one.skipped)) for one in due]
+        error = None
+        made = None
+        try:
+            changes_wanted = bool(setup.history or setup.config.http or setup.config.socket)
+            made = setup.passes.make(self._stop, changes_wanted=changes_wanted)
+        except Aborted:
+            error = "the agent was told to stop"
+        except (NsagentError, OSError) as err:
+            error = str(err)
+        except Exception as err:  # noqa: BLE001 - the agent goes on: the next pass may be better.
+            logger.exception("pass: a bug")
+            error = f"a bug: {err!r}"
+        if made is None:
+            for name, _ in entries:
+                setup.book.finish(name, [f"pass: {error}"])
+        else:
+            self._world.board.publish_pass(made.taken.snapshot, made.taken.facts, made.status)
+            self._world.board.publish_changes(made.changes)
+            _record(setup, made)
+            for name, entry in entries:
+                deliver(name, entry, made.taken.snapshot, setup.book, self._delivery)
+        self._wishes.put(_Ended(made, error))
+
+    def _finish(self, ended: _Ended) -> None:
+        """Note how the pass under way ended."""
+        self._worker = None
+        self._pass_error = ended.error
+        if ended.made is None:
+            self._failed += 1
+            logger.warning("pass: %s", ended.error)
+        else:
+            self._last = ended.made.status
+            self._runtimes = self._setup.passes.list_runtimes(ended.made)
+            if self._last.number % _COLLECT_PASSES == 1:
+                gc.collect()
+        for name, seconds in self._setup.book.take_pauses().items():
+            self._setup.timetable.delay(name, seconds, self._world.read_clocks())
+        self._publish()
+        self._notifier.tell(f"STATUS={self._tell()}")
+
+    def _reload(self) -> None:
+        """Take the config as it is now, all of it, or none."""
+        moment = self._world.read_clocks()
+        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={int(moment.running * 1e6)}")
+        path = self._file.path
+        try:
+            self._file = read_config_file(path)
+            config = self._load(self._file)
+            setup = Setup(config, self._world, self._setup)
+            setup.begin(self._setup)
+        except NsagentError as err:
+            logger.error("config not loaded, the one of %s stays in force: %s", self._config_status.loaded_at, err)
+            self._config_status = replace(self._config_status, last_reload_ok=False, error=str(err))
+        else:
+            self._setup = setup
+            self._config_status = ConfigStatus(path, tell_time(moment.wall))
+            self._next_pass = min(self._next_pass, moment.running + config.interval)
+            logger.info("config loaded: %d reports", len(config.reports))
+        self._notifier.tell("READY=1")
+        self._publish()
+
+    def _publish(self) -> None:
+        moment = self._world.read_clocks()
+        timetable = self._setup.timetable
+        self._world.board.publish_status(
+            AgentStatus(
+                version=nsagent.__version__,
+                host=self._world.place.name,
+                pid=os.getpid(),
+                started_at=self._started_at,
+                config=self._config_status,
+                passes=0 if self._last is None else self._last.number,
+                passes_failed=self._failed,
+                passes_skipped=self._skipped,
+                pass_error=self._pass_error,
+                last_pass=self._last,
+                reports=self._setup.book.list_statuses(lambda name: timetable.tell_next(name, moment)),
+                runtimes=self._runtimes,
+                rss_bytes=read_rss_bytes() or None,
+            )
+        )
+
+    def _tell(self) -> str:
+        last = self._last
+        return "no pass yet" if last is None else f"pass {last.number}: {last.sockets} sockets in {last.netns} netns"
+
+    def _end(self) -> None:
+        """Let what is under way end, for a moment: reports that are made are written whole."""
+        self._notifier.tell("STOPPING=1")
+        end = self._world.clock() + _END_SECONDS
+        if self._worker is not None:
+            self._worker.join(_END_SECONDS)
+        self._delivery.wait(max(end - self._world.clock(), 0.0))
+        self._delivery.close()
+        self._setup.close()
+        self._setup.close_outputs()
+        logger.info("ended")
+
+
+def _record(setup: Setup, made: Made) -> None:
+    if setup.history is None:
+        return
+    try:
+        setup.history.record(made.taken.snapshot, made.changes)
+    except NsagentError as err:
+        logger.warning("history: %s", err)
+
+
+def _reap() -> None:
+    """What this program, as PID 1, has inherited and has ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

@@ -1,0 +1,36 @@
+"""Reports of one pass, made now, and how each fared."""
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from nsagent.agent.delivery import Delivery
+from nsagent.agent.made_report import deliver
+from nsagent.agent.setup import Setup, World
+
+_PATIENCE_SECONDS: Final = 60.0
+"""For what is still to be written, or sent, when all reports are made."""
+
+
+def make_once(setup: Setup, names: Sequence[str], world: World, stop: threading.Event) -> dict[str, str | None]:
+    """Each of these reports with why it failed, None where it did not; raises what a pass does.
+
+    `setup` is in use, and is let go of. A report that tells what is new tells nothing: there is nothing before.
+    """
+    delivery = Delivery(clock=world.clock)
+    try:
+        made = setup.passes.make(stop, changes_wanted=False)
+        for name in names:
+            deliver(name, setup.book.begin(name, 0), made.taken.snapshot, setup.book, delivery)
+        written = delivery.wait(_PATIENCE_SECONDS)
+    finally:
+        setup.close()
+        setup.close_outputs(seconds=_PATIENCE_SECONDS)
+    if not written:
+        world.tell(f"not all is written after {_PATIENCE_SECONDS:g} s")
+    return {name: _tell(setup, name) for name in names}
+
+
+def _tell(setup: Setup, name: str) -> str | None:
+    entry = setup.book.entries[name]
+    return entry.error or (None if entry.last_success is not None else "not written in time")

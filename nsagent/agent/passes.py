@@ -1,0 +1,143 @@
+"""The passes of the agent, one after the other: each brings what the one before knew.
+
+Raises what scan.take does; a pass that was not finished leaves the one before in force.
+"""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from nsagent.agent.reports import wants_labels
+from nsagent.agent.status import PassStatus
+from nsagent.config.model import Config
+from nsagent.model.change import Change
+from nsagent.model.choices import View
+from nsagent.model.net import Protocol
+from nsagent.model.snapshot import Snapshot
+from nsagent.runtimes.discover import discover_runtimes
+from nsagent.runtimes.runtimes import Runtimes
+from nsagent.scan.collect.carried import Carried
+from nsagent.scan.collect.pace import Pace
+from nsagent.scan.diff import diff_snapshots
+from nsagent.scan.plan import PROTOCOLS, TablesWanted
+from nsagent.scan.request import SnapshotRequest
+from nsagent.scan.take import Taken, take_snapshot
+
+_DEADLINE_SECONDS: Final = 60.0
+"""For one pass; or as long as the interval, where that is longer."""
+_PACED_TIMES: Final = 10
+"""As many times longer where a share of the CPU is not to be exceeded."""
+
+
+class Place(NamedTuple):
+    """Where this host is seen."""
+
+    name: str
+    proc_root: str = "/proc"
+    host_root: str = "/"
+
+
+class Made(NamedTuple):
+    """A finished pass."""
+
+    taken: Taken
+    status: PassStatus
+    changes: tuple[Change, ...]
+    """Since the pass before; none in the first one."""
+
+
+class Passes:
+    """Makes them as one config wants them; not for two threads at once, but for `stop`."""
+
+    def __init__(
+        self, config: Config, place: Place, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._place = place
+        self._clock = clock
+        self._runtimes: Runtimes = discover_runtimes(
+            config.runtime,
+            environ,
+            os.path.abspath(place.host_root),
+            clock=clock,
+            labels_wanted=any(wants_labels(report) for report in config.reports),
+            follow=True,
+        )
+        limit = max(_DEADLINE_SECONDS, config.interval)
+        share = config.limits.cpu
+        self._request = SnapshotRequest(
+            place.name,
+            0,
+            place.proc_root,
+            config.engine,
+            interfaces=any(report.view is View.NETNS for report in config.reports),
+            tables=TablesWanted(_list_protocols(config)),
+            deadline_seconds=limit if share is None else limit * _PACED_TIMES,
+            host_root=os.path.abspath(place.host_root),
+        )
+        self._carried = Carried(Pace(share, clock=clock, cpu_clock=time.process_time))
+        self._memory_bytes = config.limits.memory
+        self._before: Snapshot | None = None
+        self.finished = 0
+
+    def make(self, stop: threading.Event, *, changes_wanted: bool) -> Made:
+        """The next pass; raises Aborted soon after `stop` is set."""
+        cpu, started = time.process_time(), self._clock()
+        request = self._request.started_at(time.time_ns())
+        taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
+        snapshot, before = taken.snapshot, self._before
+        changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else ()
+        self._before = snapshot if changes_wanted else None
+        self.finished += 1
+        coverage = snapshot.coverage
+        status = PassStatus(
+            number=self.finished,
+            taken_at=snapshot.taken_at,
+            finished_seconds=self._clock(),
+            duration_seconds=round(self._clock() - started, 6),
+            cpu_seconds=round(time.process_time() - cpu, 6),
+            engine=snapshot.engine,
+            complete=coverage.complete,
+            sockets=len(snapshot.sockets),
+            netns=coverage.netns.seen,
+            processes=coverage.processes.seen,
+            gaps=coverage.gaps,
+        )
+        self._bound_memory()
+        return Made(taken, status, changes)
+
+    def list_runtimes(self, made: Made) -> tuple[tuple[str, bool], ...]:
+        """What was asked for names in a pass, and whether it answered."""
+        failed = {subject.id for gap in made.status.gaps if gap.stage == "names" for subject in gap.subjects}
+        return tuple((source, source not in failed) for source in made.taken.snapshot.sources)
+
+    def take_over(self, other: "Passes") -> None:
+        """Go on where those of an earlier config were: what was seen last, and how many passes there were."""
+        self._before, self.finished = other._before, other.finished
+        self._carried.take_over(other._carried)
+
+    def close(self) -> None:
+        """Ask no runtime any more."""
+        self._runtimes.close()
+
+    def _bound_memory(self) -> None:
+        """Let go of what would spare work, where more than the limit is used: the next pass is a first one."""
+        if self._memory_bytes is not None and read_rss_bytes() > self._memory_bytes:
+            self._carried.forget()
+            self._before = None
+
+
+def read_rss_bytes() -> int:
+    """The memory of this process that is in RAM; statm's second number (proc(5)), 0 where that cannot be read."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _list_protocols(config: Config) -> frozenset[Protocol]:
+    wanted = (report.select.make_filter().protocols for report in config.reports)
+    return frozenset(PROTOCOLS).union(*wanted)

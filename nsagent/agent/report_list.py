@@ -1,0 +1,87 @@
+"""The reports of a config as a list: when each is due, what it shows, where it goes, what came of it last. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from nsagent.agent.book import tell_time
+from nsagent.agent.schedule import Moment, list_times
+from nsagent.config.model import Config, HttpOutput, Output, Report, StdoutOutput
+from nsagent.config.units import tell_seconds
+from nsagent.report.context import Context
+from nsagent.report.layout import Column, text_column
+from nsagent.report.text_table import render_text_table
+
+_TIMES: Final = 3
+"""So many of the next ones are told."""
+
+ReportRecord = Mapping[str, Any]
+
+
+def list_reports(
+    config: Config, host: str, now: Moment, status: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """A plain record for each report; `status` is the document of the running agent."""
+    told = {one["name"]: one for one in (status or {}).get("reports", ())}
+    return [_make_record(report, host, now, told.get(report.name)) for report in config.reports]
+
+
+def render_report_list(records: Sequence[ReportRecord]) -> Iterator[str]:
+    """A table, a line for each report."""
+    return render_text_table(records, _COLUMNS, Context.empty(), headers=True, width=None, colour=False)
+
+
+def tell_when(report: Report) -> str:
+    """As in `every 5m` or `cron 0 6 * * * Europe/Berlin`."""
+    if report.every is not None:
+        return f"every {tell_seconds(report.every)}"
+    return f"cron {report.cron} {report.timezone or 'UTC'}"
+
+
+def tell_output(output: Output) -> str:
+    """As in `file /var/lib/nsagent/listeners.jsonl`."""
+    if isinstance(output, StdoutOutput):
+        return "stdout"
+    return f"{output.type} {output.url if isinstance(output, HttpOutput) else output.path}"
+
+
+def _make_record(report: Report, host: str, now: Moment, told: Mapping[str, Any] | None) -> dict[str, Any]:
+    last = told or {}
+    return {
+        "name": report.name,
+        "when": tell_when(report),
+        "next": [tell_time(each) for each in list_times(report, host, now, _TIMES)],
+        "view": report.view,
+        "format": report.format,
+        "diff": report.diff,
+        "outputs": [tell_output(each) for each in report.outputs],
+        "runs": last.get("runs"),
+        "failed": last.get("failed"),
+        "last_success_at": last.get("last_success_at"),
+        "error": last.get("error"),
+    }
+
+
+def _tell(key: str) -> Column[ReportRecord]:
+    def cell(record: ReportRecord, _: Context) -> str:
+        value = record[key]
+        return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+
+    return text_column(key, cell)
+
+
+def _tell_next(record: ReportRecord, _: Context) -> str:
+    return str(record["next"][0]) if record["next"] else "never"
+
+
+_COLUMNS: Final = [
+    _tell("name"),
+    _tell("when"),
+    text_column("next", _tell_next),
+    _tell("view"),
+    _tell("format"),
+    _tell("outputs"),
+    _tell("runs"),
+    _tell("failed"),
+    _tell("last_success_at"),
+    _tell("error"),
+]

@@ -1,0 +1,137 @@
+"""All that is made of one config: passes, reports with their outputs, a timetable, places to ask at, a history.
+
+A config that is loaded later takes over what is the same in both, so that no receiver, no scrape and no
+history notices; what cannot be set up leaves the earlier one in force, whole.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from nsagent.agent.board import Board
+from nsagent.agent.book import Book, Entry
+from nsagent.agent.control import Control, serve_http, serve_socket
+from nsagent.agent.delivery import Lane
+from nsagent.agent.history import History
+from nsagent.agent.metrics import Metrics
+from nsagent.agent.outputs import open_output
+from nsagent.agent.outputs.stdout import Stdout
+from nsagent.agent.passes import Passes, Place
+from nsagent.agent.reports import ReportMaker
+from nsagent.agent.schedule import Moment, Timetable
+from nsagent.config.model import Config, Output
+from nsagent.report.changes import change_record
+
+
+class World(NamedTuple):
+    """What outlasts a config: this process, and what it is asked for while it runs."""
+
+    place: Place
+    environ: Mapping[str, str]
+    board: Board
+    metrics: Metrics
+    stdout: Stdout
+    tell: Callable[[str], None]
+    """Takes a line about what nobody waits for."""
+    read_clocks: Callable[[], Moment]
+
+    def clock(self) -> float:
+        """The one that only runs on."""
+        return self.read_clocks().running
+
+
+class Setup:
+    """What one config asks for; in use from begin() on."""
+
+    def __init__(self, config: Config, world: World, earlier: "Setup | None" = None) -> None:
+        """Raises UsageError for a source of names that does not exist; opens nothing."""
+        self.config = config
+        self.passes = Passes(config, world.place, world.environ, clock=world.clock)
+        self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
+        self.history: History | None = None
+        self._world = world
+        kept = {} if earlier is None else earlier.lanes
+        self.lanes = {one: kept[one] for report in config.reports for one in report.outputs if one in kept}
+        self.book = Book({}, lambda: world.read_clocks().wall)
+        self._served: dict[str, tuple[object, Control]] = {}
+
+    def begin(self, earlier: "Setup | None" = None) -> None:
+        """Open what is new, take over the rest, let go of what is no more; raises NsagentError: then nothing is."""
+        with ExitStack() as opened:
+            self._serve(earlier, opened)
+            self._open_history(earlier, opened)
+            opened.pop_all()
+        if earlier is not None:
+            earlier.close_outputs(keep=self.lanes)  # A spool belongs to one output at a time.
+        world = self._world
+        for report in self.config.reports:
+            for output in report.outputs:
+                if output not in self.lanes:
+                    self.lanes[output] = Lane(open_output(output, stdout=world.stdout, tell=world.tell))
+            lanes = tuple(self.lanes[output] for output in report.outputs)
+            self.book.entries[report.name] = Entry(ReportMaker(report), lanes)
+        if earlier is not None:
+            self.book.take_over(earlier.book)
+            self.passes.take_over(earlier.passes)
+            earlier._let_go(self)
+        world.board.interval_seconds = self.config.interval
+
+    def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
+        """Let go of the outputs, but for those to keep, within so many seconds each."""
+        kept = set(keep)
+        for output, lane in self.lanes.items():
+            if output not in kept:
+                lane.out.close(seconds)
+
+    def close(self) -> None:
+        """Let go of all but the outputs."""
+        for _, control in self._served.values():
+            control.close()
+        if self.history is not None:
+            self.history.close()
+        self.passes.close()
+
+    def _serve(self, earlier: "Setup | None", opened: ExitStack) -> None:
+        config = self.config
+        before = {} if earlier is None else earlier._served
+        for kind, wanted in (("http", config.http), ("socket", config.socket)):
+            if wanted is None:
+                continue
+            if kind in before and before[kind][0] == wanted:
+                self._served[kind] = before[kind]
+                continue
+            if kind in before and earlier is not None and _needs_same_place(before[kind][0], wanted):
+                # Two cannot listen there: without the earlier one for a moment.
+                earlier._served.pop(kind)[1].close()
+            control = self._open_place(kind, wanted)
+            opened.callback(control.close)
+            self._served[kind] = wanted, control
+
+    def _open_place(self, kind: str, wanted: object) -> Control:
+        world, config = self._world, self.config
+        if kind == "http" and config.http is not None:
+            return serve_http(config.http, world.board, world.metrics, change_record, clock=world.clock)
+        return serve_socket(str(wanted), world.board, world.metrics, change_record, clock=world.clock)
+
+    def _open_history(self, earlier: "Setup | None", opened: ExitStack) -> None:
+        wanted = self.config.history
+        if wanted is None:
+            return
+        if earlier is not None and earlier.history is not None and earlier.config.history == wanted:
+            self.history = earlier.history
+            return
+        self.history = History.open(wanted.path, wanted.max_age, wanted.max_size)
+        opened.callback(self.history.close)
+
+    def _let_go(self, later: "Setup") -> None:
+        kept = {id(control) for _, control in later._served.values()}
+        for _, control in self._served.values():
+            if id(control) not in kept:
+                control.close()
+        if self.history is not None and self.history is not later.history:
+            self.history.close()
+        self.passes.close()
+
+
+def _needs_same_place(before: object, wanted: object) -> bool:
+    return getattr(before, "listen", before) == getattr(wanted, "listen", wanted)

@@ -1,0 +1,32 @@
+"""This process, as the agent needs it: clocks, the environment, standard output."""
+
+import time
+from collections.abc import Mapping
+
+from nsagent.agent.board import Board
+from nsagent.agent.logs import logger
+from nsagent.agent.metrics import Metrics
+from nsagent.agent.outputs.stdout import Stdout
+from nsagent.agent.passes import Place
+from nsagent.agent.schedule import Moment
+from nsagent.agent.setup import World
+from nsagent.report.prom import make_families
+
+
+def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, str]) -> World:
+    """The one of this process; its host is called by that name."""
+
+    def clock() -> float:
+        # Goes on while the machine sleeps: what was due meanwhile is due at once.
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    metrics = Metrics(make_families, clock=clock)
+    return World(
+        place=Place(name, proc_root, host_root),
+        environ=environ,
+        board=Board(0.0, clock=clock, on_pass=metrics.observe_pass),
+        metrics=metrics,
+        stdout=Stdout(),
+        tell=lambda line: logger.warning("%s", line),
+        read_clocks=lambda: Moment(clock(), time.time()),
+    )

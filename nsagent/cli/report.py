@@ -1,0 +1,89 @@
+"""`nsagent report`: the reports of a config, made now or listed."""
+
+import difflib
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from nsagent.agent.config_file import DEFAULT_PATH, read_config_file
+from nsagent.cli.command import make_command
+from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host
+from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_world
+from nsagent.errors import NotFound, OutputFailed
+from nsagent.model.choices import OutputFormat
+
+if TYPE_CHECKING:
+    from nsagent.config.model import Config, Report
+
+_FORMATS: Final = (OutputFormat.TABLE, OutputFormat.JSON)
+
+
+def run(
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The report, as it is named in the config.")],
+    config_path: ConfigPath = Path(DEFAULT_PATH),
+    outputs: Annotated[
+        bool, typer.Option("--outputs", help="Write it to its outputs, as the agent does, not to stdout.")
+    ] = False,
+    engine: OwnEngine = None,
+    host: Host,
+    debug: Debug = False,
+) -> None:
+    """Make one report now: a pass, what it selects, in its format, on stdout."""
+    config = make_loader(engine, host)(read_config_file(str(config_path)))
+    report = _find(config, name)
+    world = make_world(host)
+    from nsagent.agent.once import make_once
+    from nsagent.agent.setup import Setup
+    from nsagent.config.model import StdoutOutput
+
+    if not outputs:
+        report = report.model_copy(update={"outputs": (StdoutOutput(type="stdout"),)})
+    alone = {"http": None, "socket": None, "history": None, "reports": (report,)}
+    setup = Setup(config.model_copy(update=alone), world)
+    setup.begin()
+    error = make_once(setup, [name], world, threading.Event())[name]
+    if error is not None:
+        raise OutputFailed(f"report {name}: {error}")
+
+
+def list_(
+    *,
+    config_path: ConfigPath = Path(DEFAULT_PATH),
+    output: Annotated[OutputFormat, typer.Option("--output", "-o", help="table or json.")] = OutputFormat.TABLE,
+    agent_socket: AgentSocket = AGENT_SOCKET,
+    host: Host,
+    debug: Debug = False,
+) -> None:
+    """The reports of a config: when each is due next, and what came of it last where the agent runs."""
+    config = make_loader(None, host)(read_config_file(str(config_path)))
+    print_schedule(config, host, as_json=output is OutputFormat.JSON, agent_socket=agent_socket)
+
+
+def print_schedule(config: "Config", host: Host, *, as_json: bool = False, agent_socket: str | None = None) -> None:
+    """The reports of a config on stdout: the next times of each, where it goes, and what the agent tells of it."""
+    from nsagent.agent.report_list import list_reports, render_report_list
+    from nsagent.cli.agent_client import find_status
+    from nsagent.cli.write import write_answer
+
+    status = None if agent_socket is None else find_status(agent_socket)
+    records = list_reports(config, host.name, make_world(host).read_clocks(), status)
+    write_answer([json.dumps({"reports": records}, indent=2), "\n"] if as_json else render_report_list(records))
+
+
+def _find(config: "Config", name: str) -> "Report":
+    for report in config.reports:
+        if report.name == name:
+            return report
+    names = [report.name for report in config.reports]
+    raise NotFound("report", name, near=difflib.get_close_matches(name, names, n=3) or names[:5])
+
+
+report = typer.Typer(
+    name="report", help="The agent's reports: make one now, list them.", no_args_is_help=True, rich_markup_mode=None
+)
+for command, called in ((run, "run"), (list_, "list")):
+    report.command(called)(make_command(command))
