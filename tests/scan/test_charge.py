@@ -290,6 +290,21 @@ def test_what_a_pass_remembers_are_the_holders_of_its_connections() -> None:
     assert remember(given, snapshot) == Memory({SocketCookie(901): Holder(Pid(10), 100, WEB)}, snapshot.containers)
 
 
+def test_who_held_a_connection_is_known_for_as_long_as_its_row_stands_there() -> None:
+    """TIME_WAIT takes a minute, in which several passes may be made; nobody else is to be remembered for longer."""
+    held = message(ESTABLISHED, ("10.0.0.1", 80), ("10.0.0.2", 9), inode=8, cookie=901)
+    closing = message(TIME_WAIT, ("10.0.0.1", 80), ("10.0.0.2", 9), inode=0, cookie=901)
+    memory = Memory()
+    charges = []
+    for rows in (held, closing, closing, listener(7)):
+        given = facts([reading(10, {4: 8}, cgroup=WEB_CGROUP)], [netns(diag_table(rows))])
+        snapshot = attribute(given, memory)
+        memory = remember(given, snapshot, memory)
+        charges.append([socket.container_id for socket in snapshot.sockets])
+    assert charges == [[WEB], [WEB], [WEB], [None]]
+    assert memory.holders == {}
+
+
 def test_what_was_made_in_a_container_that_is_gone_is_charged_to_it_by_what_a_pass_remembers() -> None:
     """Its cgroup is gone as well, so that this pass cannot tell whose the id was."""
     earlier = replace(
