@@ -84,18 +84,18 @@ class Poster:
     def close(self) -> None:
         """Close the connection."""
         self._drop_pool()
-        self._lifeline.close()
 
     def _ask(self, pool: urllib3.PoolManager, data: bytes, headers: Mapping[str, str]) -> Answer:
         response = pool.request("POST", self._url, body=data, headers=headers, preload_content=False)
-        try:
+        body = b""
+        with suppress(HTTPError, http.client.HTTPException, OSError):  # The head has said it all.
             body = response.read(_ANSWER_BYTES, decode_content=False)
-            whole = len(body) < _ANSWER_BYTES
-            return Answer(response.status, _one_line(body), _read_retry_after(response))
-        finally:
-            if response.status >= 300 or not whole:
-                response.close()
+        if response.closed:  # To its end.
             response.release_conn()
+        else:
+            response.close()
+            self._lifeline.close()
+        return Answer(response.status, _one_line(body), _read_retry_after(response))
 
     def _make_pool(self) -> urllib3.PoolManager:
         context = _make_context(self._ca_file) if parse_url(self._url).scheme == "https" else None
@@ -110,6 +110,7 @@ class Poster:
         if self._pool is not None:
             self._pool.clear()
             self._pool = None
+        self._lifeline.close()
 
     def _explain(self, err: BaseException) -> str:
         """What is at the bottom of it, in one line."""
@@ -161,9 +162,10 @@ class _Lifeline:
                 _shut_down(self._held)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """End the connection, whoever else holds it."""
         with self._lock:
             if self._held is not None:
+                _shut_down(self._held)
                 self._held.close()
                 self._held = None
 

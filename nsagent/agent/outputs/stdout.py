@@ -39,18 +39,15 @@ class Stdout:
             if fd is None:
                 raise OSError(EBADF, os.strerror(EBADF))
             until = self._clock() + (0 if self._is_stuck else self._patience_seconds)
-            self._rest = self._write(fd, self._rest, until)
-            self._is_stuck = bool(self._rest)
-            if self._is_stuck:
+            self._write(fd, self._rest, until, is_begun=True)
+            if self._rest:
                 raise OSError(EAGAIN, "nobody reads it")
-            left = self._write(fd, memoryview(data), until)
-            self._is_stuck = bool(left)
-            if self._is_stuck:
-                self._rest = left if len(left) < len(data) else memoryview(b"")
+            if self._write(fd, memoryview(data), until, is_begun=False):
                 raise OSError(EAGAIN, "it is read too slowly" if self._rest else "nobody reads it")
 
-    def _write(self, fd: int, data: memoryview, until: float) -> memoryview:
-        """What could not be written until then."""
+    def _write(self, fd: int, data: memoryview, until: float, *, is_begun: bool) -> bool:
+        """Whether anything is left over by then: of what was begun it is kept."""
+        size = len(data)
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         try:
@@ -60,7 +57,10 @@ class Stdout:
                 except BlockingIOError:  # Somebody else was faster.
                     if self._clock() >= until:
                         break
-        except OSError:
-            self._rest = memoryview(b"")  # A reader that is gone has no use for the rest.
+        except BrokenPipeError:
+            data = data[:0]  # A reader that is gone has no use for the rest.
             raise
-        return data
+        finally:
+            self._rest = data if is_begun or len(data) < size else data[:0]
+            self._is_stuck = bool(data)
+        return self._is_stuck
