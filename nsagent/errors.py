@@ -145,8 +145,16 @@ class CaptureError(NsagentError):
     """A capture file cannot be read or written; says which file and where in it."""
 
 
+class PathRefused(NsagentError):
+    """What stands at a path, or on the way to it, may be another user's doing; says what, not which path."""
+
+
 class OutputFailed(NsagentError):
     """The answer cannot be written: a full disk behind stdout."""
+
+
+class PostFailed(NsagentError):
+    """A receiver gave no answer, or could not be asked; says why, not which one. Ask again later."""
 
 
 class UsageError(NsagentError):
