@@ -16,6 +16,7 @@ from nsagent.cli.containers import containers
 from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
 from nsagent.cli.scan import scan
+from nsagent.cli.status import status
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
 from nsagent.report.escape import escape
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (scan, netns, containers, capture, doctor):
+for command in (scan, netns, containers, capture, status, doctor):
     app.command()(make_command(command))
 
 
