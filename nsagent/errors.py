@@ -207,3 +207,11 @@ class Aborted(NsagentError):
     """The pass was told to stop between two reads (Ctrl-C, SIGTERM, a deadline)."""
 
     exit_status = EXIT_INTERRUPTED
+
+
+class ServeFailed(NsagentError):
+    """An endpoint of the agent cannot be opened as it is configured: a port that is taken, a token others may read."""
+
+
+class AgentUnavailable(NsagentError):
+    """No agent answers at its unix socket, or not as it should."""

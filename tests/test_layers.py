@@ -45,7 +45,6 @@ MAY_IMPORT = {
 """Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
 
 THIRD_PARTIES = {
-    "cheroot": {"agent/http.py"},
     "cronsim": {"config/", "agent/schedule.py"},
     "docker": {"runtimes/docker_client.py"},
     "google": {"runtimes/cri.py"},
@@ -56,6 +55,7 @@ THIRD_PARTIES = {
     "requests": {"runtimes/docker_client.py"},
     "typer": {"cli/"},
     "urllib3": {"runtimes/docker_client.py", "agent/outputs/http_post.py"},
+    "waitress": {"agent/http.py"},
     "yaml": {"config/", "report/yaml.py"},
 }
 """Third party -> the files (or folders) that may import it."""
@@ -141,6 +141,8 @@ def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
 
 
 OPENS = {
+    "agent/listeners.py": "the directory of the agent's unix socket",
+    "agent/token_file.py": "the token file that the config names",
     "cli/write.py": "/dev/null",
     "kernel/cgroupfs.py": "directories: the cgroup tree as it is mounted for this program, and for PID 1",
     "kernel/files.py": "files of the procfs that is read",

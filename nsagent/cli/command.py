@@ -20,6 +20,9 @@ Prepare = Callable[[Mapping[str, Any]], object]
 _OF_HOSTS: Final = ("engine", "runtime", "host_root", "proc_root")
 """Parameters that say how a host is read."""
 
+_OPTIONS: Final = {"from_file": "--from"}
+"""Parameters whose option is not called like them."""
+
 
 def make_command(function: Callable[..., None]) -> Callable[..., None]:
     """`function` as typer takes it: in the place of a theme stands a parameter for each option of it.
@@ -54,12 +57,19 @@ def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> Non
 
     One that a variable sets is left alone: it is meant for many commands.
     """
-    if context is None or values.get("from_file") is None or not _is_typed(context, "from_file"):
+    if context is None:
         return
-    typed = [name for name in _OF_HOSTS if name in values and _is_typed(context, name)]
+    if values.get("agent"):
+        _refuse(context, values, ("from_file", *_OF_HOSTS), "not used with --agent, which tells of a pass that it made")
+    elif values.get("from_file") is not None and _is_typed(context, "from_file"):
+        _refuse(context, values, _OF_HOSTS, "not used with --from, which reads a capture and no host")
+
+
+def _refuse(context: typer.Context, values: Mapping[str, Any], unused: Iterable[str], why: str) -> None:
+    typed = [name for name in unused if name in values and _is_typed(context, name)]
     if typed:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
-        raise UsageError(f"{options}: not used with --from, which reads a capture and no host")
+        options = ", ".join(_OPTIONS.get(name) or f"--{name.replace('_', '-')}" for name in typed)
+        raise UsageError(f"{options}: {why}")
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:

@@ -217,8 +217,16 @@ class Host(NamedTuple):
         )
 
 
+AgentSocket = Annotated[
+    Path,
+    typer.Option("--agent-socket", envvar="NSAGENT_SOCKET", metavar="PATH", help="Where the agent is asked."),
+]
+AGENT_SOCKET = Path("/run/nsagent/agent.sock")
+"""Where the agent is asked unless its config, and this option, say otherwise."""
+
+
 class Source(NamedTuple):
-    """What is read: this host, or a capture."""
+    """What is read: this host, a capture, or the last pass of the agent."""
 
     host: Host = Host()
     from_file: Annotated[
@@ -228,10 +236,24 @@ class Source(NamedTuple):
     capture: Annotated[
         Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")
     ] = None
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Ask the running agent for its last pass instead of making one.")
+    ] = False
+    agent_socket: AgentSocket = AGENT_SOCKET
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether it is a pass of another time, and nothing of this host is read."""
+        return self.agent or self.from_file is not None
 
     def make_request(self) -> "SnapshotRequest":
-        """A request that starts now, of this host or of the capture."""
-        return replace(self.host.make_request(), from_file=self.from_file, capture=self.capture)
+        """A request that starts now, of this host or of the capture; raises AgentUnavailable."""
+        request = replace(self.host.make_request(), from_file=self.from_file, capture=self.capture)
+        if not self.agent:
+            return request
+        from nsagent.cli.agent_client import ask_capture
+
+        return replace(request, from_file=self.agent_socket, captured=ask_capture(self.agent_socket))
 
 
 class Printing(NamedTuple):

@@ -19,6 +19,8 @@ def give_back_rights(options: Mapping[str, Any]) -> None:
 def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:
     """The capabilities that a command with these options needs."""
     needed = {Capability.DAC_READ_SEARCH}
+    if options.get("agent", "agent_socket" in options):  # The agent may run as another user.
+        return needed | {Capability.DAC_OVERRIDE}
     if options.get("from_file") is None:
         needed |= {Capability.SYS_PTRACE}
         if makes_pass := "from_file" in options or "engine" in options:

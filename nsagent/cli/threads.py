@@ -41,7 +41,7 @@ def name_netns(text: str, snapshot: Snapshot, source: Source) -> str:
 
 
 def _find_leader(pid: Pid, source: Source) -> Pid | None:
-    if source.from_file is not None:
+    if source.is_captured:
         return None
     try:
         with ProcFs(str(source.host.proc_root)).open_process(pid) as thread:

@@ -41,6 +41,11 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 
+def render_record(record: dict[str, object]) -> str:
+    """One record by the same rule, with a line end at its end."""
+    return _text(dump(record), make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper))
+
+
 def make_dumper(base: type) -> type:
     """PyYAML's safe dumper `base`, in C or in Python, with the rule of this module for text.
 

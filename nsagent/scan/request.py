@@ -44,6 +44,8 @@ class SnapshotRequest(PassRequest):
     """A capture of an earlier pass over this host: who held then what is closing now."""
     from_file: Path | None = None
     """A capture to read instead of this host."""
+    captured: bytes | None = None
+    """What is in it, where it is no file but the socket of the agent, which gave this; None where it is to be read."""
     capture: Path | None = None
     """Where to keep the facts as well; replaced as a whole."""
 

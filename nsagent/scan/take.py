@@ -79,7 +79,7 @@ def take_facts(
     if request.from_file is None:
         facts = _pass_over_host(request, runtimes, clock, stop, carried)
     else:
-        facts = read_capture(request.from_file)
+        facts = _read_captured(request.from_file, request.captured)
         if request.owners is OwnersWanted.CONTAINER:
             # What its fds tell is not asked for.
             facts = replace(facts, owners=request.owners)
@@ -113,6 +113,14 @@ def _pass_over_host(
     tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
     request = replace(request, tables=tables, only=only)
     return collect(request, runtimes or Runtimes([], clock=clock), clock=clock, stop=stop, carried=carried)
+
+
+def _read_captured(path: Path, data: bytes | None) -> Facts:
+    if data is None:
+        return read_capture(path)
+    from nsagent.scan.capture import decode_capture
+
+    return decode_capture(data, str(path))
 
 
 def _read_earlier(path: Path, facts: Facts) -> Facts:

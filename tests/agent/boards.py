@@ -1,0 +1,121 @@
+"""Boards as the loop fills them, and the endpoints over them, for tests."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from nsagent.agent.board import Board
+from nsagent.agent.endpoints import Access, Endpoints
+from nsagent.agent.metrics import Metrics
+from nsagent.agent.status import AgentStatus, ConfigStatus, OutputStatus, PassStatus, ReportStatus
+from nsagent.model.change import Change, ChangeKind
+from nsagent.model.choices import EngineName
+from nsagent.model.facts import Facts
+from nsagent.model.snapshot import Snapshot
+from nsagent.scan.attribute import attribute
+from nsagent.scan.capture import decode_capture
+from tests.kernel.rows import FIXTURES
+
+CAPTURE = FIXTURES / "captures" / "docker.json.gz"
+
+
+def recorded_facts() -> Facts:
+    """Those of the recorded host with Docker."""
+    return decode_capture(CAPTURE.read_bytes(), str(CAPTURE))
+
+
+def make_pass_status(number: int = 1, finished_seconds: float = 100.0, duration_seconds: float = 0.25) -> PassStatus:
+    return PassStatus(
+        number=number,
+        taken_at="2026-01-02T03:04:05.678Z",
+        finished_seconds=finished_seconds,
+        duration_seconds=duration_seconds,
+        cpu_seconds=0.125,
+        engine=EngineName.SOCK_DIAG,
+        complete=True,
+        sockets=12,
+        netns=3,
+        processes=40,
+        gaps=(),
+    )
+
+
+REPORTS = (
+    ReportStatus(
+        "listeners",
+        "2026-01-02T03:05:00.000Z",
+        runs=7,
+        failed=2,
+        skipped=1,
+        last_success_at="2026-01-02T03:04:00.000Z",
+        last_success_epoch_seconds=1767323040.0,
+        outputs=(
+            OutputStatus("file /var/lib/nsagent/listeners.jsonl", written=5),
+            OutputStatus("http https://receiver/", written=3, failed=4, dropped=1, spooled=2, error="503 Busy"),
+        ),
+    ),
+    ReportStatus("never", None, failed=3, quarantined=True, error="no column 'x'", outputs=(OutputStatus("stdout"),)),
+)
+
+
+def make_status(last_pass: PassStatus | None = None, **changes: Any) -> AgentStatus:
+    status = AgentStatus(
+        version="1.2.3",
+        host="node-1",
+        pid=4711,
+        started_at="2026-01-02T03:00:00.000Z",
+        config=ConfigStatus("/etc/nsagent/config.yaml", "2026-01-02T03:00:00.000Z"),
+        passes=9,
+        passes_failed=1,
+        passes_skipped=2,
+        last_pass=last_pass,
+        reports=REPORTS,
+        runtimes=(("docker", True), ("cri", False)),
+        rss_bytes=54 << 20,
+    )
+    return replace(status, **changes)
+
+
+def make_change(number: int) -> Change:
+    """A container that has come."""
+    return Change("2026-01-02T03:04:05.678Z", ChangeKind.CONTAINER_COME, None, None, f"web-{number}", None, None)
+
+
+def change_record(change: Change) -> dict[str, object]:
+    return {"kind": change.kind, "container_name": change.container_name}
+
+
+def count_sockets(snapshot: Snapshot, most_series: int) -> tuple[list[Metric], int]:
+    """One series by comm of the first owner, no more than so many: as report.prom makes its own, in small."""
+    family = GaugeMetricFamily("nsagent_sockets", "Sockets.", labels=["comm"])
+    counts: dict[str, int] = {}
+    dropped = 0
+    for socket in snapshot.sockets:
+        comm = socket.owners[0].process.comm if socket.owners else ""
+        if comm not in counts and len(counts) >= most_series:
+            comm, dropped = "other", dropped + 1
+        counts[comm] = counts.get(comm, 0) + 1
+    for comm, count in counts.items():
+        family.add_metric([comm], count)
+    return [family], dropped
+
+
+def make_board(clock: Callable[[], float] = time.monotonic, *, on_pass: Any = lambda _: None) -> Board:
+    """One on which a pass over the recorded host, and a status, stand."""
+    board = Board(30.0, clock=clock, on_pass=on_pass)
+    facts = recorded_facts()
+    status = make_pass_status(finished_seconds=clock())
+    board.publish_pass(attribute(facts), facts, status)
+    board.publish_status(make_status(status))
+    return board
+
+
+def make_endpoints(
+    board: Board, access: Access | None = None, clock: Callable[[], float] = time.monotonic, changes: Sequence[int] = ()
+) -> Endpoints:
+    board.publish_changes(map(make_change, changes))
+    return Endpoints(board, Metrics(count_sockets, clock=clock), access or Access("127.0.0.1"), change_record)

@@ -1,0 +1,156 @@
+"""/metrics as Prometheus reads it: by its own parser and its rules for names, whatever labels say; made once a pass."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from nsagent.agent.board import Board
+from nsagent.agent.metrics import MOST_SERIES, Metrics
+from nsagent.model.snapshot import OwnedSocket, Snapshot
+from nsagent.scan.attribute import attribute
+from tests.agent.boards import count_sockets, make_board, make_pass_status, make_status, recorded_facts
+from tests.agent.test_board import Clock
+
+HOSTILE = ['a"} x 1\n', "\\", "\\n", '"', "\n# HELP x", "{}", "\u202e", "\udcff", "", "ü", "}1 2\r\n"]
+
+
+def parse(text: bytes) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(text.decode())}
+
+
+def sample(families: dict[str, Metric], family: str, **labels: str) -> float:
+    (value,) = [each.value for each in families[family].samples if each.labels == labels]
+    return value
+
+
+def scrape(board: Board, metrics: Metrics | None = None) -> dict[str, Metric]:
+    return parse((metrics or Metrics(count_sockets, clock=Clock())).scrape(board).text)
+
+
+def with_comms(snapshot: Snapshot, comms: list[str]) -> Snapshot:
+    """As many sockets as comms, each held by a process of that name."""
+    held: OwnedSocket = next(socket for socket in snapshot.sockets if socket.owners)
+    owner = held.owners[0]
+    sockets = tuple(
+        held._replace(owners=(owner._replace(process=replace(owner.process, comm=comm)),)) for comm in comms
+    )
+    return replace(snapshot, sockets=sockets)
+
+
+def test_the_agent_tells_how_it_fares() -> None:
+    clock = Clock(5.0)
+    metrics = Metrics(count_sockets, clock=clock)
+    board = make_board(clock, on_pass=metrics.observe_pass)
+    families = scrape(board, metrics)
+    assert sample(families, "nsagent_build_info", version="1.2.3") == 1
+    assert [sample(families, f"nsagent_scans{each}") for each in ("", "_failed", "_skipped")] == [9, 1, 2]
+    assert sample(families, "nsagent_config_last_reload_successful") == 1
+    assert sample(families, "nsagent_runtime_up", runtime="docker") == 1
+    assert sample(families, "nsagent_runtime_up", runtime="cri") == 0
+    assert sample(families, "nsagent_report_last_success_timestamp_seconds", report="listeners") == 1767323040.0
+    assert len(families["nsagent_report_last_success_timestamp_seconds"].samples) == 1
+    assert sample(families, "nsagent_report_failures", report="never") == 3
+    assert sample(families, "nsagent_report_skips", report="listeners") == 1
+    assert sample(families, "nsagent_report_quarantined", report="never") == 1
+    of_http = {"report": "listeners", "output": "http"}
+    of_outputs = ("output_written", "output_failures", "output_dropped", "output_spooled")
+    assert [sample(families, f"nsagent_{each}", **of_http) for each in of_outputs] == [3, 4, 1, 2]
+    assert sample(families, "process_resident_memory_bytes") > 1 << 20
+    assert sample(families, "process_open_fds") > 0
+    assert sample(families, "nsagent_scan_complete") == 1
+
+
+def test_the_durations_of_passes_are_counted_by_buckets() -> None:
+    metrics = Metrics(count_sockets, clock=Clock())
+    board = Board(30.0, clock=Clock(), on_pass=metrics.observe_pass)
+    facts = recorded_facts()
+    for took in (0.05, 0.3, 4000.0):
+        board.publish_pass(attribute(facts), facts, make_pass_status(duration_seconds=took))
+    family = scrape(board, metrics)["nsagent_scan_duration_seconds"]
+    counts = {each.labels["le"]: each.value for each in family.samples if each.name.endswith("_bucket")}
+    assert family.type == "histogram"
+    assert (counts["0.05"], counts["0.25"], counts["0.5"], counts["300.0"], counts["+Inf"]) == (1, 1, 2, 2, 3)
+    assert [each.value for each in family.samples if each.name.endswith("_sum")] == [4000.35]
+
+
+def test_every_name_is_one_by_the_rules_of_prometheus_and_stands_once() -> None:
+    """prometheus.io/docs/practices/naming: a prefix, base units, _total on counters alone."""
+    text = Metrics(count_sockets, clock=Clock()).scrape(make_board()).text.decode()
+    families = list(text_string_to_metric_families(text))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names))
+    for family in families:
+        assert re.fullmatch(r"(nsagent|process)_[a-z0-9_]*[a-z0-9]", family.name)
+        assert family.documentation.endswith(".")
+        assert not re.search(r"_(ms|milliseconds|kb|mib|minutes|total)$", family.name)
+        assert (family.type == "counter") is all(each.name.endswith("_total") for each in family.samples)
+        series = [(each.name, *sorted(each.labels.items())) for each in family.samples]
+        assert len(series) == len(set(series))
+
+
+def test_no_path_and_no_url_is_told_where_nobody_asks_for_a_token() -> None:
+    text = Metrics(count_sockets, clock=Clock()).scrape(make_board()).text
+    assert b"/var/lib" not in text
+    assert b"://" not in text
+
+
+def test_two_outputs_of_one_type_are_one_series() -> None:
+    reports = make_status().reports
+    twice = replace(reports[0], outputs=(reports[0].outputs[1],) * 2)
+    board = make_board()
+    board.publish_status(make_status(reports=(twice,), runtimes=(("docker", False), ("docker", True))))
+    families = scrape(board)
+    assert sample(families, "nsagent_output_written", report="listeners", output="http") == 6
+    assert sample(families, "nsagent_runtime_up", runtime="docker") == 1
+
+
+@pytest.mark.parametrize("comm", HOSTILE)
+def test_a_hostile_label_is_one_label_and_no_more(comm: str) -> None:
+    board = make_board()
+    assert board.last_pass is not None
+    shown = comm.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    snapshot = with_comms(board.last_pass.snapshot, [shown])
+    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(2))
+    family = scrape(board)["nsagent_sockets"]
+    assert [(each.labels, each.value) for each in family.samples] == [({"comm": shown}, 1)]
+
+
+def test_a_hundred_thousand_names_are_so_many_series_and_the_rest_counted() -> None:
+    board = make_board()
+    assert board.last_pass is not None
+    snapshot = with_comms(board.last_pass.snapshot, [f"comm-{number}" for number in range(100_000)])
+    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(2))
+    metrics = Metrics(count_sockets, clock=Clock())
+    families = scrape(board, metrics)
+    assert len(families["nsagent_sockets"].samples) == MOST_SERIES + 1
+    assert sample(families, "nsagent_sockets", comm="other") == 100_000 - MOST_SERIES
+    assert sample(families, "nsagent_series_dropped") == 100_000 - MOST_SERIES
+    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(3))
+    assert sample(scrape(board, metrics), "nsagent_series_dropped") == 2 * (100_000 - MOST_SERIES)
+
+
+def test_the_metrics_of_a_pass_are_made_once_and_the_text_once_a_second() -> None:
+    made: list[Snapshot] = []
+
+    def make_families(snapshot: Snapshot, most_series: int) -> tuple[list[Metric], int]:
+        made.append(snapshot)
+        return count_sockets(snapshot, most_series)
+
+    clock = Clock()
+    metrics = Metrics(make_families, clock=clock)
+    board = make_board(clock)
+    first = metrics.scrape(board).text
+    clock.now = 0.9
+    assert metrics.scrape(board).text is first
+    clock.now = 1.1
+    assert metrics.scrape(board).text is not first
+    board.publish_status(make_status(passes=10))
+    assert b"nsagent_scans_total 10.0" in metrics.scrape(board).text
+    assert len(made) == 1
+    assert board.last_pass is not None
+    board.publish_pass(*board.last_pass)
+    metrics.scrape(board)
+    assert len(made) == 2
