@@ -12,11 +12,12 @@ import typer
 import nsagent
 from nsagent.cli.capture import capture
 from nsagent.cli.command import Prepare, make_command
+from nsagent.cli.config import config
 from nsagent.cli.containers import containers
 from nsagent.cli.doctor import doctor
 from nsagent.cli.netns import netns
 from nsagent.cli.scan import scan
-from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
+from nsagent.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, NsagentError
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for command in (scan, netns, containers, capture, doctor):
     app.command()(make_command(command))
+app.add_typer(config)
 
 
 def run(
@@ -56,7 +58,10 @@ def run(
     except (NsagentError, OSError) as err:  # A system call that fails where none ever does is one line, too.
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
-        print(f"nsagent: {escape(str(err))}", file=sys.stderr)
+        # Those of a config begin with FILE:LINE:COLUMN, where editors look for it.
+        lines = err.problems if isinstance(err, ConfigError) else [f"nsagent: {err}"]
+        for line in lines:
+            print(escape(str(line)), file=sys.stderr)
         return err.exit_status if isinstance(err, NsagentError) else EXIT_FAILED
     return 0
 

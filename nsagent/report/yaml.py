@@ -41,6 +41,11 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 
+def dump_yaml(value: object) -> str:
+    """Any value that JSON has, as YAML that every reader takes for the same."""
+    return _text(json.dumps(value), make_dumper(yaml.SafeDumper))
+
+
 def make_dumper(base: type) -> type:
     """PyYAML's safe dumper `base`, in C or in Python, with the rule of this module for text.
 
