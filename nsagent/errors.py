@@ -6,6 +6,7 @@ errno is translated once, at the edge to the kernel or to a runtime, and chained
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -161,6 +162,47 @@ class UsageError(NsagentError):
     """What was typed (or set in an NSAGENT_* variable) is no valid value; says what was expected."""
 
     exit_status = EXIT_USAGE
+
+
+class WrongValue(UsageError):
+    """The value of one option is none that it takes; `expected` says so without the name of the option."""
+
+    def __init__(self, option: str, expected: str) -> None:
+        super().__init__(f"{option}: {expected}")
+        self.expected = expected
+
+
+class ConfigProblem(NamedTuple):
+    """One thing that is wrong with a config: one line."""
+
+    file: str
+    line: int | None
+    """From 1, like `column`; None where it is the file that is wrong, and not what is in it."""
+    column: int | None
+    path: str
+    """As in `reports[0].every`; empty for the whole."""
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        return ": ".join(filter(None, (place, self.path, self.message)))
+
+
+class ConfigError(NsagentError):
+    """A config cannot be used; holds everything that is wrong with it, in the order of the file."""
+
+    exit_status = EXIT_USAGE
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class MissingExtra(NsagentError):
+    """A command needs what only an extra installs; says by which command."""
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(f"pip install 'nsagent[{extra}]' to use this command: it needs {module}")
 
 
 class NotFound(NsagentError):

@@ -65,7 +65,10 @@ def run(
     except (NsagentError, OSError) as err:  # A system call that fails where none ever does is one line, too.
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
-        print(f"nsagent: {escape(str(err))}", file=sys.stderr)
+        # Those of a config begin with FILE:LINE:COLUMN, where editors look for it.
+        lines = err.problems if isinstance(err, ConfigError) else [f"nsagent: {err}"]
+        for line in lines:
+            print(escape(str(line)), file=sys.stderr)
         return err.exit_status if isinstance(err, NsagentError) else EXIT_FAILED
     return 0
 

@@ -71,15 +71,9 @@ class WhichContainers(NamedTuple):
 
     def make_filter(self) -> "Filter":
         """These options alone as a filter; raises UsageError."""
-        from nsagent.query.filter import Filter, split_values
-        from nsagent.query.labels import parse_labels
+        from nsagent.query.filter import make_filter
 
-        return Filter(
-            containers=split_values(self.container, "--container"),
-            pods=split_values(self.pod, "--pod"),
-            kube_namespaces=split_values(self.kube_namespace, "--kube-namespace"),
-            labels=parse_labels(self.label),
-        )
+        return make_filter(**self._asdict())
 
 
 class WhichSockets(NamedTuple):
@@ -111,17 +105,9 @@ class WhichSockets(NamedTuple):
 
     def narrow(self, chosen: "Filter") -> "Filter":
         """The filter with these options too; raises UsageError."""
-        from nsagent.query.filter import parse_netns, parse_pids, parse_ports, parse_protocols, parse_states
+        from nsagent.query.filter import narrow_filter
 
-        return replace(
-            chosen,
-            netns=parse_netns(self.netns),
-            pids=parse_pids(self.pid),
-            ports=parse_ports(self.port),
-            protocols=parse_protocols(self.protocol),
-            states=parse_states(self.state),
-            listening=self.listening,
-        )
+        return narrow_filter(chosen, **self._asdict())
 
 
 class HowFar(NamedTuple):

@@ -1,25 +1,68 @@
 """What a config holds, as values: frozen, units worked out, names of fields as in the file. Pure."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from nsagent.config.units import Bytes, Seconds, Share
+from nsagent.config.texts import (
+    Cron,
+    FilePath,
+    ListenText,
+    TextfilePath,
+    Timezone,
+    Url,
+    check_option,
+    parse_listen,
+)
+from nsagent.config.units import Bytes, Seconds, Share, SomeSeconds, WholeSeconds, tell_seconds
+from nsagent.config.values import Keep, Limit, OneOrMore, Switch, Version
+from nsagent.errors import UsageError
 from nsagent.model.choices import EngineName, OutputFormat, View
+from nsagent.query.filter import (
+    Filter,
+    make_filter,
+    narrow_filter,
+    parse_netns,
+    parse_pids,
+    parse_ports,
+    parse_protocols,
+    parse_states,
+    split_values,
+)
+from nsagent.query.labels import parse_labels
 
-HOUR = 3600.0
-DAY = 24 * HOUR
-MIB = 1 << 20
+T = TypeVar("T")
+
+_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class Outside(NamedTuple):
+    """What a config is held against that other rooms know, or the environment."""
+
+    check_runtime: Callable[[str], object] = str
+    """Raises UsageError for what `--runtime` of scan does not take."""
+    pod_address: str | None = None
+    """The address of the pod that this runs in."""
 
 
 class _Section(BaseModel):
-    """A mapping of the file: no other keys than these, and nothing of it changes."""
+    """A mapping of the file: no other keys than these, and nothing of it changes.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    What a field must be beside others is checked at the later one of them, so that each is told that is wrong.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _default(text: str) -> Any:
+    """A default that is a text of the file, as the JSON Schema shows it."""
+    return Field(text, validate_default=True)
 
 
 class Limits(_Section):
-    """What the agent may take; None for no limit."""
+    """What the agent may take; without one there is no limit."""
 
     cpu: Share | None = None
     """Of one CPU: passes are paced so that they take no more."""
@@ -27,37 +70,71 @@ class Limits(_Section):
     """Beyond it what is kept between passes is let go."""
 
 
+_Name = Annotated[str, check_option(partial(split_values, option="--container"))]
+
+
 class Select(_Section):
     """Which rows a report is about: the options of `nsagent scan`, each one value or a list of alternatives."""
 
-    container: tuple[str, ...] = ()
-    pod: tuple[str, ...] = ()
-    kube_namespace: tuple[str, ...] = ()
-    label: tuple[str, ...] = ()
-    netns: tuple[str, ...] = ()
-    pid: tuple[str, ...] = ()
-    port: tuple[str, ...] = ()
-    protocol: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
-    listening: bool = False
+    container: OneOrMore[_Name] = ()
+    """By name, id, prefix of an id, [NS/]POD/CONTAINER, or compose service."""
+    pod: OneOrMore[_Name] = ()
+    """By name, with or without its namespace, or uid."""
+    kube_namespace: OneOrMore[_Name] = ()
+    """Containers of the pods in this Kubernetes namespace."""
+    label: OneOrMore[Annotated[str, check_option(parse_labels)]] = ()
+    """KEY=VALUE, KEY!=VALUE, KEY or !KEY; a comma means and."""
+    netns: OneOrMore[Annotated[str, check_option(parse_netns)]] = ()
+    """By inode, name of `ip netns`, path, key:N, or host."""
+    pid: OneOrMore[Annotated[str, check_option(parse_pids)]] = ()
+    """Sockets that this process holds."""
+    port: OneOrMore[Annotated[str, check_option(parse_ports)]] = ()
+    """Local or remote."""
+    protocol: OneOrMore[Annotated[str, check_option(parse_protocols)]] = ()
+    """The tables of these are then read."""
+    state: OneOrMore[Annotated[str, check_option(parse_states)]] = ()
+    """As the kernel calls it: listen, established, time_wait ..."""
+    listening: Switch = False
+    """What listens, and UDP and the like without a remote, as ss -l."""
+    ownerless: Switch = False
+    """Sockets that no process holds."""
+    accept_queue_above: Share | None = None
+    """Listeners of which more than this share of the accept queue is taken."""
+
+    def make_filter(self) -> Filter:
+        """These as a filter."""
+        containers = make_filter(
+            container=self.container, pod=self.pod, kube_namespace=self.kube_namespace, label=self.label
+        )
+        return narrow_filter(
+            containers,
+            netns=self.netns,
+            pid=self.pid,
+            port=self.port,
+            protocol=self.protocol,
+            state=self.state,
+            listening=self.listening,
+            ownerless=self.ownerless,
+            accept_queue_above=self.accept_queue_above,
+        )
 
 
 class Spool(_Section):
     """Where what a receiver has not taken yet is kept."""
 
-    path: str
+    path: FilePath
     """An absolute directory, of this output alone."""
-    max_size: Bytes = 64 * MIB
+    max_size: Bytes = _default("64MiB")
 
 
 class FileOutput(_Section):
     """A file: replaced as a whole by each report, or, with `max_size`, appended to and rotated."""
 
     type: Literal["file"]
-    path: str
+    path: FilePath
     """Absolute."""
     max_size: Bytes | None = None
-    keep: int = Field(5, ge=1, le=1000)
+    keep: Keep = 5
     """How many rotated files stay, beside the one that is written."""
 
 
@@ -71,7 +148,7 @@ class TextfileOutput(_Section):
     """A file for node_exporter's textfile collector: Prometheus text, whatever the format of the report."""
 
     type: Literal["textfile"]
-    path: str
+    path: TextfilePath
     """Absolute, and ends with .prom."""
 
 
@@ -79,14 +156,15 @@ class HttpOutput(_Section):
     """A receiver of POST requests, in the order of the reports."""
 
     type: Literal["http"]
-    url: str
-    token_file: str | None = None
+    url: Url
+    """Without credentials."""
+    token_file: FilePath | None = None
     """Holds what is sent as a bearer token; read anew for each report."""
-    ca_file: str | None = None
-    """Certificates that a server's must be signed by, in PEM; None for those of the system."""
-    timeout: Seconds = 10.0
+    ca_file: FilePath | None = None
+    """Certificates that a server's must be signed by, in PEM; none for those of the system."""
+    timeout: SomeSeconds = _default("10s")
     spool: Spool | None = None
-    """None: what is not taken within the tries of one report is dropped, and counted."""
+    """Without one, what is not taken within the tries of one report is dropped, and counted."""
 
 
 Output = Annotated[FileOutput | StdoutOutput | TextfileOutput | HttpOutput, Field(discriminator="type")]
@@ -95,60 +173,145 @@ Output = Annotated[FileOutput | StdoutOutput | TextfileOutput | HttpOutput, Fiel
 class Report(_Section):
     """One report: when it is made, of what, how it looks, and where it goes."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
-    every: Seconds | None = None
+    name: str = Field(pattern=_NAME)
+    """Of lower-case letters, digits, `-` and `_`, at most 63."""
+    every: WholeSeconds | None = None
     """From start to start, on multiples of itself since the epoch; this or `cron`."""
-    cron: str | None = None
-    timezone: str | None = None
-    """A name of the tz database for `cron`; None for UTC."""
-    jitter: Seconds = 0.0
+    cron: Cron | None = Field(None, validate_default=True)
+    """Five fields as of cron(8), or six with seconds."""
+    timezone: Timezone | None = None
+    """A name of the tz database for `cron`; none for UTC."""
+    jitter: Seconds = _default("0s")
     """Each one is later by up to so much, the same for each on one host."""
     select: Select = Select()
     view: View = View.SOCKETS
-    group_by: tuple[str, ...] = ()
+    """What the rows are."""
+    group_by: tuple[str, ...] = Field((), validate_default=True)
     """Columns: rows of one group stand together; of view `top`, what is counted by."""
     columns: tuple[str, ...] = ()
+    """Those of tables and CSV, as with --columns of scan."""
     sort_by: tuple[str, ...] = ()
-    limit: int | None = Field(None, ge=1)
+    """Columns, the foremost first; -NAME descends."""
+    limit: Limit | None = None
     """Of view `top`: how many groups are listed, the largest."""
     format: OutputFormat = OutputFormat.JSONL
-    diff: bool = False
+    """As with --output of scan."""
+    diff: Switch = False
     """Only what is new or gone since the report before, as changes."""
-    labels: bool = False
+    labels: Switch = False
     """Whether labels of containers and pods are told."""
     outputs: tuple[Output, ...] = (StdoutOutput(type="stdout"),)
+    """Where it goes."""
+
+    @field_validator("cron")
+    @classmethod
+    def _check_cron(cls, cron: str | None, info: ValidationInfo) -> str | None:
+        if "every" in info.data and (info.data["every"] is None) is (cron is None):
+            raise ValueError("expected either every or cron" + ("" if cron is None else ", not both"))
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, timezone: str | None, info: ValidationInfo) -> str | None:
+        if timezone is not None and "cron" in info.data and info.data["cron"] is None:
+            raise ValueError("expected beside cron only")
+        return timezone
+
+    @field_validator("jitter")
+    @classmethod
+    def _check_jitter(cls, jitter: float, info: ValidationInfo) -> float:
+        every = info.data.get("every")
+        if every is not None and jitter >= every:
+            raise ValueError(f"expected less than every, {tell_seconds(every)}")
+        return jitter
+
+    @field_validator("group_by")
+    @classmethod
+    def _check_group_by(cls, group_by: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("view") is View.TOP and not group_by:
+            raise ValueError("view top needs group_by: the columns to count by")
+        return group_by
+
+    @field_validator("limit")
+    @classmethod
+    def _check_limit(cls, limit: int | None, info: ValidationInfo) -> int | None:
+        if limit is not None and info.data.get("view", View.TOP) is not View.TOP:
+            raise ValueError("expected with view top only")
+        return limit
+
+    @field_validator("diff")
+    @classmethod
+    def _check_diff(cls, diff: bool, info: ValidationInfo) -> bool:
+        if diff and info.data.get("view") is View.TOP:
+            raise ValueError("expected with other views than top: its counts are no rows that come and go")
+        return diff
+
+    @field_validator("outputs")
+    @classmethod
+    def _check_outputs(cls, outputs: tuple[T, ...]) -> tuple[T, ...]:
+        if not outputs:
+            raise ValueError("expected at least one")
+        return outputs
 
 
 class Http(_Section):
     """The HTTP endpoint."""
 
-    listen: str
-    """ADDRESS:PORT."""
-    token_file: str | None = None
+    listen: ListenText
+    """ADDRESS:PORT, of an IPv6 address in brackets; port 0 takes any that is free."""
+    token_file: FilePath | None = Field(None, validate_default=True)
+    """Holds the bearer token that clients send; needed to listen beyond loopback and the pod's own address."""
+
+    @field_validator("token_file")
+    @classmethod
+    def _check_token_file(cls, token_file: str | None, info: ValidationInfo) -> str | None:
+        if token_file is None and "listen" in info.data:
+            listen = parse_listen(info.data["listen"])
+            if not listen.is_loopback and str(listen.address) != _outside(info).pod_address:
+                raise ValueError(
+                    f"token_file is needed to listen on {listen.address}, which others than this host reach"
+                )
+        return token_file
 
 
 class History(_Section):
     """What is remembered on disk."""
 
-    path: str
+    path: FilePath
     """An absolute file."""
-    max_age: Seconds = 7 * DAY
-    max_size: Bytes = 256 * MIB
+    max_age: SomeSeconds = _default("7d")
+    max_size: Bytes = _default("256MiB")
 
 
 class Config(_Section):
     """A whole config."""
 
-    version: Literal[1]
-    interval: Seconds = 30.0
+    version: Version
+    interval: WholeSeconds = _default("30s")
     """The longest time between two passes."""
     limits: Limits = Limits()
     engine: EngineName = EngineName.AUTO
+    """As --engine of scan."""
     runtime: str | None = None
     """As --runtime of scan."""
     reports: tuple[Report, ...] = ()
     http: Http | None = None
     history: History | None = None
-    socket: str | None = "/run/nsagent/agent.sock"
-    """The unix socket for `nsagent status` and `scan --agent`, None for none."""
+    socket: FilePath | None = "/run/nsagent/agent.sock"
+    """The unix socket for `nsagent status` and `scan --agent`; null for none."""
     log: Literal["line", "json"] = "line"
+    """How lines of the log look."""
+
+    @field_validator("runtime")
+    @classmethod
+    def _check_runtime(cls, runtime: str | None, info: ValidationInfo) -> str | None:
+        if runtime is not None:
+            try:
+                _outside(info).check_runtime(runtime)
+            except UsageError as err:
+                raise ValueError(str(err).removeprefix("--runtime ")) from err
+        return runtime
+
+
+def _outside(info: ValidationInfo) -> Outside:
+    return info.context if isinstance(info.context, Outside) else Outside()

@@ -2,16 +2,17 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from nsagent.errors import UsageError
+from nsagent.errors import WrongValue
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol, SocketState
-from nsagent.query.labels import LabelSelector
+from nsagent.query.labels import LabelSelector, parse_labels
 
 E = TypeVar("E", bound=StrEnum)
+Texts = Sequence[str]
 
 _PROTOCOL_ALIASES: Final = {
     "icmp6": "icmp",
@@ -50,6 +51,10 @@ class Filter:
     states: frozenset[SocketState] = frozenset()
     listening: bool = False
     """What `ss -l` shows."""
+    ownerless: bool = False
+    """Rows with a verdict: owners were looked for, and there are none."""
+    accept_queue_above: float | None = None
+    """The part of its accept queue beyond which a listener is wanted: 0.8 is four fifths. None for any row."""
 
     @property
     def chooses_containers(self) -> bool:
@@ -57,50 +62,92 @@ class Filter:
         return bool(self.containers or self.pods or self.kube_namespaces or self.labels)
 
 
+def make_filter(
+    *,
+    container: Texts | None = None,
+    pod: Texts | None = None,
+    kube_namespace: Texts | None = None,
+    label: Texts | None = None,
+) -> Filter:
+    """Which containers are asked for, by the texts of the options of these names; raises WrongValue."""
+    return Filter(
+        containers=split_values(container, "--container"),
+        pods=split_values(pod, "--pod"),
+        kube_namespaces=split_values(kube_namespace, "--kube-namespace"),
+        labels=parse_labels(label),
+    )
+
+
+def narrow_filter(
+    chosen: Filter,
+    *,
+    netns: Texts | None = None,
+    pid: Texts | None = None,
+    port: Texts | None = None,
+    protocol: Texts | None = None,
+    state: Texts | None = None,
+    listening: bool = False,
+    ownerless: bool = False,
+    accept_queue_above: float | None = None,
+) -> Filter:
+    """The filter with which sockets are asked for, by the texts of the options of these names; raises WrongValue."""
+    return replace(
+        chosen,
+        netns=parse_netns(netns),
+        pids=parse_pids(pid),
+        ports=parse_ports(port),
+        protocols=parse_protocols(protocol),
+        states=parse_states(state),
+        listening=listening,
+        ownerless=ownerless,
+        accept_queue_above=accept_queue_above,
+    )
+
+
 def split_values(texts: Sequence[str] | None, option: str) -> tuple[str, ...]:
     """The values of an option that may be repeated and hold commas, each once, in order.
 
-    None of them if the option was not given; given without a value it raises UsageError, which names it.
+    None of them if the option was not given; given without a value it raises WrongValue, which names it.
     """
     values = dict.fromkeys(value.strip() for text in texts or () for value in text.split(","))
     values.pop("", None)
     if texts and not values:
-        raise UsageError(f"{option}: expected a value, got {texts[0]!r}")
+        raise WrongValue(option, f"expected a value, got {texts[0]!r}")
     return tuple(values)
 
 
 def parse_netns(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of netns, each value as typed: a name may hold commas (query.netns); UsageError where there is none."""
+    """Names of netns, each value as typed: a name may hold commas (query.netns); WrongValue where there is none."""
     split_values(texts, "--netns")
     return tuple(texts or ())
 
 
 def parse_ports(texts: Sequence[str] | None) -> frozenset[int]:
-    """Port numbers; raises UsageError."""
+    """Port numbers; raises WrongValue."""
     return frozenset(parse_number(value, "--port", MAX_PORT) for value in split_values(texts, "--port"))
 
 
 def parse_pids(texts: Sequence[str] | None) -> tuple[Pid, ...]:
-    """Process ids; raises UsageError."""
+    """Process ids; raises WrongValue."""
     return tuple(Pid(parse_number(value, "--pid", 1 << 31)) for value in split_values(texts, "--pid"))
 
 
 def parse_protocols(texts: Sequence[str] | None) -> frozenset[Protocol]:
-    """Protocol names; raises UsageError with those that there are."""
+    """Protocol names; raises WrongValue with those that there are."""
     names = (value.lower() for value in split_values(texts, "--protocol"))
     return frozenset(_parse_name(_PROTOCOL_ALIASES.get(name, name), "--protocol", Protocol) for name in names)
 
 
 def parse_states(texts: Sequence[str] | None) -> frozenset[SocketState]:
-    """State names, in any case, with `-` or `_`; raises UsageError with those that there are."""
+    """State names, in any case, with `-` or `_`; raises WrongValue with those that there are."""
     names = (value.lower().replace("-", "_") for value in split_values(texts, "--state"))
     return frozenset(_parse_name(_STATE_ALIASES.get(name, name), "--state", SocketState) for name in names)
 
 
 def parse_number(text: str, option: str, most: int) -> int:
-    """A number from 0 to `most`; raises UsageError, which names the option."""
+    """A number from 0 to `most`; raises WrongValue, which names the option."""
     if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > most:
-        raise UsageError(f"{option}: expected a number from 0 to {most}, got {text!r}")
+        raise WrongValue(option, f"expected a number from 0 to {most}, got {text!r}")
     return int(text)
 
 
@@ -109,5 +156,5 @@ def _parse_name(text: str, option: str, names: type[E]) -> E:
     if text not in known:
         near = difflib.get_close_matches(text, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"{option}: expected one of {', '.join(known)}, got {text!r}{hint}")
+        raise WrongValue(option, f"expected one of {', '.join(known)}, got {text!r}{hint}")
     return names(text)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from nsagent.errors import UsageError
+from nsagent.errors import WrongValue
 
 _REQUIREMENT: Final = re.compile(
     r"\s*(?P<absent>!\s*)?(?P<key>[^\s=!,]+)\s*(?:(?P<operator>==?|!=)\s*(?P<value>[^,]*?))?\s*", re.DOTALL
@@ -38,12 +38,12 @@ class LabelSelector:
 
 
 def parse_labels(texts: Sequence[str] | None) -> tuple[LabelSelector, ...]:
-    """The selectors of `-l`, one for each time it was given; raises UsageError."""
+    """The selectors of `-l`, one for each time it was given; raises WrongValue."""
     return tuple(LabelSelector(tuple(map(_parse_requirement, text.split(",")))) for text in texts or ())
 
 
 def _parse_requirement(text: str) -> Requirement:
     match = _REQUIREMENT.fullmatch(text)
     if match is None or (match["absent"] and match["operator"]):
-        raise UsageError(f"--label: expected KEY=VALUE, KEY!=VALUE, KEY or !KEY, got {text!r}")
+        raise WrongValue("--label", f"expected KEY=VALUE, KEY!=VALUE, KEY or !KEY, got {text!r}")
     return Requirement(match["key"], match["value"], not match["absent"] and match["operator"] != "!=")

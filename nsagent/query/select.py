@@ -7,7 +7,7 @@ from typing import Final
 from nsagent.errors import NotFound, Reason
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.net import Protocol, is_listening
+from nsagent.model.net import Protocol, SocketState, is_listening
 from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
 from nsagent.query.containers import choose_containers, count_unjudged, include_below, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter
@@ -16,6 +16,8 @@ from nsagent.query.netns import find_each_netns, find_netns
 Test = Callable[[OwnedSocket], bool]
 
 _WITH_PORTS: Final = frozenset((Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP, Protocol.VSOCK))
+
+_WITH_ACCEPT_QUEUE: Final = frozenset((Protocol.TCP, Protocol.SCTP))
 
 
 def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
@@ -127,6 +129,10 @@ def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
         tests.append(lambda socket: socket.row.state in wanted.states)
     if wanted.listening:
         tests.append(lambda socket: is_listening(socket.row))
+    if wanted.ownerless:
+        tests.append(lambda socket: socket.verdict is not None)
+    if (share := wanted.accept_queue_above) is not None:
+        tests.append(lambda socket: _fills_accept_queue(socket, share))
     return tests
 
 
@@ -140,3 +146,14 @@ def _has_port(socket: OwnedSocket, ports: frozenset[int]) -> bool:
     """Whether either end has such a port: the number of an IP protocol or a netlink port id is none."""
     row = socket.row
     return row.protocol in _WITH_PORTS and (row.local.port in ports or row.remote.port in ports)
+
+
+def _fills_accept_queue(socket: OwnedSocket, share: float) -> bool:
+    """Whether more than this part of its accept queue is taken; False where the limit is not known, as by /proc.
+
+    A queue takes one connection more than its limit says (sk_acceptq_is_full of include/net/sock.h).
+    """
+    row = socket.row
+    if row.state is not SocketState.LISTEN or row.protocol not in _WITH_ACCEPT_QUEUE or row.tx_queue is None:
+        return False
+    return (row.rx_queue or 0) > share * (row.tx_queue + 1)

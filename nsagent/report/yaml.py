@@ -41,9 +41,15 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 
+<<<<<<< HEAD
 def render_record(record: dict[str, object]) -> str:
     """One record by the same rule, with a line end at its end."""
     return _text(dump(record), make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper))
+=======
+def dump_yaml(value: object) -> str:
+    """Any value that JSON has, as YAML that every reader takes for the same."""
+    return _text(json.dumps(value), make_dumper(yaml.SafeDumper))
+>>>>>>> 9745b4c5961f29af62aa633c5ed36cab40121164
 
 
 def make_dumper(base: type) -> type:

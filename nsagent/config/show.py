@@ -1,0 +1,40 @@
+"""A Config as the mapping that a file would have, without what is secret in it. Pure."""
+
+import re
+from typing import Any, Final
+
+from nsagent.config.model import Config
+
+HIDDEN: Final = "HIDDEN"
+"""What stands for a value that is not shown."""
+
+_QUERY_VALUE: Final = re.compile(r"[^=&]+(?=&|$)")
+
+_NULL_MEANS: Final = ("socket",)
+"""Keys of which null is not the default."""
+
+
+def show_config(config: Config) -> dict[str, Any]:
+    """All that is in force, defaults too, as `load` takes it; without keys that are absent, or lists of nothing.
+
+    Of a URL the values of its query are hidden: they are often keys, and often come from the environment.
+    """
+    shown: dict[str, Any] = _show(config.model_dump(mode="json"))
+    return shown
+
+
+def _show(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        items = {name: _show(each, name) for name, each in value.items()}
+        return {name: each for name, each in items.items() if each not in (None, []) or name in _NULL_MEANS}
+    if isinstance(value, list):
+        return [_show(each) for each in value]
+    if isinstance(value, str):
+        # A dollar sign is doubled: what is shown is read back as it is.
+        return (_hide_query(value) if key == "url" else value).replace("$", "$$")
+    return value
+
+
+def _hide_query(url: str) -> str:
+    before, mark, query = url.partition("?")
+    return before + mark + _QUERY_VALUE.sub(HIDDEN, query)
