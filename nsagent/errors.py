@@ -11,6 +11,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_NOT_FOUND = 4
+EXIT_FOUND = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -143,6 +144,10 @@ class NoProcfs(NsagentError):
 
 class CaptureError(NsagentError):
     """A capture file cannot be read or written; says which file and where in it."""
+
+
+class HistoryError(NsagentError):
+    """A history cannot be opened, read or written; says which file, and why. What it holds is as it was."""
 
 
 class OutputFailed(NsagentError):

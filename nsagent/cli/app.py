@@ -13,7 +13,9 @@ import nsagent
 from nsagent.cli.capture import capture
 from nsagent.cli.command import Prepare, make_command
 from nsagent.cli.containers import containers
+from nsagent.cli.diff import diff
 from nsagent.cli.doctor import doctor
+from nsagent.cli.history import history
 from nsagent.cli.netns import netns
 from nsagent.cli.scan import scan
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (scan, netns, containers, capture, doctor):
+for command in (scan, netns, containers, capture, diff, history, doctor):
     app.command()(make_command(command))
 
 

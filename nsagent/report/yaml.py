@@ -7,7 +7,7 @@ what else a text has is escaped, and comes out of a reader as it was.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -39,6 +39,13 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     if sockets:
         yield from _list("sockets", chain.from_iterable(SocketRows().chunks(snapshot.sockets)), dumper)
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
+
+
+def render_list(head: Mapping[str, object], key: str, records: Iterable[str]) -> Iterator[str]:
+    """A document of the keys of `head` and one list, in chunks; each record is the JSON text of one."""
+    dumper = make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper)
+    yield _text(dump(head), dumper)
+    yield from _list(key, records, dumper)
 
 
 def make_dumper(base: type) -> type:

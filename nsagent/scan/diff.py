@@ -29,18 +29,6 @@ _WITH_PEERS: Final = (Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.SCT
 _ELSEWHERE: Final = (VerdictKind.KERNEL, VerdictKind.IN_FLIGHT)
 """Who has a socket that no process holds, beyond doubt."""
 
-_ORDER: Final = (
-    ChangeKind.CONTAINER_GONE,
-    ChangeKind.CONTAINER_COME,
-    ChangeKind.LISTENER_GONE,
-    ChangeKind.NEW_LISTENER,
-    ChangeKind.HOLDER_CHANGED,
-    ChangeKind.NEW_PEER,
-    ChangeKind.CLOSED,
-    ChangeKind.OPENED,
-)
-"""What goes comes before what comes: whoever follows them ends with what the later snapshot has."""
-
 _UNCONNECTED: Final = (
     SocketState.LISTEN,
     SocketState.CLOSE,
@@ -67,6 +55,16 @@ def diff_selected(before: Snapshot, after: Snapshot, wanted: Filter) -> tuple[Ch
     chosen = {id(one) for part in _list_parts(wanted) for one in _choose(before, after, part)}
     found = _find(_Side(before), _Side(after))
     return tuple(one.tell(after.taken_at) for one in found if not chosen.isdisjoint(map(id, one.about)))
+
+
+def list_open(snapshot: Snapshot) -> tuple[Change, ...]:
+    """What a snapshot shows, as if all of it had come at once: containers, listeners, and what is open."""
+    side = _Side(snapshot)
+    found = [_Found(ChangeKind.CONTAINER_COME, side, (one,)) for one in snapshot.containers if not one.sandbox]
+    listeners = _group_listeners(side, {}, "").values()
+    found += [_Found(ChangeKind.NEW_LISTENER, side, each, _list_all_holders(each)) for each in listeners]
+    found += [_Found(ChangeKind.OPENED, side, (one,), list_holders(one)) for one in side.connections]
+    return tuple(one.tell(snapshot.taken_at) for one in found)
 
 
 def is_listener(row: SocketRow) -> bool:
@@ -162,6 +160,7 @@ class _Found(NamedTuple):
 
 
 def _find(before: _Side, after: _Side) -> list[_Found]:
+    """The changes; what goes stands before what comes, so that whoever follows them ends with what there is."""
     netns = match_netns(before.snapshot, after.snapshot)
     back = {later: earlier for earlier, later in netns.items()}
     same_boot = is_same_boot(before.snapshot, after.snapshot)
@@ -170,8 +169,14 @@ def _find(before: _Side, after: _Side) -> list[_Found]:
     found = [
         *_diff_containers(before, after),
         *_diff_listeners(before, after, netns, back, same_boot=same_boot),
-        *_find_new_peers(before, after, come, back),
     ]
+    if before.sight.looks_for_holders and after.sight.looks_for_holders:
+        found += [
+            _Found(ChangeKind.HOLDER_CHANGED, after, (later, earlier), list_holders(later), list_holders(earlier))
+            for earlier, later in matched.both
+            if not _is_held_alike(earlier, later) and _has_other_holders((earlier,), (later,), before, after)
+        ]
+    found += _find_new_peers(before, after, come, back)
     found += [
         _Found(ChangeKind.CLOSED, before, (one,), list_holders(one))
         for one in gone
@@ -182,13 +187,7 @@ def _find(before: _Side, after: _Side) -> list[_Found]:
         for one in come
         if before.sight.sees_table(back.get(one.netns), one.row.protocol)
     ]
-    if before.sight.looks_for_holders and after.sight.looks_for_holders:
-        found += [
-            _Found(ChangeKind.HOLDER_CHANGED, after, (later, earlier), list_holders(later), list_holders(earlier))
-            for earlier, later in matched.both
-            if not _is_held_alike(earlier, later) and _has_other_holders((earlier,), (later,), before, after)
-        ]
-    return sorted(found, key=lambda one: _ORDER.index(one.kind))
+    return found
 
 
 def _diff_containers(before: _Side, after: _Side) -> Iterator[_Found]:
@@ -353,7 +352,7 @@ def _name_container(container: Container | None) -> str | None:
 
 
 def _without_labels(pod: Pod | None) -> Pod | None:
-    return None if pod is None else replace(pod, labels={})
+    return None if pod is None else Pod(pod.uid, pod.name, pod.kube_namespace)
 
 
 def _list_parts(wanted: Filter) -> Iterator[Filter]:

@@ -90,13 +90,13 @@ def _match_ends(
     for socket in gone:
         row = socket.row
         if socket.netns in netns:
-            ends[netns[socket.netns], row.local, row.remote, row.protocol.value].append(socket)
-    matched = set()
+            ends[netns[socket.netns], row.local, row.remote].append(socket)
+    matched: set[int] = set()
     left = []
     for socket in come:
         row = socket.row
-        candidates = ends.get((socket.netns, row.local, row.remote, row.protocol.value), ())
-        match = _pick(socket, [one for one in candidates if id(one) not in matched])
+        candidates = ends.get((socket.netns, row.local, row.remote))
+        match = _pick(socket, candidates, matched) if candidates else None
         if match is None:
             left.append(socket)
         else:
@@ -105,8 +105,18 @@ def _match_ends(
     return Matched(both, [one for one in gone if id(one) not in matched], left)
 
 
-def _pick(socket: OwnedSocket, candidates: list[OwnedSocket]) -> OwnedSocket | None:
-    inode = socket.row.inode
-    unnamed = [one for one in candidates if socket.row.cookie is None or one.row.cookie is None]
-    alike = (one for one in unnamed if one.row.inode == inode)
-    return next(alike, None) or next((one for one in unnamed if not one.row.inode or not inode), None)
+def _pick(socket: OwnedSocket, candidates: list[OwnedSocket], taken: set[int]) -> OwnedSocket | None:
+    """The one among sockets of the same ends that it is; `taken` are ids of those that others are."""
+    row = socket.row
+    like_it = None
+    for one in candidates:
+        other = one.row
+        if id(one) in taken or other.protocol is not row.protocol:
+            continue
+        if row.cookie is not None and other.cookie is not None:
+            continue  # They differ.
+        if other.inode == row.inode:
+            return one
+        if not (other.inode and row.inode):
+            like_it = like_it or one
+    return like_it
