@@ -12,6 +12,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_NOT_FOUND = 4
+EXIT_FOUND = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -148,6 +149,8 @@ class CaptureError(NsagentError):
 
 class PathRefused(NsagentError):
     """What stands at a path, or on the way to it, may be another user's doing; says what, not which path."""
+class HistoryError(NsagentError):
+    """A history cannot be opened, read or written; says which file, and why. What it holds is as it was."""
 
 
 class OutputFailed(NsagentError):

@@ -143,6 +143,7 @@ def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
 OPENS = {
     "agent/listeners.py": "the directory of the agent's unix socket",
     "agent/token_file.py": "the token file that the config names",
+    "agent/history_file.py": "the history that the config, or the caller, names",
     "cli/write.py": "/dev/null",
     "kernel/cgroupfs.py": "directories: the cgroup tree as it is mounted for this program, and for PID 1",
     "kernel/files.py": "files of the procfs that is read",
@@ -161,7 +162,7 @@ OPENS = {
 }
 """File -> what it opens. A path of others is opened by kernel/nsfs.py alone."""
 
-NOT_OF_OTHERS = {"cli/write.py", "kernel/files.py", "kernel/netns.py", "kernel/procfs.py", "scan/capture_file.py"}
+NOT_OF_OTHERS = {"agent/history_file.py", "cli/write.py", "kernel/files.py", "kernel/netns.py", "kernel/procfs.py", "scan/capture_file.py"}
 """Files that open nothing but what the kernel has put there, or the caller names."""
 
 

@@ -1,11 +1,22 @@
 """What differs between two snapshots of one host."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId, Pid, SocketCookie, SocketInode
 from nsagent.model.net import Endpoint, Protocol, SocketState
+
+Holders: TypeAlias = tuple[tuple[Pid, int, str], ...]
+"""Pid, start ticks and comm of each process that holds a socket, by ascending (start ticks, pid)."""
+
+Place: TypeAlias = tuple[str | None, ...]
+"""Where a socket is, in words that outlive its netns, its container and its processes; see tell_place."""
+
+
+HOST: Final = "host"
+INIT: Final = "init"
+"""What no netns but the host's, and where that is not known that of PID 1, is called here."""
 
 
 class ChangeKind(StrEnum):
@@ -32,7 +43,7 @@ class ChangedSocket(NamedTuple):
     netns: int
     """The number of its netns."""
     netns_name: str | None
-    """`host`, `init`, or the first name of `ip netns`."""
+    """HOST, INIT, or the first name of `ip netns`."""
     protocol: Protocol
     state: SocketState
     local: Endpoint
@@ -40,20 +51,54 @@ class ChangedSocket(NamedTuple):
     inode: SocketInode
     cookie: SocketCookie | None
     uid: int | None
-    holders: tuple[tuple[Pid, int, str], ...]
-    """Pid, start ticks and comm of each owner, none where nobody held it."""
+    holders: Holders
+    """None where nobody held it; of a listener those of all sockets that share its endpoint."""
+    interface: str | None = None
+    """That it is bound to."""
+    v6only: bool | None = None
 
 
 class Change(NamedTuple):
-    """One change; `at` is when the later snapshot was taken, RFC 3339 in UTC with ms."""
+    """One change."""
 
     at: str
+    """When the later snapshot was taken, RFC 3339 in UTC with ms."""
     kind: ChangeKind
     socket: ChangedSocket | None
     """None for containers."""
     container_id: ContainerId | None
     container_name: str | None
+    """Of one in a pod the name inside it."""
     image: str | None
     pod: Pod | None
-    before: tuple[tuple[Pid, int, str], ...] = ()
+    """Without its labels."""
+    before: Holders = ()
     """Who held it before, for `holder_changed`."""
+    unit: str | None = None
+    """The systemd unit of the first holder."""
+
+    @property
+    def place(self) -> Place:
+        """Where its socket is; () for containers."""
+        if self.socket is None:
+            return ()
+        name = self.container_name or self.container_id
+        return tell_place(self.socket.netns_name, self.socket.netns, name, self.pod, self.unit)
+
+
+def tell_place(netns_name: str | None, netns: int, container: str | None, pod: Pod | None, unit: str | None) -> Place:
+    """What makes a listener the same one after a restart of whatever it runs in.
+
+    The host's netns is one place for all that listens in it. Elsewhere it is the Kubernetes namespace and the
+    container's name inside the pod, whatever the pod is called this time; the container's name; the name of the
+    netns; the unit; and for want of them the number of the netns, which means nothing after that is gone.
+    """
+    if netns_name in (HOST, INIT):
+        return ("netns", netns_name)
+    if pod is not None:
+        return ("pod", pod.kube_namespace, container or pod.name)
+    if container is not None:
+        return ("container", container)
+    if netns_name is not None:
+        return ("netns", netns_name)
+    return ("unit", unit) if unit is not None else ("number", str(netns))

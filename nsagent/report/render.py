@@ -35,6 +35,10 @@ class OutputOptions(NamedTuple):
 
 def check_options(view: View, options: OutputOptions) -> None:
     """Raises UsageError for a column that the view does not have, and for columns of a format that has none."""
+    if view is View.CHANGES:
+        from nsagent.report.changes import check_changes_options
+
+        return check_changes_options(options)
     if options.columns is not None and options.format not in _TABULAR:
         raise UsageError(f"--columns: {options.format} has none; they are of {', '.join(_TABULAR)}")
     names = [*(options.columns or ()), *_bare_names(options.sort_by)]
@@ -42,6 +46,7 @@ def check_options(view: View, options: OutputOptions) -> None:
         from nsagent.report.layout import pick_columns
 
         pick_columns(_load(view).columns, names)
+    return None
 
 
 def render_answer(

@@ -7,7 +7,7 @@ what else a text has is escaped, and comes out of a reader as it was.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
 
 
 <<<<<<< HEAD
+<<<<<<< HEAD
 def render_record(record: dict[str, object]) -> str:
     """One record by the same rule, with a line end at its end."""
     return _text(dump(record), make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper))
@@ -50,6 +51,13 @@ def dump_yaml(value: object) -> str:
     """Any value that JSON has, as YAML that every reader takes for the same."""
     return _text(json.dumps(value), make_dumper(yaml.SafeDumper))
 >>>>>>> 9745b4c5961f29af62aa633c5ed36cab40121164
+=======
+def render_list(head: Mapping[str, object], key: str, records: Iterable[str]) -> Iterator[str]:
+    """A document of the keys of `head` and one list, in chunks; each record is the JSON text of one."""
+    dumper = make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper)
+    yield _text(dump(head), dumper)
+    yield from _list(key, records, dumper)
+>>>>>>> 13c0caa4bbd48aeabe360fe03c05467dc9d3faba
 
 
 def make_dumper(base: type) -> type:

@@ -1,0 +1,258 @@
+"""The history of a host on disk: its runs, what changed with each, and now and then all that was open.
+
+It is bounded by age and by size: whatever goes, goes from its beginning, up to a baseline.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from nsagent.agent.history_file import (
+    WAIT_SECONDS,
+    Damaged,
+    check_directory,
+    open_readable,
+    open_writable,
+    set_aside,
+    tell_error,
+    telling,
+)
+from nsagent.agent.history_read import UNKNOWN, Folded, Span, Wanted, fold, list_changes, tell_span
+from nsagent.agent.history_rows import INSERT_BASELINE, INSERT_CHANGE, encode_change
+from nsagent.errors import HistoryError
+from nsagent.model.change import Change
+from nsagent.model.snapshot import Snapshot
+from nsagent.scan.diff import list_open
+
+_DELETES: Final = (
+    "DELETE FROM baseline WHERE run < ?",
+    "DELETE FROM changes WHERE run < ?",
+    "DELETE FROM runs WHERE id < ?",
+)
+_ROW_BYTES: Final = 400
+"""What a row takes at most, but for one of very many holders."""
+
+_LEAST_CHANGES: Final = 1000
+_PARTS: Final = 8
+"""Into how many stretches, each with a baseline, a history is split: so much of it goes at once."""
+
+_MOST_SECONDS: Final = 100 * 365 * 86400.0
+
+
+class History:
+    """One history that is written to, by one thread alone.
+
+    `aside` is where a damaged file was moved to, None where there was none: it is to be told.
+    """
+
+    def __init__(self, path: Path, max_age_seconds: float, max_size_bytes: int) -> None:
+        self.aside: Path | None = None
+        self._path = path
+        self._max_age = timedelta(seconds=min(max_age_seconds, _MOST_SECONDS))
+        self._max_size_bytes = max_size_bytes
+        self._file: tuple[int, int] | None = None
+        self._baseline_due = True
+        self._connection = self._open()
+
+    @classmethod
+    def open(cls, path: Path, max_age_seconds: float, max_size_bytes: int) -> Self:
+        """The history at this path, made if there is none. Raises HistoryError."""
+        return cls(path, max_age_seconds, max_size_bytes)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+        """Add a run and what changed with it since the one before, all or nothing.
+
+        Raises HistoryError: what could not be kept is lost, and the next run begins with a baseline.
+        """
+        try:
+            self._reopen_if_replaced()
+            self._record(snapshot, changes)
+        except sqlite3.Error as err:
+            self._baseline_due = True
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            error = tell_error(self._path, err)
+            if isinstance(error, Damaged) and self.aside is None:
+                self._begin_anew()
+            raise error from err
+        except HistoryError:
+            self._baseline_due = True
+            raise
+
+    def list_changes(self, wanted: Wanted) -> Iterator[Change]:
+        """As HistoryReader.list_changes."""
+        with telling(self._path):
+            yield from list_changes(self._connection, wanted)
+
+    def fold(self, at: str, wanted: Wanted) -> Folded:
+        """As HistoryReader.fold."""
+        with telling(self._path):
+            return fold(self._connection, at, wanted)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = open_writable(self._path, self._max_size_bytes)
+        except Damaged:
+            if self.aside is not None:
+                raise
+            self.aside = set_aside(self._path)
+            connection = open_writable(self._path, self._max_size_bytes)
+        self._file = self._tell_file()
+        return connection
+
+    def _tell_file(self) -> tuple[int, int] | None:
+        """What is at the path now, None for nothing."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _reopen_if_replaced(self) -> None:
+        """SQLite goes on with a file that was removed, and with it all would be lost."""
+        check_directory(self._path)
+        if self._file is None or self._tell_file() != self._file:
+            self._connection.close()
+            self._baseline_due = True
+            self._file = None
+            self._connection = self._open()
+
+    def _begin_anew(self) -> None:
+        self._connection.close()
+        self._file = None
+        self.aside = set_aside(self._path)
+
+    def _record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+        connection = self._connection
+        baseline = list_open(snapshot) if self._needs_baseline(snapshot, len(changes)) else None
+        count = None if baseline is None else len(baseline)
+        if baseline is not None and len(baseline) * _ROW_BYTES > self._max_size_bytes // 4:
+            # It would leave no room for anything else.
+            baseline, count = None, UNKNOWN
+        self._make_room((len(changes) + len(baseline or ())) * _ROW_BYTES)
+        connection.execute("BEGIN IMMEDIATE")
+        (run,) = connection.execute(
+            "INSERT INTO runs (at, host, boot_id, complete, sockets, changes, baseline) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "RETURNING id",
+            (
+                snapshot.taken_at,
+                snapshot.host,
+                snapshot.boot_id,
+                snapshot.coverage.complete,
+                len(snapshot.sockets),
+                len(changes),
+                count,
+            ),
+        ).fetchone()
+        for insert, rows in ((INSERT_CHANGE, changes), (INSERT_BASELINE, baseline or ())):
+            connection.executemany(
+                insert,
+                ((run, number, *encode_change(change)) for number, change in enumerate(rows)),
+            )
+        connection.execute("COMMIT")
+        self._baseline_due = False
+        self._drop_old()
+
+    def _needs_baseline(self, snapshot: Snapshot, changes: int) -> bool:
+        """Whether what was open is to be told anew: else to fold the changes since would take too long."""
+        last = self._connection.execute("SELECT host, boot_id FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        start = self._connection.execute(
+            "SELECT id, at, baseline FROM runs WHERE baseline IS NOT NULL ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        if self._baseline_due or start is None or last != (snapshot.host, snapshot.boot_id):
+            return True
+        run, at, rows = start
+        (since,) = self._connection.execute("SELECT total(changes) FROM runs WHERE id > ?", (run,)).fetchone()
+        passed = datetime.fromisoformat(snapshot.taken_at) - datetime.fromisoformat(at)
+        return since + changes >= max(_LEAST_CHANGES, 2 * rows) or abs(passed) > self._max_age / _PARTS
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Drop what is oldest until there is room for so much more; raises HistoryError where there cannot be."""
+        while self._count_used_bytes() + size_bytes > self._max_size_bytes * 9 // 10:
+            if not self._drop_first_part():
+                limit = f"{self._max_size_bytes} bytes, its limit"
+                raise HistoryError(f"{self._path}: a run of about {size_bytes} bytes has no room in {limit}")
+
+    def _drop_old(self) -> None:
+        """Drop what is too old, as far as there is a baseline that is old enough for what stays.
+
+        By the earlier one of the last two runs: a clock that is wrong once drops nothing.
+        """
+        recent = "SELECT min(at) FROM (SELECT at FROM runs ORDER BY id DESC LIMIT 2)"
+        (now,) = self._connection.execute(recent).fetchone()
+        moment = datetime.fromisoformat(now) - self._max_age
+        limit = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+        old = "SELECT max(at) FROM runs WHERE id <= (SELECT min(id) FROM runs WHERE baseline IS NOT NULL AND id > ?)"
+        while True:
+            (first,) = self._connection.execute("SELECT min(id) FROM runs").fetchone()
+            (newest,) = self._connection.execute(old, (first,)).fetchone()
+            if newest is None or newest > limit or not self._drop_first_part():
+                break
+        # The copy of the last pages beside the file; not while somebody reads it.
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._connection.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000:.0f}")
+
+    def _drop_first_part(self) -> bool:
+        """Drop the runs before the second baseline, or half of those that there are; False where there is none."""
+        first, count = self._connection.execute("SELECT min(id), count(*) FROM runs").fetchone()
+        if not count:
+            return False
+        next_baseline = "SELECT min(id) FROM runs WHERE baseline IS NOT NULL AND id > ?"
+        (until,) = self._connection.execute(next_baseline, (first,)).fetchone()
+        if until is None:
+            until = first + (count + 1) // 2
+            self._baseline_due = True
+        self._connection.execute("BEGIN IMMEDIATE")
+        for delete in _DELETES:
+            self._connection.execute(delete, (until,))
+        self._connection.execute("COMMIT")
+        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        return True
+
+    def _count_used_bytes(self) -> int:
+        pages, free, page_bytes = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        used: int = (pages - free) * page_bytes
+        return used
+
+
+class HistoryReader:
+    """One history that is read only, also while an agent writes to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = open_readable(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The history at this path; raises HistoryError, also where there is none."""
+        return cls(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def tell_span(self) -> Span:
+        """From when to when it tells; raises HistoryError."""
+        with telling(self._path):
+            return tell_span(self._connection)
+
+    def list_changes(self, wanted: Wanted) -> Iterator[Change]:
+        """The changes that are wanted, the newest last, as they are read; raises HistoryError."""
+        with telling(self._path):
+            yield from list_changes(self._connection, wanted)
+
+    def fold(self, at: str, wanted: Wanted) -> Folded:
+        """What was open at a time (RFC 3339 in UTC with ms); raises HistoryError."""
+        with telling(self._path):
+            return fold(self._connection, at, wanted)

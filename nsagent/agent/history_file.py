@@ -1,0 +1,172 @@
+"""The file of a history: an SQLite database, made, opened, checked, and moved aside where it is damaged.
+
+Source: sqlite.org/wal.html, fileformat.html, pragma.html. With WAL and synchronous=FULL what is committed
+outlives a SIGKILL at any moment and a power cut.
+"""
+
+import os
+import sqlite3
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from nsagent.agent.history_rows import APPLICATION_ID, SCHEMA, VERSION
+from nsagent.errors import HistoryError
+
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER: Final = struct.Struct(">16s44xI4xI28x")
+"""The magic, user_version and application_id of its 100 bytes."""
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY: Final = 0xFF
+"""The part of an extended error code that is a plain one (sqlite.org/rescode.html)."""
+
+_NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OLD_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+WAIT_SECONDS: Final = 1.0
+"""For another process that is just opening the file; readers and the writer never wait for each other."""
+
+_WAL_BYTES: Final = 1 << 20
+"""What stays of the WAL after it has been larger."""
+
+
+class Damaged(HistoryError):
+    """The file is one of a history, and parts of it are not what was written: move it aside."""
+
+
+def open_writable(path: Path, max_size_bytes: int) -> sqlite3.Connection:
+    """The database, made if there is none, 0640; raises HistoryError, and Damaged.
+
+    What is no history of this version is left as it is. No other user may write in its directory.
+    """
+    check_directory(path)
+    with telling(path):
+        fd = os.open(path, _NEW_FILE, 0o640)
+        try:
+            _check_header(path, fd)
+        finally:
+            os.close(fd)
+        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+        try:
+            _prepare(connection, path, max_size_bytes)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_readable(path: Path) -> sqlite3.Connection:
+    """The database, to be read only, also while an agent writes to it; a copy without its WAL too.
+
+    Raises HistoryError, also where there is none.
+    """
+    with telling(path):
+        fd = os.open(path, _OLD_FILE)
+        try:
+            if not _check_header(path, fd):
+                raise HistoryError(f"{path}: not a history: it is empty")
+        finally:
+            os.close(fd)
+        # Whoever has it open has a WAL beside it; without one nothing has to be made to read it.
+        way = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        address = f"{path.absolute().as_uri()}?{way}"
+        connection = sqlite3.connect(address, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
+        try:
+            _check_version(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def set_aside(path: Path) -> Path:
+    """Give the file another name, and its WAL with it; the new name. Raises HistoryError."""
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    with telling(path):
+        os.rename(path, aside)
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}-wal", f"{aside}-wal")
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}-shm")
+    return aside
+
+
+def check_directory(path: Path) -> None:
+    """Raises HistoryError where the directory is not there, or another user may put files into it."""
+    with telling(path):
+        found = os.stat(path.parent)
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise HistoryError(f"{path}: others may write in its directory (mode {stat.S_IMODE(found.st_mode):04o})")
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Errors of the system and of SQLite as HistoryError, which names the file; of rows that nobody wrote, too."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as err:
+        raise Damaged(f"{path}: damaged: {err}") from err
+    except OSError as err:
+        raise HistoryError(f"{path}: {err.strerror}") from err
+    except sqlite3.Error as err:
+        raise tell_error(path, err) from err
+
+
+def tell_error(path: Path, err: sqlite3.Error) -> HistoryError:
+    """The error for one of SQLite's: Damaged where the file is."""
+    if getattr(err, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGED:
+        return Damaged(f"{path}: damaged: {err}")
+    return HistoryError(f"{path}: {err}")
+
+
+def _check_header(path: Path, fd: int) -> bool:
+    """Whether anything is in the file; raises HistoryError for what is no history, or that of another version."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise HistoryError(f"{path}: not a history: it is no regular file")
+    header = os.pread(fd, _HEADER.size, 0)
+    if not header:
+        return False
+    magic, version, application_id = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
+    if magic != _MAGIC or application_id not in (0, APPLICATION_ID):
+        raise HistoryError(f"{path}: not a history, but another file: it is left as it is")
+    if application_id and version not in (0, VERSION):
+        raise HistoryError(f"{path}: a history of version {version}, and this nsagent has version {VERSION}")
+    return True
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
+        raise HistoryError(f"{path}: not a history, but another database: it is left as it is")
+    if version != VERSION:
+        raise HistoryError(f"{path}: a history of version {version}, and this nsagent has version {VERSION}")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, max_size_bytes: int) -> None:
+    """Make the tables in a file that has none, and set what holds for one connection."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if not tables and application_id in (0, APPLICATION_ID):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # All at once, and before there is a WAL: the header tells at any moment whose file it is.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for statement in SCHEMA:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    _check_version(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {max(16, max_size_bytes // page_bytes)}")
+    with closing(connection.execute("PRAGMA quick_check(1)")) as check:
+        (found,) = check.fetchone()
+    if found != "ok":
+        raise Damaged(f"{path}: damaged: {found}")

@@ -1,0 +1,188 @@
+"""What a history tells: changes between two times, and what was open at one."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, NamedTuple
+
+from nsagent.agent.history_rows import decode_change
+from nsagent.model.change import Change, ChangedSocket, ChangeKind
+
+_Key = tuple[object, ...]
+
+_CHANGES: Final = "SELECT runs.at, changes.* FROM changes JOIN runs ON runs.id = changes.run WHERE "
+_BASELINE: Final = (
+    "SELECT runs.at, baseline.* FROM baseline JOIN runs ON runs.id = baseline.run WHERE run = ? ORDER BY number"
+)
+_ID_PREFIX: Final = 4
+
+UNKNOWN: Final = -1
+"""In the place of the size of a baseline, where what was open took too much room to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which changes are asked for: values of one field are alternatives, an empty one matches all."""
+
+    since: str | None = None
+    """RFC 3339 in UTC with ms, as of all times here."""
+    until: str | None = None
+    kinds: tuple[ChangeKind, ...] = ()
+    containers: tuple[str, ...] = ()
+    """By id, name, POD/NAME, KUBE_NAMESPACE/POD/NAME, or a prefix of 4 or more characters of the id."""
+    pods: tuple[str, ...] = ()
+    """By uid, name, or KUBE_NAMESPACE/NAME."""
+
+    def is_of(self, change: Change) -> bool:
+        """Whether containers and pods let it pass."""
+        names = {change.container_id, change.container_name}
+        pods = set()
+        if change.pod is not None:
+            pods = {change.pod.uid, change.pod.name, _join(change.pod.kube_namespace, change.pod.name)}
+            names |= {_join(pod, change.container_name) for pod in pods if pod != change.pod.uid}
+        if self.containers and names.isdisjoint(self.containers):
+            id_ = change.container_id or ""
+            if not any(len(name) >= _ID_PREFIX and id_.startswith(name) for name in self.containers):
+                return False
+        return not self.pods or not pods.isdisjoint(self.pods)
+
+
+class Span(NamedTuple):
+    """From when to when a history tells, None where it is empty, and of which host."""
+
+    host: str | None
+    first: str | None
+    last: str | None
+
+
+class Folded(NamedTuple):
+    """What was open at a time, each as the change that it came by.
+
+    `as_of` is the run that it is told by, the last one that is not later; None where the history does not
+    know. `known_from` is from when on it does, None for never. A socket of a baseline came then or before.
+    """
+
+    open: tuple[Change, ...]
+    as_of: str | None
+    known_from: str | None
+
+
+def tell_span(connection: sqlite3.Connection) -> Span:
+    """From when to when it tells."""
+    row = connection.execute(
+        "SELECT (SELECT host FROM runs ORDER BY id DESC LIMIT 1), "
+        "(SELECT at FROM runs ORDER BY id LIMIT 1), (SELECT at FROM runs ORDER BY id DESC LIMIT 1)"
+    ).fetchone()
+    return Span(*row)
+
+
+def list_changes(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[Change]:
+    """The changes that are wanted, the newest last, as they are read."""
+    conditions = [("runs.at >= ?", wanted.since), ("runs.at <= ?", wanted.until)]
+    used = [(condition, value) for condition, value in conditions if value is not None]
+    where = " AND ".join(condition for condition, _ in used) or "1"
+    if wanted.kinds:
+        where += f" AND kind IN ({', '.join('?' * len(wanted.kinds))})"
+    values = [*(value for _, value in used), *map(str, wanted.kinds)]
+    changes = _read(connection, f"{_CHANGES}{where} ORDER BY run, number", values)
+    return filter(wanted.is_of, changes)
+
+
+def fold(connection: sqlite3.Connection, at: str, wanted: Wanted) -> Folded:
+    """What was open at a time: the last baseline before it, and what has changed since."""
+    begin = "SELECT at FROM runs WHERE baseline >= 0 ORDER BY id LIMIT 1"
+    (known_from,) = connection.execute(begin).fetchone() or (None,)
+    last = "SELECT id, at FROM runs WHERE at <= ? ORDER BY id DESC LIMIT 1"
+    run, as_of = connection.execute(last, (at,)).fetchone() or (None, None)
+    # None of no run, too.
+    baseline = "SELECT max(id) FROM runs WHERE id <= ? AND baseline IS NOT NULL"
+    (start,) = connection.execute(baseline, (run,)).fetchone()
+    (rows,) = connection.execute("SELECT baseline FROM runs WHERE id = ?", (start,)).fetchone() or (UNKNOWN,)
+    if rows == UNKNOWN:
+        return Folded((), None, known_from)
+    open_then = _Open()
+    for change in _read(connection, _BASELINE, (start,)):
+        open_then.follow(change)
+    for change in _read(connection, f"{_CHANGES}run > ? AND run <= ? ORDER BY run, number", (start, run)):
+        open_then.follow(change)
+    return Folded(tuple(filter(wanted.is_of, open_then.list())), as_of, known_from)
+
+
+def _read(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> Iterator[Change]:
+    with closing(connection.execute(sql, values)) as rows:
+        for at, _run, _number, *row in rows:
+            yield decode_change(at, tuple(row))
+
+
+class _Open:
+    """What is open, by what the changes that are followed say."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[_Key, Change] = {}
+        self._connections: defaultdict[_Key, list[Change]] = defaultdict(list)
+        """By netns, protocol and both ends: of UDP several may share them."""
+
+    def list(self) -> Iterator[Change]:
+        """Listeners first."""
+        yield from self._listeners.values()
+        yield from chain.from_iterable(self._connections.values())
+
+    def follow(self, change: Change) -> None:
+        """One change more."""
+        socket = change.socket
+        if socket is None:
+            return
+        listener, ends = _listener_key(change, socket), (socket.netns, socket.protocol, socket.local, socket.remote)
+        if change.kind is ChangeKind.NEW_LISTENER:
+            self._listeners[listener] = change
+        elif change.kind is ChangeKind.LISTENER_GONE:
+            self._forget_listener(listener, socket)
+        elif change.kind is ChangeKind.OPENED:
+            self._connections[ends].append(change)
+        elif change.kind is ChangeKind.CLOSED:
+            self._take_connection(ends, socket)
+        elif change.kind is ChangeKind.HOLDER_CHANGED:
+            self._change_holder(change, listener, ends, socket)
+
+    def _forget_listener(self, key: _Key, socket: ChangedSocket) -> None:
+        """Also one that came in another place, as its container had no name then."""
+        if self._listeners.pop(key, None) is None:
+            for other, change in self._listeners.items():
+                there = change.socket
+                if there is not None and there.local == socket.local and _is_same(there, socket):
+                    del self._listeners[other]
+                    return
+
+    def _take_connection(self, ends: _Key, socket: ChangedSocket) -> Change | None:
+        there = self._connections.get(ends, [])
+        for index, change in enumerate(there):
+            if change.socket is not None and _is_same(change.socket, socket):
+                del there[index]
+                return change
+        return None
+
+    def _change_holder(self, change: Change, listener: _Key, ends: _Key, socket: ChangedSocket) -> None:
+        if earlier := self._take_connection(ends, socket):
+            self._connections[ends].append(change._replace(at=earlier.at, kind=ChangeKind.OPENED, before=()))
+        elif listener in self._listeners:
+            earlier = self._listeners[listener]
+            self._listeners[listener] = change._replace(at=earlier.at, kind=ChangeKind.NEW_LISTENER, before=())
+
+
+def _listener_key(change: Change, socket: ChangedSocket) -> _Key:
+    return change.place, socket.protocol, socket.local.address, socket.local.port, socket.interface
+
+
+def _is_same(one: ChangedSocket, other: ChangedSocket) -> bool:
+    """Whether two with the same ends are one: by cookie, else by inode, which a row may have only for a while."""
+    if one.cookie is not None and other.cookie is not None:
+        return one.cookie == other.cookie
+    return one.inode == other.inode or not (one.inode and other.inode)
+
+
+def _join(*parts: str | None) -> str | None:
+    known = [part for part in parts if part]
+    return "/".join(known) if len(known) == len(parts) else None

@@ -1,0 +1,81 @@
+"""`nsagent diff A [B]`: what has changed between two captures, or between one and now."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nsagent.cli.options import Engine, Host, Printing, Source, Texts, WhichContainers, WhichSockets
+from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL
+from nsagent.model.choices import EngineName, View
+
+if TYPE_CHECKING:
+    from nsagent.model.snapshot import Snapshot
+
+
+def diff(
+    *,
+    before: Annotated[Path, typer.Argument(metavar="A", help="A capture: what was.")],
+    after: Annotated[Path | None, typer.Argument(metavar="[B]", help="A later one; without it, this host now.")] = None,
+    fail_on: Annotated[
+        Texts,
+        typer.Option(
+            "--fail-on",
+            metavar="CHANGE",
+            help="Exit with 5 if there is such a change: new_listener, listener_gone, new_peer, holder_changed, "
+            "opened, closed, container_come or container_gone.",
+        ),
+    ] = None,
+    containers: WhichContainers,
+    sockets: WhichSockets,
+    engine: Engine = EngineName.AUTO,
+    host: Host,
+    printing: Printing,
+) -> None:
+    """What has come, gone and changed hands between two captures of a host, or between one and now.
+
+    A listener is the same as long as it is in the same place, whichever process it is by now. What one of
+    the two could not see is neither new nor gone.
+    """
+    from nsagent.cli.answer import read_snapshot
+    from nsagent.cli.changes import parse_kinds
+    from nsagent.cli.write import write_answer
+    from nsagent.report.changes import ChangesHead, render_changes
+    from nsagent.scan.diff import diff_selected
+
+    kinds = parse_kinds(fail_on, "--fail-on")
+    output = printing.make_options(View.CHANGES)
+    wanted = sockets.narrow(containers.make_filter())
+    tables = replace(host.make_request().tables, protocols=wanted.protocols)
+    request = replace(host.make_request(), engine=engine, tables=tables)
+    by_label = bool(wanted.labels)
+    was, was_lacks = read_snapshot(replace(request, from_file=before), Source(host), labels_wanted=by_label)
+    now, now_lacks = read_snapshot(replace(request, from_file=after), Source(host), labels_wanted=by_label)
+    changes = diff_selected(was, now, wanted)
+    write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
+    names = str(before), "now" if after is None else str(after)
+    for line in _list_notes(was, now, *names):
+        print(f"nsagent: {line}", file=sys.stderr)
+    if any(change.kind in kinds for change in changes):
+        raise typer.Exit(EXIT_FOUND)
+    partial = was_lacks or now_lacks or not (was.coverage.complete and now.coverage.complete)
+    raise typer.Exit(EXIT_PARTIAL if printing.strict and partial else 0)
+
+
+def _list_notes(was: "Snapshot", now: "Snapshot", first: str, second: str) -> Iterator[str]:
+    """What makes the two hard to compare, and what each could not see."""
+    from nsagent.report.coverage import coverage_lines
+    from nsagent.report.escape import escape
+    from nsagent.scan.same import is_same_boot
+
+    if was.host != now.host:
+        yield f"{first} is of host {escape(was.host)}, {second} of host {escape(now.host)}"
+    if was.taken_at > now.taken_at:
+        yield f"{first} is later than {second}: {was.taken_at}, {now.taken_at}"
+    if not is_same_boot(was, now):
+        yield f"{first} and {second} are of two boots: no socket is the same, listeners are told by where they are"
+    for name, snapshot in ((first, was), (second, now)):
+        yield from (f"{name}: {line}" for line in coverage_lines(snapshot))

@@ -1,0 +1,111 @@
+"""`nsagent history`: what the agent remembers of this host."""
+
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from nsagent.cli.completion import list_container_names
+from nsagent.cli.options import Printing, Texts
+from nsagent.errors import HistoryError, UsageError
+from nsagent.model.choices import OutputFormat, View
+
+if TYPE_CHECKING:
+    from nsagent.agent.history import HistoryReader
+    from nsagent.agent.history_read import Wanted
+    from nsagent.report.render import OutputOptions
+
+DEFAULT_PATH: Final = Path("/var/lib/nsagent/history.db")
+
+
+def history(
+    *,
+    path: Annotated[
+        Path, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
+    ] = DEFAULT_PATH,
+    container: Annotated[
+        Texts,
+        typer.Option(
+            "--container",
+            "-c",
+            metavar="NAME",
+            help="Container by name, id, id prefix or [NS/]POD/CONTAINER, as it was called then.",
+            autocompletion=list_container_names,
+        ),
+    ] = None,
+    pod: Annotated[
+        Texts, typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid.")
+    ] = None,
+    kind: Annotated[
+        Texts,
+        typer.Option(
+            "--kind",
+            metavar="CHANGE",
+            help="new_listener, listener_gone, new_peer, holder_changed, opened, closed, container_come or "
+            "container_gone.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="From then on: 30m, 2h or 7d ago, or RFC 3339.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Not what changed, but what was open then.")
+    ] = None,
+    printing: Printing,
+) -> None:
+    """What has changed on this host, the newest last, or with --at what was open at a time.
+
+    The agent writes it where its config has `history`.
+    """
+    from nsagent.agent.history import HistoryReader
+    from nsagent.agent.history_read import Wanted
+    from nsagent.cli.changes import parse_kinds, parse_time, tell_time
+    from nsagent.query.filter import split_values
+    from nsagent.report.changes_columns import CHANGES_TIMED
+
+    output = printing.make_options(View.CHANGES)
+    if output.format is OutputFormat.TABLE and output.columns is None:
+        output = output._replace(columns=CHANGES_TIMED)
+    now = datetime.now(UTC)
+    kinds = parse_kinds(kind, "--kind")
+    if at is not None and (since is not None or until is not None or kinds):
+        raise UsageError("--at: not used with --since, --until or --kind, which are about changes")
+    wanted = Wanted(
+        since=None if since is None else tell_time(parse_time(since, "--since", now)),
+        until=None if until is None else tell_time(parse_time(until, "--until", now)),
+        kinds=kinds,
+        containers=split_values(container, "--container"),
+        pods=split_values(pod, "--pod"),
+    )
+    moment = None if at is None else tell_time(parse_time(at, "--at", now))
+    with closing(HistoryReader.open(path)) as reader:
+        if moment is None:
+            _write_changes(reader, wanted, output)
+        else:
+            _write_open(reader, path, moment, wanted, output)
+
+
+def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOptions") -> None:
+    from nsagent.cli.write import write_answer
+    from nsagent.report.changes import ChangesHead, render_changes
+
+    span = reader.tell_span()
+    head = ChangesHead(span.host, wanted.since or span.first, wanted.until or span.last)
+    write_answer(render_changes(reader.list_changes(wanted), output, head=head))
+
+
+def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wanted", output: "OutputOptions") -> None:
+    from nsagent.cli.write import write_answer
+    from nsagent.report.changes import ChangesHead, render_changes
+
+    folded = reader.fold(moment, wanted)
+    if folded.as_of is None:
+        known = "never knows" if folded.known_from is None else f"knows from {folded.known_from} on"
+        raise HistoryError(f"{path}: {known} what was open, not at {moment}")
+    head = ChangesHead(reader.tell_span().host, folded.as_of, folded.as_of)
+    write_answer(render_changes(folded.open, output, head=head))
+    print(f"nsagent: as of {folded.as_of}; {path} knows from {folded.known_from} on", file=sys.stderr)

@@ -1,0 +1,126 @@
+"""Changes in the format asked for: what `nsagent diff` and `nsagent history` print, and reports about changes."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from nsagent.errors import UsageError
+from nsagent.model.change import Change, ChangedSocket, Holders
+from nsagent.model.choices import OutputFormat
+from nsagent.report.chunks import chunks
+from nsagent.report.json_text import dump
+from nsagent.report.records import endpoint_record
+from nsagent.report.render import OutputOptions
+
+SCHEMA: Final = "nsagent/changes/v1"
+
+_TABULAR: Final = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV)
+_FORMATS: Final = (*_TABULAR, OutputFormat.JSON, OutputFormat.JSONL, OutputFormat.YAML)
+
+Record = dict[str, object]
+
+
+class ChangesHead(NamedTuple):
+    """Of what the changes are."""
+
+    host: str | None
+    since: str | None
+    """When the earlier snapshot was taken, or from when on there may be changes; RFC 3339, None where nobody says."""
+    until: str | None
+    """When the later one was, or up to when there may be some."""
+
+
+def check_changes_options(options: OutputOptions) -> None:
+    """Raises UsageError for a format that changes are not printed in, and for columns that they do not have."""
+    if options.format not in _FORMATS:
+        raise UsageError(f"-o {options.format}: changes are printed as {', '.join(_FORMATS)}")
+    if options.columns is not None and options.format not in _TABULAR:
+        raise UsageError(f"--columns: {options.format} has none; they are of {', '.join(_TABULAR)}")
+    names = [*(options.columns or ()), *(name.removeprefix("-") for name in options.sort_by)]
+    if names:
+        from nsagent.report.changes_columns import CHANGE_COLUMNS
+        from nsagent.report.layout import pick_columns
+
+        pick_columns(CHANGE_COLUMNS, names)
+
+
+def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead) -> Iterator[str]:
+    """The text in chunks of some hundred changes; only a table, and what is sorted, needs all at once.
+
+    Raises UsageError as check_changes_options does.
+    """
+    check_changes_options(options)
+    if options.sort_by:
+        from nsagent.report.changes_columns import sort_changes
+
+        changes = sort_changes(tuple(changes), options.sort_by)
+    if options.format in _TABULAR:
+        from nsagent.report.changes_columns import render_changes_csv, render_changes_table
+
+        if options.format is OutputFormat.CSV:
+            return render_changes_csv(changes, options)
+        return render_changes_table(tuple(changes), options)
+    if options.format is OutputFormat.JSONL:
+        return _render_jsonl(changes, head)
+    records = (dump(change_record(change)) for change in changes)
+    if options.format is OutputFormat.JSON:
+        return _render_json(records, head)
+    from nsagent.report.yaml import render_list
+
+    return render_list(_head_record(head), "changes", records)
+
+
+def change_record(change: Change) -> Record:
+    """One change, its keys in their published order."""
+    pod = change.pod
+    return {
+        "at": change.at,
+        "kind": change.kind,
+        "socket": None if change.socket is None else _socket_record(change.socket),
+        "container_id": change.container_id,
+        "container_name": change.container_name,
+        "image": change.image,
+        "pod": None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid},
+        "unit": change.unit,
+        "before": holder_records(change.before),
+    }
+
+
+def holder_records(holders: Holders) -> list[Record]:
+    """Who holds, or held, a socket."""
+    return [{"pid": pid, "start_ticks": start_ticks, "comm": comm} for pid, start_ticks, comm in holders]
+
+
+def _socket_record(socket: ChangedSocket) -> Record:
+    return {
+        "netns": abs(socket.netns),
+        "netns_name": socket.netns_name,
+        "protocol": socket.protocol,
+        "state": socket.state,
+        "local": endpoint_record(socket.local),
+        "remote": endpoint_record(socket.remote),
+        "interface": socket.interface,
+        "inode": socket.inode or None,
+        "cookie": socket.cookie,
+        "uid": socket.uid,
+        "v6only": socket.v6only,
+        "holders": holder_records(socket.holders),
+    }
+
+
+def _head_record(head: ChangesHead) -> Record:
+    return {"schema": SCHEMA, "host": head.host, "from": head.since, "to": head.until}
+
+
+def _render_jsonl(changes: Iterable[Change], head: ChangesHead) -> Iterator[str]:
+    yield dump({"type": "changes", **_head_record(head)}) + "\n"
+    for batch in chunks(changes):
+        yield "".join([dump({"type": "change", **change_record(change)}) + "\n" for change in batch])
+
+
+def _render_json(records: Iterable[str], head: ChangesHead) -> Iterator[str]:
+    yield f'{dump(_head_record(head)).removesuffix("}")},\n"changes": ['
+    before = "\n"
+    for batch in chunks(records):
+        yield before + ",\n".join(batch)
+        before = ",\n"
+    yield "]}\n" if before == "\n" else "\n]}\n"

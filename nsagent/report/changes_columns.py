@@ -1,0 +1,187 @@
+"""The columns of changes: what `--columns` and `--sort-by` name, and tables and CSV of them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from nsagent.model.change import Change, ChangedSocket, Holders
+from nsagent.model.choices import OutputFormat
+from nsagent.model.ids import tell_netns
+from nsagent.model.net import Family, Protocol, SocketRow, is_unconnected
+from nsagent.report.addresses import endpoint_key, local_text, remote_text
+from nsagent.report.chunks import chunks
+from nsagent.report.columns import UNCONNECTED
+from nsagent.report.context import Context, pod_text, short_id
+from nsagent.report.csv import csv_records
+from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
+from nsagent.report.memo import Memo
+from nsagent.report.render import OutputOptions
+from nsagent.report.text_table import render_text_table
+
+_NAMED: Final = 3
+_FAMILIES: Final = {
+    Protocol.PACKET: Family.PACKET,
+    Protocol.NETLINK: Family.NETLINK,
+    Protocol.VSOCK: Family.VSOCK,
+}
+
+
+def render_changes_table(changes: Sequence[Change], options: OutputOptions) -> Iterator[str]:
+    """One line per change; see table.render_table."""
+    usual = CHANGES_WIDE if options.format is OutputFormat.WIDE else CHANGES_DEFAULT
+    picked = pick_columns(CHANGE_COLUMNS, options.columns or usual)
+    return render_text_table(
+        changes, picked, _no_context(), headers=options.headers, width=options.width, colour=options.colour
+    )
+
+
+def render_changes_csv(changes: Iterable[Change], options: OutputOptions) -> Iterator[str]:
+    """One record per change, in chunks; see csv.render_csv."""
+    picked = pick_columns(CHANGE_COLUMNS, options.columns or CHANGES_WIDE)
+    headers = options.headers
+    for batch in chunks(changes):
+        yield from csv_records(batch, picked, _no_context(), headers=headers)
+        headers = False
+    if headers:
+        yield from csv_records((), picked, _no_context(), headers=True)
+
+
+def sort_changes(changes: Sequence[Change], column_names: Sequence[str]) -> tuple[Change, ...]:
+    """The changes in the order of these columns; see columns.sort_sockets."""
+    return sort_rows(changes, CHANGE_COLUMNS, column_names, _no_context())
+
+
+def _no_context() -> Context:
+    """Of no snapshot: a change tells everything itself."""
+    return Context(
+        netns={},
+        containers={},
+        netns_labels=Memo(tell_netns),
+        container_labels=Memo(lambda container_id: container_id or ""),
+        pod_labels=Memo(lambda _: ""),
+        sockets=Counter(),
+        container_netns={},
+        accept_queues={},
+    )
+
+
+def _of_socket(value: Callable[[ChangedSocket], Any], absent: Any = "") -> Callable[[Change, Context], Any]:
+    """What `value` gives of the socket of a change, `absent` without one."""
+    return lambda change, _: absent if change.socket is None else value(change.socket)
+
+
+def _row(socket: ChangedSocket) -> SocketRow:
+    """As much of the row as its ends need to be written like those of a snapshot."""
+    family = _FAMILIES.get(socket.protocol, Family.IPV6 if ":" in socket.local.address else Family.IPV4)
+    return SocketRow(
+        protocol=socket.protocol,
+        family=family,
+        mapped=False,
+        state=socket.state,
+        local=socket.local,
+        remote=socket.remote,
+        interface=None,
+        inode=socket.inode,
+        cookie=socket.cookie,
+        uid=socket.uid,
+        rx_queue=None,
+        tx_queue=None,
+        cgroup_id=None,
+        v6only=socket.v6only,
+    )
+
+
+def _netns(socket: ChangedSocket) -> str:
+    return socket.netns_name or tell_netns(socket.netns)
+
+
+def _state(socket: ChangedSocket) -> str:
+    return UNCONNECTED if is_unconnected(_row(socket)) else socket.state
+
+
+def _local(socket: ChangedSocket) -> str:
+    return local_text(_row(socket), socket.interface)
+
+
+def _remote(socket: ChangedSocket) -> str:
+    return remote_text(_row(socket))
+
+
+def _local_key(socket: ChangedSocket) -> tuple[int, bytes, int]:
+    return endpoint_key(_row(socket).family, socket.local)
+
+
+def _remote_key(socket: ChangedSocket) -> tuple[int, bytes, int]:
+    return endpoint_key(_row(socket).family, socket.remote)
+
+
+def _join_brief(texts: Sequence[str]) -> str:
+    """Three of them, and how many more there are."""
+    rest = len(texts) - _NAMED
+    return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
+
+
+def _pids(holders: Holders) -> list[str]:
+    return [str(pid) for pid, _, _ in holders]
+
+
+def _comms(holders: Holders) -> list[str]:
+    return [comm for _, _, comm in holders]
+
+
+def _before(change: Change) -> list[str]:
+    return [f"{pid}/{comm}" for pid, _, comm in change.before]
+
+
+def _container(change: Change, context: Context) -> str:
+    return change.container_name or (short_id(change.container_id) if change.container_id is not None else "")
+
+
+CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
+    text_column("time", lambda change, _: change.at),
+    text_column("change", lambda change, _: change.kind),
+    text_column("netns", _of_socket(_netns), free_text=True),
+    text_column("proto", _of_socket(lambda socket: socket.protocol)),
+    text_column("state", _of_socket(_state)),
+    text_column("local", _of_socket(_local), sort_key=_of_socket(_local_key, None)),
+    text_column("remote", _of_socket(_remote), sort_key=_of_socket(_remote_key, None)),
+    text_column(
+        "pid",
+        _of_socket(lambda socket: ",".join(_pids(socket.holders))),
+        sort_key=_of_socket(lambda socket: [pid for pid, _, _ in socket.holders] or None, None),
+        free_text=True,
+        brief=_of_socket(lambda socket: _join_brief(_pids(socket.holders))),
+    ),
+    text_column(
+        "command",
+        _of_socket(lambda socket: ",".join(_comms(socket.holders))),
+        free_text=True,
+        brief=_of_socket(lambda socket: _join_brief(_comms(socket.holders))),
+    ),
+    text_column("container", _container, free_text=True),
+    text_column("pod", lambda change, _: pod_text(change.pod), free_text=True),
+    text_column("unit", lambda change, _: change.unit or "", free_text=True),
+    text_column(
+        "before",
+        lambda change, _: ",".join(_before(change)),
+        free_text=True,
+        brief=lambda change, _: _join_brief(_before(change)),
+    ),
+    number_column("uid", _of_socket(lambda socket: socket.uid, None)),
+    number_column("inode", _of_socket(lambda socket: socket.inode or None, None)),
+    number_column("cookie", _of_socket(lambda socket: socket.cookie, None)),
+    text_column("image", lambda change, _: change.image or "", free_text=True),
+    text_column("container_id", lambda change, _: change.container_id or "", free_text=True),
+)
+"""Every column of a change."""
+
+CHANGES_DEFAULT: Final = (
+    "change", "netns", "proto", "local", "remote", "pid", "command", "container", "pod",
+)  # fmt: skip
+"""What `-o table` shows."""
+
+CHANGES_TIMED: Final = ("time", *CHANGES_DEFAULT)
+"""What it shows of changes of several times."""
+
+CHANGES_WIDE: Final = (*CHANGES_TIMED, "state", "unit", "before", "uid", "inode", "cookie", "image", "container_id")
+"""What `-o wide` and `-o csv` show."""

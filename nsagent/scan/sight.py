@@ -1,0 +1,44 @@
+"""What a snapshot would have shown, had it been there: what it has not, is not therefore gone. Pure."""
+
+from typing import Final
+
+from nsagent.errors import Reason
+from nsagent.model.choices import OwnersWanted
+from nsagent.model.gap import Kind, Stage
+from nsagent.model.ids import Pid
+from nsagent.model.net import Protocol
+from nsagent.model.snapshot import Snapshot
+
+_OF_A_NETNS: Final = (Kind.NETNS, Kind.TABLE)
+_OF_A_PROCESS: Final = (Kind.PROCESS, Kind.THREADS, Kind.IO_URING)
+_CUT_SHORT: Final = (Reason.LATE, Reason.TOO_MANY)
+
+
+class Sight:
+    """How far one snapshot sees."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        coverage = snapshot.coverage
+        self._protocols = frozenset(coverage.protocols)
+        self._unread = {one.number for one in snapshot.netns if one.engine is None}
+        gaps = coverage.gaps
+        self._tables = {(one.id, one.protocol) for gap in gaps if gap.kind in _OF_A_NETNS for one in gap.subjects}
+        self._processes = {one.id for gap in gaps if gap.kind in _OF_A_PROCESS for one in gap.subjects}
+        self.looks_for_holders = coverage.owners is OwnersWanted.PID
+        self.is_whole = not coverage.processes.skipped and not any(
+            gap.reason in _CUT_SHORT and gap.stage in (Stage.PROCESSES, Stage.NETNS) for gap in gaps
+        )
+        """Whether it came to its end: else there may be processes, netns and containers that it has not met."""
+
+    def sees_table(self, netns: int | None, protocol: Protocol) -> bool:
+        """Whether it has every row of this protocol in this netns, in one that it does not know for None."""
+        if protocol not in self._protocols:
+            return False
+        if netns is None:
+            return self.is_whole
+        number = str(abs(netns))
+        return not (netns in self._unread or (number, None) in self._tables or (number, protocol) in self._tables)
+
+    def sees_process(self, pid: Pid) -> bool:
+        """Whether it would have seen that this process holds a socket."""
+        return self.is_whole and str(pid) not in self._processes
