@@ -149,6 +149,13 @@ class OutputFailed(NsagentError):
     """The answer cannot be written: a full disk behind stdout."""
 
 
+class MissingExtra(NsagentError):
+    """Something was asked for that takes an optional part of this package (a pip extra), which is not installed."""
+
+    def __init__(self, what: str, module: str, extra: str) -> None:
+        super().__init__(f"{what} needs {module}, which is not installed: pip install 'nsagent[{extra}]'")
+
+
 class UsageError(NsagentError):
     """What was typed (or set in an NSAGENT_* variable) is no valid value; says what was expected."""
 
