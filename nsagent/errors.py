@@ -159,6 +159,11 @@ class OutputFailed(NsagentError):
 
 class PostFailed(NsagentError):
     """A receiver gave no answer, or could not be asked; says why, not which one. Ask again later."""
+class MissingExtra(NsagentError):
+    """Something was asked for that takes an optional part of this package (a pip extra), which is not installed."""
+
+    def __init__(self, what: str, module: str, extra: str) -> None:
+        super().__init__(f"{what} needs {module}, which is not installed: pip install 'nsagent[{extra}]'")
 
 
 class UsageError(NsagentError):

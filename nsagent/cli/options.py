@@ -252,17 +252,17 @@ class Printing(NamedTuple):
     sort_by: Annotated[
         Texts, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column; -COLUMN descends.")
     ] = None
-    columns: Annotated[Texts, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide and csv.")] = (
-        None
-    )
+    columns: Annotated[
+        Texts, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide, csv, markdown and html.")
+    ] = None
     color: Colour = ColourWhen.AUTO
     strict: Annotated[
         bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
     ] = False
     debug: Debug = False
 
-    def make_options(self, view: View) -> "OutputOptions":
-        """These options for a view, with what the terminal allows; raises UsageError."""
+    def make_options(self, view: View, count_by: Texts = None) -> "OutputOptions":
+        """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra."""
         from nsagent.cli.write import terminal_width, use_colour
         from nsagent.query.filter import split_values
         from nsagent.report.render import OutputOptions, check_options
@@ -274,6 +274,7 @@ class Printing(NamedTuple):
             headers=not self.no_headers,
             colour=use_colour(self.color, os.environ),
             width=terminal_width(os.environ),
+            group_by=split_values(count_by, "--count-by"),
         )
         check_options(view, options)
         return options

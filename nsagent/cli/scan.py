@@ -1,6 +1,9 @@
 """`nsagent scan`: every socket of the host, with its owners."""
 
 from dataclasses import replace
+from typing import Annotated
+
+import typer
 
 from nsagent.cli.options import Engine, HowFar, Owning, Printing, Source, WhichContainers, WhichSockets
 from nsagent.errors import UsageError
@@ -15,6 +18,14 @@ def scan(
     owning: Owning,
     engine: Engine = EngineName.AUTO,
     source: Source,
+    count_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--count-by",
+            metavar="COLUMN",
+            help="Not the sockets, but how many of them are alike in these columns.",
+        ),
+    ] = None,
     printing: Printing,
 ) -> None:
     """Every TCP and UDP socket in every netns, with the processes and containers that hold it.
@@ -28,7 +39,8 @@ def scan(
     from nsagent.cli.threads import name_processes
     from nsagent.query.select import select_snapshot
 
-    output = printing.make_options(View.SOCKETS)
+    view = View.SOCKETS if count_by is None else View.TOP
+    output = printing.make_options(view, count_by)
     chosen = containers.make_filter()
     wanted = sockets.narrow(chosen)
     if owning.owners is OwnersWanted.CONTAINER and wanted.pids:
@@ -42,7 +54,7 @@ def scan(
         since=owning.since,
     )
     answer(
-        View.SOCKETS,
+        view,
         request,
         source,
         lambda snapshot: select_snapshot(snapshot, name_processes(wanted, snapshot, source)),

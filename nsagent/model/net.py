@@ -163,6 +163,7 @@ class SocketRow(NamedTuple):
     """None for mini-sockets too, and before Linux 5.10."""
 
 
+_NOBODY: Final = frozenset(("0.0.0.0", "::", "*"))
 _THAT_LISTEN: Final = frozenset((Protocol.TCP, Protocol.SCTP, Protocol.VSOCK))
 _LISTEN: Final = SocketState.LISTEN
 _CLOSE: Final = SocketState.CLOSE
@@ -176,3 +177,8 @@ def is_unconnected(row: SocketRow) -> bool:
 def is_listening(row: SocketRow) -> bool:
     """What `ss -l` shows: what listens, and of protocols that know no listening what is not connected."""
     return row.state is _LISTEN or is_unconnected(row)
+
+
+def has_remote(row: SocketRow) -> bool:
+    """Whether it is an end of a connection, or takes what comes from one address only."""
+    return row.remote.address not in _NOBODY

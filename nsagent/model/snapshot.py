@@ -157,6 +157,8 @@ class Netns:
     """Whether PID 1 is in it, where no netns is known to be the host's: in a PID namespace of its own."""
     foreign_mounts: tuple[str, ...] = ()
     """The paths of its mounts in other mount namespaces, as in NetnsReading: no netns is called by them."""
+    client_ports: tuple[int, int] | None = None
+    """The first and the last of those that it gives to clients, None where the pass did not read them."""
 
     @property
     def number(self) -> int:

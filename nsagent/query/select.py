@@ -5,9 +5,14 @@ from dataclasses import replace
 from typing import Final
 
 from nsagent.errors import NotFound, Reason
+from nsagent.model.choices import View
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
+<<<<<<< HEAD
 from nsagent.model.net import Protocol, SocketState, is_listening
+=======
+from nsagent.model.net import Protocol, has_remote, is_listening
+>>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
 from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
 from nsagent.query.containers import choose_containers, count_unjudged, include_below, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter
@@ -30,16 +35,17 @@ def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     tests = _list_tests(snapshot, wanted)
     if not tests:
         return snapshot
-    sockets = tuple(socket for socket in snapshot.sockets if all(test(socket) for test in tests))
-    netns = {socket.netns for socket in sockets}
-    containers = {id_ for socket in sockets for id_ in list_container_ids(socket)}
-    return replace(
-        snapshot,
-        sockets=sockets,
-        netns=tuple(one for one in snapshot.netns if one.number in netns),
-        containers=tuple(one for one in snapshot.containers if one.id in containers),
-        coverage=_cover(snapshot, wanted),
-    )
+    narrowed = _narrow(snapshot, lambda socket: all(test(socket) for test in tests))
+    return replace(narrowed, coverage=_cover(snapshot, wanted))
+
+
+def select_view(snapshot: Snapshot, view: View) -> Snapshot:
+    """The rows that a view is about, with the netns and containers that they name; for most views all of them."""
+    if view is View.LISTENERS:
+        return _narrow(snapshot, lambda socket: is_listening(socket.row))
+    if view is View.CONNECTIONS:
+        return _narrow(snapshot, lambda socket: has_remote(socket.row))
+    return snapshot
 
 
 def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
@@ -86,6 +92,18 @@ def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
         if owner.process.container_id is not None:
             yield owner.process.container_id
         yield from owner.process.inner
+
+
+def _narrow(snapshot: Snapshot, test: Test) -> Snapshot:
+    sockets = tuple(socket for socket in snapshot.sockets if test(socket))
+    netns = {socket.netns for socket in sockets}
+    containers = {id_ for socket in sockets for id_ in list_container_ids(socket)}
+    return replace(
+        snapshot,
+        sockets=sockets,
+        netns=tuple(one for one in snapshot.netns if one.number in netns),
+        containers=tuple(one for one in snapshot.containers if one.id in containers),
+    )
 
 
 def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:

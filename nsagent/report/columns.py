@@ -13,7 +13,7 @@ from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.report.accept_queues import is_listener
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
 from nsagent.report.context import Context, context_of, pod_text
-from nsagent.report.layout import Column, number_column, sort_rows, text_column
+from nsagent.report.layout import Column, Layout, number_column, text_column
 
 SocketColumn = Column[OwnedSocket]
 
@@ -28,14 +28,6 @@ _NAMED: Final = 3
 
 _GREEN = "32"
 _DIM = "2"
-
-
-def sort_sockets(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
-    """The snapshot with its sockets in the order of these columns; `-name` descends, equal rows keep their order.
-
-    Numbers sort as numbers, addresses by family and value, absent values are last either way. Raises UsageError.
-    """
-    return replace(snapshot, sockets=sort_rows(snapshot.sockets, SOCKET_COLUMNS, column_names, context_of(snapshot)))
 
 
 def wide_columns(snapshot: Snapshot) -> tuple[str, ...]:
@@ -271,3 +263,13 @@ WIDE_COLUMNS: Final = (
 
 TCP_INFO_COLUMNS: Final = ("rtt", "retrans", "cwnd", "sent", "received")
 """What TCP_INFO tells: the round trip and its variation in ms, segments sent again now and ever, segments, bytes."""
+
+SOCKETS: Final = Layout(
+    SOCKET_COLUMNS,
+    DEFAULT_COLUMNS,
+    wide_columns,
+    lambda snapshot: snapshot.sockets,
+    lambda snapshot, rows: replace(snapshot, sockets=rows),
+    context_of,
+)
+"""The table of `nsagent scan`."""

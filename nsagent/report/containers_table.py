@@ -1,6 +1,5 @@
 """The table of `nsagent containers`."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -8,37 +7,7 @@ from nsagent.model.container import Container
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.context import Context, context_of, pod_text, short_id
-from nsagent.report.csv import csv_records
-from nsagent.report.layout import Column, pick_columns, sort_rows, text_column
-from nsagent.report.text_table import render_text_table
-
-
-def render_containers_table(
-    snapshot: Snapshot,
-    *,
-    columns: Sequence[str] | None = None,
-    headers: bool = True,
-    width: int | None = None,
-    colour: bool = False,
-) -> Iterator[str]:
-    """One line per container; see table.render_table. `columns` None means CONTAINERS_DEFAULT."""
-    picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_DEFAULT if columns is None else columns)
-    context = _context_of(snapshot)
-    return render_text_table(snapshot.containers, picked, context, headers=headers, width=width, colour=colour)
-
-
-def render_containers_csv(
-    snapshot: Snapshot, *, columns: Sequence[str] | None = None, headers: bool = True
-) -> Iterator[str]:
-    """One record per container; see csv.render_csv. `columns` None means CONTAINERS_WIDE, with the full id."""
-    picked = pick_columns(CONTAINER_COLUMNS, CONTAINERS_WIDE if columns is None else columns)
-    return csv_records(snapshot.containers, picked, _context_of(snapshot), headers=headers)
-
-
-def sort_containers(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
-    """The snapshot with its containers in the order of these columns, see columns.sort_sockets."""
-    rows = sort_rows(snapshot.containers, CONTAINER_COLUMNS, column_names, _context_of(snapshot))
-    return replace(snapshot, containers=rows)
+from nsagent.report.layout import Column, Layout, text_column
 
 
 def _context_of(snapshot: Snapshot) -> Context:
@@ -87,3 +56,13 @@ CONTAINERS_DEFAULT: Final = ("id", "name", "runtime", "image", "pod", "netns", "
 
 CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "sandboxed", "chain", "acceptq", "full_id")
 """What `-o wide` shows; labels, which may be long, are shown when they are asked for."""
+
+CONTAINERS: Final = Layout(
+    CONTAINER_COLUMNS,
+    CONTAINERS_DEFAULT,
+    lambda _: CONTAINERS_WIDE,
+    lambda snapshot: snapshot.containers,
+    lambda snapshot, rows: replace(snapshot, containers=rows),
+    _context_of,
+)
+"""The table itself."""

@@ -9,26 +9,14 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import TypeVar
 
-from nsagent.model.snapshot import Snapshot
 from nsagent.report.chunks import chunks
-from nsagent.report.columns import DEFAULT_COLUMNS, SOCKET_COLUMNS
-from nsagent.report.context import Context, context_of
-from nsagent.report.layout import Column, escaped_cells, pick_columns
+from nsagent.report.context import Context
+from nsagent.report.layout import Column, escaped_cells
 
 T = TypeVar("T")
 
 # TAB and CR begin formulas too, but no cell has them: they are escaped. The last four are the full-width forms.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def render_csv(snapshot: Snapshot, *, columns: Sequence[str] | None = None, headers: bool = True) -> Iterator[str]:
-    """One record per socket, in chunks.
-
-    `columns` are names of columns.SOCKET_COLUMNS, None means DEFAULT_COLUMNS; an unknown one
-    raises UsageError at the call.
-    """
-    picked = pick_columns(SOCKET_COLUMNS, DEFAULT_COLUMNS if columns is None else columns)
-    return csv_records(snapshot.sockets, picked, context_of(snapshot), headers=headers)
 
 
 def csv_records(rows: Sequence[T], columns: Sequence[Column[T]], context: Context, *, headers: bool) -> Iterator[str]:

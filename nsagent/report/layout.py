@@ -1,17 +1,22 @@
-"""Columns of records: what a column is, their choice by name, rows in their order, cells that are safe to print.
+"""Columns of records: what a column is, their choice by name, rows in order and in groups, cells safe to print.
 
 A column gives cells of any text; they are escaped here, in one place for all columns and formats.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from nsagent.errors import UsageError
+from nsagent.model.snapshot import Snapshot
 from nsagent.report.context import Context
 from nsagent.report.escape import escape
 
 T = TypeVar("T")
+
+ABSENT: Final = "-"
+"""What people read where there is no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class Column(Generic[T]):
     there is no value. `sort_key` gives keys that compare among themselves, None where there is no
     value. `free_text` columns may be shortened to fit a terminal. `sgr` gives the colour of a cell by its record (the
     parameters of an SGR sequence), "" for none; it is never made of data. `brief` is what a table for people has
-    instead of a `cell` that may be of any length: the widest cell is padded in every row.
+    instead of a `cell` that may be of any length: the widest cell is padded in every row. `number` gives the values of
+    a column of numbers, None elsewhere.
     """
 
     name: str
@@ -32,6 +38,30 @@ class Column(Generic[T]):
     free_text: bool = False
     sgr: Callable[[T], str] | None = None
     brief: Callable[[T, Context], str] | None = None
+    number: Callable[[T, Context], int | None] | None = None
+
+
+class Group(NamedTuple):
+    """Rows of a table that stand together: their heading, which is printable, and how many they are."""
+
+    heading: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[T]):
+    """How a view of a snapshot becomes a table.
+
+    `usual` and `wide` are the columns of `-o table` and `-o wide`. `rows` finds the rows in a snapshot, `with_rows`
+    is the snapshot with others in their place.
+    """
+
+    columns: Sequence[Column[T]]
+    usual: tuple[str, ...]
+    wide: Callable[[Snapshot], tuple[str, ...]]
+    rows: Callable[[Snapshot], tuple[T, ...]]
+    with_rows: Callable[[Snapshot, tuple[T, ...]], Snapshot]
+    context: Callable[[Snapshot], Context]
 
 
 def text_column(
@@ -58,7 +88,7 @@ def number_column(name: str, value: Callable[[T, Context], int | None]) -> Colum
         number = value(row, context)
         return "" if number is None else str(number)
 
-    return Column(name, _header(name), cell, value)
+    return Column(name, _header(name), cell, value, number=value)
 
 
 def pick_columns(columns: Sequence[Column[T]], names: Sequence[str]) -> list[Column[T]]:
@@ -83,6 +113,28 @@ def sort_rows(rows: Sequence[T], columns: Sequence[Column[T]], names: Sequence[s
     for name, column in reversed(list(zip(names, picked, strict=True))):
         result = _sorted(result, column, context, descending=name.startswith("-"))
     return result
+
+
+def sort_snapshot(snapshot: Snapshot, layout: Layout[Any], names: Sequence[str]) -> Snapshot:
+    """The snapshot with the rows of this view as sort_rows orders them. Raises UsageError."""
+    rows = sort_rows(layout.rows(snapshot), layout.columns, names, layout.context(snapshot))
+    return layout.with_rows(snapshot, rows)
+
+
+def group_rows(rows: Sequence[T], columns: Sequence[Column[T]], context: Context) -> tuple[tuple[T, ...], list[Group]]:
+    """The rows with those whose cells in these columns are alike together, and the groups, by their first rows."""
+    cells = [[column.cell(row, context) for row in rows] for column in columns]
+    alike: defaultdict[tuple[str, ...], list[T]] = defaultdict(list)
+    for row, key in zip(rows, zip(*cells, strict=True), strict=True):
+        alike[key].append(row)
+    groups = [Group(_heading(each[0], columns, context), len(each)) for each in alike.values()]
+    return tuple(row for each in alike.values() for row in each), groups
+
+
+def _heading(row: T, columns: Sequence[Column[T]], context: Context) -> str:
+    """`container web, state listen`."""
+    cells = ((column.brief or column.cell)(row, context) or ABSENT for column in columns)
+    return escape(", ".join(f"{column.name} {cell}" for column, cell in zip(columns, cells, strict=True)))
 
 
 def escaped_cells(column: Column[T], rows: Sequence[T], context: Context, *, brief: bool = False) -> list[str]:

@@ -1,43 +1,13 @@
 """The table of `nsagent netns`."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from nsagent.model.facts import Interface
 from nsagent.model.ids import tell_netns
-from nsagent.model.snapshot import Netns, Snapshot
+from nsagent.model.snapshot import Netns
 from nsagent.report.context import HOST, INIT, Context, context_of, pod_text
-from nsagent.report.csv import csv_records
-from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
-from nsagent.report.text_table import render_text_table
-
-
-def render_netns_table(
-    snapshot: Snapshot,
-    *,
-    columns: Sequence[str] | None = None,
-    headers: bool = True,
-    width: int | None = None,
-    colour: bool = False,
-) -> Iterator[str]:
-    """One line per netns; see table.render_table. `columns` None means NETNS_DEFAULT."""
-    picked = pick_columns(NETNS_COLUMNS, NETNS_DEFAULT if columns is None else columns)
-    context = context_of(snapshot)
-    return render_text_table(snapshot.netns, picked, context, headers=headers, width=width, colour=colour)
-
-
-def render_netns_csv(
-    snapshot: Snapshot, *, columns: Sequence[str] | None = None, headers: bool = True
-) -> Iterator[str]:
-    """One record per netns; see csv.render_csv. `columns` None means NETNS_WIDE."""
-    picked = pick_columns(NETNS_COLUMNS, NETNS_WIDE if columns is None else columns)
-    return csv_records(snapshot.netns, picked, context_of(snapshot), headers=headers)
-
-
-def sort_netns(snapshot: Snapshot, column_names: Sequence[str]) -> Snapshot:
-    """The snapshot with its netns in the order of these columns, see columns.sort_sockets."""
-    return replace(snapshot, netns=sort_rows(snapshot.netns, NETNS_COLUMNS, column_names, context_of(snapshot)))
+from nsagent.report.layout import Column, Layout, number_column, text_column
 
 
 def interface_text(interface: Interface, context: Context) -> str:
@@ -100,3 +70,13 @@ NETNS_DEFAULT: Final = ("netns", "names", "processes", "sockets", "containers", 
 
 NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "foreign_mounts", "rows", "interfaces")
 """What `-o wide` shows."""
+
+NETNS: Final = Layout(
+    NETNS_COLUMNS,
+    NETNS_DEFAULT,
+    lambda _: NETNS_WIDE,
+    lambda snapshot: snapshot.netns,
+    lambda snapshot, rows: replace(snapshot, netns=rows),
+    context_of,
+)
+"""The table itself."""

@@ -1,38 +1,31 @@
-"""The answer in the format asked for. Each format is imported where it is printed: most cost a scan of a small host."""
+"""The answer in the format asked for: which formats there are of which view, and what fits together."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from nsagent.errors import UsageError
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.snapshot import Snapshot
+from nsagent.report import writers
+from nsagent.report.layouts import Answer, arrange, list_columns
+from nsagent.report.options import OutputOptions, bare_names
 
-if TYPE_CHECKING:
-    from nsagent.report.layout import Column
+__all__ = ["OutputOptions", "check_options", "render_answer"]
 
-_TABULAR: Final = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV)
-
-
-class OutputOptions(NamedTuple):
-    """How an answer is printed."""
-
-    format: OutputFormat = OutputFormat.TABLE
-    columns: tuple[str, ...] | None = None
-    """Names of columns in their order, None for the usual ones of view and format."""
-    sort_by: tuple[str, ...] = ()
-    """Names of columns, the foremost first; `-NAME` descends."""
-    headers: bool = True
-    """Whether tables and CSV have a header line."""
-    colour: bool = False
-    """Whether tables have SGR sequences."""
-    width: int | None = None
-    """The character cells that a table is fitted into, None to shorten nothing."""
-
-    def mentions(self, column: str) -> bool:
-        """Whether a column is printed or sorted by, because it is named."""
-        return column in (*(self.columns or ()), *_bare_names(self.sort_by))
+Write = Callable[[Answer], Iterator[str]]
 
 
+class OptionNames(NamedTuple):
+    """What users call the options of an answer."""
+
+    format: str
+    columns: str
+    sort_by: str
+    group_by: str
+    limit: str
+
+
+<<<<<<< HEAD
 def check_options(view: View, options: OutputOptions) -> None:
     """Raises UsageError for a column that the view does not have, and for columns of a format that has none."""
     if view is View.CHANGES:
@@ -47,95 +40,91 @@ def check_options(view: View, options: OutputOptions) -> None:
 
         pick_columns(_load(view).columns, names)
     return None
+=======
+_OF_COMMANDS: Final = OptionNames("--output", "--columns", "--sort-by", "--count-by", "--limit")
+_OF_CONFIGS: Final = OptionNames("format", "columns", "sort_by", "group_by", "limit")
+
+_WITH_COLUMNS: Final[Mapping[OutputFormat, Write]] = {
+    OutputFormat.TABLE: writers.write_table,
+    OutputFormat.WIDE: writers.write_table,
+    OutputFormat.CSV: writers.write_csv,
+    OutputFormat.MARKDOWN: writers.write_markdown,
+    OutputFormat.HTML: writers.write_html,
+}
+
+_OF_SOCKETS: Final[Mapping[OutputFormat, Write]] = {
+    **_WITH_COLUMNS,
+    OutputFormat.JSON: writers.write_json,
+    OutputFormat.JSONL: writers.write_jsonl,
+    OutputFormat.YAML: writers.write_yaml,
+    OutputFormat.NAME: writers.write_socket_names,
+    OutputFormat.PROM: writers.write_prom,
+}
+
+_WRITERS: Final[Mapping[View, Mapping[OutputFormat, Write]]] = {
+    View.SOCKETS: _OF_SOCKETS,
+    View.LISTENERS: _OF_SOCKETS,
+    View.CONNECTIONS: _OF_SOCKETS,
+    View.NETNS: {**_OF_SOCKETS, OutputFormat.NAME: writers.write_netns_names},
+    View.CONTAINERS: {**_OF_SOCKETS, OutputFormat.NAME: writers.write_container_names},
+    View.TOP: {
+        **_WITH_COLUMNS,
+        OutputFormat.JSON: writers.write_counts_json,
+        OutputFormat.JSONL: writers.write_counts_jsonl,
+        OutputFormat.YAML: writers.write_counts_yaml,
+    },
+}
+
+_OF_CHANGES: Final = (OutputFormat.TABLE, OutputFormat.JSON, OutputFormat.JSONL)
+"""What report.changes writes."""
+
+
+def check_options(view: View, options: OutputOptions, *, of_config: bool = False) -> None:
+    """Raises UsageError for what does not fit together, and MissingExtra for a format that cannot be written here.
+
+    `of_config`: options go by the names that they have in a config, and each message begins with one.
+    """
+    names = _OF_CONFIGS if of_config else _OF_COMMANDS
+    if view is View.TOP and not options.group_by:
+        raise UsageError(f"{names.group_by}: expected the columns that {view} counts by")
+    if view is not View.TOP and options.limit is not None:
+        raise UsageError(f"{names.limit}: only {View.TOP} has one, {view} has not")
+    formats = tuple(_WRITERS.get(view, _OF_CHANGES))
+    if options.format not in formats:
+        what = "counts" if view is View.TOP else view
+        raise UsageError(f"{names.format}: {options.format} has nothing to say of {what}; {', '.join(formats)} have")
+    _check_columns(view, options, names, of_config=of_config)
+    if options.format is OutputFormat.PROM:
+        writers.check_prom()
+>>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
 
 
 def render_answer(
     snapshot: Snapshot, view: View, options: OutputOptions, *, whole: Snapshot | None = None
 ) -> Iterator[str]:
-    """The text in chunks; `whole` is what the snapshot was selected from. Raises UsageError as check_options does."""
-    if options.sort_by:
-        snapshot = _load(view).sort(snapshot, options.sort_by)
-    if options.format in _TABULAR:
-        return _render_table(snapshot, view, options)
-    if options.format is OutputFormat.NAME:
-        from nsagent.report import name
+    """The text of any view but `changes`, in chunks; `whole` is what the snapshot was selected from.
 
-        socket_names, netns_names = name.render_socket_names, name.render_netns_names
-        names = {View.SOCKETS: socket_names, View.NETNS: netns_names, View.CONTAINERS: name.render_container_names}
-        return names[view](snapshot)
-    return _pick_document(options.format)(snapshot, sockets=view is View.SOCKETS, whole=whole)
+    The snapshot has the rows of the view and no others (query.select.select_view). Raises what check_options does.
+    """
+    return _WRITERS[view][options.format](arrange(Answer(snapshot, view, options, whole)))
 
 
-def _bare_names(sort_by: Sequence[str]) -> list[str]:
-    return [name.removeprefix("-") for name in sort_by]
+def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of_config: bool) -> None:
+    if options.columns is not None and options.format not in _WITH_COLUMNS:
+        raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(_WITH_COLUMNS)}")
+    for option, columns in (
+        (names.group_by, options.group_by),
+        (names.columns, options.columns or ()),
+        (names.sort_by, bare_names(options.sort_by)),
+    ):
+        if not columns:
+            continue
+        if view is View.CHANGES:
+            raise UsageError(f"{option}: {view} have no columns to choose")
+        from nsagent.report.layout import pick_columns
 
-
-class _Rows(NamedTuple):
-    """How the rows of a view are laid out."""
-
-    columns: "Sequence[Column[Any]]"
-    usual: tuple[str, ...]
-    wide: Callable[[Snapshot], tuple[str, ...]]
-    table: Callable[..., Iterator[str]]
-    csv: Callable[..., Iterator[str]]
-    sort: Callable[[Snapshot, Sequence[str]], Snapshot]
-
-
-def _load(view: View) -> _Rows:
-    return {View.SOCKETS: _socket_rows, View.NETNS: _netns_rows, View.CONTAINERS: _container_rows}[view]()
-
-
-def _socket_rows() -> _Rows:
-    from nsagent.report.columns import DEFAULT_COLUMNS, SOCKET_COLUMNS, sort_sockets, wide_columns
-    from nsagent.report.csv import render_csv
-    from nsagent.report.table import render_table
-
-    return _Rows(SOCKET_COLUMNS, DEFAULT_COLUMNS, wide_columns, render_table, render_csv, sort_sockets)
-
-
-def _netns_rows() -> _Rows:
-    from nsagent.report import netns_table as netns
-
-    return _Rows(
-        netns.NETNS_COLUMNS,
-        netns.NETNS_DEFAULT,
-        lambda _: netns.NETNS_WIDE,
-        netns.render_netns_table,
-        netns.render_netns_csv,
-        netns.sort_netns,
-    )
-
-
-def _container_rows() -> _Rows:
-    from nsagent.report import containers_table as containers
-
-    return _Rows(
-        containers.CONTAINER_COLUMNS,
-        containers.CONTAINERS_DEFAULT,
-        lambda _: containers.CONTAINERS_WIDE,
-        containers.render_containers_table,
-        containers.render_containers_csv,
-        containers.sort_containers,
-    )
-
-
-def _render_table(snapshot: Snapshot, view: View, options: OutputOptions) -> Iterator[str]:
-    rows = _load(view)
-    columns = options.columns or (rows.wide(snapshot) if options.format is OutputFormat.WIDE else rows.usual)
-    if options.format is OutputFormat.CSV:
-        return rows.csv(snapshot, columns=columns, headers=options.headers)
-    return rows.table(snapshot, columns=columns, headers=options.headers, width=options.width, colour=options.colour)
-
-
-def _pick_document(format_: OutputFormat) -> Callable[..., Iterator[str]]:
-    if format_ is OutputFormat.JSON:
-        from nsagent.report.json import render_json
-
-        return render_json
-    if format_ is OutputFormat.JSONL:
-        from nsagent.report.jsonl import render_jsonl
-
-        return render_jsonl
-    from nsagent.report.yaml import render_yaml
-
-    return render_yaml
+        try:
+            known = View.SOCKETS if view is View.TOP and columns is options.group_by else view
+            pick_columns(list_columns(known, options.group_by), columns)
+        except UsageError as err:
+            raise UsageError(f"{option}: {err}" if of_config else str(err)) from err

@@ -1,16 +1,15 @@
 """The one way to lay out a table for people, whatever its rows are."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from nsagent.report.chunks import chunks
 from nsagent.report.context import Context
 from nsagent.report.display import display_width, pad, shorten
-from nsagent.report.layout import Column, escaped_cells
+from nsagent.report.layout import ABSENT, Column, Group, escaped_cells
 
 T = TypeVar("T")
-
-ABSENT = "-"
 
 _GAP = "  "
 # Free text is not cut below this: a netns inode and a word of a name are still whole.
@@ -26,32 +25,45 @@ def render_text_table(
     headers: bool,
     width: int | None,
     colour: bool,
+    groups: Sequence[Group] = (),
 ) -> Iterator[str]:
     """The table in chunks of some hundred lines: two spaces between columns, none at a line's end.
 
-    `width` is that of the terminal in character cells: free text is shortened until the lines
-    fit, if they can. With None nothing is ever shortened. `colour` allows SGR sequences.
+    A group has an empty line and its heading before its rows; groups add up to all rows. `width` is that of the
+    terminal in character cells: free text is shortened until the lines fit, if they can. With None nothing is ever
+    shortened. `colour` allows SGR sequences.
     """
-    table = [[each or ABSENT for each in escaped_cells(column, rows, context, brief=True)] for column in columns]
-    widths = [_widest(cells) for cells in table]
+    cells = [[each or ABSENT for each in escaped_cells(column, rows, context, brief=True)] for column in columns]
+    widths = [_widest(each) for each in cells]
     if headers:
         widths = [max(len(column.header), widest) for column, widest in zip(columns, widths, strict=True)]
     if width is not None:
         limits = _limits(widths, columns, width)
-        table = [
-            cells if limit == widest else [shorten(each, limit) for each in cells]
-            for cells, widest, limit in zip(table, widths, limits, strict=True)
+        cells = [
+            texts if limit == widest else [shorten(each, limit) for each in texts]
+            for texts, widest, limit in zip(cells, widths, limits, strict=True)
         ]
         widths = limits
     # The last column is not padded, so that no line ends in spaces; its own are cut.
-    table[:-1] = [_padded(cells, widest) for cells, widest in zip(table[:-1], widths[:-1], strict=True)]
-    table[-1] = [each.rstrip() or ABSENT for each in table[-1]]
+    cells[:-1] = [_padded(texts, widest) for texts, widest in zip(cells[:-1], widths[:-1], strict=True)]
+    cells[-1] = [each.rstrip() or ABSENT for each in cells[-1]]
     if headers:
         yield _header_line(columns, widths, colour=colour)
     if colour:
-        table = [_coloured(cells, column, rows) for cells, column in zip(table, columns, strict=True)]
-    for lines in chunks(map(_GAP.join, zip(*table, strict=True))):
-        yield "\n".join(lines) + "\n"
+        cells = [_coloured(texts, column, rows) for texts, column in zip(cells, columns, strict=True)]
+    lines: Iterator[str] = map(_GAP.join, zip(*cells, strict=True))
+    if groups:
+        lines = _with_headings(lines, groups, width=width, colour=colour)
+    for batch in chunks(lines):
+        yield "\n".join(batch) + "\n"
+
+
+def _with_headings(lines: Iterator[str], groups: Sequence[Group], *, width: int | None, colour: bool) -> Iterator[str]:
+    for group in groups:
+        heading = (group.heading if width is None else shorten(group.heading, width)).rstrip()
+        yield ""
+        yield _in_colour(heading, _BOLD) if colour else heading
+        yield from islice(lines, group.rows)
 
 
 def _widest(cells: list[str]) -> int:

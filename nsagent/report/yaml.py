@@ -31,7 +31,7 @@ _NEVER_FOLD: Final = 1 << 30
 def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | None = None) -> Iterator[str]:
     """The document in chunks of some hundred rows; `sockets` and `whole` are as for render_json."""
     queues = sum_accept_queues((whole or snapshot).sockets) if snapshot.containers else {}
-    dumper = make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper)
+    dumper = _pick_dumper()
     containers = (dump(container_record(each, queues.get(each.id))) for each in snapshot.containers)
     yield _text(dump(head_record(snapshot)), dumper)
     yield from _list("netns", (dump(netns_record(each)) for each in snapshot.netns), dumper)
@@ -41,6 +41,7 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 
+<<<<<<< HEAD
 <<<<<<< HEAD
 <<<<<<< HEAD
 def render_record(record: dict[str, object]) -> str:
@@ -58,6 +59,14 @@ def render_list(head: Mapping[str, object], key: str, records: Iterable[str]) ->
     yield _text(dump(head), dumper)
     yield from _list(key, records, dumper)
 >>>>>>> 13c0caa4bbd48aeabe360fe03c05467dc9d3faba
+=======
+def render_document(head: str, key: str, records: Iterable[str], tail: str) -> Iterator[str]:
+    """A document of JSON texts: the mapping `head`, `key` with a list of records, the mapping `tail`; in chunks."""
+    dumper = _pick_dumper()
+    yield _text(head, dumper)
+    yield from _list(key, records, dumper)
+    yield _text(tail, dumper)
+>>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
 
 
 def make_dumper(base: type) -> type:
@@ -68,6 +77,10 @@ def make_dumper(base: type) -> type:
     """
     representers = {**base.yaml_representers, str: _represent_text}  # type: ignore[attr-defined]
     return type("Dumper", (base,), {"yaml_representers": representers})
+
+
+def _pick_dumper() -> type:
+    return make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

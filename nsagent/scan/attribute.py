@@ -143,6 +143,7 @@ def _make_netns(
         pods=tuple(pods.values()),
         is_init=not host_is_known and any(process.pid == 1 for process in members),
         foreign_mounts=reading.foreign_mounts,
+        client_ports=reading.client_ports,
     )
 
 

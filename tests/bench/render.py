@@ -33,8 +33,8 @@ from nsagent.model.snapshot import (
 )
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
-from nsagent.report.table import render_table
 from tests.bench.measure import median
+from tests.report.rendered import render_table
 
 NETNS: Final = 200
 PROCESSES: Final = 2000

@@ -155,7 +155,7 @@ def test_what_is_no_valid_value_is_a_usage_error(on_node: Run, arguments: list[s
 def test_columns_of_a_format_that_has_none_are_a_usage_error(on_node: Run, format_: str) -> None:
     ran = on_node("scan", "-o", format_, "--columns", "pid")
     assert (ran.status, ran.out) == (EXIT_USAGE, "")
-    assert ran.err == f"nsagent: --columns: {format_} has none; they are of table, wide, csv\n"
+    assert ran.err == f"nsagent: --columns: {format_} has none; they are of table, wide, csv, markdown, html\n"
 
 
 @pytest.mark.parametrize(

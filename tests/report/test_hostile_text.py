@@ -15,17 +15,23 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.columns import SOCKET_COLUMNS
-from nsagent.report.containers_table import CONTAINER_COLUMNS, render_containers_csv, render_containers_table
+from nsagent.report.containers_table import CONTAINER_COLUMNS
 from nsagent.report.coverage import coverage_lines
-from nsagent.report.csv import render_csv
 from nsagent.report.escape import escape
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
 from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
-from nsagent.report.netns_table import NETNS_COLUMNS, render_netns_csv, render_netns_table
-from nsagent.report.table import render_table
+from nsagent.report.netns_table import NETNS_COLUMNS
 from tests.gaps import unnamed
 from tests.live.capabilities import trials
+from tests.report.rendered import (
+    render_containers_csv,
+    render_containers_table,
+    render_csv,
+    render_netns_csv,
+    render_netns_table,
+    render_table,
+)
 
 TEXTS_PER_SNAPSHOT = 10
 SOCKET_NAMES = [column.name for column in SOCKET_COLUMNS]

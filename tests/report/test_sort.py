@@ -8,9 +8,10 @@ from nsagent.errors import UsageError
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Endpoint
 from nsagent.model.snapshot import Snapshot
-from nsagent.report.columns import SOCKET_COLUMNS, sort_sockets
-from nsagent.report.containers_table import CONTAINER_COLUMNS, sort_containers
-from nsagent.report.netns_table import NETNS_COLUMNS, sort_netns
+from nsagent.report.columns import SOCKET_COLUMNS
+from nsagent.report.containers_table import CONTAINER_COLUMNS
+from nsagent.report.netns_table import NETNS_COLUMNS
+from tests.report.rendered import sort_containers, sort_netns, sort_sockets
 
 
 def order(snapshot: Snapshot, *names: str) -> list[int]:

@@ -11,8 +11,8 @@ from nsagent.model.ids import SocketCookie, SocketInode
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
-from nsagent.report.table import render_table
 from tests.cpu_time import cpu_seconds
+from tests.report.rendered import render_table
 
 ROWS = 10_000
 ROUNDS = 5

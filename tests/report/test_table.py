@@ -11,7 +11,7 @@ from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.net import Protocol, SocketState, Timer, TimerKind
 from nsagent.model.snapshot import ChargedTo, Snapshot, Verdict, VerdictKind
 from nsagent.report.columns import SOCKET_COLUMNS, WIDE_COLUMNS, wide_columns
-from nsagent.report.table import render_table
+from tests.report.rendered import render_table
 
 TABLE = r"""
 NETNS           PROTO  STATE        LOCAL              REMOTE              PID      COMMAND                         CONTAINER     POD
