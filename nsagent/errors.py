@@ -149,6 +149,8 @@ class CaptureError(NsagentError):
 
 class PathRefused(NsagentError):
     """What stands at a path, or on the way to it, may be another user's doing; says what, not which path."""
+
+
 class HistoryError(NsagentError):
     """A history cannot be opened, read or written; says which file, and why. What it holds is as it was."""
 
@@ -159,6 +161,8 @@ class OutputFailed(NsagentError):
 
 class PostFailed(NsagentError):
     """A receiver gave no answer, or could not be asked; says why, not which one. Ask again later."""
+
+
 class MissingExtra(NsagentError):
     """Something was asked for that takes an optional part of this package (a pip extra), which is not installed."""
 
@@ -204,13 +208,6 @@ class ConfigError(NsagentError):
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
-
-
-class MissingExtra(NsagentError):
-    """A command needs what only an extra installs; says by which command."""
-
-    def __init__(self, extra: str, module: str) -> None:
-        super().__init__(f"pip install 'nsagent[{extra}]' to use this command: it needs {module}")
 
 
 class NotFound(NsagentError):

@@ -26,8 +26,7 @@ from nsagent.report.netns_table import NETNS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("scan", "netns", "containers", "capture", "status", "doctor")
-COMMANDS = ("scan", "netns", "containers", "capture", "diff", "history", "doctor")
+COMMANDS = ("scan", "netns", "containers", "capture", "diff", "history", "status", "doctor")
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

@@ -162,7 +162,14 @@ OPENS = {
 }
 """File -> what it opens. A path of others is opened by kernel/nsfs.py alone."""
 
-NOT_OF_OTHERS = {"agent/history_file.py", "cli/write.py", "kernel/files.py", "kernel/netns.py", "kernel/procfs.py", "scan/capture_file.py"}
+NOT_OF_OTHERS = {
+    "agent/history_file.py",
+    "cli/write.py",
+    "kernel/files.py",
+    "kernel/netns.py",
+    "kernel/procfs.py",
+    "scan/capture_file.py",
+}
 """Files that open nothing but what the kernel has put there, or the caller names."""
 
 

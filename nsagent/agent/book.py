@@ -6,12 +6,12 @@ A report that fails again and again is tried more and more rarely: one that alwa
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
 from nsagent.agent.delivery import Lane
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.status import ReportStatus
+from nsagent.report.times import tell_time
 
 _FAILURES: Final = 3
 """In a row; then a report is left alone for a minute, and twice as long each time."""
@@ -94,11 +94,6 @@ class Book:
         """How each fares; `tell_next` tells when it is due next, in seconds since the epoch."""
         with self._lock:
             return tuple(_tell(name, entry, tell_next(name)) for name, entry in self.entries.items())
-
-
-def tell_time(epoch_seconds: float) -> str:
-    """RFC 3339 in UTC, with ms."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _tell(name: str, entry: Entry, next_at: float | None) -> ReportStatus:

@@ -50,7 +50,7 @@ def open_writable(path: Path, max_size_bytes: int) -> sqlite3.Connection:
             _check_header(path, fd)
         finally:
             os.close(fd)
-        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path, max_size_bytes)
         except BaseException:

@@ -6,11 +6,11 @@ reasons with names in them): it is escaped here, for all of them.
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, Literal
 
 from nsagent.report.escape import escape
+from nsagent.report.times import tell_time
 
 _ALIKE_SECONDS: Final = 60.0
 _MOST_KEPT: Final = 1024
@@ -62,11 +62,9 @@ class _Line(logging.Formatter):
 
 
 class _JsonLine(logging.Formatter):
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
-        told = {
-            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+        told: dict[str, object] = {
+            "time": tell_time(record.created),
             "level": _LEVELS.get(record.levelno, "info"),
             "message": escape(record.getMessage()),
         }

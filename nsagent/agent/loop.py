@@ -14,7 +14,6 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 import nsagent
-from nsagent.agent.book import tell_time
 from nsagent.agent.config_file import ConfigFile, read_config_file
 from nsagent.agent.delivery import Delivery
 from nsagent.agent.logs import logger
@@ -27,6 +26,7 @@ from nsagent.agent.status import AgentStatus, ConfigStatus, PassStatus
 from nsagent.config.model import Config
 from nsagent.errors import Aborted, NsagentError
 from nsagent.kernel.threads import start_thread
+from nsagent.report.times import tell_time
 
 _LOOK_SECONDS: Final = 2.0
 """How often the config file is looked at, and threads that are held up."""

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from nsagent.agent.book import tell_time
 from nsagent.agent.schedule import Moment, list_times
 from nsagent.config.model import Config, HttpOutput, Output, Report, StdoutOutput
 from nsagent.config.units import tell_seconds
-from nsagent.report.context import Context
+from nsagent.report.context import Context, empty_context
 from nsagent.report.layout import Column, text_column
 from nsagent.report.text_table import render_text_table
+from nsagent.report.times import tell_time
 
 _TIMES: Final = 3
 """So many of the next ones are told."""
@@ -27,7 +27,7 @@ def list_reports(
 
 def render_report_list(records: Sequence[ReportRecord]) -> Iterator[str]:
     """A table, a line for each report."""
-    return render_text_table(records, _COLUMNS, Context.empty(), headers=True, width=None, colour=False)
+    return render_text_table(records, _COLUMNS, empty_context(), headers=True, width=None, colour=False)
 
 
 def tell_when(report: Report) -> str:

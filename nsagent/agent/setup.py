@@ -6,6 +6,7 @@ history notices; what cannot be set up leaves the earlier one in force, whole.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from nsagent.agent.board import Board
@@ -50,8 +51,9 @@ class Setup:
         self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
         self.history: History | None = None
         self._world = world
-        kept = {} if earlier is None else earlier.lanes
-        self.lanes = {one: kept[one] for report in config.reports for one in report.outputs if one in kept}
+        kept: Mapping[Output, Lane] = {} if earlier is None else earlier.lanes
+        wanted = (output for report in config.reports for output in report.outputs)
+        self.lanes: dict[Output, Lane] = {output: kept[output] for output in wanted if output in kept}
         self.book = Book({}, lambda: world.read_clocks().wall)
         self._served: dict[str, tuple[object, Control]] = {}
 
@@ -120,7 +122,7 @@ class Setup:
         if earlier is not None and earlier.history is not None and earlier.config.history == wanted:
             self.history = earlier.history
             return
-        self.history = History.open(wanted.path, wanted.max_age, wanted.max_size)
+        self.history = History.open(Path(wanted.path), wanted.max_age, wanted.max_size)
         opened.callback(self.history.close)
 
     def _let_go(self, later: "Setup") -> None:

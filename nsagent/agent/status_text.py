@@ -1,19 +1,17 @@
 """How the agent fares, as text: for `nsagent status` and /v1/status. Pure."""
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
 from nsagent.agent.status import AgentStatus, OutputStatus, PassStatus, ReportStatus
 from nsagent.model.gap import AlikeGaps
-from nsagent.report.context import Context
+from nsagent.report.context import empty_context
 from nsagent.report.escape import escape
 from nsagent.report.gaps import gap_record, tell_reason, tell_subjects
 from nsagent.report.json_text import dump
 from nsagent.report.layout import Column, text_column
-from nsagent.report.memo import Memo
 from nsagent.report.text_table import render_text_table
 
 SCHEMA: Final = "nsagent/status/v1"
@@ -119,7 +117,7 @@ _OUTPUT_COLUMNS: Final[tuple[Column[_Output], ...]] = (
 
 
 def _list_reports(reports: tuple[ReportStatus, ...]) -> Iterator[str]:
-    yield from render_text_table(reports, _REPORT_COLUMNS, _no_context(), headers=True, width=WIDTH, colour=False)
+    yield from render_text_table(reports, _REPORT_COLUMNS, empty_context(), headers=True, width=WIDTH, colour=False)
     for report in reports:
         if report.quarantined:
             yield _line("", f"{report.name}: failed again and again, and is tried more rarely")
@@ -129,12 +127,7 @@ def _list_reports(reports: tuple[ReportStatus, ...]) -> Iterator[str]:
 
 def _list_outputs(reports: tuple[ReportStatus, ...]) -> Iterator[str]:
     rows = [_Output(report.name, output) for report in reports for output in report.outputs]
-    yield from render_text_table(rows, _OUTPUT_COLUMNS, _no_context(), headers=True, width=WIDTH, colour=False)
+    yield from render_text_table(rows, _OUTPUT_COLUMNS, empty_context(), headers=True, width=WIDTH, colour=False)
     for row in rows:
         if row.output.error is not None:
             yield _line("", f"{row.report}, {row.output.output}: {row.output.error}")
-
-
-def _no_context() -> Context:
-    """Nothing: these cells look nothing up."""
-    return Context({}, {}, Memo(str), Memo(str), Memo(str), Counter(), {}, {})

@@ -1,5 +1,6 @@
 """This process, as the agent needs it: clocks, the environment, standard output."""
 
+import sys
 import time
 from collections.abc import Mapping
 
@@ -11,6 +12,14 @@ from nsagent.agent.passes import Place
 from nsagent.agent.schedule import Moment
 from nsagent.agent.setup import World
 from nsagent.report.prom import make_families
+
+
+def find_stdout() -> int | None:
+    """The descriptor of standard output, None where this process was started without one."""
+    try:
+        return sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, str]) -> World:
@@ -26,7 +35,7 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         environ=environ,
         board=Board(0.0, clock=clock, on_pass=metrics.observe_pass),
         metrics=metrics,
-        stdout=Stdout(),
+        stdout=Stdout(find_stdout()),
         tell=lambda line: logger.warning("%s", line),
         read_clocks=lambda: Moment(clock(), time.time()),
     )

@@ -1,12 +1,13 @@
 """What the running agent is asked over its unix socket: its last pass, and how it fares."""
 
+import json
 import socket
 import time
 from errno import EACCES, EPERM
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nsagent.errors import AgentUnavailable
 from nsagent.scan.capture_file import MAX_FILE_BYTES
@@ -27,6 +28,15 @@ def ask_capture(path: Path) -> bytes:
 def ask_status(path: Path, format_: str) -> str:
     """How it fares, as json, yaml or table; raises AgentUnavailable."""
     return _ask(path, f"/v1/status?format={format_}", _MOST_STATUS_BYTES).decode(errors="replace")
+
+
+def find_status(path: Path) -> dict[str, Any] | None:
+    """How it fares, as the document of `-o json`; None where no agent answers."""
+    try:
+        status: dict[str, Any] = json.loads(ask_status(path, "json"))
+    except (AgentUnavailable, ValueError):
+        return None
+    return status
 
 
 class _UnixConnection(HTTPConnection):

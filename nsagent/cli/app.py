@@ -12,13 +12,25 @@ import typer
 
 import nsagent
 from nsagent.cli.command import Prepare, make_command
-from nsagent.errors import EXIT_FAILED, EXIT_USAGE, NsagentError
+from nsagent.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, NsagentError
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
 """What typer takes for true in a variable."""
 
-COMMANDS: Final = ("scan", "netns", "containers", "capture", "doctor")
+COMMANDS: Final = (
+    "scan",
+    "netns",
+    "containers",
+    "diff",
+    "capture",
+    "run",
+    "report",
+    "history",
+    "status",
+    "config",
+    "doctor",
+)
 """Each is a function of its name, or a group of them, in a module of its name."""
 
 

@@ -38,9 +38,9 @@ def show(*, config_file: File = Path(DEFAULT_PATH), debug: Debug = False) -> Non
     """Print a config as it is in force: with variables put in, and with defaults."""
     config = _load(config_file)
     from nsagent.config.show import show_config
-    from nsagent.report.yaml import dump_yaml
+    from nsagent.report.yaml import render_record
 
-    write_answer([dump_yaml(show_config(config))])
+    write_answer([render_record(show_config(config))])
 
 
 def init(*, debug: Debug = False) -> None:

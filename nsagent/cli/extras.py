@@ -6,7 +6,7 @@ from typing import Final
 
 from nsagent.errors import MissingExtra
 
-_OF_AGENT: Final = ("cheroot", "cronsim", "prometheus_client", "pydantic")
+_OF_AGENT: Final = ("waitress", "cronsim", "prometheus_client", "pydantic")
 """What the extra `agent` installs, by the names of modules."""
 
 
@@ -19,4 +19,4 @@ def needs_agent_extra() -> Iterator[None]:
         module = (err.name or "").partition(".")[0]
         if module not in _OF_AGENT:
             raise
-        raise MissingExtra("agent", module) from err
+        raise MissingExtra("this command", module, "agent") from err

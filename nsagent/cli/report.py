@@ -63,7 +63,7 @@ def list_(
     print_schedule(config, host, as_json=output is OutputFormat.JSON, agent_socket=agent_socket)
 
 
-def print_schedule(config: "Config", host: Host, *, as_json: bool = False, agent_socket: str | None = None) -> None:
+def print_schedule(config: "Config", host: Host, *, as_json: bool = False, agent_socket: Path | None = None) -> None:
     """The reports of a config on stdout: the next times of each, where it goes, and what the agent tells of it."""
     from nsagent.agent.report_list import list_reports, render_report_list
     from nsagent.cli.agent_client import find_status

@@ -8,11 +8,7 @@ from nsagent.errors import NotFound, Reason
 from nsagent.model.choices import View
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid
-<<<<<<< HEAD
-from nsagent.model.net import Protocol, SocketState, is_listening
-=======
-from nsagent.model.net import Protocol, has_remote, is_listening
->>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
+from nsagent.model.net import Protocol, SocketState, has_remote, is_listening
 from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
 from nsagent.query.containers import choose_containers, count_unjudged, include_below, is_called_by_id, tell_sources
 from nsagent.query.filter import Filter

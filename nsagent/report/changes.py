@@ -64,9 +64,9 @@ def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: C
     records = (dump(change_record(change)) for change in changes)
     if options.format is OutputFormat.JSON:
         return _render_json(records, head)
-    from nsagent.report.yaml import render_list
+    from nsagent.report.yaml import render_document
 
-    return render_list(_head_record(head), "changes", records)
+    return render_document(dump(_head_record(head)), "changes", records)
 
 
 def change_record(change: Change) -> Record:

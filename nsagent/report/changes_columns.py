@@ -1,6 +1,5 @@
 """The columns of changes: what `--columns` and `--sort-by` name, and tables and CSV of them."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -11,10 +10,9 @@ from nsagent.model.net import Family, Protocol, SocketRow, is_unconnected
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
 from nsagent.report.chunks import chunks
 from nsagent.report.columns import UNCONNECTED
-from nsagent.report.context import Context, pod_text, short_id
+from nsagent.report.context import Context, empty_context, pod_text, short_id
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
-from nsagent.report.memo import Memo
 from nsagent.report.render import OutputOptions
 from nsagent.report.text_table import render_text_table
 
@@ -31,7 +29,7 @@ def render_changes_table(changes: Sequence[Change], options: OutputOptions) -> I
     usual = CHANGES_WIDE if options.format is OutputFormat.WIDE else CHANGES_DEFAULT
     picked = pick_columns(CHANGE_COLUMNS, options.columns or usual)
     return render_text_table(
-        changes, picked, _no_context(), headers=options.headers, width=options.width, colour=options.colour
+        changes, picked, empty_context(), headers=options.headers, width=options.width, colour=options.colour
     )
 
 
@@ -40,29 +38,15 @@ def render_changes_csv(changes: Iterable[Change], options: OutputOptions) -> Ite
     picked = pick_columns(CHANGE_COLUMNS, options.columns or CHANGES_WIDE)
     headers = options.headers
     for batch in chunks(changes):
-        yield from csv_records(batch, picked, _no_context(), headers=headers)
+        yield from csv_records(batch, picked, empty_context(), headers=headers)
         headers = False
     if headers:
-        yield from csv_records((), picked, _no_context(), headers=True)
+        yield from csv_records((), picked, empty_context(), headers=True)
 
 
 def sort_changes(changes: Sequence[Change], column_names: Sequence[str]) -> tuple[Change, ...]:
     """The changes in the order of these columns; see columns.sort_sockets."""
-    return sort_rows(changes, CHANGE_COLUMNS, column_names, _no_context())
-
-
-def _no_context() -> Context:
-    """Of no snapshot: a change tells everything itself."""
-    return Context(
-        netns={},
-        containers={},
-        netns_labels=Memo(tell_netns),
-        container_labels=Memo(lambda container_id: container_id or ""),
-        pod_labels=Memo(lambda _: ""),
-        sockets=Counter(),
-        container_netns={},
-        accept_queues={},
-    )
+    return sort_rows(changes, CHANGE_COLUMNS, column_names, empty_context())
 
 
 def _of_socket(value: Callable[[ChangedSocket], Any], absent: Any = "") -> Callable[[Change, Context], Any]:

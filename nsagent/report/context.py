@@ -57,6 +57,11 @@ def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) ->
     )
 
 
+def empty_context() -> Context:
+    """That of rows that tell everything themselves, and are of no snapshot."""
+    return Context({}, {}, Memo(tell_netns), Memo(lambda id_: id_ or ""), Memo(lambda _: ""), Counter(), {}, {})
+
+
 def short_id(container_id: ContainerId) -> str:
     """The first 12 digits of an engine's hex id; an id that is a name (LXC, nspawn) stays whole."""
     return container_id[:_SHORT_ID] if _HEX_ID.fullmatch(container_id) else container_id

@@ -1,14 +1,12 @@
 """What `nsagent doctor` prints: a table, and a JSON document of its own schema."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nsagent.model.check import Check, CheckState
-from nsagent.report.context import Context
+from nsagent.report.context import Context, empty_context
 from nsagent.report.json_text import dump, quote
 from nsagent.report.layout import Column, text_column
-from nsagent.report.memo import Memo
 from nsagent.report.text_table import render_text_table
 
 SCHEMA: Final = "nsagent/doctor/v1"
@@ -24,8 +22,7 @@ _SGR: Final = {
 def render_doctor_table(checks: Sequence[Check], *, headers: bool = True, colour: bool = False) -> Iterator[str]:
     """One line per check; see text_table. Nothing is ever shortened: half a fix does not help."""
     # Checks stand for themselves: their cells look nothing up.
-    context = Context({}, {}, Memo(str), Memo(str), Memo(str), Counter(), {}, {})
-    return render_text_table(checks, DOCTOR_COLUMNS, context, headers=headers, width=None, colour=colour)
+    return render_text_table(checks, DOCTOR_COLUMNS, empty_context(), headers=headers, width=None, colour=colour)
 
 
 def render_doctor_json(checks: Sequence[Check], *, host: str) -> Iterator[str]:

@@ -25,22 +25,6 @@ class OptionNames(NamedTuple):
     limit: str
 
 
-<<<<<<< HEAD
-def check_options(view: View, options: OutputOptions) -> None:
-    """Raises UsageError for a column that the view does not have, and for columns of a format that has none."""
-    if view is View.CHANGES:
-        from nsagent.report.changes import check_changes_options
-
-        return check_changes_options(options)
-    if options.columns is not None and options.format not in _TABULAR:
-        raise UsageError(f"--columns: {options.format} has none; they are of {', '.join(_TABULAR)}")
-    names = [*(options.columns or ()), *_bare_names(options.sort_by)]
-    if names:
-        from nsagent.report.layout import pick_columns
-
-        pick_columns(_load(view).columns, names)
-    return None
-=======
 _OF_COMMANDS: Final = OptionNames("--output", "--columns", "--sort-by", "--count-by", "--limit")
 _OF_CONFIGS: Final = OptionNames("format", "columns", "sort_by", "group_by", "limit")
 
@@ -96,7 +80,6 @@ def check_options(view: View, options: OutputOptions, *, of_config: bool = False
     _check_columns(view, options, names, of_config=of_config)
     if options.format is OutputFormat.PROM:
         writers.check_prom()
->>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
 
 
 def render_answer(

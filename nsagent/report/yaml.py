@@ -41,32 +41,18 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-<<<<<<< HEAD
-def render_record(record: dict[str, object]) -> str:
+def render_record(record: Mapping[str, object]) -> str:
     """One record by the same rule, with a line end at its end."""
-    return _text(dump(record), make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper))
-=======
-def dump_yaml(value: object) -> str:
-    """Any value that JSON has, as YAML that every reader takes for the same."""
-    return _text(json.dumps(value), make_dumper(yaml.SafeDumper))
->>>>>>> 9745b4c5961f29af62aa633c5ed36cab40121164
-=======
-def render_list(head: Mapping[str, object], key: str, records: Iterable[str]) -> Iterator[str]:
-    """A document of the keys of `head` and one list, in chunks; each record is the JSON text of one."""
-    dumper = make_dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper)
-    yield _text(dump(head), dumper)
-    yield from _list(key, records, dumper)
->>>>>>> 13c0caa4bbd48aeabe360fe03c05467dc9d3faba
-=======
-def render_document(head: str, key: str, records: Iterable[str], tail: str) -> Iterator[str]:
+    return _text(dump(record), _pick_dumper())
+
+
+def render_document(head: str, key: str, records: Iterable[str], tail: str = "{}") -> Iterator[str]:
     """A document of JSON texts: the mapping `head`, `key` with a list of records, the mapping `tail`; in chunks."""
     dumper = _pick_dumper()
     yield _text(head, dumper)
     yield from _list(key, records, dumper)
-    yield _text(tail, dumper)
->>>>>>> a9f91915f88350e5693782b2f9c99fd90dfd19c6
+    if tail != "{}":
+        yield _text(tail, dumper)
 
 
 def make_dumper(base: type) -> type:
