@@ -26,6 +26,8 @@ from nsagent.agent.status import AgentStatus, ConfigStatus, PassStatus
 from nsagent.config.model import Config
 from nsagent.errors import Aborted, NsagentError
 from nsagent.kernel.threads import start_thread
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.coverage import coverage_lines
 from nsagent.report.times import tell_time
 
 _LOOK_SECONDS: Final = 2.0
@@ -68,6 +70,7 @@ class Agent:
         self._pass_error: str | None = None
         self._last: PassStatus | None = None
         self._runtimes: tuple[tuple[str, bool], ...] = ()
+        self._told: list[str] = []
 
     def stop(self) -> None:
         """End soon: what is under way is ended, reports that are made are written."""
@@ -177,6 +180,7 @@ class Agent:
             logger.warning("pass: %s", ended.error)
         else:
             self._last = ended.made.status
+            self._tell_gaps(ended.made.taken.snapshot)
             self._runtimes = self._setup.passes.list_runtimes(ended.made)
             if self._last.number % _COLLECT_PASSES == 1:
                 gc.collect()
@@ -184,6 +188,14 @@ class Agent:
             self._setup.timetable.delay(name, seconds, self._world.read_clocks())
         self._publish()
         self._notifier.tell(f"STATUS={self._tell()}")
+
+    def _tell_gaps(self, snapshot: Snapshot) -> None:
+        """Say what could not be seen, where that is not what it was before."""
+        lines = coverage_lines(snapshot)
+        if lines != self._told:
+            for line in lines:
+                logger.warning("%s", line)
+            self._told = lines
 
     def _reload(self) -> None:
         """Take the config as it is now, all of it, or none."""

@@ -7,13 +7,16 @@ from typing import Final
 from nsagent.agent.delivery import Delivery
 from nsagent.agent.made_report import deliver
 from nsagent.agent.setup import Setup, World
+from nsagent.model.snapshot import Snapshot
 
 _PATIENCE_SECONDS: Final = 60.0
 """For what is still to be written, or sent, when all reports are made."""
 
 
-def make_once(setup: Setup, names: Sequence[str], world: World, stop: threading.Event) -> dict[str, str | None]:
-    """Each of these reports with why it failed, None where it did not; raises what a pass does.
+def make_once(
+    setup: Setup, names: Sequence[str], world: World, stop: threading.Event
+) -> tuple[Snapshot, dict[str, str | None]]:
+    """The pass, and each of these reports with why it failed, None where it did not; raises what a pass does.
 
     `setup` is in use, and is let go of. A report that tells what is new tells nothing: there is nothing before.
     """
@@ -28,7 +31,7 @@ def make_once(setup: Setup, names: Sequence[str], world: World, stop: threading.
         setup.close_outputs(seconds=_PATIENCE_SECONDS)
     if not written:
         world.tell(f"not all is written after {_PATIENCE_SECONDS:g} s")
-    return {name: _tell(setup, name) for name in names}
+    return made.taken.snapshot, {name: _tell(setup, name) for name in names}
 
 
 def _tell(setup: Setup, name: str) -> str | None:

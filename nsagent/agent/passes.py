@@ -15,6 +15,7 @@ from nsagent.agent.status import PassStatus
 from nsagent.config.model import Config
 from nsagent.model.change import Change
 from nsagent.model.choices import View
+from nsagent.model.gap import Kind, Stage
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
 from nsagent.runtimes.discover import discover_runtimes
@@ -110,8 +111,13 @@ class Passes:
 
     def list_runtimes(self, made: Made) -> tuple[tuple[str, bool], ...]:
         """What was asked for names in a pass, and whether it answered."""
-        failed = {subject.id for gap in made.status.gaps if gap.stage == "names" for subject in gap.subjects}
-        return tuple((source, source not in failed) for source in made.taken.snapshot.sources)
+        failed = {
+            subject.id: False
+            for gap in made.status.gaps
+            if gap.stage is Stage.NAMES and gap.kind is Kind.SOURCE
+            for subject in gap.subjects
+        }
+        return tuple({**dict.fromkeys(made.taken.snapshot.sources, True), **failed}.items())
 
     def take_over(self, other: "Passes") -> None:
         """Go on where those of an earlier config were: what was seen last, and how many passes there were."""

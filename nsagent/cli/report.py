@@ -12,6 +12,7 @@ from nsagent.agent.config_file import DEFAULT_PATH, read_config_file
 from nsagent.cli.command import make_command
 from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host
 from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_world
+from nsagent.cli.write import write_coverage
 from nsagent.errors import NotFound, OutputFailed
 from nsagent.model.choices import OutputFormat
 
@@ -45,8 +46,9 @@ def run(
     alone = {"http": None, "socket": None, "history": None, "reports": (report,)}
     setup = Setup(config.model_copy(update=alone), world)
     setup.begin()
-    error = make_once(setup, [name], world, threading.Event())[name]
-    if error is not None:
+    snapshot, failed = make_once(setup, [name], world, threading.Event())
+    write_coverage(snapshot, strict=False)
+    if (error := failed[name]) is not None:
         raise OutputFailed(f"report {name}: {error}")
 
 

@@ -13,6 +13,7 @@ import typer
 from nsagent.agent.config_file import DEFAULT_PATH, ConfigFile, load_config, read_config_file
 from nsagent.cli.extras import needs_agent_extra
 from nsagent.cli.options import Debug, Host
+from nsagent.cli.write import write_coverage
 from nsagent.errors import EXIT_FAILED
 from nsagent.model.choices import EngineName
 
@@ -98,7 +99,8 @@ def _run_once(config: "Config", host: Host) -> None:
 
     setup = Setup(config.model_copy(update={"http": None, "socket": None, "history": None}), world)
     setup.begin()
-    failed = make_once(setup, [report.name for report in config.reports], world, threading.Event())
+    snapshot, failed = make_once(setup, [report.name for report in config.reports], world, threading.Event())
+    write_coverage(snapshot, strict=False)
     errors = [f"report {name}: {error}" for name, error in failed.items() if error is not None]
     for line in errors:
         print(f"nsagent: {line}", file=sys.stderr)
