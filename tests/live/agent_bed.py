@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nsagent.cli.agent_client import find_status
 from tests.live.deadlines import until
 from tests.live.leftovers import marked_environment
@@ -35,7 +33,7 @@ class AgentBed:
         """Put a config in the place of the one before, as an editor does: at once."""
         config = {"version": 1, "interval": "1h", "socket": str(self.socket), "runtime": "none", **settings}
         new = self.config.with_suffix(".new")
-        new.write_text(yaml.safe_dump({**config, "reports": list(reports)}))
+        new.write_text(json.dumps({**config, "reports": list(reports)}))  # JSON is YAML.
         new.rename(self.config)
 
     def start(self, *arguments: str, **environ: str) -> None:
