@@ -28,7 +28,7 @@ MAY_IMPORT = {
     },
     "doctor": {
         "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.collect",
+        "scan.collect", "config",
     },
     "config": {"errors", "model", "query"},
     "agent": {

@@ -29,13 +29,14 @@ def host_root(tmp_path: Path) -> Path:
 
 
 def check_host(run_cli: Run, *arguments: str | Path) -> list[dict[str, object]]:
-    """The checks of the document."""
+    """The checks of the document, without that of rights, which comes first."""
     ran = run_cli("doctor", "-o", "json", "--proc-root", NODE, *arguments)
     assert (ran.status, ran.err) == (0, "")
     document = json.loads(ran.out)
     assert (document["schema"], document["host"]) == ("nsagent/doctor/v1", os.uname().nodename)
-    checks: list[dict[str, object]] = document["checks"]
-    return checks
+    rights, *checks = document["checks"]
+    assert rights["kind"] == "rights"
+    return list(checks)
 
 
 def test_every_source_has_a_line_and_what_fails_is_no_failure(run_cli: Run, host_root: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_table_has_a_line_for_each_check(run_cli: Run, host_root: Path) -> N
     checks = check_host(run_cli, "--host-root", host_root)
     lines = run_cli(*arguments).out.splitlines()
     assert lines[0].split() == ["KIND", "SUBJECT", "STATE", "MS", "CONTAINERS", "DETAIL", "FIX"]
-    assert [line.split()[0] for line in lines[1:]] == [check["kind"] for check in checks]
+    assert [line.split()[0] for line in lines[1:]] == ["rights", *(check["kind"] for check in checks)]
     assert len(run_cli(*arguments, "--no-headers").out.splitlines()) == len(checks)
     assert "\x1b[31mfailed" in run_cli(*arguments, "--color", "always").out
 
@@ -123,3 +124,15 @@ def test_a_signal_ends_it_at_once(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (EXIT_INTERRUPTED, b"", b"nsagent: interrupted\n")
+
+
+def test_a_config_that_is_named_is_checked_with_what_it_needs(run_cli: Run, host_root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("version: 1\nsocket: null\nreports:\n  - {name: a, evry: 1m, outputs: [{type: stdout}]}\n")
+    arguments = ("--host-root", host_root, "--config", config)
+    *_, broken = (check for check in check_host(run_cli, *arguments) if check["kind"] == "config")
+    assert (broken["state"], broken["fix"]) == ("failed", f"nsagent config validate {config}")
+    assert str(broken["detail"]).startswith("4:15: reports[0].evry: ")
+    config.write_text(config.read_text().replace("evry", "every"))
+    (sound,) = (check for check in check_host(run_cli, *arguments) if check["kind"] == "config")
+    assert (sound["state"], sound["detail"]) == ("used", "1 reports")
