@@ -151,7 +151,7 @@ class Agent:
         error = None
         made = None
         try:
-            changes_wanted = bool(setup.history or setup.config.http or setup.config.socket)
+            changes_wanted = bool(setup.config.history or setup.config.http or setup.config.socket)
             made = setup.passes.make(self._stop, changes_wanted=changes_wanted)
         except Aborted:
             error = "the agent was told to stop"
@@ -166,7 +166,7 @@ class Agent:
         else:
             self._world.board.publish_pass(made.taken.snapshot, made.taken.facts, made.status)
             self._world.board.publish_changes(made.changes)
-            _record(setup, made)
+            setup.record(made.taken.snapshot, made.changes)
             for name, entry in entries:
                 deliver(name, entry, made.taken.snapshot, setup.book, self._delivery)
         self._wishes.put(_Ended(made, error))
@@ -254,15 +254,6 @@ class Agent:
         self._setup.close()
         self._setup.close_outputs()
         logger.info("ended")
-
-
-def _record(setup: Setup, made: Made) -> None:
-    if setup.history is None:
-        return
-    try:
-        setup.history.record(made.taken.snapshot, made.changes)
-    except NsagentError as err:
-        logger.warning("history: %s", err)
 
 
 def _reap() -> None:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from nsagent.agent.reports import wants_labels
 from nsagent.agent.status import PassStatus
 from nsagent.config.model import Config
+from nsagent.kernel.files import read_file
 from nsagent.model.change import Change
 from nsagent.model.choices import View
 from nsagent.model.gap import Kind, Stage
@@ -138,8 +139,7 @@ class Passes:
 def read_rss_bytes() -> int:
     """The memory of this process that is in RAM; statm's second number (proc(5)), 0 where that cannot be read."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+        return int(read_file("/proc/self/statm").split()[1]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -4,7 +4,7 @@ A config that is loaded later takes over what is the same in both, so that no re
 history notices; what cannot be set up leaves the earlier one in force, whole.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,9 @@ from nsagent.agent.passes import Passes, Place
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
 from nsagent.config.model import Config, Output
+from nsagent.errors import HistoryError
+from nsagent.model.change import Change
+from nsagent.model.snapshot import Snapshot
 from nsagent.report.changes import change_record
 
 
@@ -61,8 +64,8 @@ class Setup:
         """Open what is new, take over the rest, let go of what is no more; raises NsagentError: then nothing is."""
         with ExitStack() as opened:
             self._serve(earlier, opened)
-            self._open_history(earlier, opened)
             opened.pop_all()
+        self._take_history(earlier)
         if earlier is not None:
             earlier.close_outputs(keep=self.lanes)  # A spool belongs to one output at a time.
         world = self._world
@@ -77,6 +80,20 @@ class Setup:
             self.passes.take_over(earlier.passes)
             earlier._let_go(self)
         world.board.interval_seconds = self.config.interval
+
+    def record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+        """Keep a run in the history, if there is to be one; what fails is told, and the next run tries again."""
+        wanted = self.config.history
+        if wanted is None:
+            return
+        try:
+            if self.history is None:
+                self.history = History.open(Path(wanted.path), wanted.max_age, wanted.max_size)
+                if self.history.aside is not None:
+                    self._world.tell(f"history: {wanted.path} was damaged, and is now {self.history.aside}")
+            self.history.record(snapshot, changes)
+        except HistoryError as err:
+            self._world.tell(f"history: {err}")
 
     def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
         """Let go of the outputs, but for those to keep, within so many seconds each."""
@@ -115,15 +132,9 @@ class Setup:
             return serve_http(config.http, world.board, world.metrics, change_record, clock=world.clock)
         return serve_socket(str(wanted), world.board, world.metrics, change_record, clock=world.clock)
 
-    def _open_history(self, earlier: "Setup | None", opened: ExitStack) -> None:
-        wanted = self.config.history
-        if wanted is None:
-            return
-        if earlier is not None and earlier.history is not None and earlier.config.history == wanted:
+    def _take_history(self, earlier: "Setup | None") -> None:
+        if earlier is not None and earlier.config.history == self.config.history:
             self.history = earlier.history
-            return
-        self.history = History.open(Path(wanted.path), wanted.max_age, wanted.max_size)
-        opened.callback(self.history.close)
 
     def _let_go(self, later: "Setup") -> None:
         kept = {id(control) for _, control in later._served.values()}

@@ -60,7 +60,7 @@ def test_the_table_has_a_line_for_each_check(run_cli: Run, host_root: Path) -> N
     lines = run_cli(*arguments).out.splitlines()
     assert lines[0].split() == ["KIND", "SUBJECT", "STATE", "MS", "CONTAINERS", "DETAIL", "FIX"]
     assert [line.split()[0] for line in lines[1:]] == ["rights", *(check["kind"] for check in checks)]
-    assert len(run_cli(*arguments, "--no-headers").out.splitlines()) == len(checks)
+    assert len(run_cli(*arguments, "--no-headers").out.splitlines()) == len(checks) + 1
     assert "\x1b[31mfailed" in run_cli(*arguments, "--color", "always").out
 
 
