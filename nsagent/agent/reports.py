@@ -7,6 +7,7 @@ from typing import Final
 from nsagent.agent.outputs.report import WrittenReport
 from nsagent.config.model import Report, TextfileOutput
 from nsagent.errors import NotFound
+from nsagent.model.change import Change
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
@@ -104,7 +105,15 @@ class ReportMaker:
 
     def _render_changes(self, selected: Snapshot, options: OutputOptions) -> Iterator[str]:
         before = self._before or selected  # The first one has nothing to be compared to: nothing is new.
-        return render_changes(diff_snapshots(before, selected), options, head=make_head(before, selected))
+        changes = [each for each in diff_snapshots(before, selected) if _is_told(self.report.view, each)]
+        return render_changes(changes, options, head=make_head(before, selected))
+
+
+def _is_told(view: View, change: Change) -> bool:
+    """Whether a change is one of what the view shows: containers, or sockets, or both."""
+    if view is View.CHANGES:
+        return True
+    return (change.socket is None) is (view is View.CONTAINERS)
 
 
 def make_head(before: Snapshot, after: Snapshot) -> ChangesHead:
@@ -115,7 +124,11 @@ def make_head(before: Snapshot, after: Snapshot) -> ChangesHead:
 def _select(view: View, snapshot: Snapshot, wanted: Filter) -> Snapshot:
     if view is View.CONTAINERS:
         return select_containers(snapshot, wanted)
-    return select_view(select_snapshot(snapshot, wanted), view)
+    selected = select_view(select_snapshot(snapshot, wanted), view)
+    if view is View.CHANGES:
+        # Not only those that have rows: one without comes and goes, too.
+        return replace(selected, containers=select_containers(snapshot, wanted).containers)
+    return selected
 
 
 def _leave_labels(snapshot: Snapshot) -> Snapshot:

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.live.agent_bed import AgentBed, read_lines, report_of
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.live.netns_bed import NetnsBed
-from tests.live.nsagent_cli import run_nsagent
+from tests.live.nsagent_cli import NSAGENT, run_nsagent
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "config.yaml"
 
 FAR = "1h"
 """A period in which a report is not due within a test, but for the moment when it strikes."""
@@ -308,3 +311,16 @@ def test_labels_are_told_where_they_are_asked_for_alone(agent: AgentBed, tmp_pat
     agent.write_config(report("a", every=FAR, format="json", view="containers"))
     ran = run_nsagent("report", "run", "a", "--config", str(agent.config))
     assert all(one["labels"] is None for one in json.loads(ran.stdout)["containers"])
+
+
+def test_the_example_config_makes_its_reports(token: str) -> None:
+    """In a /var/lib of its own."""
+    require(Capability.ROOT, Capability.NETNS)
+    inside = 'mount -t tmpfs tmpfs /var/lib && mkdir -m 0750 /var/lib/nsagent && "$@" && ls -1 /var/lib/nsagent'
+    enter = ("unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh")
+    ran = run_nsagent("run", "--once", "--config", str(EXAMPLE), command=(*enter, *NSAGENT))
+    assert ran.status == 0, ran.stderr
+    config = yaml.safe_load(EXAMPLE.read_text())
+    paths = [output["path"] for one in config["reports"] for output in one["outputs"] if output["type"] == "file"]
+    assert len(config["reports"]) >= 6
+    assert set(ran.stdout.decode().splitlines()) >= {os.path.basename(path) for path in paths}

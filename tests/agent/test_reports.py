@@ -1,0 +1,117 @@
+"""One report: what it selects, and what it never tells."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsagent.agent.reports import ReportMaker, select_report
+from nsagent.config.model import Report
+from nsagent.errors import Ambiguous
+from nsagent.model.choices import OutputFormat, View
+from nsagent.model.container import Pod
+from nsagent.model.ids import ContainerId
+from nsagent.model.snapshot import Snapshot
+from nsagent.scan.attribute import attribute
+from nsagent.scan.capture_file import read_capture
+
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+SECRETS = ("hunter2", "AKIAIOSFODNN7EXAMPLE", "ghp_16C7e42F292c6912E7710c838347Ae178B4a")
+FORMATS = [each for each in OutputFormat if each is not OutputFormat.NAME]
+
+
+def make_report(**values: Any) -> Report:
+    return Report.model_validate({"name": "r", "every": "1m", **values})
+
+
+@pytest.fixture(scope="module")
+def docker() -> Snapshot:
+    return attribute(read_capture(CAPTURES / "docker.json.gz"))
+
+
+@pytest.fixture(scope="module")
+def secretive(docker: Snapshot) -> Snapshot:
+    """The same host with secrets in labels, as people put them there."""
+    labels = {f"com.example.{number}": secret for number, secret in enumerate(SECRETS)}
+    pod = Pod(None, "web-1", "shop", labels=labels)
+    return replace(
+        docker,
+        containers=tuple(replace(one, labels=labels, pod=pod) for one in docker.containers),
+        netns=tuple(replace(one, pods=(pod,)) for one in docker.netns),
+    )
+
+
+def text_of(report: Report, *snapshots: Snapshot) -> str:
+    """The last one of the reports of these snapshots."""
+    maker = ReportMaker(report)
+    texts = [maker.make(snapshot)[0].data.decode() for snapshot in snapshots]
+    return texts[-1]
+
+
+@pytest.mark.parametrize("view", [View.SOCKETS, View.LISTENERS, View.CONTAINERS, View.NETNS])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_labels_are_told_in_no_format_and_no_view(secretive: Snapshot, view: View, format_: OutputFormat) -> None:
+    text = text_of(make_report(view=view, format=format_), secretive)
+    assert text
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_labels_are_told_where_the_report_asks_for_them(secretive: Snapshot) -> None:
+    text = text_of(make_report(format="json", labels=True), secretive)
+    assert all(secret in text for secret in SECRETS)
+
+
+@pytest.mark.parametrize("format_", ["json", "jsonl", "csv", "table"])
+def test_changes_tell_no_labels(secretive: Snapshot, format_: str) -> None:
+    without = replace(secretive, sockets=secretive.sockets[:1], containers=())
+    text = text_of(make_report(view="changes", format=format_, labels=False), without, secretive)
+    assert "container_come" in text
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_what_is_not_there_now_gives_a_report_without_rows(docker: Snapshot) -> None:
+    """A container that comes and goes is no reason for a report to fail."""
+    (written,) = ReportMaker(make_report(format="json", select={"container": "nosuch"})).make(docker)
+    document = json.loads(written.data)
+    assert (document["sockets"], document["containers"], document["netns"]) == ([], [], [])
+    assert document["coverage"]["processes"]["seen"] == docker.coverage.processes.seen
+
+
+def test_what_may_be_either_of_two_is_an_error(docker: Snapshot) -> None:
+    one = docker.containers[0]
+    other = replace(one, id=ContainerId(one.id[:8] + "0" * 56), name="other")
+    both = replace(docker, containers=(*docker.containers, other))
+    with pytest.raises(Ambiguous):
+        ReportMaker(make_report(select={"container": one.id[:8]})).make(both)
+
+
+def test_a_view_shows_its_rows(docker: Snapshot) -> None:
+    listeners = select_report(make_report(view="listeners"), docker)
+    connections = select_report(make_report(view="connections"), docker)
+    assert {socket.row.state for socket in listeners.sockets} == {"listen"}
+    assert {socket.row.state for socket in connections.sockets} == {"established"}
+    assert len(listeners.sockets) + len(connections.sockets) == len(docker.sockets)
+
+
+def test_what_is_counted_is_limited_to_the_largest(docker: Snapshot) -> None:
+    text = text_of(make_report(view="top", group_by=["command"], limit=1, format="csv"), docker)
+    assert text.splitlines() == ['"command","count"', '"httpd","6"']
+
+
+def test_only_what_is_new_since_the_report_before_is_told(docker: Snapshot) -> None:
+    report = make_report(view="listeners", diff=True, format="json")
+    earlier = replace(docker, sockets=docker.sockets[1:])
+    assert json.loads(text_of(report, docker))["changes"] == []
+    assert json.loads(text_of(report, docker, docker))["changes"] == []
+    (change,) = json.loads(text_of(report, earlier, docker))["changes"]
+    assert (change["kind"], change["socket"]["local"]["port"]) == ("new_listener", docker.sockets[0].row.local.port)
+
+
+def test_a_textfile_has_metrics_whatever_the_format_is(docker: Snapshot) -> None:
+    outputs = [{"type": "stdout"}, {"type": "textfile", "path": "/var/lib/node_exporter/nsagent.prom"}]
+    first, second = ReportMaker(make_report(format="csv", outputs=outputs)).make(docker)
+    assert (first.format, first.content_type) == (OutputFormat.CSV, "text/csv; charset=utf-8")
+    assert second.format is OutputFormat.PROM
+    assert b"# TYPE nsagent_sockets gauge" in second.data
