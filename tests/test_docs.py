@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from nsagent.config.load import load
+from nsagent.config.schema import make_schema
 from nsagent.errors import Reason
 from nsagent.model.facts import FoundBy, HeldBy
 from nsagent.model.gap import Kind, Stage
@@ -26,7 +28,20 @@ from nsagent.report.netns_table import NETNS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("scan", "netns", "containers", "capture", "diff", "history", "status", "doctor")
+COMMANDS = (
+    "scan",
+    "netns",
+    "containers",
+    "capture",
+    "diff",
+    "history",
+    "status",
+    "doctor",
+    "config validate",
+    "config schema",
+    "config show",
+    "config init",
+)
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -81,9 +96,18 @@ def test_every_command_has_help_and_stands_in_the_docs(command: str) -> None:
     assert any(f"nsagent {command}" in page.read_text() for page in PAGES)
 
 
+def list_commands(command: str) -> list[str]:
+    """The commands that the help of this one lists."""
+    listed = run_line(f"{command} --help").stdout.partition("Commands:")[2]
+    return re.findall(r"^  (\w+)", listed, re.MULTILINE)
+
+
 def test_the_commands_are_those_that_help_lists() -> None:
-    listed = run_line("nsagent --help").stdout.partition("Commands:")[2]
-    assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
+    assert list_commands("nsagent") == list(dict.fromkeys(command.split()[0] for command in COMMANDS))
+    for group in {command.split()[0] for command in COMMANDS if " " in command}:
+        assert [f"{group} {each}" for each in list_commands(f"nsagent {group}")] == [
+            command for command in COMMANDS if command.startswith(f"{group} ")
+        ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -91,6 +115,18 @@ def test_every_option_stands_in_the_docs(command: str) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     options = set(re.findall(r"--[a-z-]+", run_line(f"nsagent {command} --help").stdout)) - {"--help"}
     assert [option for option in sorted(options) if f"`{option}" not in text] == []
+
+
+def test_every_key_of_a_config_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "config.md").read_text()
+    schema = make_schema()
+    keys = {key for section in (schema, *schema["$defs"].values()) for key in section.get("properties", {})}
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
+
+
+def test_every_yaml_in_the_page_of_the_config_is_right() -> None:
+    for _, text in (each for each in blocks("yaml") if each[0] == "config.md"):
+        load(text.encode(), "config.md", {"POD_IP": "10.0.0.1", "PUSH_URL": "https://receiver.example/"})
 
 
 def test_every_column_stands_in_the_docs() -> None:

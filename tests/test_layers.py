@@ -141,6 +141,7 @@ def test_a_module_and_its_functions_keep_to_their_size(path: Path) -> None:
 
 
 OPENS = {
+    "agent/config_file.py": "the config, which the caller names",
     "agent/listeners.py": "the directory of the agent's unix socket",
     "agent/token_file.py": "the token file that the config names",
     "agent/history_file.py": "the history that the config, or the caller, names",
@@ -214,6 +215,7 @@ CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
         (["--version"], ["ctypes", "docker", "json", "nsagent.scan", "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
+        (["config", "init"], [*CLIENTS, "cronsim", "nsagent.scan", "pydantic", "yaml"]),
         (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         # A host without runtimes.
         (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -52,7 +52,7 @@ class Document:
         if isinstance(node, SequenceNode):
             return [self._read(each, (*loc, index)) for index, each in enumerate(node.value)]
         try:
-            return read_scalar(node, self._environ)
+            return read_scalar(cast(ScalarNode, node), self._environ)
         except ValueError as err:
             self.findings.append(Finding(place_of(node), loc, str(err)))
             return None

@@ -8,7 +8,6 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from nsagent.config.document import Loc
-from nsagent.config.model import Config
 
 _EXPECTED: Final = {
     "dict_type": "expected keys and values",
@@ -37,11 +36,14 @@ def drop_tags(loc: Loc) -> Loc:
     return tuple(part for index, part in enumerate(loc) if index not in tags)
 
 
-def explain(error: ErrorDetails) -> str:
-    """What is wrong and what was expected; never the value, which may have come from the environment."""
+def explain(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
+    """What is wrong and what was expected; never the value, which may have come from the environment.
+
+    `schema` is the JSON Schema of a config, which tells what keys there are.
+    """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return _explain_key(error["loc"])
+        return _explain_key(error["loc"], schema)
     if kind in ("enum", "literal_error"):
         return _explain_choice(context["expected"], error["input"])
     if kind == "union_tag_invalid":
@@ -62,18 +64,17 @@ def _explain_choice(quoted: str, got: object) -> str:
     return f"expected {expected}{_near(got, choices) if isinstance(got, str) else ''}"
 
 
-def _explain_key(loc: tuple[int | str, ...]) -> str:
+def _explain_key(loc: tuple[int | str, ...], schema: Mapping[str, Any]) -> str:
     key = str(loc[-1])
     if key in _NOT_YET:
         return _NOT_YET[key]
-    known = list_keys(loc[:-1])
+    known = list_keys(loc[:-1], schema)
     return "unknown key" + (_near(key, known) or f"; expected {', '.join(known)}")
 
 
-def list_keys(loc: tuple[int | str, ...]) -> list[str]:
+def list_keys(loc: tuple[int | str, ...], schema: Mapping[str, Any]) -> list[str]:
     """The keys of the section that pydantic calls so, types of outputs included."""
-    schema = Config.model_json_schema()
-    section: Mapping[str, Any] = schema
+    section = schema
     for part in loc:
         if isinstance(part, int):
             section = section["items"]

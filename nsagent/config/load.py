@@ -86,9 +86,13 @@ def _list_problems(
     known = {finding.place for finding in found}
     all_: list[tuple[Place, Loc, Any]] = [*found, *(each for each in errors if each[0] not in known)]
     all_.sort(key=lambda each: each[0])
+    schema = Config.model_json_schema()
     problems = [
         ConfigProblem(
-            file, *place, tell_path(loc), _on_one_line(message if isinstance(message, str) else explain(message))
+            file,
+            *place,
+            tell_path(loc),
+            _on_one_line(message if isinstance(message, str) else explain(message, schema)),
         )
         for place, loc, message in all_[:MAX_PROBLEMS]
     ]

@@ -3,7 +3,7 @@
 from typing import Final
 
 SAMPLE: Final = """\
-# What `nsagent config init` prints, and `nsagent run` does. Change it, and check it with `nsagent config validate FILE`.
+# What `nsagent config init` prints, and `nsagent run` does. Change it, check it with `nsagent config validate FILE`.
 # docs/config.md tells of every key; `nsagent config schema` tells them to an editor.
 #
 # ${NAME}, ${NAME:-DEFAULT} and ${NAME:?MESSAGE} are put in from the environment; a dollar sign itself is $$.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from yaml.nodes import Node
+from yaml.nodes import ScalarNode
 
 Scalar = str | int | float | bool | None
 
@@ -28,7 +28,7 @@ MAX_LENGTH: Final = 1 << 16
 """Characters of a scalar with its variables put in."""
 
 
-def read_scalar(node: Node, environ: Mapping[str, str]) -> Scalar:
+def read_scalar(node: ScalarNode, environ: Mapping[str, str]) -> Scalar:
     """The value of a scalar; text where it is quoted or holds a `$`.
 
     Raises ValueError for a variable that is not set, and for a `$` that is none.
@@ -44,7 +44,7 @@ def _read_plain(text: str) -> Scalar:
         return _NAMED[text]
     if _WHOLE.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.fullmatch(text) and not (text.isdigit() or text[1:].isdigit()):
+    if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
 

@@ -13,7 +13,7 @@ def find_shared(document: Document) -> Iterator[Finding]:
     The values are as written, of any kind: what is wrong with one is no reason to keep quiet about another.
     """
     names = [(("reports", index, "name"), report.get("name")) for index, report in _list_mappings(document.values)]
-    paths = [(loc, posixpath.normpath(path)) for loc, path in _list_paths(document.values) if isinstance(path, str)]
+    paths = [(loc, _normal(path)) for loc, path in _list_paths(document.values) if str(path)[:1] == "/"]
     for places, what in ((names, "is the name of {} too"), (paths, "is written by {} too")):
         first: dict[str, Loc] = {}
         for loc, text in places:
@@ -22,6 +22,11 @@ def find_shared(document: Document) -> Iterator[Finding]:
                 yield Finding(place, called, what.format(tell_path(first[text][:-1]) or tell_path(first[text])))
             elif isinstance(text, str):
                 first[text] = loc
+
+
+def _normal(path: object) -> str:
+    """An absolute path by which the same file is always called, but for links."""
+    return posixpath.normpath("/" + str(path).lstrip("/"))
 
 
 def _list_paths(values: dict[str, Any]) -> Iterator[tuple[Loc, object]]:

@@ -1,14 +1,11 @@
 """A Config as the mapping that a file would have, without what is secret in it. Pure."""
 
-import re
 from typing import Any, Final
 
 from nsagent.config.model import Config
 
 HIDDEN: Final = "HIDDEN"
 """What stands for a value that is not shown."""
-
-_QUERY_VALUE: Final = re.compile(r"[^=&]+(?=&|$)")
 
 _NULL_MEANS: Final = ("socket",)
 """Keys of which null is not the default."""
@@ -37,4 +34,10 @@ def _show(value: Any, key: str = "") -> Any:
 
 def _hide_query(url: str) -> str:
     before, mark, query = url.partition("?")
-    return before + mark + _QUERY_VALUE.sub(HIDDEN, query)
+    return before + mark + "&".join(map(_hide_value, query.split("&")))
+
+
+def _hide_value(part: str) -> str:
+    """One of `NAME=VALUE`, or a value alone."""
+    name, mark, value = part.rpartition("=") if "=" not in part else part.partition("=")
+    return name + mark + (HIDDEN if value else "")

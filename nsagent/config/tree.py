@@ -4,7 +4,8 @@ Source: YAML 1.2.2, chapter 10.2 (the JSON schema's scalars, with `0o17`, `0x1F`
 schema); PyYAML's composer, fed with the events of libyaml where that is there: a tenth of the time.
 
 No anchor, no alias, no tag, no key but text, no key twice, one document: what a node is stands where
-it stands. A depth of more than MAX_DEPTH ends the reading before anything has to recurse.
+it stands. A depth of more than MAX_DEPTH ends the reading before anything has to recurse, and more than
+MAX_NODES before it takes long.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from yaml.reader import Reader
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
+
+MAX_NODES: Final = 100_000
+"""Keys, values, lists and mappings: those of three thousand reports, and some seconds."""
 
 
 class Place(NamedTuple):
@@ -44,6 +48,7 @@ class _Composer(Composer):
         self._events = events
         self._next: Event | None = None
         self._depth = 0
+        self._nodes = 0
 
     def peek_event(self) -> Event | None:
         if self._next is None:
@@ -77,6 +82,9 @@ class _Composer(Composer):
             raise Refused(place, "tags are not taken")
         if self._depth == MAX_DEPTH:
             raise Refused(place, f"expected no more than {MAX_DEPTH} levels")
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise Refused(place, f"expected no more than {MAX_NODES} keys and values")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1

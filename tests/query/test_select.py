@@ -143,6 +143,36 @@ def test_what_listens_is_what_ss_calls_so(protocol: Protocol, state: SocketState
     assert bool(select_snapshot(holding(socket), Filter(listening=True)).sockets) is listens
 
 
+@pytest.mark.parametrize(
+    ("state", "protocol", "queues", "expected"),
+    [
+        (SocketState.LISTEN, Protocol.TCP, (81, 99), True),
+        (SocketState.LISTEN, Protocol.TCP, (80, 99), False),  # A queue takes one more than its limit: of 100.
+        (SocketState.LISTEN, Protocol.TCP, (1, 0), True),
+        (SocketState.LISTEN, Protocol.TCP, (0, 0), False),
+        (SocketState.LISTEN, Protocol.SCTP, (10, 10), True),
+        (SocketState.LISTEN, Protocol.TCP, (81, None), False),
+        (SocketState.LISTEN, Protocol.VSOCK, (81, 99), False),
+        (SocketState.ESTABLISHED, Protocol.TCP, (81, 99), False),
+    ],
+)
+def test_an_accept_queue_is_fuller_than_a_share_of_what_it_takes(
+    state: SocketState, protocol: Protocol, queues: tuple[int, int | None], expected: bool
+) -> None:
+    socket = ownerless(HOST_NETNS, row(state, NOBODY, NOBODY, protocol=protocol, queues=queues), WITHOUT_OWNER)
+    assert bool(select_snapshot(holding(socket), Filter(accept_queue_above=0.8)).sockets) is expected
+
+
+def test_ownerless_is_what_has_a_verdict(snapshot: Snapshot) -> None:
+    """Where no owners were looked for, as with `--owners container`, a row has neither."""
+    whole = holding(
+        ownerless(HOST_NETNS, row(SocketState.LISTEN, NOBODY, NOBODY, inode=1), WITHOUT_OWNER),
+        ownerless(HOST_NETNS, row(SocketState.LISTEN, NOBODY, NOBODY, inode=2), WITHOUT_OWNER)._replace(verdict=None),
+    )
+    assert inodes(select_snapshot(whole, Filter(ownerless=True))) == [1]
+    assert {socket.verdict is None for socket in select_snapshot(snapshot, Filter(ownerless=True)).sockets} == {False}
+
+
 @pytest.mark.parametrize("protocol", Protocol)
 def test_a_port_is_one_of_a_protocol_that_has_ports(protocol: Protocol) -> None:
     local = row(SocketState.CLOSE, Endpoint("*", 6), NOBODY, protocol=protocol)
