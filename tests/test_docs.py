@@ -32,15 +32,15 @@ COMMANDS = (
     "scan",
     "netns",
     "containers",
-    "capture",
     "diff",
+    "capture",
     "history",
     "status",
-    "doctor",
     "config validate",
     "config schema",
     "config show",
     "config init",
+    "doctor",
 )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from nsagent.errors import ConfigError, ConfigProblem, UsageError
 
 if TYPE_CHECKING:
+    from nsagent.config.document import Loc
     from nsagent.config.load import Misfit
     from nsagent.config.model import Config, Report
 
@@ -55,14 +56,8 @@ class ConfigFile(NamedTuple):
 
 
 def read_config_file(path: str) -> ConfigFile:
-    """The file, links followed; raises ConfigError if it cannot be read, or others may write it.
-
-    It decides what is written where, with this process's rights: it must be root's or the own user's.
-    """
-    content, identity = _read(path)
-    if identity.refusal:
-        raise ConfigError([ConfigProblem(path, None, None, "", identity.refusal)])
-    return ConfigFile(path, content, identity)
+    """The file as it is now, links followed; one that is refused has no content, and load_config says why."""
+    return ConfigFile(path, *_read(path))
 
 
 def identify(path: str) -> Identity:
@@ -71,7 +66,10 @@ def identify(path: str) -> Identity:
 
 
 def judge(found: os.stat_result, own_uid: int) -> str:
-    """Why a file is no config to be followed, empty if it is one."""
+    """Why a file is no config to be followed, empty if it is one.
+
+    It decides what is written where, with this process's rights: it must be root's or the own user's.
+    """
     if not stat.S_ISREG(found.st_mode):
         return "expected a regular file"
     if found.st_uid not in (0, own_uid):
@@ -82,7 +80,12 @@ def judge(found: os.stat_result, own_uid: int) -> str:
 
 
 def load_config(file: ConfigFile, environ: Mapping[str, str]) -> "Config":
-    """The config that a file holds, checked against columns, formats and runtimes too; raises ConfigError."""
+    """The config that a file holds, checked against columns, formats and runtimes too.
+
+    Raises ConfigError, also for a file that could not be read, or that others may write.
+    """
+    if file.identity.refusal:
+        raise ConfigError([ConfigProblem(file.path, None, None, "", file.identity.refusal)])
     from nsagent.config.load import Checks, load
     from nsagent.runtimes.discover import parse_runtime_option
 
@@ -90,18 +93,28 @@ def load_config(file: ConfigFile, environ: Mapping[str, str]) -> "Config":
 
 
 def find_misfits(report: "Report") -> "Iterator[Misfit]":
-    """The columns that the view of a report does not have, and columns of a format that has none."""
-    from nsagent.model.choices import OutputFormat, View
+    """The columns that the view of a report does not have, and a format that cannot show it."""
+    from nsagent.model.choices import View
     from nsagent.report.render import OutputOptions, check_options
 
-    rows = {View.LISTENERS: View.SOCKETS, View.CONNECTIONS: View.SOCKETS}.get(report.view, report.view)
-    named = [("columns", report.columns), ("sort_by", report.sort_by), ("group_by", report.group_by)]
-    for key, names in named if report.view not in (View.TOP, View.CHANGES) else ():
-        for index, name in enumerate(names):
-            try:
-                check_options(rows, OutputOptions(OutputFormat.TABLE, columns=(name.removeprefix("-"),)))
-            except UsageError as err:
-                yield (key, index), str(err)
+    view = View.CHANGES if report.diff else report.view
+    whole = OutputOptions(report.format, limit=report.limit, group_by=report.group_by)
+    parts: list[tuple[Loc, OutputOptions]] = [
+        *((("group_by", index), whole._replace(group_by=(name,))) for index, name in enumerate(report.group_by)),
+        *((("columns", index), whole._replace(columns=(name,))) for index, name in enumerate(report.columns)),
+        *((("sort_by", index), whole._replace(sort_by=(name,))) for index, name in enumerate(report.sort_by)),
+        ((), whole),
+    ]
+    told = set()
+    for loc, options in parts:
+        try:
+            check_options(view, options, of_config=True)
+        except UsageError as err:
+            key, _, message = str(err).partition(": ")
+            # Each part is held against the rest, too: what is wrong with that is told once, at its own key.
+            if (key, message) not in told:
+                told.add((key, message))
+                yield (loc if loc[:1] == (key,) else (key,)), message
 
 
 def _read(path: str) -> tuple[bytes, Identity]:

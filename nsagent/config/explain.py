@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic_core import ErrorDetails
-
 from nsagent.config.document import Loc
 
 _EXPECTED: Final = {
@@ -36,7 +34,7 @@ def drop_tags(loc: Loc) -> Loc:
     return tuple(part for index, part in enumerate(loc) if index not in tags)
 
 
-def explain(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
+def explain(error: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """What is wrong and what was expected; never the value, which may have come from the environment.
 
     `schema` is the JSON Schema of a config, which tells what keys there are.

@@ -1,10 +1,9 @@
 """YAML text -> Config, with everything that is wrong at once, each with its place. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from nsagent.config.document import Document, Finding, Loc, tell_path
 from nsagent.config.explain import drop_tags, explain
@@ -47,7 +46,8 @@ def load(content: bytes, file: str, environ: Mapping[str, str], checks: Checks =
     except Refused as err:
         raise ConfigError([ConfigProblem(file, *err.place, "", str(err))]) from err
     outside = Outside(checks.check_runtime, environ.get("POD_IP"))
-    config, errors = None, list[ErrorDetails]()
+    config: Config | None = None
+    errors: Sequence[Mapping[str, Any]] = ()
     try:
         config = Config.model_validate(document.values, context=outside)
     except ValidationError as err:
@@ -58,7 +58,7 @@ def load(content: bytes, file: str, environ: Mapping[str, str], checks: Checks =
     return config
 
 
-def _locate(document: Document, error: ErrorDetails) -> tuple[Place, Loc]:
+def _locate(document: Document, error: Mapping[str, Any]) -> tuple[Place, Loc]:
     """Where an error of pydantic stands, and how that is called."""
     loc = drop_tags(error["loc"])
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -80,7 +80,7 @@ def _find_misfits(document: Document, find: Callable[[Report], Iterable[Misfit]]
 
 
 def _list_problems(
-    file: str, found: Iterable[Finding], errors: Iterable[tuple[Place, Loc, ErrorDetails]]
+    file: str, found: Iterable[Finding], errors: Iterable[tuple[Place, Loc, Mapping[str, Any]]]
 ) -> list[ConfigProblem]:
     """The problems in the order of the file; where something is wrong already, pydantic's view of it is no news."""
     known = {finding.place for finding in found}

@@ -10,6 +10,7 @@ import pytest
 from nsagent.agent.config_file import (
     MAX_BYTES,
     ConfigFile,
+    Identity,
     find_misfits,
     identify,
     judge,
@@ -29,8 +30,10 @@ def write(path: Path, content: bytes = TEXT, mode: int = 0o600) -> Path:
 
 
 def refusal(path: Path) -> str:
+    file = read_config_file(str(path))
+    assert file.content == b""
     with pytest.raises(ConfigError) as caught:
-        read_config_file(str(path))
+        load_config(file, {})
     assert caught.value.exit_status == EXIT_USAGE
     return str(caught.value)
 
@@ -121,11 +124,11 @@ def test_a_file_that_is_gone_or_refused_is_a_change_and_then_none(tmp_path: Path
     file = read_config_file(str(path))
     path.chmod(0o666)
     assert file.has_changed()
-    refused = identify(str(path))
-    assert not identify(str(path)).is_other_than(refused)
+    refused = read_config_file(str(path))
+    assert not refused.has_changed()
     path.unlink()
     assert file.has_changed()
-    assert identify(str(path)).is_other_than(refused)
+    assert refused.has_changed()
 
 
 def test_the_swapped_link_of_a_config_map_is_a_change(tmp_path: Path) -> None:
@@ -144,7 +147,28 @@ def test_the_swapped_link_of_a_config_map_is_a_change(tmp_path: Path) -> None:
 
 
 def load_text(text: str) -> Config:
-    return load_config(ConfigFile("F", text.encode(), identify("/")), {})
+    return load_config(ConfigFile("F", text.encode(), Identity(0, 0, 0, 0, "")), {})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("format: jsonl, columns: [pid, local]", ["F:2:57: reports[0].columns[0]: jsonl has none"]),
+        ("format: csv, diff: true", ["F:2:40: reports[0].format: csv has nothing to say of changes"]),
+        ("view: changes, sort_by: [pid]", ["F:2:57: reports[0].sort_by[0]: changes have no columns to choose"]),
+        ("view: top, group_by: [pod, podd]", ["F:2:59: reports[0].group_by[1]: no column 'podd'"]),
+        ("view: top, group_by: [pod], sort_by: [-count, pid]", ["F:2:78: reports[0].sort_by[1]: no column 'pid'"]),
+        ("view: netns, format: name", []),
+        ("diff: true", []),
+    ],
+)
+def test_a_report_that_could_not_be_written_is_told_before_it_is_due(keys: str, expected: list[str]) -> None:
+    told = []
+    try:
+        load_text(f"version: 1\nreports: [{{name: a, every: 1m, {keys}}}]")
+    except ConfigError as err:
+        told = list(map(str, err.problems))
+    assert [got[: len(wanted)] for got, wanted in zip(told, expected, strict=True)] == expected
 
 
 def test_columns_and_runtimes_are_those_that_there_are() -> None:
@@ -159,8 +183,8 @@ def test_columns_and_runtimes_are_those_that_there_are() -> None:
     assert told[0].startswith("F:2:10: runtime: 'dokker': unknown kind 'dokker'")
     assert told[1:] == [
         "F:4:54: reports[0].columns[1]: no column 'pidd'; near names: pid",
-        "F:4:74: reports[0].sort_by[0]: no column 'locale'; near names: local",
-        "F:5:66: reports[1].columns[0]: no column 'local'",
+        "F:4:71: reports[0].sort_by[0]: no column 'locale'; near names: local",
+        "F:5:67: reports[1].columns[0]: no column 'local'",
     ]
 
 

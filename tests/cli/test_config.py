@@ -89,7 +89,7 @@ def test_a_missing_extra_is_one_line_with_what_installs_it(command: str, module:
     done = subprocess.run(
         [sys.executable, "-c", program, module, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
-    told = f"nsagent: pip install 'nsagent[agent]' to use this command: it needs {module}\n"
+    told = f"nsagent: this command needs {module}, which is not installed: pip install 'nsagent[agent]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (EXIT_FAILED, "", told)
 
 

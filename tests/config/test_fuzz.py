@@ -10,7 +10,7 @@ from nsagent.config.load import MAX_PROBLEMS, load
 from nsagent.config.model import Config
 from nsagent.config.show import show_config
 from nsagent.errors import ConfigError
-from nsagent.report.yaml import dump_yaml
+from nsagent.report.yaml import render_record
 from tests.config.rows import REPORT
 from tests.config.test_load import WHOLE
 
@@ -61,15 +61,15 @@ def test_any_words_of_a_config_are_a_config_or_problems(text: str) -> None:
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
-def test_any_yaml_is_a_config_or_problems(value: object) -> None:
-    check(dump_yaml(value).encode())
+def test_any_yaml_is_a_config_or_problems(value: dict[str, object]) -> None:
+    check(render_record(value).encode())
 
 
 @given(st.sampled_from([REPORT, WHOLE]), st.integers(0, len(WHOLE)), st.integers(0, 12), WORDS | st.text(max_size=3))
 def test_a_damaged_config_is_a_config_or_problems(text: str, start: int, length: int, put: str) -> None:
     config = check((text[:start] + put + text[start + length :]).encode("utf-8", "surrogatepass"))
     if config is not None:
-        assert check(dump_yaml(show_config(config)).encode()) == config
+        assert check(render_record(show_config(config)).encode()) == config
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from nsagent.agent.config_file import ConfigFile, identify, load_config
+from nsagent.agent.config_file import ConfigFile, Identity, load_config
 from nsagent.config.model import FileOutput, StdoutOutput
 from nsagent.config.sample import SAMPLE
 
@@ -15,7 +15,7 @@ def test_the_sample_is_the_example() -> None:
 
 
 def test_the_example_has_six_reports_that_write_where_the_agent_may() -> None:
-    config = load_config(ConfigFile("sample", SAMPLE.encode(), identify("/")), {})
+    config = load_config(ConfigFile("sample", SAMPLE.encode(), Identity(0, 0, 0, 0, "")), {})
     assert [report.name for report in config.reports] == [
         "new-listeners",
         "connections-by-pod",
@@ -37,6 +37,6 @@ def test_what_is_commented_out_in_the_example_is_right_too() -> None:
     assert http is not None
     last = "      - {type: stdout}\n"
     text = SAMPLE.replace(last, last + "".join(f"   {line}\n" for line in outputs)) + http[1] + "\n"
-    config = load_config(ConfigFile("sample", text.encode(), identify("/")), {})
+    config = load_config(ConfigFile("sample", text.encode(), Identity(0, 0, 0, 0, "")), {})
     assert config.http is not None
     assert [output.type for output in config.reports[-1].outputs] == ["stdout", "textfile", "http"]

@@ -3,7 +3,7 @@
 import pytest
 
 from nsagent.config.show import show_config
-from nsagent.report.yaml import dump_yaml
+from nsagent.report.yaml import render_record
 from tests.config.rows import REPORT, config_of
 from tests.config.test_load import WHOLE
 
@@ -13,7 +13,7 @@ from tests.config.test_load import WHOLE
 )
 def test_what_is_shown_is_read_back_as_the_same(text: str) -> None:
     config = config_of(text)
-    assert config_of(dump_yaml(show_config(config))) == config
+    assert config_of(render_record(show_config(config))) == config
 
 
 def test_defaults_are_shown_and_what_is_absent_is_not() -> None:
