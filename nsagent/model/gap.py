@@ -52,6 +52,7 @@ class Kind(StrEnum):
     RECORDS = "records"  # what the source is called; what is counted are records, the detail has some ids
     LABELS = "labels"  # none; what is counted are containers
     KUBE_NAMESPACES = "kube_namespaces"  # none; what is counted are containers
+    ACCEPT_QUEUES = "accept_queues"  # none; what is counted are listeners
     OWN_NETNS = "own_netns"  # none
     NETNS_FDS = "netns_fds"  # none
     OWNERS = "owners"  # none; what is counted are rows

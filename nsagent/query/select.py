@@ -111,12 +111,17 @@ def _choose(snapshot: Snapshot, wanted: Filter) -> frozenset[ContainerId]:
 def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:
     """The coverage of the pass, and what it did not tell that this filter asks for."""
     unjudged = count_unjudged(wanted, snapshot.containers)
+    unlimited = 0 if wanted.accept_queue_above is None else sum(map(_lacks_limit, snapshot.sockets))
     counts = (
-        (Kind.LABELS, unjudged.labels),
-        (Kind.KUBE_NAMESPACES, unjudged.kube_namespaces),
+        (Stage.NAMES, Kind.LABELS, unjudged.labels),
+        (Stage.NAMES, Kind.KUBE_NAMESPACES, unjudged.kube_namespaces),
+        (Stage.TABLES, Kind.ACCEPT_QUEUES, unlimited),
     )
-    gaps = merge_gaps(Gap(Stage.NAMES, Subject(kind), Reason.NOT_TOLD, count=count) for kind, count in counts if count)
-    return replace(snapshot.coverage, gaps=(*snapshot.coverage.gaps, *gaps)) if gaps else snapshot.coverage
+    gaps = merge_gaps(Gap(stage, Subject(kind), Reason.NOT_TOLD, count=count) for stage, kind, count in counts if count)
+    if not gaps:
+        return snapshot.coverage
+    complete = snapshot.coverage.complete and not unlimited
+    return replace(snapshot.coverage, complete=complete, gaps=(*snapshot.coverage.gaps, *gaps))
 
 
 def _list_tests(snapshot: Snapshot, wanted: Filter) -> list[Test]:
@@ -162,12 +167,19 @@ def _has_port(socket: OwnedSocket, ports: frozenset[int]) -> bool:
     return row.protocol in _WITH_PORTS and (row.local.port in ports or row.remote.port in ports)
 
 
+def _has_accept_queue(socket: OwnedSocket) -> bool:
+    return socket.row.state is SocketState.LISTEN and socket.row.protocol in _WITH_ACCEPT_QUEUE
+
+
+def _lacks_limit(socket: OwnedSocket) -> bool:
+    """Whether it has an accept queue of which nobody tells the limit, as /proc does not."""
+    return _has_accept_queue(socket) and socket.row.tx_queue is None
+
+
 def _fills_accept_queue(socket: OwnedSocket, share: float) -> bool:
-    """Whether more than this part of its accept queue is taken; False where the limit is not known, as by /proc.
+    """Whether more than this part of its accept queue is known to be taken.
 
     A queue takes one connection more than its limit says (sk_acceptq_is_full of include/net/sock.h).
     """
-    row = socket.row
-    if row.state is not SocketState.LISTEN or row.protocol not in _WITH_ACCEPT_QUEUE or row.tx_queue is None:
-        return False
-    return (row.rx_queue or 0) > share * (row.tx_queue + 1)
+    used, limit = socket.row.rx_queue, socket.row.tx_queue
+    return _has_accept_queue(socket) and limit is not None and (used or 0) > share * (limit + 1)

@@ -87,6 +87,8 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     if gap.kind in (Kind.LABELS, Kind.KUBE_NAMESPACES):
         what = subjects.removesuffix("containers")
         return [f"{what}{_count(gap.count, 'container')} not known ({reason})"]
+    if gap.kind is Kind.ACCEPT_QUEUES:
+        return [f"{subjects} of {_count(gap.count, 'listener')} not known ({reason})"]
     if gap.kind is Kind.SOURCE:
         return [f"names from {subject.id}: {reason}" for subject in gap.subjects]
     if gap.kind is Kind.RECORDS:

@@ -163,6 +163,14 @@ def test_an_accept_queue_is_fuller_than_a_share_of_what_it_takes(
     assert bool(select_snapshot(holding(socket), Filter(accept_queue_above=0.8)).sockets) is expected
 
 
+def test_an_accept_queue_without_a_limit_is_counted_as_not_judged(snapshot: Snapshot) -> None:
+    rows = [row(SocketState.LISTEN, NOBODY, NOBODY, queues=(1, limit)) for limit in (None, None, 4)]
+    whole = holding(*(ownerless(HOST_NETNS, each, WITHOUT_OWNER) for each in rows))
+    coverage = select_snapshot(whole, Filter(accept_queue_above=0.5)).coverage
+    gap = alike(Gap(Stage.TABLES, Subject(Kind.ACCEPT_QUEUES), Reason.NOT_TOLD, count=2))
+    assert coverage == replace(whole.coverage, complete=False, gaps=(*whole.coverage.gaps, gap))
+
+
 def test_ownerless_is_what_has_a_verdict(snapshot: Snapshot) -> None:
     """Where no owners were looked for, as with `--owners container`, a row has neither."""
     whole = holding(
