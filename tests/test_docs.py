@@ -34,13 +34,16 @@ COMMANDS = (
     "containers",
     "diff",
     "capture",
+    "run",
     "history",
     "status",
+    "doctor",
+    "report run",
+    "report list",
     "config validate",
     "config schema",
     "config show",
     "config init",
-    "doctor",
 )
 
 
