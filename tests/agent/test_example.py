@@ -48,7 +48,7 @@ def test_a_listener_that_was_not_there_before_is_new(reports: dict[str, Report])
     maker.make(replace(after, sockets=tuple(socket for socket in after.sockets if socket is not first)))
     (written,) = maker.make(after)
     _, *changes = map(json.loads, written.data.decode().splitlines())
-    assert [change["kind"] for change in changes] == ["container_come", "new_listener"]
+    assert [change["kind"] for change in changes] == ["new_listener"]
 
 
 def test_connections_are_counted_by_pod(reports: dict[str, Report]) -> None:
