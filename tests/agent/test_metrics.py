@@ -13,6 +13,7 @@ from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.scan.attribute import attribute
 from tests.agent.boards import count_sockets, make_board, make_pass_status, make_status, recorded_facts
 from tests.agent.test_board import Clock
+from tests.kernel.rows import FIXTURES
 
 HOSTILE = ['a"} x 1\n', "\\", "\\n", '"', "\n# HELP x", "{}", "\u202e", "\udcff", "", "ü", "}1 2\r\n"]
 
@@ -89,6 +90,14 @@ def test_every_name_is_one_by_the_rules_of_prometheus_and_stands_once() -> None:
         assert (family.type == "counter") is all(each.name.endswith("_total") for each in family.samples)
         series = [(each.name, *sorted(each.labels.items())) for each in family.samples]
         assert len(series) == len(set(series))
+
+
+def test_every_metric_of_the_agent_stands_in_the_docs() -> None:
+    page = (FIXTURES.parent / "docs" / "agent-http.md").read_text()
+    text = Metrics(lambda *_: ([], 0), clock=Clock()).scrape(make_board()).text.decode()
+    names = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert len(names) > 20
+    assert [name for name in names if not re.search(rf"`{name}[`{{]", page)] == []
 
 
 def test_no_path_and_no_url_is_told_where_nobody_asks_for_a_token() -> None:
