@@ -39,7 +39,7 @@ class ServerLimits(NamedTuple):
 
 _LIMITS: Final = ServerLimits()
 
-_ACCEPTS_PER_TURN: Final = 64
+_ACCEPTS_PER_TURN: Final = 256
 _TURN_SECONDS: Final = 0.25
 """How often clients are judged, while there are any."""
 
@@ -190,7 +190,7 @@ class _Waitress(BaseWSGIServer):
         return self.clock() >= self._accept_from
 
     def handle_accept(self) -> None:
-        """Take who waits there. A flood of clients is taken by the dozen: the honest one stands among them."""
+        """Take who waits there. A flood of clients is taken by the hundred: the honest one stands among them."""
         for turn in range(_ACCEPTS_PER_TURN):
             try:
                 client, address = self._listener.accept()

@@ -14,8 +14,10 @@ from nsagent.agent.board import Board
 from nsagent.agent.control import Control, serve_socket
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.status_text import render_status
+from nsagent.report.changes import change_record
+from nsagent.report.prom import make_families
 from nsagent.scan.capture_file import read_capture
-from tests.agent.boards import CAPTURE, change_record, count_sockets, make_board, make_status
+from tests.agent.boards import CAPTURE, make_board, make_status
 from tests.cli.conftest import Run
 
 
@@ -26,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def serve(path: Path, board: Board) -> closing[Control]:
-    metrics = Metrics(count_sockets, clock=time.monotonic)
+    metrics = Metrics(make_families, clock=time.monotonic)
     return closing(serve_socket(str(path), board, metrics, change_record, clock=time.monotonic))
 
 

@@ -11,9 +11,11 @@ import pytest
 from nsagent.agent.board import Board
 from nsagent.agent.control import serve_socket
 from nsagent.agent.metrics import Metrics
+from nsagent.report.changes import change_record
+from nsagent.report.prom import make_families
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture_file import read_capture
-from tests.agent.boards import change_record, count_sockets, make_pass_status, make_status
+from tests.agent.boards import make_pass_status, make_status
 from tests.live.nsagent_cli import run_nsagent
 from tests.live.unprivileged import PlainUser
 
@@ -27,7 +29,7 @@ def agent_socket(plain_user: PlainUser, capture_file: str) -> Iterator[str]:
     board.publish_pass(attribute(facts), facts, make_pass_status())
     board.publish_status(make_status())
     path = os.path.join(plain_user.directory, "agent", "agent.sock")
-    metrics = Metrics(count_sockets, clock=time.monotonic)
+    metrics = Metrics(make_families, clock=time.monotonic)
     with closing(serve_socket(path, board, metrics, change_record, clock=time.monotonic)):
         yield path
 
