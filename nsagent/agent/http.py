@@ -50,6 +50,9 @@ _PAUSE_SECONDS: Final = 1.0
 _BUFFERED_BYTES: Final = 256 << 10
 """Of one answer that is made while it is read; whoever makes it then waits."""
 
+_SEND_BYTES: Final = 64 << 10
+"""What the kernel, which doubles it, may hold for a client: left to itself it holds megabytes."""
+
 _NEVER: Final = 1 << 40
 """Bytes beyond which waitress would go on in a file of /tmp."""
 
@@ -204,6 +207,7 @@ class _Waitress(BaseWSGIServer):
                     self._surplus = 1
                 return
             if self._uids is None or read_peer_uid(client) in self._uids:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
                 _Channel(self, client, address or ("localhost", None), self.adj, map=self._clients)
             else:
                 client.close()
