@@ -39,7 +39,7 @@ class ServerLimits(NamedTuple):
 
 _LIMITS: Final = ServerLimits()
 
-_ACCEPTS_PER_TURN: Final = 64
+_ACCEPTS_PER_TURN: Final = 256
 _TURN_SECONDS: Final = 0.25
 """How often clients are judged, while there are any."""
 
@@ -49,6 +49,9 @@ _PAUSE_SECONDS: Final = 1.0
 
 _BUFFERED_BYTES: Final = 256 << 10
 """Of one answer that is made while it is read; whoever makes it then waits."""
+
+_SEND_BYTES: Final = 64 << 10
+"""What the kernel, which doubles it, may hold for a client: left to itself it holds megabytes."""
 
 _NEVER: Final = 1 << 40
 """Bytes beyond which waitress would go on in a file of /tmp."""
@@ -101,13 +104,13 @@ class _Channel(HTTPChannel):
 
     def __init__(self, server: "_Waitress", *arguments: Any, **named: Any) -> None:
         super().__init__(server, *arguments, **named)
-        self.accepted_seconds = self.judged_seconds = server.clock()
-        self.waited_seconds = 0.0
-        self.sent_bytes = 0
+        self._judged_seconds = server.clock()
+        self._asking_seconds = self._taking_seconds = 0.0
+        self._sent_bytes = 0
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent: int = super().send(data, do_close=do_close)
-        self.sent_bytes += sent
+        self._sent_bytes += sent
         return sent
 
     @property
@@ -116,13 +119,18 @@ class _Channel(HTTPChannel):
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
     def is_too_slow(self, now: float, limits: ServerLimits) -> bool:
-        """Judge the time since the last judgement: it is the client's where an answer waits to be taken."""
-        if self.total_outbufs_len:
-            self.waited_seconds += now - self.judged_seconds
-        self.judged_seconds = now
+        """Judge the time since the last judgement: the client's, if a request or the taking of an answer is lacking.
+
+        A turn that came late did not read and send either: more than two turns are nobody's.
+        """
+        passed = min(now - self._judged_seconds, 2 * _TURN_SECONDS)
+        self._judged_seconds = now
         if self.is_reading:
-            return now - self.accepted_seconds > limits.patience_seconds
-        return self.waited_seconds > limits.patience_seconds + self.sent_bytes / limits.least_bytes_per_second
+            self._asking_seconds += passed
+        elif self.total_outbufs_len:
+            self._taking_seconds += passed
+        allowed = limits.patience_seconds + self._sent_bytes / limits.least_bytes_per_second
+        return self._asking_seconds > limits.patience_seconds or self._taking_seconds > allowed
 
 
 class _Waitress(BaseWSGIServer):
@@ -145,6 +153,7 @@ class _Waitress(BaseWSGIServer):
         self._limits = limits
         self._uids = uids
         self._ending = False
+        self._surplus = 0
         self._next_judgement = self._accept_from = clock()
         self._clients: dict[int, Any] = {}
         adjustments = Adjustments(
@@ -169,6 +178,8 @@ class _Waitress(BaseWSGIServer):
         while not self._ending:
             busy = self.active_channels or self.clock() < self._accept_from
             poll2(_TURN_SECONDS if busy else _IDLE_SECONDS, self._clients)
+            # Never within a turn: an fd that was closed may be another client's by the time its event is looked at.
+            self._let_go()
         for channel in list(self.active_channels.values()):
             channel.handle_close()
         self.del_channel(self._clients)
@@ -179,41 +190,41 @@ class _Waitress(BaseWSGIServer):
         self.pull_trigger()
 
     def readable(self) -> bool:
-        """Whether clients are accepted; asked in each turn, and the moment to judge those that are there."""
+        return self.clock() >= self._accept_from
+
+    def handle_accept(self) -> None:
+        """Take who waits there. A flood of clients is taken by the hundred: the honest one stands among them."""
+        for turn in range(_ACCEPTS_PER_TURN):
+            try:
+                client, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                # EMFILE, which comes also where nobody waits any more, or gone again. Only the first one is
+                # surely waited for: where fds are short, somebody else has to go.
+                if not turn:
+                    self._accept_from = self.clock() + _PAUSE_SECONDS
+                    self._surplus = 1
+                return
+            if self._uids is None or read_peer_uid(client) in self._uids:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+                _Channel(self, client, address or ("localhost", None), self.adj, map=self._clients)
+            else:
+                client.close()
+
+    def _let_go(self) -> None:
+        """Close the clients that are too slow, and of too many the oldest, those first that ask still."""
         now = self.clock()
         if now >= self._next_judgement:
             self._next_judgement = now + _TURN_SECONDS
             for channel in list(self.active_channels.values()):
                 if channel.is_too_slow(now, self._limits):
                     channel.handle_close()
-        return now >= self._accept_from
-
-    def handle_accept(self) -> None:
-        """Take who waits there. A flood of clients is taken by the dozen: the honest one stands among them."""
-        for _ in range(_ACCEPTS_PER_TURN):
-            try:
-                client, address = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError:
-                # EMFILE, or gone again. Where fds are short, somebody has to go.
-                self._accept_from = self.clock() + _PAUSE_SECONDS
-                self._let_go()
-                return
-            if self._uids is None or read_peer_uid(client) in self._uids:
-                client.setblocking(False)
-                _Channel(self, client, address or ("localhost", None), self.adj, map=self._clients)
-                if len(self.active_channels) > self._limits.connections:
-                    self._let_go()
-            else:
-                client.close()
-
-    def _let_go(self) -> None:
-        """Of the clients that do not get their request out the oldest one; else the oldest of all."""
-        channels = list(self.active_channels.values())
-        oldest = next((each for each in channels if each.is_reading), next(iter(channels), None))
-        if oldest is not None:
-            oldest.handle_close()
+        surplus = max(self._surplus, len(self.active_channels) - self._limits.connections)
+        self._surplus = 0
+        if surplus > 0:
+            for channel in sorted(self.active_channels.values(), key=lambda each: not each.is_reading)[:surplus]:
+                channel.handle_close()
 
 
 def read_peer_uid(client: socket.socket) -> int:

@@ -3,7 +3,6 @@
 import json
 import socket
 import time
-from errno import EACCES, EPERM
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -13,8 +12,10 @@ from nsagent.errors import AgentUnavailable
 from nsagent.scan.capture_file import MAX_FILE_BYTES
 
 _MOST_STATUS_BYTES: Final = 16 << 20
-_PATIENCE_SECONDS: Final = 60.0
-"""For a whole answer; the capture of a million sockets is packed in half of it."""
+_CAPTURE_SECONDS: Final = 120.0
+"""For a whole answer; to pack the capture of a million sockets takes half of it."""
+
+_STATUS_SECONDS: Final = 10.0
 
 _AGAIN_SECONDS: Final = 0.2
 _CHUNK_BYTES: Final = 1 << 20
@@ -22,12 +23,12 @@ _CHUNK_BYTES: Final = 1 << 20
 
 def ask_capture(path: Path) -> bytes:
     """The capture of its last pass; raises AgentUnavailable."""
-    return _ask(path, "/v1/capture", MAX_FILE_BYTES)
+    return _ask(path, "/v1/capture", MAX_FILE_BYTES, _CAPTURE_SECONDS)
 
 
 def ask_status(path: Path, format_: str) -> str:
     """How it fares, as json, yaml or table; raises AgentUnavailable."""
-    return _ask(path, f"/v1/status?format={format_}", _MOST_STATUS_BYTES).decode(errors="replace")
+    return _ask(path, f"/v1/status?format={format_}", _MOST_STATUS_BYTES, _STATUS_SECONDS).decode(errors="replace")
 
 
 def find_status(path: Path) -> dict[str, Any] | None:
@@ -42,21 +43,22 @@ def find_status(path: Path) -> dict[str, Any] | None:
 class _UnixConnection(HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_PATIENCE_SECONDS)
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
+        super().__init__("localhost")
         self._path = path
+        self._timeout_seconds = timeout_seconds
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_PATIENCE_SECONDS)
+        self.sock.settimeout(self._timeout_seconds)
         self.sock.connect(str(self._path))
 
 
-def _ask(path: Path, target: str, most_bytes: int) -> bytes:
+def _ask(path: Path, target: str, most_bytes: int, patience_seconds: float) -> bytes:
     """The body of its answer; one that is busy with others, or has made no pass yet, is asked again."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while True:
-        connection = _UnixConnection(path)
+        connection = _UnixConnection(path, patience_seconds)
         try:
             connection.request("GET", target)
             response = connection.getresponse()
@@ -84,13 +86,14 @@ def _read(response: HTTPResponse, most_bytes: int, deadline: float) -> bytes | N
         if size > most_bytes or time.monotonic() > deadline:
             return None
     if response.length:
-        raise ConnectionResetError("cut off")
+        raise HTTPException("its answer was cut off")
     return b"".join(chunks)
 
 
 def _explain(path: Path, err: Exception) -> str:
     if isinstance(err, (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)):
         return f"no agent at {path}: is `nsagent run` running?"
-    if isinstance(err, OSError) and err.errno in (EACCES, EPERM):
-        return f"the agent at {path}: {err.strerror}: it answers root and its own user only"
+    if isinstance(err, (PermissionError, BrokenPipeError, ConnectionResetError)):
+        why = err.strerror if isinstance(err, PermissionError) else "hangs up"
+        return f"the agent at {path}: {why}: it answers root and its own user only"
     return f"the agent at {path}: {(isinstance(err, OSError) and err.strerror) or err or type(err).__name__}"

@@ -5,9 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
-
 from nsagent.agent.board import Board
 from nsagent.agent.endpoints import Access, Endpoints
 from nsagent.agent.metrics import Metrics
@@ -15,7 +12,8 @@ from nsagent.agent.status import AgentStatus, ConfigStatus, OutputStatus, PassSt
 from nsagent.model.change import Change, ChangeKind
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
-from nsagent.model.snapshot import Snapshot
+from nsagent.report.changes import change_record
+from nsagent.report.prom import make_families
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture import decode_capture
 from tests.kernel.rows import FIXTURES
@@ -85,25 +83,6 @@ def make_change(number: int) -> Change:
     return Change("2026-01-02T03:04:05.678Z", ChangeKind.CONTAINER_COME, None, None, f"web-{number}", None, None)
 
 
-def change_record(change: Change) -> dict[str, object]:
-    return {"kind": change.kind, "container_name": change.container_name}
-
-
-def count_sockets(snapshot: Snapshot, most_series: int) -> tuple[list[Metric], int]:
-    """One series by comm of the first owner, no more than so many: as report.prom makes its own, in small."""
-    family = GaugeMetricFamily("nsagent_sockets", "Sockets.", labels=["comm"])
-    counts: dict[str, int] = {}
-    dropped = 0
-    for socket in snapshot.sockets:
-        comm = socket.owners[0].process.comm if socket.owners else ""
-        if comm not in counts and len(counts) >= most_series:
-            comm, dropped = "other", dropped + 1
-        counts[comm] = counts.get(comm, 0) + 1
-    for comm, count in counts.items():
-        family.add_metric([comm], count)
-    return [family], dropped
-
-
 def make_board(clock: Callable[[], float] = time.monotonic, *, on_pass: Any = lambda _: None) -> Board:
     """One on which a pass over the recorded host, and a status, stand."""
     board = Board(30.0, clock=clock, on_pass=on_pass)
@@ -118,4 +97,4 @@ def make_endpoints(
     board: Board, access: Access | None = None, clock: Callable[[], float] = time.monotonic, changes: Sequence[int] = ()
 ) -> Endpoints:
     board.publish_changes(map(make_change, changes))
-    return Endpoints(board, Metrics(count_sockets, clock=clock), access or Access("127.0.0.1"), change_record)
+    return Endpoints(board, Metrics(make_families, clock=clock), access or Access("127.0.0.1"), change_record)

@@ -12,10 +12,11 @@ import pytest
 from nsagent.agent.board import Board
 from nsagent.agent.endpoints import LONG_ANSWERS, Access, Endpoints, is_own_host
 from nsagent.agent.token_file import TokenFile
+from nsagent.report.changes import change_record
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
 from nsagent.scan.capture import decode_capture, encode_capture
-from tests.agent.boards import make_board, make_endpoints, make_status, recorded_facts
+from tests.agent.boards import make_board, make_change, make_endpoints, make_status, recorded_facts
 from tests.agent.test_board import Clock
 
 SOCKET = Access("localhost", capture=True)
@@ -87,8 +88,8 @@ def test_changes_are_told_after_a_number(board: Board) -> None:
     got = get(application, "/v1/changes?since=1")
     assert [json.loads(line) for line in got.body.splitlines()] == [
         {"type": "changes", "schema": "nsagent/v1", "missed": 0, "last": 3},
-        {"type": "change", "number": 2, "kind": "container_come", "container_name": "web-2"},
-        {"type": "change", "number": 3, "kind": "container_come", "container_name": "web-3"},
+        {"type": "change", "number": 2, **change_record(make_change(2))},
+        {"type": "change", "number": 3, **change_record(make_change(3))},
     ]
     assert get(application, "/v1/changes").body.count(b"\n") == 4
 

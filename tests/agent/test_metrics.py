@@ -1,6 +1,7 @@
 """/metrics as Prometheus reads it: by its own parser and its rules for names, whatever labels say; made once a pass."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,27 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nsagent.agent.board import Board
 from nsagent.agent.metrics import MOST_SERIES, Metrics
-from nsagent.model.snapshot import OwnedSocket, Snapshot
+from nsagent.model.ids import ContainerId
+from nsagent.model.snapshot import Snapshot
+from nsagent.report.prom import make_families
 from nsagent.scan.attribute import attribute
-from tests.agent.boards import count_sockets, make_board, make_pass_status, make_status, recorded_facts
+from tests.agent.boards import make_board, make_pass_status, make_status, recorded_facts
 from tests.agent.test_board import Clock
+from tests.kernel.rows import FIXTURES
 
-HOSTILE = ['a"} x 1\n', "\\", "\\n", '"', "\n# HELP x", "{}", "\u202e", "\udcff", "", "ü", "}1 2\r\n"]
+HOSTILE = {
+    'a"} x 1\n': 'a"} x 1\\x0a',
+    "\\": "\\",
+    "\\n": "\\n",
+    '"': '"',
+    "\n# HELP x": "\\x0a# HELP x",
+    "{}": "{}",
+    "\u202e": "\\xe2\\x80\\xae",
+    "\udcff": "\\xff",
+    "ü": "ü",
+    "}1 2\r\n": "}1 2\\x0d\\x0a",
+}
+"""Names of containers, and the labels that they are."""
 
 
 def parse(text: bytes) -> dict[str, Metric]:
@@ -27,22 +43,23 @@ def sample(families: dict[str, Metric], family: str, **labels: str) -> float:
 
 
 def scrape(board: Board, metrics: Metrics | None = None) -> dict[str, Metric]:
-    return parse((metrics or Metrics(count_sockets, clock=Clock())).scrape(board).text)
+    return parse((metrics or Metrics(make_families, clock=Clock())).scrape(board).text)
 
 
-def with_comms(snapshot: Snapshot, comms: list[str]) -> Snapshot:
-    """As many sockets as comms, each held by a process of that name."""
-    held: OwnedSocket = next(socket for socket in snapshot.sockets if socket.owners)
-    owner = held.owners[0]
-    sockets = tuple(
-        held._replace(owners=(owner._replace(process=replace(owner.process, comm=comm)),)) for comm in comms
-    )
-    return replace(snapshot, sockets=sockets)
+def publish_names(board: Board, names: Sequence[str]) -> None:
+    """A pass with as many containers as names, each with one socket."""
+    last = board.last_pass
+    assert last is not None
+    container, socket = last.snapshot.containers[0], last.snapshot.sockets[0]
+    containers = [replace(container, id=ContainerId(f"{at:064x}"), name=name) for at, name in enumerate(names)]
+    sockets = tuple(socket._replace(container_id=each.id, pod=None) for each in containers)
+    snapshot = replace(last.snapshot, containers=tuple(containers), sockets=sockets)
+    board.publish_pass(snapshot, last.facts, make_pass_status(last.status.number + 1))
 
 
 def test_the_agent_tells_how_it_fares() -> None:
     clock = Clock(5.0)
-    metrics = Metrics(count_sockets, clock=clock)
+    metrics = Metrics(make_families, clock=clock)
     board = make_board(clock, on_pass=metrics.observe_pass)
     families = scrape(board, metrics)
     assert sample(families, "nsagent_build_info", version="1.2.3") == 1
@@ -64,7 +81,7 @@ def test_the_agent_tells_how_it_fares() -> None:
 
 
 def test_the_durations_of_passes_are_counted_by_buckets() -> None:
-    metrics = Metrics(count_sockets, clock=Clock())
+    metrics = Metrics(make_families, clock=Clock())
     board = Board(30.0, clock=Clock(), on_pass=metrics.observe_pass)
     facts = recorded_facts()
     for took in (0.05, 0.3, 4000.0):
@@ -78,7 +95,7 @@ def test_the_durations_of_passes_are_counted_by_buckets() -> None:
 
 def test_every_name_is_one_by_the_rules_of_prometheus_and_stands_once() -> None:
     """prometheus.io/docs/practices/naming: a prefix, base units, _total on counters alone."""
-    text = Metrics(count_sockets, clock=Clock()).scrape(make_board()).text.decode()
+    text = Metrics(make_families, clock=Clock()).scrape(make_board()).text.decode()
     families = list(text_string_to_metric_families(text))
     names = [family.name for family in families]
     assert len(names) == len(set(names))
@@ -86,13 +103,23 @@ def test_every_name_is_one_by_the_rules_of_prometheus_and_stands_once() -> None:
         assert re.fullmatch(r"(nsagent|process)_[a-z0-9_]*[a-z0-9]", family.name)
         assert family.documentation.endswith(".")
         assert not re.search(r"_(ms|milliseconds|kb|mib|minutes|total)$", family.name)
-        assert (family.type == "counter") is all(each.name.endswith("_total") for each in family.samples)
+        assert not family.samples or (family.type == "counter") is all(
+            each.name.endswith("_total") for each in family.samples
+        )
         series = [(each.name, *sorted(each.labels.items())) for each in family.samples]
         assert len(series) == len(set(series))
 
 
+def test_every_metric_of_the_agent_stands_in_the_docs() -> None:
+    page = (FIXTURES.parent / "docs" / "agent-http.md").read_text()
+    text = Metrics(lambda *_: ([], 0), clock=Clock()).scrape(make_board()).text.decode()
+    names = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert len(names) > 20
+    assert [name for name in names if not re.search(rf"`{name}[`{{]", page)] == []
+
+
 def test_no_path_and_no_url_is_told_where_nobody_asks_for_a_token() -> None:
-    text = Metrics(count_sockets, clock=Clock()).scrape(make_board()).text
+    text = Metrics(make_families, clock=Clock()).scrape(make_board()).text
     assert b"/var/lib" not in text
     assert b"://" not in text
 
@@ -107,40 +134,37 @@ def test_two_outputs_of_one_type_are_one_series() -> None:
     assert sample(families, "nsagent_runtime_up", runtime="docker") == 1
 
 
-@pytest.mark.parametrize("comm", HOSTILE)
-def test_a_hostile_label_is_one_label_and_no_more(comm: str) -> None:
+@pytest.mark.parametrize(("name", "label"), HOSTILE.items())
+def test_a_hostile_label_is_one_label_and_no_more(name: str, label: str) -> None:
     board = make_board()
-    assert board.last_pass is not None
-    shown = comm.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    snapshot = with_comms(board.last_pass.snapshot, [shown])
-    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(2))
-    family = scrape(board)["nsagent_sockets"]
-    assert [(each.labels, each.value) for each in family.samples] == [({"comm": shown}, 1)]
+    publish_names(board, [name])
+    (only,) = scrape(board)["nsagent_sockets"].samples
+    assert (only.labels["container"], only.value) == (label, 1)
 
 
 def test_a_hundred_thousand_names_are_so_many_series_and_the_rest_counted() -> None:
     board = make_board()
-    assert board.last_pass is not None
-    snapshot = with_comms(board.last_pass.snapshot, [f"comm-{number}" for number in range(100_000)])
-    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(2))
-    metrics = Metrics(count_sockets, clock=Clock())
+    metrics = Metrics(make_families, clock=Clock())
+    publish_names(board, [f"web-{number}" for number in range(100_000)])
     families = scrape(board, metrics)
-    assert len(families["nsagent_sockets"].samples) == MOST_SERIES + 1
-    assert sample(families, "nsagent_sockets", comm="other") == 100_000 - MOST_SERIES
-    assert sample(families, "nsagent_series_dropped") == 100_000 - MOST_SERIES
-    board.publish_pass(snapshot, board.last_pass.facts, make_pass_status(3))
-    assert sample(scrape(board, metrics), "nsagent_series_dropped") == 2 * (100_000 - MOST_SERIES)
+    samples = families["nsagent_sockets"].samples
+    assert len(samples) == MOST_SERIES + 1
+    assert [each.value for each in samples if each.labels["container"] == "other"] == [100_000 - MOST_SERIES]
+    dropped = sample(families, "nsagent_series_dropped")
+    assert dropped >= 100_000 - MOST_SERIES
+    publish_names(board, [f"web-{number}" for number in range(100_000)])
+    assert sample(scrape(board, metrics), "nsagent_series_dropped") == 2 * dropped
 
 
 def test_the_metrics_of_a_pass_are_made_once_and_the_text_once_a_second() -> None:
     made: list[Snapshot] = []
 
-    def make_families(snapshot: Snapshot, most_series: int) -> tuple[list[Metric], int]:
+    def make(snapshot: Snapshot, most_series: int) -> tuple[list[Metric], int]:
         made.append(snapshot)
-        return count_sockets(snapshot, most_series)
+        return make_families(snapshot, most_series)
 
     clock = Clock()
-    metrics = Metrics(make_families, clock=clock)
+    metrics = Metrics(make, clock=clock)
     board = make_board(clock)
     first = metrics.scrape(board).text
     clock.now = 0.9

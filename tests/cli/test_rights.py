@@ -32,6 +32,9 @@ OTHERS = {Capability.DAC_OVERRIDE}
         pytest.param({"from_file": None, "runtime": "docker=unix:///a"}, {}, PASS | OTHERS, id="a socket by option"),
         pytest.param({"from_file": None, "runtime": "docker"}, {}, PASS, id="the usual socket"),
         pytest.param({"from_file": None}, {"DOCKER_HOST": "unix:///a"}, PASS | OTHERS, id="a socket by variable"),
+        pytest.param({"from_file": None, "agent": True, "agent_socket": Path("a")}, {}, READ | OTHERS, id="the agent"),
+        pytest.param({"from_file": None, "agent": False, "agent_socket": Path("a")}, {}, PASS, id="not the agent"),
+        pytest.param({"agent_socket": Path("a")}, {}, READ | OTHERS, id="status"),
         pytest.param({"from_file": None}, {"XDG_RUNTIME_DIR": "/nowhere"}, PASS, id="no runtime directory"),
     ],
 )
