@@ -32,7 +32,7 @@ def open_(told: list[str]) -> Open:
 
 
 def whole(path: Path) -> FileOutput:
-    return FileOutput(type="file", path=str(path))
+    return FileOutput.model_validate({"type": "file", "path": str(path)})
 
 
 def appended(path: Path, most: str = "1MiB", keep: int = 5) -> FileOutput:

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from nsagent.config.model import HttpOutput as HttpConfig
 from nsagent.errors import OutputFailed
 from tests.agent.outputs.receiver import SECONDS, Receiver, answer, in_turn, receiving
 from tests.agent.outputs.reports import make_report
+from tests.live.capabilities import trials
 from tests.live.deadlines import until
 from tests.runtimes.tls_server import make_certificate
 
@@ -514,3 +517,27 @@ def test_a_closed_spool_may_be_opened_at_once(sender: Sender) -> None:
 )
 def test_secrets_of_a_url_are_not_shown(url: str, shown: str) -> None:
     assert describe_url(url) == shown
+
+
+def test_a_kill_at_any_moment_costs_no_report_that_was_handed_over(sender: Sender) -> None:
+    with receiving(in_turn(answer(200), answer(503), answer(200))) as receiver:
+        handed_over = 0
+        for round_ in range(trials(default=3, full=100)):
+            with subprocess.Popen(
+                [sys.executable, "-m", "tests.agent.outputs.sending_program",
+                 receiver.url, str(sender.spool), str(handed_over + 1)],
+                stdout=subprocess.PIPE, text=True,
+            ) as process:  # fmt: skip
+                assert process.stdout is not None
+                for _ in range(3 + 7 * round_ % 40):
+                    handed_over = int(process.stdout.readline())
+                process.kill()
+                for line in process.stdout:
+                    handed_over = int(line)
+        out = sender.open(receiver.url, spool=True)
+        until(lambda: not out.status().spooled and out.status().written, "all are sent", seconds=SECONDS)
+        first_seen = dict.fromkeys(posted.body for posted in receiver.wait_for(handed_over))
+    taken = list(first_seen)
+    assert taken[:handed_over] == [make_report(number).data for number in range(1, handed_over + 1)]
+    # One that was kept and not reported, as the kill came between the two.
+    assert len(taken) <= handed_over + 1
