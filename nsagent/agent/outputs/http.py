@@ -137,11 +137,12 @@ class HttpOutput:
     def _work(self) -> None:
         while (head := self._wait_for_head()) is not None:
             pause = self._send(head)
+            if pause or not self._has_any():
+                self._poster.close()  # Else the receiver may close it, and it stands in close_wait until the next one.
             with self._changed:
                 self._changed.wait_for(self._is_to_give_up, pause)
                 if pause and self._is_to_give_up():
-                    break
-        self._poster.close()
+                    return
 
     def _is_to_give_up(self) -> bool:
         """Whether nothing is tried again: nothing is lost by that where all lies in the spool."""
@@ -151,13 +152,16 @@ class HttpOutput:
         """The next report, None when it is time to end."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_closing or self._spool or self._waiting)
+                self._changed.wait_for(lambda: self._is_closing or self._has_any())
             with self._changing():
                 if self._is_over:
                     return None
                 self._sending = self._find_head()
                 if self._sending or self._is_closing:
                     return self._sending
+
+    def _has_any(self) -> bool:
+        return bool(self._waiting) or (self._spool is not None and len(self._spool) > 0)
 
     def _find_head(self) -> _Head | None:
         """The oldest report that can be read; what is damaged is let go on the way."""

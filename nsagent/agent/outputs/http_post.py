@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class Poster:
-    """Posts to one URL over one connection, kept open between two reports; for one thread, but for `abort`."""
+    """Posts to one URL over one connection until it is closed; for one thread, but for `abort`."""
 
     def __init__(self, url: str, *, ca_file: str | None, timeout_seconds: float) -> None:
         self._url = url
@@ -82,7 +82,7 @@ class Poster:
         self._lifeline.cut(for_good=True)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; the next report makes another one, with the certificates of then."""
         self._drop_pool()
 
     def _ask(self, pool: urllib3.PoolManager, data: bytes, headers: Mapping[str, str]) -> Answer:

@@ -112,10 +112,35 @@ def test_reports_come_in_their_order_over_one_connection(sender: Sender) -> None
         peers.add(handler.client_address)
         answer(200, b"thanks")(handler)
 
+    out = sender.open(closed_port(), spool=True)
+    sent = write(out, 50)
+    out.close()
     with receiving(behave) as receiver:
-        sent = write(sender.open(receiver.url), 50)
+        out = sender.open(receiver.url, spool=True)
         assert bodies(receiver, 50) == sent
+        wait_for(out, lambda each: each.written == 50)
     assert len(peers) == 1
+
+
+def test_no_connection_is_kept_while_there_is_nothing_to_send(sender: Sender) -> None:
+    ended = Event()
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        answer(204)(handler)
+        handler.close_connection = True
+        if handler.connection.recv(1) == b"":
+            ended.set()
+
+    with receiving(behave) as receiver:
+        write(sender.open(receiver.url), 1)
+        assert ended.wait(SECONDS)
+
+
+def test_a_receiver_that_reads_nothing_costs_no_more_than_the_deadline(sender: Sender) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        out = sender.open(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout="300ms")
+        out.write(make_report(data=b"x" * (16 << 20)))
+        assert wait_for(out, lambda each: each.failed > 0).error == "no answer within 0.3 s; it is tried again"
 
 
 def test_a_report_that_is_sent_again_has_the_same_key_and_another_one_another(sender: Sender) -> None:
