@@ -35,10 +35,13 @@ _SPOOL: Final = "spool"
 
 
 class _Head(NamedTuple):
-    """The report to be sent now, and its name in the spool, None where it lies in memory."""
+    """The report to be sent now, and where it lies."""
 
-    name: str | None
     report: WrittenReport
+    spool: Spool | None
+    """None: in memory."""
+    name: str
+    """Of its record there."""
 
 
 class HttpOutput:
@@ -137,7 +140,9 @@ class HttpOutput:
     def _work(self) -> None:
         while (head := self._wait_for_head()) is not None:
             pause = self._send(head)
-            if pause or not self._has_any():
+            with self._changed:
+                is_idle = pause > 0 or not self._has_any()
+            if is_idle:
                 self._poster.close()  # Else the receiver may close it, and it stands in close_wait until the next one.
             with self._changed:
                 self._changed.wait_for(self._is_to_give_up, pause)
@@ -154,24 +159,31 @@ class HttpOutput:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closing or self._has_any())
             with self._changing():
-                if self._is_over:
-                    return None
-                self._sending = self._find_head()
+                self._sending = None if self._is_over else self._find_head()
                 if self._sending or self._is_closing:
                     return self._sending
+                if self._has_any():  # It could not be read.
+                    self._changed.wait_for(lambda: self._is_closing, self._pauses.next_seconds(None))
 
     def _has_any(self) -> bool:
         return bool(self._waiting) or (self._spool is not None and len(self._spool) > 0)
 
     def _find_head(self) -> _Head | None:
-        """The oldest report that can be read; what is damaged is let go on the way."""
-        while self._spool is not None and (found := self._spool.first()):
+        """The oldest report, None where there is none or it cannot be read; what is damaged is let go on the way."""
+        while self._spool is not None:
+            try:
+                found = self._spool.first()
+            except OSError as err:
+                self._fail(_SPOOL, f"spool: cannot be read: {why(err)}; it is tried again")
+                return None
+            if found is None:
+                break
             name, report = found
             if report is not None:
-                return _Head(name, report)
+                return _Head(report, self._spool, name)
             self._spool.remove(name)
             self._drop(1, f"damaged in {name} of the spool")
-        return _Head(None, self._waiting[0]) if self._waiting else None
+        return _Head(self._waiting[0], None, "") if self._waiting else None
 
     def _send(self, head: _Head) -> float:
         """Post it once, and let it go if it is taken or never will be; the pause in seconds until the next one."""
@@ -209,11 +221,11 @@ class HttpOutput:
 
     def _let_go(self, head: _Head) -> None:
         self._tries = 0
-        if head.name is None:
+        if head.spool is None:
             if self._waiting and self._waiting[0] is head.report:
                 self._waiting.popleft()
-        elif self._spool is not None:
-            self._spool.remove(head.name)
+        elif head.spool is self._spool:  # Not one of the same name in a directory that was made anew.
+            head.spool.remove(head.name)
 
     def _open_spool(self) -> None:
         wanted = self._config.spool

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -274,6 +275,46 @@ def test_a_damaged_record_is_told_and_counted_and_the_others_come(sender: Sender
         assert bodies(receiver, 2) == [sent[0], sent[2]]
         assert wait_for(out, lambda each: each.written == 2).dropped == 1
     assert f"{receiver.url}: 1 report damaged in {torn} of the spool" in sender.told
+
+
+def test_a_record_that_cannot_be_read_for_a_while_comes_in_its_turn(sender: Sender) -> None:
+    away, link = sender.spool.with_name("away"), sender.spool.with_name("link")
+    link.symlink_to(away)
+
+    def harm(handler: BaseHTTPRequestHandler) -> None:
+        first = sender.spool / min(os.listdir(sender.spool))
+        first.rename(away)
+        link.rename(first)
+        answer(503)(handler)
+
+    with receiving(in_turn(harm, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        error = f"{receiver.url}: spool: cannot be read: Too many levels of symbolic links; it is tried again"
+        until(lambda: error in sender.told, "it is told", seconds=SECONDS)
+        away.rename(sender.spool / min(os.listdir(sender.spool)))
+        sent += write(out, 1, first=2)
+        assert bodies(receiver, 3) == [sent[0], *sent]
+
+
+def test_a_spool_that_is_removed_while_a_request_is_under_way_costs_nothing_that_comes_later(sender: Sender) -> None:
+    """Names of records begin anew in a new directory: the answer is not about the one of that name there."""
+    is_asked, is_removed = Event(), Event()
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        is_asked.set()
+        is_removed.wait(SECONDS)
+        answer(200)(handler)
+
+    with receiving(in_turn(wait, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        assert is_asked.wait(SECONDS)
+        shutil.rmtree(sender.spool)
+        sent += write(out, 2, first=2)
+        is_removed.set()
+        assert bodies(receiver, 3) == sent
+        assert wait_for(out, lambda each: each.written == 3).dropped == 0
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
