@@ -10,7 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -21,7 +21,8 @@ from nsagent.agent.outputs.small_file import read_token
 from nsagent.agent.outputs.spool import Spool
 from nsagent.agent.status import OutputStatus
 from nsagent.config.model import HttpOutput as HttpConfig
-from nsagent.errors import OutputFailed, PathRefused, PostFailed
+from nsagent.errors import OutputFailed, PathRefused, PostFailed, ReadFailed
+from nsagent.kernel.threads import start_thread
 
 MAX_TRIES: Final = 5
 """Of one report that lies in memory, where there is no spool."""
@@ -76,7 +77,8 @@ class HttpOutput:
         self._is_over = False
         with self._changing():
             self._open_spool()
-        self._worker = self._start_worker()
+        self._worker = self._make_worker()
+        self._start_worker()
 
     def write(self, report: WrittenReport) -> None:
         """Take a report to be sent; it is on disk then if the spool can be used. Raises OutputFailed."""
@@ -91,7 +93,7 @@ class HttpOutput:
             self._move_to_spool()
             self._bound_waiting()
             if not self._worker.is_alive():
-                self._worker = self._start_worker()
+                self._start_worker()
 
     def status(self) -> OutputStatus:
         """How it fares."""
@@ -104,11 +106,11 @@ class HttpOutput:
         """
         with self._changing():
             self._is_closing = True
-        self._worker.join(max(0.0, seconds - _LAST_SECONDS))
+        self._join(seconds - _LAST_SECONDS)
         with self._changing():
             self._is_over = True
         self._poster.abort()
-        self._worker.join(min(_LAST_SECONDS, seconds))  # One that waits for a name server is left behind.
+        self._join(min(_LAST_SECONDS, seconds))  # One that waits for a name server is left behind.
         with self._changing():
             if self._waiting:
                 self._drop(len(self._waiting), "not sent, for the agent ends")
@@ -132,10 +134,18 @@ class HttpOutput:
             for line in untold:
                 self._tell(f"{self._url}: {line}")
 
-    def _start_worker(self) -> threading.Thread:
-        worker = threading.Thread(target=self._work, name="nsagent-http", daemon=True)
-        worker.start()
-        return worker
+    def _make_worker(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="sending", daemon=True)
+
+    def _start_worker(self) -> None:
+        with suppress(ReadFailed):  # No thread to be had just now: the next report tries again.
+            if self._worker.ident is not None:
+                self._worker = self._make_worker()
+            start_thread(self._worker)
+
+    def _join(self, seconds: float) -> None:
+        if self._worker.ident is not None:
+            self._worker.join(max(0.0, seconds))
 
     def _work(self) -> None:
         while (head := self._wait_for_head()) is not None:
@@ -162,7 +172,9 @@ class HttpOutput:
                 self._sending = None if self._is_over else self._find_head()
                 if self._sending or self._is_closing:
                     return self._sending
-                if self._has_any():  # It could not be read.
+                is_unreadable = self._has_any()
+            if is_unreadable:
+                with self._changed:
                     self._changed.wait_for(lambda: self._is_closing, self._pauses.next_seconds(None))
 
     def _has_any(self) -> bool:

@@ -20,7 +20,8 @@ from urllib3.util import Retry, Timeout, parse_url
 
 from nsagent.agent.outputs.direct import why
 from nsagent.agent.outputs.small_file import MAX_CERTIFICATES_BYTES, read_small_file
-from nsagent.errors import PathRefused, PostFailed
+from nsagent.errors import PathRefused, PostFailed, ReadFailed
+from nsagent.kernel.threads import start_thread
 
 MAX_PAUSE_SECONDS: Final = 60.0
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
@@ -69,7 +70,10 @@ class Poster:
         self._lifeline.begin()
         deadline = Timer(self._timeout_seconds, self._lifeline.cut)
         deadline.daemon = True
-        deadline.start()
+        try:
+            start_thread(deadline)
+        except ReadFailed as err:
+            raise PostFailed("no thread to be had") from err
         try:
             return self._ask(self._pool, data, headers)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:

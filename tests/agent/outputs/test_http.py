@@ -607,3 +607,16 @@ def test_a_kill_at_any_moment_costs_no_report_that_was_handed_over(sender: Sende
     assert taken[:handed_over] == [make_report(number).data for number in range(1, handed_over + 1)]
     # One that was kept and not reported, as the kill came between the two.
     assert len(taken) <= handed_over + 1
+
+
+def test_where_there_is_no_thread_to_be_had_reports_are_sent_later(sender: Sender) -> None:
+    """A stack that does not fit into memory stands for a cgroup whose PIDs are used up."""
+    with receiving() as receiver:
+        before = threading.stack_size(1 << 46)
+        try:
+            out = sender.open(receiver.url)
+            sent = write(out, 1)
+        finally:
+            threading.stack_size(before)
+        sent += write(out, 1, first=2)
+        assert bodies(receiver, 2) == sent
