@@ -95,6 +95,15 @@ def test_reports_are_appended(tmp_path: Path, open_: Open) -> None:
     assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o640
 
 
+def test_the_mode_of_a_file_is_not_the_umask_s(tmp_path: Path, open_: Open) -> None:
+    before = os.umask(0o777)
+    try:
+        open_(appended(tmp_path / "report")).write(make_report())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o640
+
+
 def test_a_text_without_a_last_newline_gets_one(tmp_path: Path, open_: Open, told: list[str]) -> None:
     out = open_(appended(tmp_path / "report"))
     out.write(make_report(data=b"a"))

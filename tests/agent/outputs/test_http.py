@@ -186,6 +186,14 @@ def test_a_receiver_says_how_long_to_wait_within_bounds(sender: Sender, header: 
     assert sender.pauses.noted == [pause]
 
 
+def test_a_receiver_that_was_well_is_not_waited_for_as_long_as_before(sender: Sender) -> None:
+    statuses = (503, 503, 200, 503, 400, 503, 200)
+    with receiving(in_turn(*map(answer, statuses))) as receiver:
+        write(sender.open(receiver.url), 3)
+        receiver.wait_for(len(statuses))
+    assert sender.pauses.noted == [1, 2, 1, 1]
+
+
 def test_pauses_are_never_all_alike_and_have_no_end() -> None:
     pauses = Pauses(lambda: 0.5)
     assert [pauses.next_seconds(None) for _ in range(3)] == [0.875, 1.75, 3.5]
@@ -254,6 +262,28 @@ def test_a_spool_that_cannot_be_used_is_told_and_reports_go_all_the_same(sender:
         (sender.spool / "precious").unlink()
         write(out, 1, first=3)
         assert wait_for(out, lambda each: each.written == 3).error is None
+
+
+def test_a_report_under_way_is_not_put_in_a_spool_that_can_be_used_meanwhile(sender: Sender) -> None:
+    sender.spool.mkdir(mode=0o700)
+    (sender.spool / "precious").touch()
+    is_asked, is_well = Event(), Event()
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        is_asked.set()
+        is_well.wait(SECONDS)
+        answer(200)(handler)
+
+    with receiving(in_turn(wait, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        assert is_asked.wait(SECONDS)
+        (sender.spool / "precious").unlink()
+        sent += write(out, 1, first=2)
+        is_well.set()
+        wait_for(out, lambda each: each.written >= 2)
+        out.close(SECONDS)
+        assert bodies(receiver, 2) == sent
 
 
 def test_a_spool_that_is_removed_is_made_anew(sender: Sender) -> None:
