@@ -34,24 +34,14 @@ class WholeFile:
     def __init__(self, path: str, mode: int) -> None:
         self._path = Path(path)
         self._mode = mode
-        self._is_tidy = False
-        # What is wrong with the directory is told by the first report.
-        with suppress(OSError, PathRefused), hold_directory(self._path.parent, guarded=True) as directory:
-            self._tidy(directory)
+        self._is_tidy = _tidy(self._path)
 
     def put(self, data: bytes) -> None:
         """Raises OSError and PathRefused; the old report stays then."""
+        self._is_tidy = self._is_tidy or _tidy(self._path)
         with hold_directory(self._path.parent, guarded=True) as directory:
-            self._tidy(directory)
             check_own(self._path.name, directory)
             replace_file(self._path.name, directory, data, self._mode)
-
-    def _tidy(self, directory: int) -> None:
-        """Remove what an agent that was killed has left there, once."""
-        if not self._is_tidy:
-            with suppress(OSError):  # A directory that may not be listed.
-                remove_unfinished(directory)
-            self._is_tidy = True
 
 
 class AppendedFile:
@@ -66,11 +56,13 @@ class AppendedFile:
         self._max_bytes = max_bytes
         self._keep = keep
         self._tell = tell
+        self._is_tidy = _tidy(self._path)
 
     def put(self, data: bytes) -> None:
         """Raises OSError and PathRefused; the file is as it was then."""
         if not data.endswith(b"\n"):
             data += b"\n"
+        self._is_tidy = self._is_tidy or _tidy(self._path)
         with hold_directory(self._path.parent, guarded=True) as directory:
             size = self._append(directory, data)
             if size is not None and size > 0:
@@ -108,6 +100,16 @@ class AppendedFile:
         for number in range(last, 0, -1):
             os.rename(names[number - 1], names[number], src_dir_fd=directory, dst_dir_fd=directory)
         sync_directory(directory)
+
+
+def _tidy(path: Path) -> bool:
+    """Remove what an agent that was killed has left beside the file; whether its directory was there."""
+    try:
+        with hold_directory(path.parent, guarded=True) as directory:
+            remove_unfinished(directory)
+    except (OSError, PathRefused):  # The report that cannot be written tells it.
+        return False
+    return True
 
 
 def _write_whole(fd: int, data: bytes, size: int) -> None:

@@ -10,7 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -21,7 +21,8 @@ from nsagent.agent.outputs.small_file import read_token
 from nsagent.agent.outputs.spool import Spool
 from nsagent.agent.status import OutputStatus
 from nsagent.config.model import HttpOutput as HttpConfig
-from nsagent.errors import OutputFailed, PathRefused, PostFailed
+from nsagent.errors import OutputFailed, PathRefused, PostFailed, ReadFailed
+from nsagent.kernel.threads import start_thread
 
 MAX_TRIES: Final = 5
 """Of one report that lies in memory, where there is no spool."""
@@ -35,10 +36,13 @@ _SPOOL: Final = "spool"
 
 
 class _Head(NamedTuple):
-    """The report to be sent now, and its name in the spool, None where it lies in memory."""
+    """The report to be sent now, and where it lies."""
 
-    name: str | None
     report: WrittenReport
+    spool: Spool | None
+    """None: in memory."""
+    name: str
+    """Of its record there."""
 
 
 class HttpOutput:
@@ -73,7 +77,8 @@ class HttpOutput:
         self._is_over = False
         with self._changing():
             self._open_spool()
-        self._worker = self._start_worker()
+        self._worker = self._make_worker()
+        self._start_worker()
 
     def write(self, report: WrittenReport) -> None:
         """Take a report to be sent; it is on disk then if the spool can be used. Raises OutputFailed."""
@@ -88,7 +93,7 @@ class HttpOutput:
             self._move_to_spool()
             self._bound_waiting()
             if not self._worker.is_alive():
-                self._worker = self._start_worker()
+                self._start_worker()
 
     def status(self) -> OutputStatus:
         """How it fares."""
@@ -101,11 +106,11 @@ class HttpOutput:
         """
         with self._changing():
             self._is_closing = True
-        self._worker.join(max(0.0, seconds - _LAST_SECONDS))
+        self._join(seconds - _LAST_SECONDS)
         with self._changing():
             self._is_over = True
         self._poster.abort()
-        self._worker.join(min(_LAST_SECONDS, seconds))  # One that waits for a name server is left behind.
+        self._join(min(_LAST_SECONDS, seconds))  # One that waits for a name server is left behind.
         with self._changing():
             if self._waiting:
                 self._drop(len(self._waiting), "not sent, for the agent ends")
@@ -129,19 +134,30 @@ class HttpOutput:
             for line in untold:
                 self._tell(f"{self._url}: {line}")
 
-    def _start_worker(self) -> threading.Thread:
-        worker = threading.Thread(target=self._work, name="nsagent-http", daemon=True)
-        worker.start()
-        return worker
+    def _make_worker(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="sending", daemon=True)
+
+    def _start_worker(self) -> None:
+        with suppress(ReadFailed):  # No thread to be had just now: the next report tries again.
+            if self._worker.ident is not None:
+                self._worker = self._make_worker()
+            start_thread(self._worker)
+
+    def _join(self, seconds: float) -> None:
+        if self._worker.ident is not None:
+            self._worker.join(max(0.0, seconds))
 
     def _work(self) -> None:
         while (head := self._wait_for_head()) is not None:
             pause = self._send(head)
             with self._changed:
+                is_idle = pause > 0 or not self._has_any()
+            if is_idle:
+                self._poster.close()  # Else the receiver may close it, and it stands in close_wait until the next one.
+            with self._changed:
                 self._changed.wait_for(self._is_to_give_up, pause)
                 if pause and self._is_to_give_up():
-                    break
-        self._poster.close()
+                    return
 
     def _is_to_give_up(self) -> bool:
         """Whether nothing is tried again: nothing is lost by that where all lies in the spool."""
@@ -151,23 +167,35 @@ class HttpOutput:
         """The next report, None when it is time to end."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_closing or self._spool or self._waiting)
+                self._changed.wait_for(lambda: self._is_closing or self._has_any())
             with self._changing():
-                if self._is_over:
-                    return None
-                self._sending = self._find_head()
+                self._sending = None if self._is_over else self._find_head()
                 if self._sending or self._is_closing:
                     return self._sending
+                is_unreadable = self._has_any()
+            if is_unreadable:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_closing, self._pauses.next_seconds(None))
+
+    def _has_any(self) -> bool:
+        return bool(self._waiting) or (self._spool is not None and len(self._spool) > 0)
 
     def _find_head(self) -> _Head | None:
-        """The oldest report that can be read; what is damaged is let go on the way."""
-        while self._spool is not None and (found := self._spool.first()):
+        """The oldest report, None where there is none or it cannot be read; what is damaged is let go on the way."""
+        while self._spool is not None:
+            try:
+                found = self._spool.first()
+            except OSError as err:
+                self._fail(_SPOOL, f"spool: cannot be read: {why(err)}; it is tried again")
+                return None
+            if found is None:
+                break
             name, report = found
             if report is not None:
-                return _Head(name, report)
+                return _Head(report, self._spool, name)
             self._spool.remove(name)
             self._drop(1, f"damaged in {name} of the spool")
-        return _Head(None, self._waiting[0]) if self._waiting else None
+        return _Head(self._waiting[0], None, "") if self._waiting else None
 
     def _send(self, head: _Head) -> float:
         """Post it once, and let it go if it is taken or never will be; the pause in seconds until the next one."""
@@ -205,11 +233,11 @@ class HttpOutput:
 
     def _let_go(self, head: _Head) -> None:
         self._tries = 0
-        if head.name is None:
+        if head.spool is None:
             if self._waiting and self._waiting[0] is head.report:
                 self._waiting.popleft()
-        elif self._spool is not None:
-            self._spool.remove(head.name)
+        elif head.spool is self._spool:  # Not one of the same name in a directory that was made anew.
+            head.spool.remove(head.name)
 
     def _open_spool(self) -> None:
         wanted = self._config.spool

@@ -20,7 +20,8 @@ from urllib3.util import Retry, Timeout, parse_url
 
 from nsagent.agent.outputs.direct import why
 from nsagent.agent.outputs.small_file import MAX_CERTIFICATES_BYTES, read_small_file
-from nsagent.errors import PathRefused, PostFailed
+from nsagent.errors import PathRefused, PostFailed, ReadFailed
+from nsagent.kernel.threads import start_thread
 
 MAX_PAUSE_SECONDS: Final = 60.0
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
@@ -52,13 +53,15 @@ class Answer(NamedTuple):
 
 
 class Poster:
-    """Posts to one URL over one connection, kept open between two reports; for one thread, but for `abort`."""
+    """Posts to one URL over one connection until it is closed; for one thread, but for `abort`."""
 
     def __init__(self, url: str, *, ca_file: str | None, timeout_seconds: float) -> None:
         self._url = url
         self._ca_file = ca_file
         self._timeout_seconds = timeout_seconds
         self._lifeline = _Lifeline()
+        pools = urllib3.PoolManager().pool_classes_by_scheme
+        self._kinds = {scheme: _watched(kind, self._lifeline.hold) for scheme, kind in pools.items()}
         self._pool: urllib3.PoolManager | None = None
 
     def post(self, data: bytes, headers: Mapping[str, str]) -> Answer:
@@ -67,12 +70,15 @@ class Poster:
         self._lifeline.begin()
         deadline = Timer(self._timeout_seconds, self._lifeline.cut)
         deadline.daemon = True
-        deadline.start()
+        try:
+            start_thread(deadline)
+        except ReadFailed as err:
+            raise PostFailed("no thread to be had") from err
         try:
             return self._ask(self._pool, data, headers)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
-            # The next one begins anew: other certificates, another address.
-            self._drop_pool()
+            self.close()
+            self._pool = None  # The next one reads certificates anew.
             raise PostFailed(self._explain(err)) from err
         finally:
             deadline.cancel()
@@ -82,8 +88,12 @@ class Poster:
         self._lifeline.cut(for_good=True)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._drop_pool()
+        """Close the connection; the next report makes another one."""
+        if self._pool is not None:
+            with suppress(HTTPError):  # A URL of no scheme that there is.
+                self._pool.connection_from_url(self._url).close()
+            self._pool.clear()
+        self._lifeline.close()
 
     def _ask(self, pool: urllib3.PoolManager, data: bytes, headers: Mapping[str, str]) -> Answer:
         response = pool.request("POST", self._url, body=data, headers=headers, preload_content=False)
@@ -102,15 +112,8 @@ class Poster:
         pool = urllib3.PoolManager(
             num_pools=1, maxsize=1, retries=False, timeout=Timeout(total=self._timeout_seconds), ssl_context=context
         )
-        pools = pool.pool_classes_by_scheme
-        pool.pool_classes_by_scheme = {scheme: _watched(kind, self._lifeline.hold) for scheme, kind in pools.items()}
+        pool.pool_classes_by_scheme = self._kinds
         return pool
-
-    def _drop_pool(self) -> None:
-        if self._pool is not None:
-            self._pool.clear()
-            self._pool = None
-        self._lifeline.close()
 
     def _explain(self, err: BaseException) -> str:
         """What is at the bottom of it, in one line."""

@@ -32,7 +32,7 @@ def open_(told: list[str]) -> Open:
 
 
 def whole(path: Path) -> FileOutput:
-    return FileOutput(type="file", path=str(path))
+    return FileOutput.model_validate({"type": "file", "path": str(path)})
 
 
 def appended(path: Path, most: str = "1MiB", keep: int = 5) -> FileOutput:
@@ -92,6 +92,15 @@ def test_reports_are_appended(tmp_path: Path, open_: Open) -> None:
     for number in (1, 2):
         out.write(make_report(number))
     assert texts(tmp_path) == {"report": b'{"number": 1}\n{"number": 2}\n'}
+    assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o640
+
+
+def test_the_mode_of_a_file_is_not_the_umask_s(tmp_path: Path, open_: Open) -> None:
+    before = os.umask(0o777)
+    try:
+        open_(appended(tmp_path / "report")).write(make_report())
+    finally:
+        os.umask(before)
     assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o640
 
 
@@ -217,8 +226,17 @@ def test_a_report_that_does_not_fit_leaves_what_was_there(
     assert (tmp_path / "report").read_bytes().endswith(b"new\n")
 
 
-def test_an_open_removes_what_a_killed_agent_left(tmp_path: Path, open_: Open) -> None:
-    (tmp_path / f".nsagent-{1:016x}").write_bytes(b"half")
-    (tmp_path / "report").write_bytes(b"old\n")
-    open_(whole(tmp_path / "report"))
-    assert texts(tmp_path) == {"report": b"old\n"}
+@pytest.mark.parametrize("config", [whole, appended], ids=["whole", "appended"])
+def test_a_start_removes_what_a_killed_agent_left_also_where_the_directory_comes_later(
+    tmp_path: Path, open_: Open, config: Callable[[Path], FileOutput]
+) -> None:
+    stray = tmp_path / f".nsagent-{1:016x}"
+    stray.write_bytes(b"half")
+    open_(config(tmp_path / "report"))
+    assert texts(tmp_path) == {}
+    later = tmp_path / "later"
+    out = open_(config(later / "report"))
+    later.mkdir()
+    (later / stray.name).write_bytes(b"half")
+    out.write(make_report(data=b"new\n"))
+    assert texts(later) == {"report": b"new\n"}

@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from nsagent.config.model import HttpOutput as HttpConfig
 from nsagent.errors import OutputFailed
 from tests.agent.outputs.receiver import SECONDS, Receiver, answer, in_turn, receiving
 from tests.agent.outputs.reports import make_report
+from tests.live.capabilities import trials
 from tests.live.deadlines import until
 from tests.runtimes.tls_server import make_certificate
 
@@ -109,10 +113,35 @@ def test_reports_come_in_their_order_over_one_connection(sender: Sender) -> None
         peers.add(handler.client_address)
         answer(200, b"thanks")(handler)
 
+    out = sender.open(closed_port(), spool=True)
+    sent = write(out, 50)
+    out.close()
     with receiving(behave) as receiver:
-        sent = write(sender.open(receiver.url), 50)
+        out = sender.open(receiver.url, spool=True)
         assert bodies(receiver, 50) == sent
+        wait_for(out, lambda each: each.written == 50)
     assert len(peers) == 1
+
+
+def test_no_connection_is_kept_while_there_is_nothing_to_send(sender: Sender) -> None:
+    ended = Event()
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        answer(204)(handler)
+        handler.close_connection = True
+        if handler.connection.recv(1) == b"":
+            ended.set()
+
+    with receiving(behave) as receiver:
+        write(sender.open(receiver.url), 1)
+        assert ended.wait(SECONDS)
+
+
+def test_a_receiver_that_reads_nothing_costs_no_more_than_the_deadline(sender: Sender) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        out = sender.open(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout="300ms")
+        out.write(make_report(data=b"x" * (16 << 20)))
+        assert wait_for(out, lambda each: each.failed > 0).error == "no answer within 0.3 s; it is tried again"
 
 
 def test_a_report_that_is_sent_again_has_the_same_key_and_another_one_another(sender: Sender) -> None:
@@ -155,6 +184,14 @@ def test_a_receiver_says_how_long_to_wait_within_bounds(sender: Sender, header: 
         write(sender.open(receiver.url), 1)
         receiver.wait_for(2)
     assert sender.pauses.noted == [pause]
+
+
+def test_a_receiver_that_was_well_is_not_waited_for_as_long_as_before(sender: Sender) -> None:
+    statuses = (503, 503, 200, 503, 400, 503, 200)
+    with receiving(in_turn(*map(answer, statuses))) as receiver:
+        write(sender.open(receiver.url), 3)
+        receiver.wait_for(len(statuses))
+    assert sender.pauses.noted == [1, 2, 1, 1]
 
 
 def test_pauses_are_never_all_alike_and_have_no_end() -> None:
@@ -227,6 +264,28 @@ def test_a_spool_that_cannot_be_used_is_told_and_reports_go_all_the_same(sender:
         assert wait_for(out, lambda each: each.written == 3).error is None
 
 
+def test_a_report_under_way_is_not_put_in_a_spool_that_can_be_used_meanwhile(sender: Sender) -> None:
+    sender.spool.mkdir(mode=0o700)
+    (sender.spool / "precious").touch()
+    is_asked, is_well = Event(), Event()
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        is_asked.set()
+        is_well.wait(SECONDS)
+        answer(200)(handler)
+
+    with receiving(in_turn(wait, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        assert is_asked.wait(SECONDS)
+        (sender.spool / "precious").unlink()
+        sent += write(out, 1, first=2)
+        is_well.set()
+        wait_for(out, lambda each: each.written >= 2)
+        out.close(SECONDS)
+        assert bodies(receiver, 2) == sent
+
+
 def test_a_spool_that_is_removed_is_made_anew(sender: Sender) -> None:
     out = sender.open(closed_port(), spool=True)
     sender.spool.rmdir()
@@ -246,6 +305,46 @@ def test_a_damaged_record_is_told_and_counted_and_the_others_come(sender: Sender
         assert bodies(receiver, 2) == [sent[0], sent[2]]
         assert wait_for(out, lambda each: each.written == 2).dropped == 1
     assert f"{receiver.url}: 1 report damaged in {torn} of the spool" in sender.told
+
+
+def test_a_record_that_cannot_be_read_for_a_while_comes_in_its_turn(sender: Sender) -> None:
+    away, link = sender.spool.with_name("away"), sender.spool.with_name("link")
+    link.symlink_to(away)
+
+    def harm(handler: BaseHTTPRequestHandler) -> None:
+        first = sender.spool / min(os.listdir(sender.spool))
+        first.rename(away)
+        link.rename(first)
+        answer(503)(handler)
+
+    with receiving(in_turn(harm, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        error = f"{receiver.url}: spool: cannot be read: Too many levels of symbolic links; it is tried again"
+        until(lambda: error in sender.told, "it is told", seconds=SECONDS)
+        away.rename(sender.spool / min(os.listdir(sender.spool)))
+        sent += write(out, 1, first=2)
+        assert bodies(receiver, 3) == [sent[0], *sent]
+
+
+def test_a_spool_that_is_removed_while_a_request_is_under_way_costs_nothing_that_comes_later(sender: Sender) -> None:
+    """Names of records begin anew in a new directory: the answer is not about the one of that name there."""
+    is_asked, is_removed = Event(), Event()
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        is_asked.set()
+        is_removed.wait(SECONDS)
+        answer(200)(handler)
+
+    with receiving(in_turn(wait, answer(200))) as receiver:
+        out = sender.open(receiver.url, spool=True)
+        sent = write(out, 1)
+        assert is_asked.wait(SECONDS)
+        shutil.rmtree(sender.spool)
+        sent += write(out, 2, first=2)
+        is_removed.set()
+        assert bodies(receiver, 3) == sent
+        assert wait_for(out, lambda each: each.written == 3).dropped == 0
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
@@ -514,3 +613,40 @@ def test_a_closed_spool_may_be_opened_at_once(sender: Sender) -> None:
 )
 def test_secrets_of_a_url_are_not_shown(url: str, shown: str) -> None:
     assert describe_url(url) == shown
+
+
+def test_a_kill_at_any_moment_costs_no_report_that_was_handed_over(sender: Sender) -> None:
+    with receiving(in_turn(answer(200), answer(503), answer(200))) as receiver:
+        handed_over = 0
+        for round_ in range(trials(default=3, full=100)):
+            with subprocess.Popen(
+                [sys.executable, "-m", "tests.agent.outputs.sending_program",
+                 receiver.url, str(sender.spool), str(handed_over + 1)],
+                stdout=subprocess.PIPE, text=True,
+            ) as process:  # fmt: skip
+                assert process.stdout is not None
+                for _ in range(3 + 7 * round_ % 40):
+                    handed_over = int(process.stdout.readline())
+                process.kill()
+                for line in process.stdout:
+                    handed_over = int(line)
+        out = sender.open(receiver.url, spool=True)
+        until(lambda: not out.status().spooled and out.status().written, "all are sent", seconds=SECONDS)
+        first_seen = dict.fromkeys(posted.body for posted in receiver.wait_for(handed_over))
+    taken = list(first_seen)
+    assert taken[:handed_over] == [make_report(number).data for number in range(1, handed_over + 1)]
+    # One that was kept and not reported, as the kill came between the two.
+    assert len(taken) <= handed_over + 1
+
+
+def test_where_there_is_no_thread_to_be_had_reports_are_sent_later(sender: Sender) -> None:
+    """A stack that does not fit into memory stands for a cgroup whose PIDs are used up."""
+    with receiving() as receiver:
+        before = threading.stack_size(1 << 46)
+        try:
+            out = sender.open(receiver.url)
+            sent = write(out, 1)
+        finally:
+            threading.stack_size(before)
+        sent += write(out, 1, first=2)
+        assert bodies(receiver, 2) == sent

@@ -62,7 +62,12 @@ def failure(out: Out, data: bytes) -> str:
 
 def test_a_report_is_written_whole_to_a_slow_reader(pipe: Pipe) -> None:
     out = open_stdout(pipe.writer)
-    writer = Thread(target=lambda: (out.write(make_report(data=LARGE)), os.close(pipe.writer)))
+
+    def write() -> None:
+        out.write(make_report(data=LARGE))
+        os.close(pipe.writer)
+
+    writer = Thread(target=write)
     writer.start()
     with os.fdopen(os.dup(pipe.reader), "rb") as reader:
         assert reader.read() == LARGE
