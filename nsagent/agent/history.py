@@ -214,7 +214,7 @@ class History:
         for delete in _DELETES:
             self._connection.execute(delete, (until,))
         self._connection.execute("COMMIT")
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self._connection.executescript("PRAGMA incremental_vacuum")  # One step for each page: execute() makes one.
         return True
 
     def _count_used_bytes(self) -> int:
