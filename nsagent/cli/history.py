@@ -1,5 +1,6 @@
 """`nsagent history`: what the agent remembers of this host."""
 
+import os
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
@@ -69,8 +70,11 @@ class WhichChanges(NamedTuple):
 def history(
     *,
     path: Annotated[
-        Path, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
-    ] = DEFAULT_PATH,
+        Path | None, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
+    ] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The agent's config, which says where it is.")
+    ] = None,
     which: WhichChanges,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="Not what changed, but what was open then.")
@@ -79,7 +83,8 @@ def history(
 ) -> None:
     """What has changed on this host, the newest last, or with --at what was open at a time.
 
-    The agent writes it where its config has `history`.
+    The agent writes it where its config has `history`; without --path and --config it is looked for in
+    /var/lib/nsagent/history.db.
     """
     from nsagent.agent.history import HistoryReader
     from nsagent.cli.changes import parse_time, tell_time
@@ -93,11 +98,23 @@ def history(
     if at is not None and (wanted.since or wanted.until or wanted.kinds):
         raise UsageError("--at: not used with --since, --until or --kind, which are about changes")
     moment = None if at is None else tell_time(parse_time(at, "--at", now))
-    with closing(HistoryReader.open(path)) as reader:
+    place = path or (DEFAULT_PATH if config_file is None else _find_path(config_file))
+    with closing(HistoryReader.open(place)) as reader:
         if moment is None:
             _write_changes(reader, wanted, output)
         else:
-            _write_open(reader, path, moment, wanted, output)
+            _write_open(reader, place, moment, wanted, output)
+
+
+def _find_path(config_file: Path) -> Path:
+    from nsagent.agent.config_file import load_config, read_config_file
+    from nsagent.cli.extras import needs_agent_extra
+
+    with needs_agent_extra():
+        config = load_config(read_config_file(str(config_file)), os.environ)
+    if config.history is None:
+        raise HistoryError(f"{config_file}: has no history")
+    return Path(config.history.path)
 
 
 def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOptions") -> None:

@@ -104,7 +104,7 @@ def test_a_change_of_another_container_is_not_failed_on(run_cli: Run, before: Pa
         (["--fail-on", "new-lisener"], EXIT_USAGE, "did you mean new_listener?"),
         (["-c", "nosuch"], EXIT_NOT_FOUND, "no container 'nosuch'"),
         (["--columns", "nosuch"], EXIT_USAGE, "no column 'nosuch'"),
-        (["-o", "name"], EXIT_USAGE, "-o name: changes are printed as"),
+        (["-o", "name"], EXIT_USAGE, "--output: name has nothing to say of changes"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -76,6 +76,15 @@ def test_where_there_is_none_is_one_line(run_cli: Run, tmp_path: Path) -> None:
     assert ran.err == f"nsagent: {tmp_path}/nosuch.db: No such file or directory\n"
 
 
+def test_the_config_says_where_it_is(run_cli: Run, path: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"version: 1\nhistory: {{path: {path}}}\n")
+    assert run_cli("history", "--config", config).out == run_cli("history", "--path", path).out != ""
+    config.write_text("version: 1\n")
+    ran = run_cli("history", "--config", config)
+    assert (ran.status, ran.err) == (EXIT_FAILED, f"nsagent: {config}: has no history\n")
+
+
 def test_a_time_is_not_asked_for_together_with_changes(run_cli: Run, path: Path) -> None:
     ran = run_cli("history", "--path", path, "--at", "1h", "--since", "2h")
     assert (ran.status, ran.err.count("\n")) == (EXIT_USAGE, 1)

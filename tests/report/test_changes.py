@@ -155,8 +155,8 @@ def test_changes_are_sorted_by_columns_and_containers_are_last_where_they_have_n
 @pytest.mark.parametrize(
     ("options", "essentials"),
     [
-        (OutputOptions(OutputFormat.NAME), "-o name: changes are printed as table, wide, csv, json"),
-        (OutputOptions(OutputFormat.PROM), "-o prom: changes are printed as"),
+        (OutputOptions(OutputFormat.NAME), "--output: name has nothing to say of changes; table, wide, csv, json"),
+        (OutputOptions(OutputFormat.PROM), "--output: prom has nothing to say of changes"),
         (OutputOptions(OutputFormat.JSON, columns=("pid",)), "--columns: json has none"),
         (OutputOptions(columns=("nosuch",)), "no column 'nosuch'"),
         (OutputOptions(sort_by=("-chnage",)), "near names: change"),
