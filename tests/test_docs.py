@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,19 @@ from typing import Any
 import pytest
 import yaml
 
+<<<<<<< HEAD
 from nsagent.config.load import load
 from nsagent.config.schema import make_schema
+=======
+from nsagent.agent.history_rows import SCHEMA
+>>>>>>> 2519e44b768dcac826fe27d1c18c13dd4239ca5a
 from nsagent.errors import Reason
+from nsagent.model.change import ChangeKind
 from nsagent.model.facts import FoundBy, HeldBy
 from nsagent.model.gap import Kind, Stage
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Attribution, Confidence, Flag, VerdictKind
+from nsagent.report.changes_columns import CHANGE_COLUMNS
 from nsagent.report.columns import SOCKET_COLUMNS
 from nsagent.report.containers_table import CONTAINER_COLUMNS
 from nsagent.report.layout import Column
@@ -141,6 +149,22 @@ def test_every_column_stands_in_the_docs() -> None:
 def test_every_column_of_the_other_tables_stands_in_the_docs(columns: Sequence[Column[Any]]) -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     assert [column.name for column in columns if f"`{column.name}`" not in text] == []
+
+
+def test_every_kind_and_column_of_changes_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "changes.md").read_text()
+    names = [*ChangeKind, *(column.name for column in CHANGE_COLUMNS)]
+    assert [str(name) for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_table_and_column_of_the_history_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "changes.md").read_text()
+    with closing(sqlite3.connect(":memory:")) as database:
+        for statement in SCHEMA:
+            database.execute(statement)
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema")]
+        columns = [row[1] for table in tables for row in database.execute(f"PRAGMA table_info({table})")]
+    assert [name for name in (*tables, *columns) if f"`{name}`" not in text] == []
 
 
 def list_keys(value: object) -> Iterator[str]:

@@ -4,6 +4,7 @@ It is bounded by age and by size: whatever goes, goes from its beginning, up to 
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Final, Self
 from nsagent.agent.history_file import (
     WAIT_SECONDS,
     Damaged,
-    check_directory,
+    check_place,
     open_readable,
     open_writable,
     set_aside,
@@ -43,7 +44,7 @@ _MOST_SECONDS: Final = 100 * 365 * 86400.0
 
 
 class History:
-    """One history that is written to, by one thread alone.
+    """One history that is written to, by any thread: each record waits for the one before, and closing for all.
 
     `aside` is where a damaged file was moved to, None where there was none: it is to be told.
     """
@@ -55,6 +56,7 @@ class History:
         self._max_size_bytes = max_size_bytes
         self._file: tuple[int, int] | None = None
         self._baseline_due = True
+        self._lock = threading.Lock()
         self._connection = self._open()
 
     @classmethod
@@ -64,16 +66,23 @@ class History:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        with self._lock:
+            self._connection.close()
 
-    def record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+    def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Add a run and what changed with it since the one before, all or nothing.
 
-        Raises HistoryError: what could not be kept is lost, and the next run begins with a baseline.
+        None for a run that was compared with nothing: it begins with a baseline. Raises HistoryError: what could
+        not be kept is lost, and the next run begins with a baseline, too.
         """
+        with self._lock:
+            self._try_to_record(snapshot, changes)
+
+    def _try_to_record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         try:
             self._reopen_if_replaced()
-            self._record(snapshot, changes)
+            self._baseline_due = self._baseline_due or changes is None
+            self._record(snapshot, changes or ())
         except sqlite3.Error as err:
             self._baseline_due = True
             with suppress(sqlite3.Error):
@@ -117,7 +126,7 @@ class History:
 
     def _reopen_if_replaced(self) -> None:
         """SQLite goes on with a file that was removed, and with it all would be lost."""
-        check_directory(self._path)
+        check_place(self._path)
         if self._file is None or self._tell_file() != self._file:
             self._connection.close()
             self._baseline_due = True
@@ -214,7 +223,7 @@ class History:
         for delete in _DELETES:
             self._connection.execute(delete, (until,))
         self._connection.execute("COMMIT")
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self._connection.executescript("PRAGMA incremental_vacuum")  # One step for each page: execute() makes one.
         return True
 
     def _count_used_bytes(self) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from nsagent.agent.history_rows import APPLICATION_ID, SCHEMA, VERSION
-from nsagent.errors import HistoryError
+from nsagent.errors import HistoryError, PathRefused
+from nsagent.scan.held_directory import check_own, check_unshared, hold_directory, open_listing
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER: Final = struct.Struct(">16s44xI4xI28x")
@@ -43,13 +44,13 @@ def open_writable(path: Path, max_size_bytes: int) -> sqlite3.Connection:
 
     What is no history of this version is left as it is. No other user may write in its directory.
     """
-    check_directory(path)
     with telling(path):
-        fd = os.open(path, _NEW_FILE, 0o640)
-        try:
-            _check_header(path, fd)
-        finally:
-            os.close(fd)
+        with _hold_place(path) as directory:
+            fd = os.open(path.name, _NEW_FILE, 0o640, dir_fd=directory)
+            try:
+                _check_header(path, fd)
+            finally:
+                os.close(fd)
         connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path, max_size_bytes)
@@ -95,12 +96,23 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def check_directory(path: Path) -> None:
-    """Raises HistoryError where the directory is not there, or another user may put files into it."""
-    with telling(path):
-        found = os.stat(path.parent)
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise HistoryError(f"{path}: others may write in its directory (mode {stat.S_IMODE(found.st_mode):04o})")
+def check_place(path: Path) -> None:
+    """Raises HistoryError where the directory is gone, or another user has a say in it, in the file or on the way."""
+    with telling(path), _hold_place(path):
+        pass
+
+
+@contextmanager
+def _hold_place(path: Path) -> Iterator[int]:
+    """An fd on the directory of the file, in which nobody else makes files; raises PathRefused and OSError."""
+    with hold_directory(path.parent, guarded=True) as directory:
+        listing = open_listing(directory)
+        try:
+            check_unshared(listing)
+        finally:
+            os.close(listing)
+        check_own(path.name, directory)
+        yield directory
 
 
 @contextmanager
@@ -110,6 +122,8 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError) as err:
         raise Damaged(f"{path}: damaged: {err}") from err
+    except PathRefused as err:
+        raise HistoryError(f"{path}: {err}") from err
     except OSError as err:
         raise HistoryError(f"{path}: {err.strerror}") from err
     except sqlite3.Error as err:

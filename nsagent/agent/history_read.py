@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -103,12 +103,17 @@ def fold(connection: sqlite3.Connection, at: str, wanted: Wanted) -> Folded:
     (rows,) = connection.execute("SELECT baseline FROM runs WHERE id = ?", (start,)).fetchone() or (UNKNOWN,)
     if rows == UNKNOWN:
         return Folded((), None, known_from)
-    open_then = _Open()
-    for change in _read(connection, _BASELINE, (start,)):
-        open_then.follow(change)
-    for change in _read(connection, f"{_CHANGES}run > ? AND run <= ? ORDER BY run, number", (start, run)):
-        open_then.follow(change)
-    return Folded(tuple(filter(wanted.is_of, open_then.list())), as_of, known_from)
+    later = _read(connection, f"{_CHANGES}run > ? AND run <= ? ORDER BY run, number", (start, run))
+    changes = fold_changes(chain(_read(connection, _BASELINE, (start,)), later))
+    return Folded(tuple(filter(wanted.is_of, changes)), as_of, known_from)
+
+
+def fold_changes(changes: Iterable[Change]) -> Iterator[Change]:
+    """What is open after these, each as the change that it came by, with who holds it now; listeners first."""
+    open_now = _Open()
+    for change in changes:
+        open_now.follow(change)
+    return open_now.list()
 
 
 def _read(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> Iterator[Change]:

@@ -165,7 +165,7 @@ class Agent:
                 setup.book.finish(name, [f"pass: {error}"])
         else:
             self._world.board.publish_pass(made.taken.snapshot, made.taken.facts, made.status)
-            self._world.board.publish_changes(made.changes)
+            self._world.board.publish_changes(made.changes or ())
             setup.record(made.taken.snapshot, made.changes)
             for name, entry in entries:
                 deliver(name, entry, made.taken.snapshot, setup.book, self._delivery)

@@ -47,8 +47,8 @@ class Made(NamedTuple):
 
     taken: Taken
     status: PassStatus
-    changes: tuple[Change, ...]
-    """Since the pass before; none in the first one."""
+    changes: tuple[Change, ...] | None
+    """Since the pass before; None where nothing is kept of one."""
 
 
 class Passes:
@@ -90,7 +90,7 @@ class Passes:
         request = self._request.started_at(time.time_ns())
         taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
         snapshot, before = taken.snapshot, self._before
-        changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else ()
+        changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else None
         self._before = snapshot if changes_wanted else None
         self.finished += 1
         coverage = snapshot.coverage

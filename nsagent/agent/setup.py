@@ -81,7 +81,7 @@ class Setup:
             earlier._let_go(self)
         world.board.interval_seconds = self.config.interval
 
-    def record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+    def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Keep a run in the history, if there is to be one; what fails is told, and the next run tries again."""
         wanted = self.config.history
         if wanted is None:

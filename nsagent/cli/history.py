@@ -1,10 +1,11 @@
 """`nsagent history`: what the agent remembers of this host."""
 
+import os
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_PATH: Final = Path("/var/lib/nsagent/history.db")
 
 
-def history(
-    *,
-    path: Annotated[
-        Path, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
-    ] = DEFAULT_PATH,
+class WhichChanges(NamedTuple):
+    """Which changes, of which containers."""
+
     container: Annotated[
         Texts,
         typer.Option(
@@ -35,10 +34,10 @@ def history(
             help="Container by name, id, id prefix or [NS/]POD/CONTAINER, as it was called then.",
             autocompletion=list_container_names,
         ),
-    ] = None,
+    ] = None
     pod: Annotated[
         Texts, typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid.")
-    ] = None,
+    ] = None
     kind: Annotated[
         Texts,
         typer.Option(
@@ -47,11 +46,36 @@ def history(
             help="new_listener, listener_gone, new_peer, holder_changed, opened, closed, container_come or "
             "container_gone.",
         ),
-    ] = None,
+    ] = None
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="From then on: 30m, 2h or 7d ago, or RFC 3339.")
+    ] = None
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None
+
+    def make_wanted(self, now: datetime) -> "Wanted":
+        """These options as values; raises UsageError."""
+        from nsagent.agent.history_read import Wanted
+        from nsagent.cli.changes import parse_kinds, parse_time, tell_time
+        from nsagent.query.filter import split_values
+
+        return Wanted(
+            since=None if self.since is None else tell_time(parse_time(self.since, "--since", now)),
+            until=None if self.until is None else tell_time(parse_time(self.until, "--until", now)),
+            kinds=parse_kinds(self.kind, "--kind"),
+            containers=split_values(self.container, "--container"),
+            pods=split_values(self.pod, "--pod"),
+        )
+
+
+def history(
+    *,
+    path: Annotated[
+        Path | None, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The agent's config, which says where it is.")
+    ] = None,
+    which: WhichChanges,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="Not what changed, but what was open then.")
     ] = None,
@@ -59,34 +83,38 @@ def history(
 ) -> None:
     """What has changed on this host, the newest last, or with --at what was open at a time.
 
-    The agent writes it where its config has `history`.
+    The agent writes it where its config has `history`; without --path and --config it is looked for in
+    /var/lib/nsagent/history.db.
     """
     from nsagent.agent.history import HistoryReader
-    from nsagent.agent.history_read import Wanted
-    from nsagent.cli.changes import parse_kinds, parse_time, tell_time
-    from nsagent.query.filter import split_values
+    from nsagent.cli.changes import parse_time, tell_time
     from nsagent.report.changes_columns import CHANGES_TIMED
 
     output = printing.make_options(View.CHANGES)
     if output.format is OutputFormat.TABLE and output.columns is None:
         output = output._replace(columns=CHANGES_TIMED)
     now = datetime.now(UTC)
-    kinds = parse_kinds(kind, "--kind")
-    if at is not None and (since is not None or until is not None or kinds):
+    wanted = which.make_wanted(now)
+    if at is not None and (wanted.since or wanted.until or wanted.kinds):
         raise UsageError("--at: not used with --since, --until or --kind, which are about changes")
-    wanted = Wanted(
-        since=None if since is None else tell_time(parse_time(since, "--since", now)),
-        until=None if until is None else tell_time(parse_time(until, "--until", now)),
-        kinds=kinds,
-        containers=split_values(container, "--container"),
-        pods=split_values(pod, "--pod"),
-    )
     moment = None if at is None else tell_time(parse_time(at, "--at", now))
-    with closing(HistoryReader.open(path)) as reader:
+    place = path or (DEFAULT_PATH if config_file is None else _find_path(config_file))
+    with closing(HistoryReader.open(place)) as reader:
         if moment is None:
             _write_changes(reader, wanted, output)
         else:
-            _write_open(reader, path, moment, wanted, output)
+            _write_open(reader, place, moment, wanted, output)
+
+
+def _find_path(config_file: Path) -> Path:
+    from nsagent.agent.config_file import load_config, read_config_file
+    from nsagent.cli.extras import needs_agent_extra
+
+    with needs_agent_extra():
+        config = load_config(read_config_file(str(config_file)), os.environ)
+    if config.history is None:
+        raise HistoryError(f"{config_file}: has no history")
+    return Path(config.history.path)
 
 
 def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOptions") -> None:

@@ -81,7 +81,7 @@ reports:
       - {type: stdout}
 
 # What `nsagent history` tells.
-history: {path: /var/lib/nsagent/history.sqlite, max_age: 7d, max_size: 256MiB}
+history: {path: /var/lib/nsagent/history.db, max_age: 7d, max_size: 256MiB}
 
 # Metrics and health, for this host only; another address than a loopback one, or the pod's own, needs a token_file.
 # http: {listen: "127.0.0.1:9469"}

@@ -13,7 +13,7 @@ from nsagent.report.columns import UNCONNECTED
 from nsagent.report.context import Context, empty_context, pod_text, short_id
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
-from nsagent.report.render import OutputOptions
+from nsagent.report.options import OutputOptions
 from nsagent.report.text_table import render_text_table
 
 _NAMED: Final = 3

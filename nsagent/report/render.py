@@ -59,7 +59,14 @@ _WRITERS: Final[Mapping[View, Mapping[OutputFormat, Write]]] = {
     },
 }
 
-_OF_CHANGES: Final = (OutputFormat.TABLE, OutputFormat.JSON, OutputFormat.JSONL)
+_OF_CHANGES: Final = (
+    OutputFormat.TABLE,
+    OutputFormat.WIDE,
+    OutputFormat.CSV,
+    OutputFormat.JSON,
+    OutputFormat.JSONL,
+    OutputFormat.YAML,
+)
 """What report.changes writes."""
 
 
@@ -102,8 +109,8 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     ):
         if not columns:
             continue
-        if view is View.CHANGES:
-            raise UsageError(f"{option}: {view} have no columns to choose")
+        if view is View.CHANGES and option == names.group_by:
+            raise UsageError(f"{option}: {view} stand in the order of time")
         from nsagent.report.layout import pick_columns
 
         try:
