@@ -38,8 +38,8 @@ def samples_of(families: Mapping[str, Metric], name: str) -> list[tuple[dict[str
     return [(dict(sample.labels), sample.value) for sample in families[name].samples]
 
 
-def families_of(snapshot: Snapshot, **more: Snapshot) -> dict[str, Metric]:
-    return parsed("".join(render_prom(snapshot, **more)))
+def families_of(snapshot: Snapshot, whole: Snapshot | None = None) -> dict[str, Metric]:
+    return parsed("".join(render_prom(snapshot, whole=whole)))
 
 
 def test_the_metrics_of_the_sample(snapshot: Snapshot) -> None:
