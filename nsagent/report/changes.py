@@ -3,18 +3,16 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from nsagent.errors import UsageError
 from nsagent.model.change import Change, ChangedSocket, Holders
-from nsagent.model.choices import OutputFormat
+from nsagent.model.choices import OutputFormat, View
 from nsagent.report.chunks import chunks
 from nsagent.report.json_text import dump
 from nsagent.report.records import endpoint_record
-from nsagent.report.render import OutputOptions
+from nsagent.report.render import OutputOptions, check_options
 
 SCHEMA: Final = "nsagent/changes/v1"
 
 _TABULAR: Final = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV)
-_FORMATS: Final = (*_TABULAR, OutputFormat.JSON, OutputFormat.JSONL, OutputFormat.YAML)
 
 Record = dict[str, object]
 
@@ -29,26 +27,12 @@ class ChangesHead(NamedTuple):
     """When the later one was, or up to when there may be some."""
 
 
-def check_changes_options(options: OutputOptions) -> None:
-    """Raises UsageError for a format that changes are not printed in, and for columns that they do not have."""
-    if options.format not in _FORMATS:
-        raise UsageError(f"-o {options.format}: changes are printed as {', '.join(_FORMATS)}")
-    if options.columns is not None and options.format not in _TABULAR:
-        raise UsageError(f"--columns: {options.format} has none; they are of {', '.join(_TABULAR)}")
-    names = [*(options.columns or ()), *(name.removeprefix("-") for name in options.sort_by)]
-    if names:
-        from nsagent.report.changes_columns import CHANGE_COLUMNS
-        from nsagent.report.layout import pick_columns
-
-        pick_columns(CHANGE_COLUMNS, names)
-
-
 def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead) -> Iterator[str]:
     """The text in chunks of some hundred changes; only a table, and what is sorted, needs all at once.
 
-    Raises UsageError as check_changes_options does.
+    They stand in no groups, and all of them are told. Raises UsageError as check_options does.
     """
-    check_changes_options(options)
+    check_options(View.CHANGES, options._replace(group_by=(), limit=None))
     if options.sort_by:
         from nsagent.report.changes_columns import sort_changes
 

@@ -40,6 +40,10 @@ def list_columns(view: View, counted_by: Sequence[str] = ()) -> "Sequence[Column
         from nsagent.report.counts import count_columns
 
         return count_columns(counted_by)
+    if view is View.CHANGES:
+        from nsagent.report.changes_columns import CHANGE_COLUMNS
+
+        return CHANGE_COLUMNS
     return _LAYOUTS[view]().columns
 
 

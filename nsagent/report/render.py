@@ -59,7 +59,14 @@ _WRITERS: Final[Mapping[View, Mapping[OutputFormat, Write]]] = {
     },
 }
 
-_OF_CHANGES: Final = (OutputFormat.TABLE, OutputFormat.JSON, OutputFormat.JSONL)
+_OF_CHANGES: Final = (
+    OutputFormat.TABLE,
+    OutputFormat.WIDE,
+    OutputFormat.CSV,
+    OutputFormat.JSON,
+    OutputFormat.JSONL,
+    OutputFormat.YAML,
+)
 """What report.changes writes."""
 
 
@@ -93,8 +100,11 @@ def render_answer(
 
 
 def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of_config: bool) -> None:
-    if options.columns is not None and options.format not in _WITH_COLUMNS:
-        raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(_WITH_COLUMNS)}")
+    formats = [each for each in _WITH_COLUMNS if each in _WRITERS.get(view, _OF_CHANGES)]
+    if options.columns is not None and options.format not in formats:
+        raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(formats)}")
+    if view is View.CHANGES and options.group_by:
+        raise UsageError(f"{names.group_by}: {view} stand in no groups")
     for option, columns in (
         (names.group_by, options.group_by),
         (names.columns, options.columns or ()),
@@ -102,8 +112,6 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     ):
         if not columns:
             continue
-        if view is View.CHANGES:
-            raise UsageError(f"{option}: {view} have no columns to choose")
         from nsagent.report.layout import pick_columns
 
         try:
