@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from nsagent.errors import ConfigError, ConfigProblem, UsageError
 
 if TYPE_CHECKING:
+    from nsagent.config.document import Loc
     from nsagent.config.load import Misfit
     from nsagent.config.model import Config, Report
 
@@ -90,18 +91,31 @@ def load_config(file: ConfigFile, environ: Mapping[str, str]) -> "Config":
 
 
 def find_misfits(report: "Report") -> "Iterator[Misfit]":
-    """The columns that the view of a report does not have, and columns of a format that has none."""
-    from nsagent.model.choices import OutputFormat, View
+    """The columns that the rows of a report do not have, and a format that has nothing to say of them.
+
+    Columns are checked whatever the format is: one that has none leaves them alone.
+    """
+    from nsagent.model.choices import View
     from nsagent.report.render import OutputOptions, check_options
 
-    rows = {View.LISTENERS: View.SOCKETS, View.CONNECTIONS: View.SOCKETS}.get(report.view, report.view)
-    named = [("columns", report.columns), ("sort_by", report.sort_by), ("group_by", report.group_by)]
-    for key, names in named if report.view not in (View.TOP, View.CHANGES) else ():
+    view = View.CHANGES if report.diff else report.view
+    counted = report.group_by if view is View.TOP else ()
+    if view is View.TOP and not counted:
+        return  # Which the shape of a report forbids.
+    tried: list[tuple[Loc, OutputOptions]] = []
+    if view is not View.CHANGES:  # They stand in no groups.
+        tried += [(("group_by", index), OutputOptions(group_by=(name,))) for index, name in enumerate(report.group_by)]
+    for key, names in (("columns", report.columns), ("sort_by", report.sort_by)):
         for index, name in enumerate(names):
-            try:
-                check_options(rows, OutputOptions(OutputFormat.TABLE, columns=(name.removeprefix("-"),)))
-            except UsageError as err:
-                yield (key, index), str(err)
+            tried.append(((key, index), OutputOptions(columns=(name.removeprefix("-"),), group_by=counted)))
+    tried.append((("format",), OutputOptions(report.format, group_by=counted)))
+    for loc, options in tried:
+        try:
+            check_options(view, options, of_config=True)
+        except UsageError as err:
+            yield loc, str(err).partition(": ")[2]  # Its place names the field.
+            if loc[0] == "group_by" and counted:
+                return
 
 
 def _read(path: str) -> tuple[bytes, Identity]:
