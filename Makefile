@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden clean
+.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden look-html clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -61,6 +61,10 @@ bench-full: $(VENV)/.tested-with
 # Write the golden output anew from the captures; look at the diff before committing it.
 golden: $(VENV)/.tested-with
 	$(RUN) tests.golden
+
+# The page of `-o html` in headless Chromium (Debian's package chromium): pictures below build/html to look at.
+look-html: $(VENV)/.tested-with
+	$(RUN) tests.look_html build/html
 
 clean:
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -18,12 +18,21 @@ COMMANDS = {
     "containers": ("table", "wide", "json", "jsonl", "yaml", "csv", "name"),
 }
 
+MORE = {
+    "scan": ("markdown", "html", "prom"),
+    "netns": ("markdown",),
+    "containers": ("markdown",),
+}
+"""Formats that say what others say already, or are long: of one capture only."""
+MORE_OF = "docker"
+
 
 def list_cases() -> Iterator[tuple[Path, str, str]]:
     """Every (capture, command, format)."""
     for capture in CAPTURES:
         for command, formats in COMMANDS.items():
-            for format_ in formats:
+            more = MORE[command] if capture.name.startswith(f"{MORE_OF}.") else ()
+            for format_ in (*formats, *more):
                 yield capture, command, format_
 
 

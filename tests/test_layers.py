@@ -208,14 +208,23 @@ def test_what_is_opened_by_a_path_of_others_neither_waits_nor_acts(file: str) ->
 CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
 """What asks runtimes, where there are any."""
 
+PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheus_client"]
+"""What only some formats take."""
+
 
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
         (["--version"], ["ctypes", "docker", "json", "nsagent.scan", "pydantic", "pyroute2", "rich", "yaml"]),
+<<<<<<< HEAD
         (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         (["config", "init"], [*CLIENTS, "cronsim", "nsagent.scan", "pydantic", "yaml"]),
+=======
+        (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, *PRINTING, "pydantic", "pyroute2", "rich", "yaml"]),
+        (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, *PRINTING, "pydantic", "pyroute2", "rich", "yaml"]),
+        (["scan", "--runtime", "none", "--count-by", "state"], [*CLIENTS, *PRINTING, "yaml"]),
+>>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
         (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         # A host without runtimes.
         (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),

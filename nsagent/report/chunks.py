@@ -9,8 +9,8 @@ T = TypeVar("T")
 ROWS_PER_CHUNK = 500
 
 
-def chunks(rows: Iterable[T]) -> Iterator[list[T]]:
-    """The rows in order, in lists of up to ROWS_PER_CHUNK; no list is empty."""
+def chunks(rows: Iterable[T], most: int = ROWS_PER_CHUNK) -> Iterator[list[T]]:
+    """The rows in order, in lists of up to `most`; no list is empty."""
     rest = iter(rows)
-    while batch := list(islice(rest, ROWS_PER_CHUNK)):
+    while batch := list(islice(rest, most)):
         yield batch

@@ -8,7 +8,7 @@ style. Without scripts it is the table.
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape as escape_html
 from typing import Final, TypeVar
 
@@ -27,6 +27,9 @@ _CLASSES: Final = {"32": "listening", "2": "dim"}
 """What a colour of a terminal is called here."""
 
 _ACTS: Final = re.compile("[&<>\"']")
+
+_ROWS_PER_BODY: Final = 50
+_BODIES_PER_CHUNK: Final = 10
 
 _LEAST_WIDTH: Final = 6
 _MOST_WIDTH: Final = 44
@@ -57,14 +60,22 @@ def render_html(
     yield "</tr></thead>\n"
     marked = [_marked(column, rows, texts) for column, texts in zip(columns, cells, strict=True)]
     lines = [f"<tr>{''.join(row)}</tr>\n" for row in zip(*marked, strict=True)]
+    for batch in chunks(_bodies(lines, groups or (Group("", len(rows)),)), _BODIES_PER_CHUNK):
+        yield "".join(batch)
+    yield f"</table>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+
+
+def _bodies(lines: Sequence[str], groups: Iterable[Group]) -> Iterator[str]:
+    """The rows in parts of the table, each as small as a screen or two: only what is in sight is laid out."""
     start = 0
-    for group in groups or (Group("", len(rows)),):
+    for group in groups:
+        end = start + group.rows
         heading = f'<tr class="group"><th scope="rowgroup">{_html(group.heading)}</th></tr>\n' if group.heading else ""
-        for batch in chunks(lines[start : start + group.rows]):
+        for first in range(start, end, _ROWS_PER_BODY):
+            batch = lines[first : min(first + _ROWS_PER_BODY, end)]
             yield f'<tbody style="--rows: {len(batch)}">\n{heading}{"".join(batch)}</tbody>\n'
             heading = ""
-        start += group.rows
-    yield f"</table>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        start = end
 
 
 def make_policy() -> str:

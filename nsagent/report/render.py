@@ -80,10 +80,7 @@ def check_options(view: View, options: OutputOptions, *, of_config: bool = False
         raise UsageError(f"{names.group_by}: expected the columns that {view} counts by")
     if view is not View.TOP and options.limit is not None:
         raise UsageError(f"{names.limit}: only {View.TOP} has one, {view} has not")
-    formats = tuple(_WRITERS.get(view, _OF_CHANGES))
-    if options.format not in formats:
-        what = "counts" if view is View.TOP else view
-        raise UsageError(f"{names.format}: {options.format} has nothing to say of {what}; {', '.join(formats)} have")
+    _check_format(view, options.format, names)
     _check_columns(view, options, names, of_config=of_config)
     if options.format is OutputFormat.PROM:
         writers.check_prom()
@@ -96,12 +93,23 @@ def render_answer(
 
     The snapshot has the rows of the view and no others (query.select.select_view). Raises what check_options does.
     """
+    _check_format(view, options.format, _OF_COMMANDS)
     return _WRITERS[view][options.format](arrange(Answer(snapshot, view, options, whole)))
 
 
+def _check_format(view: View, format_: OutputFormat, names: OptionNames) -> None:
+    formats = tuple(_WRITERS.get(view, _OF_CHANGES))
+    if format_ not in formats:
+        what = "counts" if view is View.TOP else view
+        raise UsageError(f"{names.format}: {format_} has nothing to say of {what}; {', '.join(formats)} have")
+
+
 def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of_config: bool) -> None:
-    if options.columns is not None and options.format not in _WITH_COLUMNS:
-        raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(_WITH_COLUMNS)}")
+    formats = [each for each in _WITH_COLUMNS if each in _WRITERS.get(view, _OF_CHANGES)]
+    if options.columns is not None and options.format not in formats:
+        raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(formats)}")
+    if view is View.CHANGES and options.group_by:
+        raise UsageError(f"{names.group_by}: {view} stand in no groups")
     for option, columns in (
         (names.group_by, options.group_by),
         (names.columns, options.columns or ()),
@@ -109,8 +117,11 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     ):
         if not columns:
             continue
+<<<<<<< HEAD
         if view is View.CHANGES and option == names.group_by:
             raise UsageError(f"{option}: {view} stand in the order of time")
+=======
+>>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
         from nsagent.report.layout import pick_columns
 
         try:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from prometheus_client import Metric
+
 from nsagent.model.choices import EngineName
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import FoundBy, ProcessCounts
@@ -33,12 +35,14 @@ from nsagent.model.snapshot import (
 )
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
+from nsagent.report.prom import make_families, write_families
 from tests.bench.measure import median
-from tests.report.rendered import render_table
+from tests.report.rendered import render_html, render_markdown, render_table
 
 NETNS: Final = 200
 PROCESSES: Final = 2000
 SOCKETS: Final = 100_000
+SERIES: Final = 5000
 ROUNDS: Final = 7
 _FIRST_NETNS: Final = 4026532000
 
@@ -47,11 +51,15 @@ def main() -> None:
     """Measure, in turns."""
     snapshot = make_snapshot()
     lines = map(json.loads, "".join(render_jsonl(snapshot)).splitlines())
+    families = make_series(snapshot)
     renderers: dict[str, Callable[[], object]] = {
         "json.dumps jsonl": partial(json.dumps, [line for line in lines if line["type"] == "socket"]),
         "jsonl": lambda: deque(render_jsonl(snapshot), maxlen=0),
         "json.dumps table": partial(json.dumps, json.loads("".join(render_json(snapshot)))["sockets"]),
         "table": lambda: deque(render_table(snapshot), maxlen=0),
+        "markdown": lambda: deque(render_markdown(snapshot), maxlen=0),
+        "html": lambda: deque(render_html(snapshot), maxlen=0),
+        "5,000 series": lambda: write_families(families),
     }
     seconds: dict[str, list[float]] = {name: [] for name in renderers}
     for _ in range(ROUNDS):
@@ -60,6 +68,14 @@ def main() -> None:
             render()
             seconds[name].append(time.perf_counter() - start)
     print(json.dumps({name: median(values) for name, values in seconds.items()}))
+
+
+def make_series(snapshot: Snapshot) -> list[Metric]:
+    """5,000 series: listeners of a snapshot."""
+    families, _ = make_families(snapshot, SERIES)
+    (family,) = [family for family in families if family.name == "nsagent_listeners"]
+    family.samples = family.samples[:SERIES]
+    return [family]
 
 
 def make_snapshot() -> Snapshot:

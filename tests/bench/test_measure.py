@@ -59,4 +59,5 @@ def test_a_tool_that_failed_leaves_no_ratio() -> None:
 
 def test_rendering_is_judged_by_the_rows_of_its_own_format() -> None:
     seconds = {"json.dumps jsonl": 2.0, "jsonl": 1.0, "json.dumps table": 1.0, "table": 3.0}
-    assert [verdict.ratio for verdict in judge_rendering(seconds)] == [0.5, 3.0]
+    seconds |= {"markdown": 4.0, "html": 5.0, "5,000 series": 0.05}
+    assert [verdict.ratio for verdict in judge_rendering(seconds)] == [0.5, 3.0, 4.0, 5.0, 0.05]

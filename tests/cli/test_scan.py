@@ -158,6 +158,48 @@ def test_columns_of_a_format_that_has_none_are_a_usage_error(on_node: Run, forma
     assert ran.err == f"nsagent: --columns: {format_} has none; they are of table, wide, csv, markdown, html\n"
 
 
+def test_sockets_are_counted_by_columns(on_node: Run) -> None:
+    ran = on_node("scan", "--count-by", "proto,state", "--count-by", "uid", "--port", "22,68")
+    assert (ran.status, ran.err) == (0, "")
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["PROTO", "STATE", "UID", "COUNT"],
+        ["tcp", "listen", "0", "2"],
+        ["tcp", "established", "-", "1"],
+        ["tcp", "time_wait", "-", "1"],
+        ["udp", "unconn", "101", "1"],
+    ]
+
+
+def test_counts_are_sorted_by_count_too(on_node: Run) -> None:
+    out = on_node("scan", "--count-by", "state", "--sort-by", "count,-state", "-o", "json").out
+    counts = [each["count"] for each in json.loads(out)["counts"]]
+    assert counts == sorted(counts)
+    assert sum(counts) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--count-by", ""], "--count-by: expected a value, got ''"),
+        (["--count-by", "stat"], "no column 'stat'; near names: state"),
+        (["--count-by", "state", "--columns", "pid"], "no column 'pid' (columns: state, count)"),
+        (["--count-by", "state", "-o", "name"], "--output: name has nothing to say of counts; table, wide, csv, "),
+    ],
+)
+def test_what_cannot_be_counted_is_a_usage_error(on_node: Run, arguments: list[str], message: str) -> None:
+    ran = on_node("scan", *arguments)
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err.startswith(f"nsagent: {message}")
+
+
+@pytest.mark.parametrize("command", ["scan", "netns", "containers"])
+@pytest.mark.parametrize(("format_", "sign"), [("markdown", "| --- |"), ("html", "<table"), ("prom", "nsagent_netns ")])
+def test_every_command_has_every_format(on_node: Run, command: str, format_: str, sign: str) -> None:
+    ran = on_node(command, "-o", format_)
+    assert (ran.status, ran.err) == (0, "")
+    assert sign in ran.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--columns", "nonsense"], ["-o", "json", "--sort-by", "-nonsense"], ["-o", "name", "--columns", "pid"]],

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, NotFound, Reason
+from nsagent.model.choices import View
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.facts import RawTable
 from nsagent.model.gap import AlikeGaps, Gap, Kind, Stage, Subject
@@ -15,7 +16,7 @@ from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
 from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
 from nsagent.query.netns import find_each_netns, find_netns
-from nsagent.query.select import list_container_ids, select_containers, select_netns, select_snapshot
+from nsagent.query.select import list_container_ids, select_containers, select_netns, select_snapshot, select_view
 from nsagent.scan.attribute import attribute
 from tests.gaps import alike, unnamed
 from tests.kernel.proc_tree import HOST_NETNS, text_row
@@ -470,3 +471,45 @@ def test_a_pause_container_is_not_shown_for_a_container_named_like_the_beginning
     namesake = replace(pod_container(ContainerId("c1"), None), name=PAUSE_ID[:12])
     given = replace(pods, containers=(*pods.containers, namesake))
     assert select_containers(given, Filter(containers=(PAUSE_ID[:12],))).containers == (namesake,)
+
+
+@pytest.mark.parametrize(
+    ("view", "expected", "netns_numbers"),
+    [
+        (View.LISTENERS, [1, 4, 6, 8, 9], [HOST_NETNS, WEB_NETNS, -KEY, 77]),
+        (View.CONNECTIONS, [2, 5, 3, 0], [HOST_NETNS, WEB_NETNS]),
+    ],
+)
+def test_a_view_has_its_rows_and_the_netns_and_containers_that_they_name(
+    snapshot: Snapshot, view: View, expected: list[int], netns_numbers: list[int]
+) -> None:
+    selected = select_view(snapshot, view)
+    assert inodes(selected) == expected
+    assert sorted(one.number for one in selected.netns) == sorted(netns_numbers)
+    named = {id_ for socket in selected.sockets for id_ in list_container_ids(socket)}
+    assert {one.id for one in selected.containers} == named
+    assert selected.coverage is snapshot.coverage
+
+
+@pytest.mark.parametrize("view", [View.SOCKETS, View.NETNS, View.CONTAINERS, View.TOP, View.CHANGES])
+def test_other_views_have_the_snapshot_itself(snapshot: Snapshot, view: View) -> None:
+    assert select_view(snapshot, view) is snapshot
+
+
+@pytest.mark.parametrize(
+    ("protocol", "local", "remote", "connected"),
+    [
+        (Protocol.NETLINK, Endpoint("route", 7), NOBODY, False),
+        (Protocol.NETLINK, Endpoint("route", 7), Endpoint("route", 0), True),
+        (Protocol.PACKET, Endpoint("0003", 0), NOBODY, False),
+        (Protocol.VSOCK, Endpoint("2", 1024), Endpoint("3", 1025), True),
+        (Protocol.RAW, Endpoint("0.0.0.0", 1), Endpoint("192.0.2.1", 0), True),
+        (Protocol.UDP, Endpoint("::", 53), Endpoint("::", 0), False),
+    ],
+)
+def test_connections_of_any_protocol_are_rows_with_a_remote(
+    protocol: Protocol, local: Endpoint, remote: Endpoint, connected: bool
+) -> None:
+    state = SocketState.ESTABLISHED if connected else SocketState.CLOSE
+    socket = ownerless(1, row(state, local, remote, protocol=protocol), WITHOUT_OWNER)
+    assert select_view(holding(socket), View.CONNECTIONS).sockets == ((socket,) if connected else ())

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsagent.errors import Reason
+from nsagent.model.choices import OutputFormat, View
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
@@ -22,18 +24,34 @@ from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
 from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
 from nsagent.report.netns_table import NETNS_COLUMNS
+from nsagent.report.render import OutputOptions, render_answer
 from tests.gaps import unnamed
 from tests.live.capabilities import trials
+from tests.report.page import parse_page
 from tests.report.rendered import (
     render_containers_csv,
+    render_containers_html,
+    render_containers_markdown,
     render_containers_table,
     render_csv,
+    render_html,
+    render_markdown,
     render_netns_csv,
+    render_netns_html,
+    render_netns_markdown,
     render_netns_table,
     render_table,
 )
 
 TEXTS_PER_SNAPSHOT = 10
+MARKED = r"\\([!-/:-@\[-`{-~])"
+UNMARKED = re.compile(r"[\\`*\[\]<>|~&$#@]|://|www\.|(?<![a-z0-9])_|_(?![a-z0-9])", re.ASCII | re.IGNORECASE)
+"""What does something in Markdown, where no backslash stands before it."""
+MARKDOWN_CELL = re.compile(r"\| ((?:\\.|[^\\|])*?) (?=\|)")
+HTML_TAGS = {
+    "html", "head", "meta", "title", "style", "body", "header", "h1", "small", "p", "time", "details", "summary", "ul",
+    "li", "div", "label", "input", "output", "table", "thead", "tbody", "tr", "th", "td", "script",
+}  # fmt: skip
 SOCKET_NAMES = [column.name for column in SOCKET_COLUMNS]
 NETNS_NAMES = [column.name for column in NETNS_COLUMNS]
 CONTAINER_NAMES = [column.name for column in CONTAINER_COLUMNS]
@@ -41,6 +59,7 @@ CONTAINER_NAMES = [column.name for column in CONTAINER_COLUMNS]
 # 10^5 texts where the full numbers are asked for.
 EXAMPLES = trials(default=50, full=10_000)
 ACTING = (
+    "|`*_~$[]<>&#@:/w."
     "\x1b\x9b\x00\n\r\t\x7f\x85\u061c\u200b\u202e\u2028\u2066\ufeff\U000e0041\udcff\udc80\ud800\\\"',;=+-@\uff1d\uff20 "
 )
 HOSTILE = st.text(st.sampled_from(ACTING) | st.characters(codec=None), max_size=30)
@@ -166,3 +185,80 @@ def test_names_and_coverage_are_printable_lines(snapshot: Snapshot, texts: list[
     lines = [*"".join(names).removesuffix("\n").split("\n"), *coverage_lines(hostile)]
     assert len(lines) == 6 + 2 + 2 + 5
     assert all(line.isprintable() for line in lines)
+
+
+@settings(max_examples=EXAMPLES)
+@given(texts=TEXTS)
+def test_markdown_is_one_line_a_row_whose_cells_are_the_escaped_text(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    for text, csv_text, names, rows in (
+        (render_markdown(hostile, columns=SOCKET_NAMES), render_csv(hostile, columns=SOCKET_NAMES), SOCKET_NAMES, 6),
+        (
+            render_netns_markdown(hostile, columns=NETNS_NAMES),
+            render_netns_csv(hostile, columns=NETNS_NAMES),
+            NETNS_NAMES,
+            2,
+        ),
+        (
+            render_containers_markdown(hostile, columns=CONTAINER_NAMES),
+            render_containers_csv(hostile, columns=CONTAINER_NAMES),
+            CONTAINER_NAMES,
+            2,
+        ),
+    ):
+        lines = "".join(text).split("\n")
+        cells = [MARKDOWN_CELL.findall(line) for line in lines[2 : 2 + rows]]
+        records = list(csv.reader(StringIO("".join(csv_text), newline="")))[1:]
+        assert len(lines) == 2 + rows + 3
+        assert all(line.isprintable() for line in lines)
+        assert [len(row) for row in cells] == [len(names)] * rows
+        assert [[re.sub(MARKED, r"\1", cell) for cell in row] for row in cells] == [
+            [cell.removeprefix("\t") for cell in record] for record in records
+        ]
+        assert not any(UNMARKED.search(re.sub(MARKED, " ", cell)) for row in cells for cell in row)
+
+
+@settings(max_examples=EXAMPLES)
+@given(texts=TEXTS)
+def test_html_parses_to_the_escaped_text(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    for page, csv_text in (
+        (render_html(hostile, columns=SOCKET_NAMES), render_csv(hostile, columns=SOCKET_NAMES)),
+        (render_netns_html(hostile, columns=NETNS_NAMES), render_netns_csv(hostile, columns=NETNS_NAMES)),
+        (
+            render_containers_html(hostile, columns=CONTAINER_NAMES),
+            render_containers_csv(hostile, columns=CONTAINER_NAMES),
+        ),
+    ):
+        text = "".join(page)
+        records = list(csv.reader(StringIO("".join(csv_text), newline="")))[1:]
+        parsed = parse_page(text)
+        assert text.replace("\n", "").isprintable()
+        assert parsed.rows() == [[cell.removeprefix("\t") for cell in record] for record in records]
+        assert [each.text for each in parsed.find("li")] == coverage_lines(hostile)
+        assert {each.tag for each in parsed.elements} == HTML_TAGS
+
+
+@settings(max_examples=EXAMPLES)
+@given(texts=TEXTS)
+def test_headings_of_groups_are_text(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    by = ["command", "container", "pod"]
+    page = parse_page("".join(render_html(hostile, columns=["state"], group_by=by)))
+    headings = [each.text for each in page.find("th") if each.attributes.get("scope") == "rowgroup"]
+    lines = "".join(render_markdown(hostile, columns=["state"], group_by=by)).split("\n")
+    table = "".join(render_table(hostile, columns=["state"], group_by=by))
+    assert [re.sub(MARKED, r"\1", line[4:]) for line in lines if line.startswith("### ")] == headings
+    assert all(line.isprintable() for line in (*headings, *lines, *table.split("\n")))
+    assert [each for each in table.split("\n") if each.startswith("command ")] == [each.rstrip() for each in headings]
+
+
+@settings(max_examples=EXAMPLES)
+@given(texts=TEXTS)
+def test_counts_are_of_the_text_itself(snapshot: Snapshot, texts: list[str]) -> None:
+    hostile = poisoned(snapshot, texts)
+    options = OutputOptions(OutputFormat.JSON, group_by=("command", "pod"))
+    document = json.loads("".join(render_answer(hostile, View.TOP, options)))
+    assert sum(each["count"] for each in document["counts"]) == 6
+    commands = {each["command"] for each in document["counts"]}
+    assert {with_hex(f"{texts[0]},{texts[1]}"), with_hex(texts[1]) or None} <= commands
