@@ -16,12 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-<<<<<<< HEAD
+from nsagent.agent.history_rows import SCHEMA
 from nsagent.config.load import load
 from nsagent.config.schema import make_schema
-=======
-from nsagent.agent.history_rows import SCHEMA
->>>>>>> 2519e44b768dcac826fe27d1c18c13dd4239ca5a
 from nsagent.errors import Reason
 from nsagent.model.change import ChangeKind
 from nsagent.model.facts import FoundBy, HeldBy

@@ -216,15 +216,10 @@ PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheu
     ("arguments", "absent"),
     [
         (["--version"], ["ctypes", "docker", "json", "nsagent.scan", "pydantic", "pyroute2", "rich", "yaml"]),
-<<<<<<< HEAD
-        (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
-        (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
-        (["config", "init"], [*CLIENTS, "cronsim", "nsagent.scan", "pydantic", "yaml"]),
-=======
         (["scan", "--runtime", "none"], ["asyncio", *CLIENTS, *PRINTING, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, *PRINTING, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "--count-by", "state"], [*CLIENTS, *PRINTING, "yaml"]),
->>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
+        (["config", "init"], [*CLIENTS, "cronsim", "nsagent.scan", "pydantic", "yaml"]),
         (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         # A host without runtimes.
         (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),

@@ -32,7 +32,7 @@ from nsagent.report.times import tell_time
 
 _LOOK_SECONDS: Final = 2.0
 """How often the config file is looked at, and threads that are held up."""
-_END_SECONDS: Final = 1.5
+_END_SECONDS: Final = 1.2
 """How long a pass and reports that are under way may still take at the end."""
 _COLLECT_PASSES: Final = 16
 """After so many passes what is in cycles is looked for: a pass makes none, libraries do."""
@@ -251,8 +251,8 @@ class Agent:
             self._worker.join(_END_SECONDS)
         self._delivery.wait(max(end - self._world.clock(), 0.0))
         self._delivery.close()
+        self._setup.close_outputs(seconds=max(end - self._world.clock(), 0.0))
         self._setup.close()
-        self._setup.close_outputs()
         logger.info("ended")
 
 

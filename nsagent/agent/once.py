@@ -35,5 +35,12 @@ def make_once(
 
 
 def _tell(setup: Setup, name: str) -> str | None:
+    """Why a report failed, by what its outputs say once they are closed: a receiver takes it later than it is made."""
     entry = setup.book.entries[name]
-    return entry.error or (None if entry.last_success is not None else "not written in time")
+    if entry.error is not None:
+        return entry.error
+    if entry.last_success is None:
+        return "not written in time"
+    statuses = [lane.status() for lane in entry.lanes]
+    failed = [each.error or "not taken in time" for each in statuses if each.error or each.dropped]
+    return "; ".join(failed) or None

@@ -7,14 +7,14 @@ from typing import Final
 from nsagent.agent.outputs.report import WrittenReport
 from nsagent.config.model import Report, TextfileOutput
 from nsagent.errors import NotFound
-from nsagent.model.change import Change
+from nsagent.model.change import ChangeKind
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
 from nsagent.query.select import select_containers, select_snapshot, select_view
 from nsagent.report.changes import ChangesHead, render_changes
 from nsagent.report.render import OutputOptions, render_answer
-from nsagent.scan.diff import diff_snapshots
+from nsagent.scan.diff import diff_selected
 
 CONTENT_TYPES: Final = {
     OutputFormat.JSON: "application/json",
@@ -26,6 +26,16 @@ CONTENT_TYPES: Final = {
     OutputFormat.PROM: "text/plain; version=0.0.4; charset=utf-8",
 }
 """What is no plain text."""
+
+_OF_CONTAINERS: Final = frozenset((ChangeKind.CONTAINER_COME, ChangeKind.CONTAINER_GONE))
+_OF_LISTENERS: Final = frozenset((ChangeKind.NEW_LISTENER, ChangeKind.LISTENER_GONE))
+_TELLS: Final = {
+    View.CONTAINERS: _OF_CONTAINERS,
+    View.LISTENERS: _OF_LISTENERS,
+    View.CONNECTIONS: frozenset((ChangeKind.OPENED, ChangeKind.CLOSED, ChangeKind.NEW_PEER)),
+    View.SOCKETS: frozenset(ChangeKind) - _OF_CONTAINERS,
+}
+"""View -> which changes a report of it tells with `diff`."""
 
 
 def wants_labels(report: Report) -> bool:
@@ -74,12 +84,12 @@ class ReportMaker:
             formats.append(OutputFormat.PROM)
         written = [self._write(selected, snapshot, each) for each in dict.fromkeys(formats)]
         if self._tells_changes:
-            self._before = selected
+            self._before = snapshot
         return written
 
     def take_over(self, other: "ReportMaker") -> None:
-        """Go on where one with the same selection was, under an earlier config."""
-        if other.report.select == self.report.select:
+        """Go on where one of this name was, under an earlier config."""
+        if self._tells_changes:
             self._before = other._before
 
     @property
@@ -89,7 +99,7 @@ class ReportMaker:
     def _write(self, selected: Snapshot, whole: Snapshot, format_: OutputFormat) -> WrittenReport:
         options = make_options(self.report, format_)
         if self._tells_changes and format_ is not OutputFormat.PROM:
-            chunks = self._render_changes(selected, options)
+            chunks = self._render_changes(whole, options)
         else:
             view = View.SOCKETS if format_ is OutputFormat.PROM else self.report.view
             chunks = render_answer(selected, view, options, whole=whole)
@@ -103,32 +113,22 @@ class ReportMaker:
             whole.host,
         )
 
-    def _render_changes(self, selected: Snapshot, options: OutputOptions) -> Iterator[str]:
-        before = self._before or selected  # The first one has nothing to be compared to: nothing is new.
-        changes = [each for each in diff_snapshots(before, selected) if _is_told(self.report.view, each)]
-        return render_changes(changes, options, head=make_head(before, selected))
-
-
-def _is_told(view: View, change: Change) -> bool:
-    """Whether a change is one of what the view shows: containers, or sockets, or both."""
-    if view is View.CHANGES:
-        return True
-    return (change.socket is None) is (view is View.CONTAINERS)
-
-
-def make_head(before: Snapshot, after: Snapshot) -> ChangesHead:
-    """Of what the changes between two snapshots are."""
-    return ChangesHead(after.host, before.taken_at, after.taken_at)
+    def _render_changes(self, after: Snapshot, options: OutputOptions) -> Iterator[str]:
+        """Of whole snapshots: what only one of them selects need not have come or gone."""
+        before = self._before or after  # The first one has nothing to be compared to: nothing is new.
+        head = ChangesHead(after.host, before.taken_at, after.taken_at)
+        try:
+            changes = diff_selected(before, after, self.report.select.make_filter())
+        except NotFound:
+            changes = ()
+        told = _TELLS.get(self.report.view, frozenset(ChangeKind))
+        return render_changes([each for each in changes if each.kind in told], options, head=head)
 
 
 def _select(view: View, snapshot: Snapshot, wanted: Filter) -> Snapshot:
     if view is View.CONTAINERS:
         return select_containers(snapshot, wanted)
-    selected = select_view(select_snapshot(snapshot, wanted), view)
-    if view is View.CHANGES:
-        # Not only those that have rows: one without comes and goes, too.
-        return replace(selected, containers=select_containers(snapshot, wanted).containers)
-    return selected
+    return select_view(select_snapshot(snapshot, wanted), view)
 
 
 def _leave_labels(snapshot: Snapshot) -> Snapshot:

@@ -96,11 +96,11 @@ class Setup:
             self._world.tell(f"history: {err}")
 
     def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
-        """Let go of the outputs, but for those to keep, within so many seconds each."""
-        kept = set(keep)
+        """Let go of the outputs, but for those to keep, within so many seconds for all, who send meanwhile."""
+        kept, end = set(keep), self._world.clock() + seconds
         for output, lane in self.lanes.items():
             if output not in kept:
-                lane.out.close(seconds)
+                lane.out.close(max(0.0, end - self._world.clock()))
 
     def close(self) -> None:
         """Let go of all but the outputs."""

@@ -9,11 +9,7 @@ from nsagent.report.chunks import chunks
 from nsagent.report.json_text import dump
 from nsagent.report.options import OutputOptions
 from nsagent.report.records import endpoint_record
-<<<<<<< HEAD
 from nsagent.report.render import check_options
-=======
-from nsagent.report.render import OutputOptions, check_options
->>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
 
 SCHEMA: Final = "nsagent/changes/v1"
 
@@ -35,15 +31,9 @@ class ChangesHead(NamedTuple):
 def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead) -> Iterator[str]:
     """The text in chunks of some hundred changes; only a table, and what is sorted, needs all at once.
 
-<<<<<<< HEAD
     Raises UsageError as render.check_options does.
     """
     check_options(View.CHANGES, options)
-=======
-    They stand in no groups, and all of them are told. Raises UsageError as check_options does.
-    """
-    check_options(View.CHANGES, options._replace(group_by=(), limit=None))
->>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
     if options.sort_by:
         from nsagent.report.changes_columns import sort_changes
 

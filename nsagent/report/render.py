@@ -117,11 +117,8 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     ):
         if not columns:
             continue
-<<<<<<< HEAD
         if view is View.CHANGES and option == names.group_by:
             raise UsageError(f"{option}: {view} stand in the order of time")
-=======
->>>>>>> 06b40026417bfc43df5c9dbffbc8ad0ab6cd6612
         from nsagent.report.layout import pick_columns
 
         try:
