@@ -93,7 +93,10 @@ def load_config(file: ConfigFile, environ: Mapping[str, str]) -> "Config":
 
 
 def find_misfits(report: "Report") -> "Iterator[Misfit]":
-    """The columns that the view of a report does not have, and a format that cannot show it."""
+    """The columns that the rows of a report do not have, and a format that has nothing to say of them.
+
+    Columns are checked whatever the format is: one that has none leaves them alone.
+    """
     from nsagent.model.choices import View
     from nsagent.report.render import OutputOptions, check_options
 
@@ -101,23 +104,23 @@ def find_misfits(report: "Report") -> "Iterator[Misfit]":
         yield ("diff",), f"changes are told of sockets, listeners, connections and containers, not of {report.view}"
         return
     view = View.CHANGES if report.diff else report.view
-    whole = OutputOptions(report.format, limit=report.limit, group_by=report.group_by)
-    parts: list[tuple[Loc, OutputOptions]] = [
-        *((("group_by", index), whole._replace(group_by=(name,))) for index, name in enumerate(report.group_by)),
-        *((("columns", index), whole._replace(columns=(name,))) for index, name in enumerate(report.columns)),
-        *((("sort_by", index), whole._replace(sort_by=(name,))) for index, name in enumerate(report.sort_by)),
-        ((), whole),
-    ]
-    told = set()
-    for loc, options in parts:
+    counted = report.group_by if view is View.TOP else ()
+    if view is View.TOP and not counted:
+        return  # Which the shape of a report forbids.
+    tried: list[tuple[Loc, OutputOptions]] = []
+    if view is not View.CHANGES:  # They stand in no groups.
+        tried += [(("group_by", index), OutputOptions(group_by=(name,))) for index, name in enumerate(report.group_by)]
+    for key, names in (("columns", report.columns), ("sort_by", report.sort_by)):
+        for index, name in enumerate(names):
+            tried.append(((key, index), OutputOptions(columns=(name.removeprefix("-"),), group_by=counted)))
+    tried.append((("format",), OutputOptions(report.format, group_by=counted)))
+    for loc, options in tried:
         try:
             check_options(view, options, of_config=True)
         except UsageError as err:
-            key, _, message = str(err).partition(": ")
-            # Each part is held against the rest, too: what is wrong with that is told once, at its own key.
-            if (key, message) not in told:
-                told.add((key, message))
-                yield (loc if loc[:1] == (key,) else (key,)), message
+            yield loc, str(err).partition(": ")[2]  # Its place names the field.
+            if loc[0] == "group_by" and counted:
+                return
 
 
 def _read(path: str) -> tuple[bytes, Identity]:

@@ -117,8 +117,6 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     ):
         if not columns:
             continue
-        if view is View.CHANGES and option == names.group_by:
-            raise UsageError(f"{option}: {view} stand in the order of time")
         from nsagent.report.layout import pick_columns
 
         try:

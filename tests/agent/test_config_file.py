@@ -153,9 +153,10 @@ def load_text(text: str) -> Config:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("format: jsonl, columns: [pid, local]", ["F:2:57: reports[0].columns[0]: jsonl has none"]),
-        ("format: csv, diff: true", ["F:2:40: reports[0].format: csv has nothing to say of changes"]),
-        ("view: changes, sort_by: [pid]", ["F:2:57: reports[0].sort_by[0]: changes have no columns to choose"]),
+        ("format: jsonl, columns: [pid, local]", []),
+        ("format: prom, diff: true", ["F:2:40: reports[0].format: prom has nothing to say of changes"]),
+        ("view: changes, sort_by: [pidd]", ["F:2:57: reports[0].sort_by[0]: no column 'pidd'"]),
+        ("view: netns, diff: true", ["F:2:51: reports[0].diff: changes are told of sockets"]),
         ("view: top, group_by: [pod, podd]", ["F:2:59: reports[0].group_by[1]: no column 'podd'"]),
         ("view: top, group_by: [pod], sort_by: [-count, pid]", ["F:2:78: reports[0].sort_by[1]: no column 'pid'"]),
         ("view: netns, format: name", []),

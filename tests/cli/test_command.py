@@ -87,4 +87,4 @@ def test_no_command_takes_more_than_a_handful_of_parameters() -> None:
     assert set(counts) == {
         "scan", "netns", "containers", "diff", "capture", "run", "history", "status", "doctor"
     }  # fmt: skip
-    assert max(counts.values()) <= 7
+    assert max(counts.values()) <= 8
