@@ -26,7 +26,17 @@ from tests.live.odd_bed import OddOne
 from tests.live.programs import compile_program
 
 INSIDE = "--inside"
-ENTER = ("unshare", "--mount", "--propagation", "private", "--")
+ENTER = (
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+    "--",
+)
 BUSY_LOOPS = 2
 BUSY = (sys.executable, "-c", "while True: pass")
 BRIEF = ("sh", "-c", "while sleep 0.05; do :; done")
