@@ -7,12 +7,12 @@ from typing import Final
 from nsagent.agent.outputs.report import WrittenReport
 from nsagent.config.model import Report, TextfileOutput
 from nsagent.errors import NotFound
-from nsagent.model.change import ChangeKind
+from nsagent.model.change import ChangeKind, ChangesHead
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
 from nsagent.query.select import select_containers, select_snapshot, select_view
-from nsagent.report.changes import ChangesHead, render_changes
+from nsagent.report.changes import render_changes
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.diff import diff_selected
 

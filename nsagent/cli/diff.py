@@ -43,7 +43,8 @@ def diff(
     from nsagent.cli.answer import read_snapshot
     from nsagent.cli.changes import parse_kinds
     from nsagent.cli.write import write_answer
-    from nsagent.report.changes import ChangesHead, render_changes
+    from nsagent.model.change import ChangesHead
+    from nsagent.report.changes import render_changes
     from nsagent.scan.diff import diff_selected
 
     kinds = parse_kinds(fail_on, "--fail-on")

@@ -119,7 +119,8 @@ def _find_path(config_file: Path) -> Path:
 
 def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOptions") -> None:
     from nsagent.cli.write import write_answer
-    from nsagent.report.changes import ChangesHead, render_changes
+    from nsagent.model.change import ChangesHead
+    from nsagent.report.changes import render_changes
 
     span = reader.tell_span()
     head = ChangesHead(span.host, wanted.since or span.first, wanted.until or span.last)
@@ -128,7 +129,8 @@ def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOpt
 
 def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wanted", output: "OutputOptions") -> None:
     from nsagent.cli.write import write_answer
-    from nsagent.report.changes import ChangesHead, render_changes
+    from nsagent.model.change import ChangesHead
+    from nsagent.report.changes import render_changes
 
     folded = reader.fold(moment, wanted)
     if folded.as_of is None:

@@ -102,3 +102,13 @@ def tell_place(netns_name: str | None, netns: int, container: str | None, pod: P
     if netns_name is not None:
         return ("netns", netns_name)
     return ("unit", unit) if unit is not None else ("number", str(netns))
+
+
+class ChangesHead(NamedTuple):
+    """Of what changes are."""
+
+    host: str | None
+    since: str | None
+    """When the earlier snapshot was taken, or from when on there may be changes; RFC 3339, None where nobody says."""
+    until: str | None
+    """When the later one was, or up to when there may be some."""

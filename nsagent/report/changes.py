@@ -1,9 +1,9 @@
 """Changes in the format asked for: what `nsagent diff` and `nsagent history` print, and reports about changes."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from nsagent.model.change import Change, ChangedSocket, Holders
+from nsagent.model.change import Change, ChangedSocket, ChangesHead, Holders
 from nsagent.model.choices import OutputFormat, View
 from nsagent.report.chunks import chunks
 from nsagent.report.json_text import dump
@@ -13,19 +13,7 @@ from nsagent.report.render import check_options
 
 SCHEMA: Final = "nsagent/changes/v1"
 
-_TABULAR: Final = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV)
-
 Record = dict[str, object]
-
-
-class ChangesHead(NamedTuple):
-    """Of what the changes are."""
-
-    host: str | None
-    since: str | None
-    """When the earlier snapshot was taken, or from when on there may be changes; RFC 3339, None where nobody says."""
-    until: str | None
-    """When the later one was, or up to when there may be some."""
 
 
 def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead) -> Iterator[str]:
@@ -38,20 +26,19 @@ def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: C
         from nsagent.report.changes_columns import sort_changes
 
         changes = sort_changes(tuple(changes), options.sort_by)
-    if options.format in _TABULAR:
-        from nsagent.report.changes_columns import render_changes_csv, render_changes_table
+    match options.format:
+        case OutputFormat.JSONL:
+            return _render_jsonl(changes, head)
+        case OutputFormat.JSON:
+            return _render_json(_dump_each(changes), head)
+        case OutputFormat.YAML:
+            from nsagent.report.yaml import render_document
 
-        if options.format is OutputFormat.CSV:
-            return render_changes_csv(changes, options)
-        return render_changes_table(tuple(changes), options)
-    if options.format is OutputFormat.JSONL:
-        return _render_jsonl(changes, head)
-    records = (dump(change_record(change)) for change in changes)
-    if options.format is OutputFormat.JSON:
-        return _render_json(records, head)
-    from nsagent.report.yaml import render_document
+            return render_document(dump(_head_record(head)), "changes", _dump_each(changes))
+        case _:
+            from nsagent.report.changes_columns import lay_out_changes
 
-    return render_document(dump(_head_record(head)), "changes", records)
+            return lay_out_changes(changes, options, head)
 
 
 def change_record(change: Change) -> Record:
@@ -73,6 +60,10 @@ def change_record(change: Change) -> Record:
 def holder_records(holders: Holders) -> list[Record]:
     """Who holds, or held, a socket."""
     return [{"pid": pid, "start_ticks": start_ticks, "comm": comm} for pid, start_ticks, comm in holders]
+
+
+def _dump_each(changes: Iterable[Change]) -> Iterator[str]:
+    return (dump(change_record(change)) for change in changes)
 
 
 def _socket_record(socket: ChangedSocket) -> Record:

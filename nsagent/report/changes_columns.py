@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from nsagent.model.change import Change, ChangedSocket, Holders
+from nsagent.model.change import Change, ChangedSocket, ChangesHead, Holders
 from nsagent.model.choices import OutputFormat
 from nsagent.model.ids import tell_netns
 from nsagent.model.net import Family, Protocol, SocketRow, is_unconnected
@@ -14,6 +14,7 @@ from nsagent.report.context import Context, empty_context, pod_text, short_id
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
 from nsagent.report.options import OutputOptions
+from nsagent.report.summary import Summary
 from nsagent.report.text_table import render_text_table
 
 _NAMED: Final = 3
@@ -22,6 +23,27 @@ _FAMILIES: Final = {
     Protocol.NETLINK: Family.NETLINK,
     Protocol.VSOCK: Family.VSOCK,
 }
+
+
+def lay_out_changes(changes: Iterable[Change], options: OutputOptions, head: ChangesHead) -> Iterator[str]:
+    """The changes in a format that has columns."""
+    if options.format is OutputFormat.CSV:
+        return render_changes_csv(changes, options)
+    changes = tuple(changes)
+    if options.format not in (OutputFormat.MARKDOWN, OutputFormat.HTML):
+        return render_changes_table(changes, options)
+    from nsagent.report.html import render_html
+    from nsagent.report.markdown import render_markdown
+
+    render = render_html if options.format is OutputFormat.HTML else render_markdown
+    picked = pick_columns(CHANGE_COLUMNS, options.columns or CHANGES_DEFAULT)
+    return render(changes, picked, empty_context(), _summarize(changes, head))
+
+
+def _summarize(changes: Sequence[Change], head: ChangesHead) -> Summary:
+    seen = "Nothing is told of the time before." if head.since is None else f"Since {head.since}."
+    counts = ((len(changes), "change" if len(changes) == 1 else "changes"),)
+    return Summary("Changes", head.host or "", head.until or "", counts, seen)
 
 
 def render_changes_table(changes: Sequence[Change], options: OutputOptions) -> Iterator[str]:

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape as escape_html
 from typing import Final, TypeVar
 
-from nsagent.model.snapshot import Snapshot
 from nsagent.report.chunks import chunks
 from nsagent.report.context import Context
 from nsagent.report.display import display_width
 from nsagent.report.escape import escape
 from nsagent.report.html_parts import SCRIPT, STYLE
 from nsagent.report.layout import Column, Group, escaped_cells
-from nsagent.report.summary import tell_counts, tell_lacks, tell_seen
+from nsagent.report.summary import Summary
 
 T = TypeVar("T")
 
@@ -42,16 +41,12 @@ def render_html(
     rows: Sequence[T],
     columns: Sequence[Column[T]],
     context: Context,
-    snapshot: Snapshot,
-    title: str,
+    summary: Summary,
     groups: Sequence[Group] = (),
 ) -> Iterator[str]:
-    """The page in chunks of some hundred rows, each one part of the table; a group has a heading before its rows.
-
-    `snapshot` is what the rows are of, `title` what they are.
-    """
-    yield _head(snapshot, title)
-    yield _coverage(snapshot)
+    """The page in chunks of some hundred rows, each one part of the table; a group has a heading before its rows."""
+    yield _head(summary)
+    yield _coverage(summary)
     yield _tools()
     # All cells at first, as the widths of columns stand above them.
     cells = [escaped_cells(column, rows, context, brief=True) for column in columns]
@@ -87,26 +82,26 @@ def make_policy() -> str:
     )
 
 
-def _head(snapshot: Snapshot, title: str) -> str:
-    host, counts = _html(escape(snapshot.host)), tell_counts(snapshot)
-    told = " · ".join([f"{number:,} {noun}" for number, noun in counts])
+def _head(summary: Summary) -> str:
+    title, host, taken_at = _html(summary.title), _html(escape(summary.host)), summary.taken_at
+    told = " · ".join([f"{number:,} {noun}" for number, noun in summary.counts])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_html(make_policy())}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_html(title)} of {host}, {snapshot.taken_at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{_html(title)} <small>of {host}</small></h1>\n"
-        f'<p><time datetime="{snapshot.taken_at}">{snapshot.taken_at}</time> · {told}</p>\n</header>\n'
+        f"<title>{title} of {host}, {taken_at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{title} <small>of {host}</small></h1>\n"
+        f'<p><time datetime="{taken_at}">{taken_at}</time> · {told}</p>\n</header>\n'
     )
 
 
-def _coverage(snapshot: Snapshot) -> str:
-    lacks, seen = tell_lacks(snapshot), _html(tell_seen(snapshot))
-    kind = "whole" if snapshot.coverage.complete else "lacking"
-    if not lacks:
+def _coverage(summary: Summary) -> str:
+    seen = _html(summary.seen)
+    kind = "whole" if summary.complete else "lacking"
+    if not summary.lacks:
         return f'<p class="coverage {kind}">{seen}</p>\n'
-    items = "".join([f"<li>{_html(line)}</li>\n" for line in lacks])
+    items = "".join([f"<li>{_html(line)}</li>\n" for line in summary.lacks])
     return f'<details open class="coverage {kind}"><summary>{seen}</summary>\n<ul>\n{items}</ul></details>\n'
 
 

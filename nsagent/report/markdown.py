@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from nsagent.model.snapshot import Snapshot
 from nsagent.report.chunks import chunks
 from nsagent.report.context import Context
 from nsagent.report.escape import escape
 from nsagent.report.layout import Column, Group, escaped_cells
-from nsagent.report.summary import tell_lacks, tell_seen
+from nsagent.report.summary import Summary
 
 T = TypeVar("T")
 
@@ -26,11 +25,11 @@ _WWW: Final = re.compile(r"(?<=www)\.", re.IGNORECASE)
 
 
 def render_markdown(
-    rows: Sequence[T], columns: Sequence[Column[T]], context: Context, snapshot: Snapshot, groups: Sequence[Group] = ()
+    rows: Sequence[T], columns: Sequence[Column[T]], context: Context, summary: Summary, groups: Sequence[Group] = ()
 ) -> Iterator[str]:
     """The table in chunks of some hundred lines; each group has a table of its own, below its heading.
 
-    `snapshot` is what the rows are of. Numbers stand at the right.
+    Numbers stand at the right.
     """
     head = _line(_escaped([column.name for column in columns])) + _line(
         ["---:" if column.number else "---" for column in columns]
@@ -43,13 +42,13 @@ def render_markdown(
             yield "".join([f"| {' | '.join(row)} |\n" for row in zip(*cells, strict=True)])
         start += group.rows
         yield "\n"
-    yield _mask(_coverage(snapshot)) + "\n"
+    yield _mask(_tell(summary)) + "\n"
 
 
-def _coverage(snapshot: Snapshot) -> str:
+def _tell(summary: Summary) -> str:
     """One line: the host, the moment, what was seen, and each lack after a semicolon."""
-    told = "; ".join([tell_seen(snapshot).removesuffix("."), *tell_lacks(snapshot)])
-    return f"Taken on {escape(snapshot.host)} at {snapshot.taken_at}. {told}."
+    told = "; ".join([summary.seen.removesuffix("."), *summary.lacks])
+    return f"Taken on {escape(summary.host)} at {summary.taken_at}. {told}."
 
 
 def _line(cells: Iterable[str]) -> str:

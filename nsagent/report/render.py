@@ -60,9 +60,7 @@ _WRITERS: Final[Mapping[View, Mapping[OutputFormat, Write]]] = {
 }
 
 _OF_CHANGES: Final = (
-    OutputFormat.TABLE,
-    OutputFormat.WIDE,
-    OutputFormat.CSV,
+    *_WITH_COLUMNS,
     OutputFormat.JSON,
     OutputFormat.JSONL,
     OutputFormat.YAML,

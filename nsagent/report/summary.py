@@ -1,7 +1,7 @@
 """What stands above or below a table that leaves the terminal: of which host and moment it is, and what it lacks."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from nsagent.model.choices import View
 from nsagent.model.snapshot import Snapshot
@@ -16,27 +16,41 @@ _TITLES: Final = {
 }
 
 
+class Summary(NamedTuple):
+    """What is told of a table beside its rows."""
+
+    title: str
+    """What the rows are."""
+    host: str
+    taken_at: str
+    counts: tuple[tuple[int, str], ...]
+    """How many there are of what, each with its noun."""
+    seen: str
+    """A sentence: what was looked at."""
+    complete: bool = True
+    lacks: tuple[str, ...] = ()
+    """The lines that a command has on stderr: printable, one for each way in which something could not be seen."""
+
+
 def tell_title(view: View, counted_by: Sequence[str] = ()) -> str:
     """What the rows are."""
     return f"Sockets by {', '.join(counted_by)}" if view is View.TOP else _TITLES[view]
 
 
-def tell_counts(snapshot: Snapshot) -> tuple[tuple[int, str], ...]:
-    """How many there are of what a snapshot holds, each with its noun."""
-    return (
-        (len(snapshot.sockets), "socket" if len(snapshot.sockets) == 1 else "sockets"),
-        (len(snapshot.netns), "netns"),
-        (len(snapshot.containers), "container" if len(snapshot.containers) == 1 else "containers"),
-    )
-
-
-def tell_seen(snapshot: Snapshot) -> str:
-    """How much the pass behind a snapshot looked at, and whether it saw all of it."""
+def summarize(snapshot: Snapshot, title: str) -> Summary:
+    """That of rows of a snapshot."""
     coverage = snapshot.coverage
     whole = "Complete" if coverage.complete else "Not complete"
-    return f"{whole}: {coverage.processes.seen} processes and {coverage.netns.seen} netns were looked at."
-
-
-def tell_lacks(snapshot: Snapshot) -> list[str]:
-    """The lines that a command has on stderr: printable, one for each way in which something could not be seen."""
-    return coverage_lines(snapshot)
+    return Summary(
+        title=title,
+        host=snapshot.host,
+        taken_at=snapshot.taken_at,
+        counts=(
+            (len(snapshot.sockets), "socket" if len(snapshot.sockets) == 1 else "sockets"),
+            (len(snapshot.netns), "netns"),
+            (len(snapshot.containers), "container" if len(snapshot.containers) == 1 else "containers"),
+        ),
+        seen=f"{whole}: {coverage.processes.seen} processes and {coverage.netns.seen} netns were looked at.",
+        complete=coverage.complete,
+        lacks=tuple(coverage_lines(snapshot)),
+    )

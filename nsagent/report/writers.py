@@ -1,11 +1,14 @@
 """One function for each format, which imports what writes it when it is called: most cost a scan of a small host."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nsagent.errors import MissingExtra
 from nsagent.model.choices import View
 from nsagent.report.layouts import Answer, count, lay_out
+
+if TYPE_CHECKING:
+    from nsagent.report.summary import Summary
 
 _WITHOUT_SOCKETS: Final = (View.NETNS, View.CONTAINERS)
 """Views whose documents have no list of sockets."""
@@ -41,17 +44,21 @@ def write_markdown(answer: Answer) -> Iterator[str]:
     from nsagent.report.markdown import render_markdown
 
     rows, columns, context, groups = lay_out(answer)
-    return render_markdown(rows, columns, context, answer.snapshot, groups)
+    return render_markdown(rows, columns, context, _summarize(answer), groups)
 
 
 def write_html(answer: Answer) -> Iterator[str]:
     """`-o html`."""
     from nsagent.report.html import render_html
-    from nsagent.report.summary import tell_title
 
     rows, columns, context, groups = lay_out(answer)
-    title = tell_title(answer.view, answer.options.group_by)
-    return render_html(rows, columns, context, answer.snapshot, title, groups)
+    return render_html(rows, columns, context, _summarize(answer), groups)
+
+
+def _summarize(answer: Answer) -> "Summary":
+    from nsagent.report.summary import summarize, tell_title
+
+    return summarize(answer.snapshot, tell_title(answer.view, answer.options.group_by))
 
 
 def write_json(answer: Answer) -> Iterator[str]:

@@ -22,7 +22,7 @@ BASE: dict[str, object] = {"name": "a", "every": "5m", "view": "sockets", "forma
             "no column 'pid'; near names: pod (columns: pod, count)",
         ),
         ({"view": "top", "group_by": ["pod"], "format": "prom"}, [("format",)], "prom has nothing to say of counts; "),
-        ({"view": "changes", "format": "html"}, [("format",)], "html has nothing to say of changes; table, wide, csv,"),
+        ({"view": "changes", "format": "name"}, [("format",)], "name has nothing to say of changes; table, wide, csv,"),
         ({"diff": True, "format": "prom"}, [("format",)], "prom has nothing to say of changes; "),
         ({"diff": True, "columns": ["change", "acceptq"]}, [("columns", 1)], "no column 'acceptq'"),
     ],

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from nsagent.errors import UsageError
-from nsagent.model.change import Change, ChangedSocket, ChangeKind
+from nsagent.model.change import Change, ChangedSocket, ChangeKind, ChangesHead
 from nsagent.model.choices import OutputFormat
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId, Pid, PodUid, SocketCookie, SocketInode
 from nsagent.model.net import Endpoint, Protocol, SocketState
-from nsagent.report.changes import ChangesHead, render_changes
+from nsagent.report.changes import render_changes
 from nsagent.report.changes_columns import CHANGE_COLUMNS
 from nsagent.report.render import OutputOptions
 
@@ -147,6 +147,23 @@ def test_json_yaml_and_lines_say_the_same(changes: tuple[Change, ...]) -> None:
     assert lines == [{"type": "change", **change} for change in document["changes"]]
 
 
+def test_a_table_of_markdown_tells_since_when() -> None:
+    lines = render(OutputFormat.MARKDOWN).splitlines()
+    assert lines[0] == "| change | netns | proto | local | remote | pid | command | container | pod |"
+    assert lines[2].startswith("| container_come |  |  |  |  |  |  | c0ffee000000 |")
+    assert lines[-1] == f"Taken on node-1 at {AT}. Since 2026-01-01T00:00:00.000Z."
+    assert "s3cret" not in "".join(lines)
+
+
+def test_a_page_of_html_tells_how_many_and_runs_nothing_of_theirs() -> None:
+    evil = CHANGES[1]._replace(unit="<script>alert(1)</script>")
+    page = render(OutputFormat.HTML, (evil, *CHANGES), columns=("change", "unit", "local"))
+    assert "<title>Changes of node-1, 2026-01-02T03:04:05.678Z</title>" in page
+    assert "4 changes" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("<script>") == 1
+
+
 def test_changes_are_sorted_by_columns_and_containers_are_last_where_they_have_no_value() -> None:
     by_end = render(OutputFormat.TABLE, sort_by=("local", "-pid"), columns=("change",), headers=False)
     assert by_end.splitlines() == ["holder_changed", "new_listener", "container_come"]
@@ -155,7 +172,10 @@ def test_changes_are_sorted_by_columns_and_containers_are_last_where_they_have_n
 @pytest.mark.parametrize(
     ("options", "essentials"),
     [
-        (OutputOptions(OutputFormat.NAME), "--output: name has nothing to say of changes; table, wide, csv, json"),
+        (
+            OutputOptions(OutputFormat.NAME),
+            "--output: name has nothing to say of changes; table, wide, csv, markdown, html, json",
+        ),
         (OutputOptions(OutputFormat.PROM), "--output: prom has nothing to say of changes"),
         (OutputOptions(OutputFormat.JSON, columns=("pid",)), "--columns: json has none"),
         (OutputOptions(columns=("nosuch",)), "no column 'nosuch'"),

@@ -13,7 +13,7 @@ from nsagent.report.render import OutputOptions, check_options, render_answer
 
 TABULAR = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV, OutputFormat.MARKDOWN, OutputFormat.HTML)
 NOT_OF_COUNTS = (OutputFormat.NAME, OutputFormat.PROM)
-NOT_OF_CHANGES = (OutputFormat.MARKDOWN, OutputFormat.HTML, OutputFormat.PROM, OutputFormat.NAME)
+NOT_OF_CHANGES = (OutputFormat.PROM, OutputFormat.NAME)
 RENDERED = frozenset(View) - {View.CHANGES}
 
 GROUPED = """
@@ -66,7 +66,7 @@ def test_a_format_that_cannot_count_is_refused_with_those_that_can(snapshot: Sna
 def test_a_format_that_changes_have_not_is_refused(format_: OutputFormat) -> None:
     with pytest.raises(UsageError) as caught:
         check_options(View.CHANGES, OutputOptions(format_), of_config=True)
-    known = "table, wide, csv, json, jsonl, yaml"
+    known = "table, wide, csv, markdown, html, json, jsonl, yaml"
     assert str(caught.value) == f"format: {format_} has nothing to say of changes; {known} have"
 
 
@@ -83,7 +83,7 @@ def test_a_format_that_changes_have_not_is_refused(format_: OutputFormat) -> Non
         (
             View.CHANGES,
             OutputOptions(OutputFormat.JSON, ("pid",)),
-            "columns: json has none; they are of table, wide, csv",
+            "columns: json has none; they are of table, wide, csv, markdown, html",
         ),
         (View.CHANGES, OutputOptions(group_by=("pid",)), "group_by: changes stand in no groups"),
     ],
