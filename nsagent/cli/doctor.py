@@ -10,9 +10,9 @@ import typer
 
 from nsagent.agent.config_file import DEFAULT_PATH, load_config, read_config_file
 from nsagent.cli.extras import needs_agent_extra
-from nsagent.cli.options import Colour, Debug, Host, NoHeaders
+from nsagent.cli.options import Colour, Debug, Host, NoHeaders, output_option, settle_output
 from nsagent.cli.write import use_colour, write_answer
-from nsagent.errors import ConfigError, MissingExtra, UsageError
+from nsagent.errors import ConfigError, MissingExtra
 from nsagent.model.check import Check, CheckState
 from nsagent.model.choices import ColourWhen, OutputFormat
 
@@ -32,17 +32,7 @@ def doctor(
             help=f"The agent's config; {DEFAULT_PATH}, if it is there.",
         ),
     ] = None,
-    output: Annotated[
-        OutputFormat,
-        typer.Option(
-            "--output",
-            "-o",
-            envvar="NSAGENT_OUTPUT",
-            metavar=f"<{'|'.join(FORMATS)}>",
-            help="How the answer is printed.",
-            autocompletion=lambda incomplete: [each for each in FORMATS if each.startswith(incomplete)],
-        ),
-    ] = OutputFormat.TABLE,
+    output: Annotated[OutputFormat, output_option(*FORMATS)] = OutputFormat.TABLE,
     no_headers: NoHeaders = False,
     color: Colour = ColourWhen.AUTO,
     debug: Debug = False,
@@ -56,11 +46,7 @@ def doctor(
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
     from nsagent.runtimes.discover import list_places
 
-    if output not in FORMATS:
-        # The variable is for all commands: where it names a format of others, it says nothing here.
-        source = context.get_parameter_source("output")
-        if source is None or source.name != "ENVIRONMENT":
-            raise UsageError(f"--output: expected one of {', '.join(FORMATS)}, got '{output}'")
+    output = settle_output(context, output, *FORMATS)
     places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
     sources = check_sources(places, str(host.proc_root), clock=time.monotonic)
     checks = [check_rights(), *sources, *_check_config(config_file)]

@@ -8,11 +8,12 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from nsagent.cli.completion import list_container_names
+from nsagent.errors import UsageError
 from nsagent.model.choices import ColourWhen, EngineName, OutputFormat, OwnersWanted, View
 from nsagent.model.net import Protocol
 
@@ -33,6 +34,31 @@ Colour = Annotated[
     ColourWhen, typer.Option("--color", envvar="NSAGENT_COLOR", help="Colour in tables; NO_COLOR turns it off.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]
+
+
+def output_option(*formats: OutputFormat) -> Any:
+    """`-o` of a command that has these formats alone; see settle_output."""
+    return typer.Option(
+        "--output",
+        "-o",
+        envvar="NSAGENT_OUTPUT",
+        metavar=f"<{'|'.join(formats)}>",
+        help="How the answer is printed.",
+        autocompletion=lambda incomplete: [each for each in formats if each.startswith(incomplete)],
+    )
+
+
+def settle_output(context: typer.Context, output: OutputFormat, *formats: OutputFormat) -> OutputFormat:
+    """The format that was typed; raises UsageError for one that the command does not have.
+
+    NSAGENT_OUTPUT is for all commands: where it names a format of others, it says nothing here.
+    """
+    if output in formats:
+        return output
+    source = context.get_parameter_source("output")
+    if source is None or source.name != "ENVIRONMENT":
+        raise UsageError(f"--output: expected one of {', '.join(formats)}, got '{output}'")
+    return formats[0]
 
 
 class WhichContainers(NamedTuple):

@@ -10,7 +10,7 @@ import typer
 
 from nsagent.agent.config_file import DEFAULT_PATH, read_config_file
 from nsagent.cli.command import make_command
-from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host
+from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host, output_option, settle_output
 from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_world
 from nsagent.cli.write import write_coverage
 from nsagent.errors import NotFound, OutputFailed
@@ -19,7 +19,7 @@ from nsagent.model.choices import OutputFormat
 if TYPE_CHECKING:
     from nsagent.config.model import Config, Report
 
-_FORMATS: Final = (OutputFormat.TABLE, OutputFormat.JSON)
+FORMATS: Final = (OutputFormat.TABLE, OutputFormat.JSON)
 
 
 def run(
@@ -54,13 +54,15 @@ def run(
 
 def list_(
     *,
+    context: typer.Context,
     config_path: ConfigPath = Path(DEFAULT_PATH),
-    output: Annotated[OutputFormat, typer.Option("--output", "-o", help="table or json.")] = OutputFormat.TABLE,
+    output: Annotated[OutputFormat, output_option(*FORMATS)] = OutputFormat.TABLE,
     agent_socket: AgentSocket = AGENT_SOCKET,
     host: Host,
     debug: Debug = False,
 ) -> None:
     """The reports of a config: when each is due next, and what came of it last where the agent runs."""
+    output = settle_output(context, output, *FORMATS)
     config = make_loader(None, host)(read_config_file(str(config_path)))
     print_schedule(config, host, as_json=output is OutputFormat.JSON, agent_socket=agent_socket)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.live.agent_bed import AgentBed
 from tests.live.capabilities import Capability, require
 from tests.live.closed_bed import ClosedBed
 from tests.live.cri_bed import CriBed
@@ -117,6 +118,17 @@ def plain_user(token: str) -> Iterator[PlainUser]:
         yield user
     finally:
         user.close()
+
+
+@pytest.fixture
+def agent(tmp_path: Path, token: str) -> Iterator[AgentBed]:
+    """An agent for one test, to be given a config and started."""
+    require(Capability.ROOT, Capability.NETNS)
+    bed = AgentBed(tmp_path, token)
+    try:
+        yield bed
+    finally:
+        bed.close()
 
 
 @pytest.fixture

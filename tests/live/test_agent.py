@@ -8,11 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.live.agent_bed import AgentBed, read_lines, report_of
@@ -32,16 +31,6 @@ def report(name: str, path: Path | None = None, /, **settings: Any) -> dict[str,
     """A report that is due every second, unless told otherwise."""
     outputs = [{"type": "stdout"}] if path is None else [{"type": "file", "path": str(path)}]
     return {"name": name, "every": "1s", "outputs": outputs, **settings}
-
-
-@pytest.fixture
-def agent(tmp_path: Path, token: str) -> Iterator[AgentBed]:
-    require(Capability.ROOT, Capability.NETNS)
-    bed = AgentBed(tmp_path, token)
-    try:
-        yield bed
-    finally:
-        bed.close()
 
 
 def test_reports_that_are_due_together_are_made_of_one_pass(agent: AgentBed, tmp_path: Path) -> None:

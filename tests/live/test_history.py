@@ -2,27 +2,13 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.live.agent_bed import AgentBed
-from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.netns_bed import NetnsBed
 from tests.live.nsagent_cli import run_nsagent
-
-
-@pytest.fixture
-def agent(tmp_path: Path, token: str) -> Iterator[AgentBed]:
-    require(Capability.ROOT, Capability.NETNS)
-    bed = AgentBed(tmp_path, token)
-    try:
-        yield bed
-    finally:
-        bed.close()
 
 
 def list_changes(*arguments: str | Path) -> list[dict[str, Any]]:
