@@ -29,9 +29,9 @@ from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
 
 _DEADLINE_SECONDS: Final = 60.0
-"""For one pass; or as long as the interval, where that is longer."""
-_PACED_TIMES: Final = 10
-"""As many times longer where a share of the CPU is not to be exceeded."""
+"""For one pass."""
+_PACED_SECONDS: Final = 600.0
+"""For one that is not to take more than its share of the CPU."""
 
 
 class Place(NamedTuple):
@@ -67,7 +67,6 @@ class Passes:
             labels_wanted=any(wants_labels(report) for report in config.reports),
             follow=True,
         )
-        limit = max(_DEADLINE_SECONDS, config.interval)
         share = config.limits.cpu
         self._request = SnapshotRequest(
             place.name,
@@ -76,7 +75,7 @@ class Passes:
             config.engine,
             interfaces=any(report.view is View.NETNS for report in config.reports),
             tables=TablesWanted(_list_protocols(config)),
-            deadline_seconds=limit if share is None else limit * _PACED_TIMES,
+            deadline_seconds=_DEADLINE_SECONDS if share is None else _PACED_SECONDS,
             host_root=os.path.abspath(place.host_root),
         )
         self._carried = Carried(Pace(share, clock=clock, cpu_clock=time.process_time))
