@@ -34,6 +34,8 @@ _LOOK_SECONDS: Final = 2.0
 """How often the config file is looked at, and threads that are held up."""
 _END_SECONDS: Final = 1.2
 """How long a pass and reports that are under way may still take at the end."""
+_RELOAD_SECONDS: Final = 1.0
+"""How long reports that are made may still take before another config is loaded."""
 _COLLECT_PASSES: Final = 16
 """After so many passes what is in cycles is looked for: a pass makes none, libraries do."""
 
@@ -66,6 +68,7 @@ class Agent:
         self._started_at = tell_time(moment.wall)
         self._next_pass = moment.running
         self._next_look = moment.running + _LOOK_SECONDS
+        self._reload_wanted = False
         self._failed = self._skipped = 0
         self._pass_error: str | None = None
         self._last: PassStatus | None = None
@@ -112,15 +115,16 @@ class Agent:
         if isinstance(wish, _Ended):
             self._finish(wish)
         elif wish == "reload":
-            self._reload()
+            self._reload_wanted = True
         elif wish == "stop":
             self._stop.set()
         if self._world.clock() >= self._next_look:
             self._next_look = self._world.clock() + _LOOK_SECONDS
             self._delivery.look_after()
-            if self._file.has_changed():
-                self._reload()
+            self._reload_wanted |= self._file.has_changed()
             self._publish()
+        if self._reload_wanted and self._worker is None:  # A pass that is under way is one of the config before.
+            self._reload()
         if self._world.board.is_well():
             self._notifier.ping()
         if os.getpid() == 1:
@@ -147,12 +151,9 @@ class Agent:
 
     def _work(self, setup: Setup, due: list[Due]) -> None:
         """One pass and the reports that are due; in a thread of its own."""
-        entries = [(one.name, setup.book.begin(one.name, one.skipped)) for one in due]
-        error = None
-        made = None
+        made = error = None
         try:
-            changes_wanted = bool(setup.config.history or setup.config.http or setup.config.socket)
-            made = setup.passes.make(self._stop, changes_wanted=changes_wanted)
+            made = self._make(setup, due)
         except Aborted:
             error = "the agent was told to stop"
         except (NsagentError, OSError) as err:
@@ -160,16 +161,22 @@ class Agent:
         except Exception as err:  # noqa: BLE001 - the agent goes on: the next pass may be better.
             logger.exception("pass: a bug")
             error = f"a bug: {err!r}"
-        if made is None:
-            for name, _ in entries:
-                setup.book.finish(name, [f"pass: {error}"])
-        else:
-            self._world.board.publish_pass(made.taken.snapshot, made.taken.facts, made.status)
-            self._world.board.publish_changes(made.changes or ())
-            setup.record(made.taken.snapshot, made.changes)
-            for name, entry in entries:
-                deliver(name, entry, made.taken.snapshot, setup.book, self._delivery)
+        if error is not None:
+            for one in due:
+                setup.book.finish(one.name, [f"pass: {error}"])
         self._wishes.put(_Ended(made, error))
+
+    def _make(self, setup: Setup, due: list[Due]) -> Made:
+        entries = [(one.name, setup.book.begin(one.name, one.skipped)) for one in due]
+        changes_wanted = bool(setup.config.history or setup.config.http or setup.config.socket)
+        made = setup.passes.make(self._stop, changes_wanted=changes_wanted)
+        snapshot = made.taken.snapshot
+        self._world.board.publish_pass(snapshot, made.taken.facts, made.status)
+        self._world.board.publish_changes(made.changes or ())
+        setup.record(snapshot, made.changes)
+        for name, entry in entries:
+            deliver(name, entry, snapshot, setup.book, self._delivery)
+        return made
 
     def _finish(self, ended: _Ended) -> None:
         """Note how the pass under way ended."""
@@ -199,6 +206,8 @@ class Agent:
 
     def _reload(self) -> None:
         """Take the config as it is now, all of it, or none."""
+        self._reload_wanted = False
+        self._delivery.wait(_RELOAD_SECONDS)
         moment = self._world.read_clocks()
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={int(moment.running * 1e6)}")
         path = self._file.path
