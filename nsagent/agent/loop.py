@@ -61,7 +61,9 @@ class Agent:
         self._notifier = notifier
         self._delivery = Delivery(clock=world.clock)
         self._wishes: SimpleQueue[str | _Ended] = SimpleQueue()
-        self._stop = threading.Event()
+        self._stopped = False
+        self._stop_pass = threading.Event()
+        """Of the pass under way: one that fails sets it, too."""
         self._worker: threading.Thread | None = None
         moment = world.read_clocks()
         self._config_status = ConfigStatus(file.path, tell_time(moment.wall))
@@ -93,7 +95,7 @@ class Agent:
             len(self._setup.config.reports),
             self._setup.config.interval,
         )
-        while not self._stop.is_set():
+        while not self._stopped:
             self._begin_due()
             self._turn(self._wait_for_wish())
         self._end()
@@ -117,7 +119,8 @@ class Agent:
         elif wish == "reload":
             self._reload_wanted = True
         elif wish == "stop":
-            self._stop.set()
+            self._stopped = True
+            self._stop_pass.set()
         if self._world.clock() >= self._next_look:
             self._next_look = self._world.clock() + _LOOK_SECONDS
             self._delivery.look_after()
@@ -142,7 +145,7 @@ class Agent:
         if not due and moment.running < self._next_pass:
             return
         self._next_pass = moment.running + self._setup.config.interval
-        setup = self._setup
+        setup, self._stop_pass = self._setup, threading.Event()
         self._worker = threading.Thread(target=lambda: self._work(setup, due), name="pass", daemon=True)
         try:
             start_thread(self._worker)
@@ -169,7 +172,7 @@ class Agent:
     def _make(self, setup: Setup, due: list[Due]) -> Made:
         entries = [(one.name, setup.book.begin(one.name, one.skipped)) for one in due]
         changes_wanted = bool(setup.config.history or setup.config.http or setup.config.socket)
-        made = setup.passes.make(self._stop, changes_wanted=changes_wanted)
+        made = setup.passes.make(self._stop_pass, changes_wanted=changes_wanted)
         snapshot = made.taken.snapshot
         self._world.board.publish_pass(snapshot, made.taken.facts, made.status)
         self._world.board.publish_changes(made.changes or ())

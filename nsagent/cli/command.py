@@ -15,7 +15,7 @@ import typer
 from nsagent.errors import Aborted, UsageError
 
 Prepare = Callable[[Mapping[str, Any]], object]
-"""What is done with the values of all options of a command, by name, before it begins."""
+"""Called with the values of all options of a command, by name, before it begins; `context.obj` is what it gives."""
 
 _OF_HOSTS: Final = ("engine", "runtime", "host_root", "proc_root")
 """Parameters that say how a host is read."""
@@ -41,7 +41,7 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
         context: typer.Context | None = values["context"] if takes_context else values.pop("context", None)
         _check_used(context, values)
         if context is not None and context.obj is not None:
-            context.obj(values)
+            context.obj = context.obj(values)
         try:
             function(**_gather(taken, values))
         except KeyboardInterrupt as err:

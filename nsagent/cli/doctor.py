@@ -49,7 +49,7 @@ def doctor(
     output = settle_output(context, output, *FORMATS)
     places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
     sources = check_sources(places, str(host.proc_root), clock=time.monotonic)
-    checks = [check_rights(), *sources, *_check_config(config_file)]
+    checks = [check_rights(context.obj), *sources, *_check_config(config_file)]
     if output is OutputFormat.JSON:
         write_answer(render_doctor_json(checks, host=host.name))
     else:

@@ -6,16 +6,20 @@ from contextlib import suppress
 from typing import Any
 
 from nsagent.errors import FormatError, NotRead
-from nsagent.kernel.capabilities import Capability, give_back_capabilities
+from nsagent.kernel.capabilities import Capability, give_back_capabilities, read_capabilities
 from nsagent.model.choices import OwnersWanted
 
 
-def give_back_rights(options: Mapping[str, Any]) -> None:
-    """Keep what a command with these options needs, for the whole process: no other thread may be there yet."""
-    if "config_file" in options and "no_headers" in options:
-        return  # doctor, which tells what rights there are.
+def give_back_rights(options: Mapping[str, Any]) -> int | None:
+    """Keep what a command with these options needs, for the whole process: no other thread may be there yet.
+
+    The mask of the capabilities that there were before, None where that cannot be told.
+    """
+    before = None
     with suppress(NotRead, FormatError):  # A process that cannot be sure of its rights keeps them.
+        before = read_capabilities()
         give_back_capabilities(list_needed(options, os.environ))
+    return before
 
 
 def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:

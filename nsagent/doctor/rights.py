@@ -25,10 +25,10 @@ _PROFILES: Final = (
 _KIND: Final = "rights"
 
 
-def check_rights() -> Check:
-    """What the capabilities of this process amount to."""
+def check_rights(mask: int | None = None) -> Check:
+    """What the capabilities of `mask` amount to, by default those that this process has."""
     try:
-        mask = read_capabilities()
+        mask = read_capabilities() if mask is None else mask
     except (NotRead, FormatError) as err:
         return Check("capabilities", _KIND, CheckState.FAILED, detail=str(err))
     lacking = [each for each in _SHOWS if not mask >> each & 1]

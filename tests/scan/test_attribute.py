@@ -284,6 +284,7 @@ def test_a_netns_counts_its_processes_and_names_their_containers() -> None:
             containers=(ContainerId(WEB_ID),),
             interfaces=(loopback,),
             rows=(RowCount("tcp", 0, 0), RowCount("time_wait", 0, 0), RowCount("udp", 0, 0)),
+            client_ports=(32768, 60999),
         ),
     )
 

@@ -41,7 +41,7 @@ class PassContext(NamedTuple):
 
     def keep_pace(self) -> None:
         """To be called between any two reads that take a while."""
-        self.pace.keep(self.stop)
+        self.pace.keep(self.stop, lambda: self.clock() >= self.ends_at)
 
     def seconds_left(self) -> float:
         """Until the deadline of the pass, 0 from then on."""
@@ -90,7 +90,7 @@ def open_context(
             may_enter=live,
             stop=stop,
             is_late=lambda: clock() >= ends_at,
-            keep_pace=lambda: pace.keep(stop),
+            keep_pace=lambda: pace.keep(stop, lambda: clock() >= ends_at),
         ) as reader,
         NetnsRegistry(room, gaps, tell_met, find_host_mounts(procfs, request.host_root)) as registry,
     ):

@@ -38,11 +38,13 @@ class Pace:
         self.steps = 0
         """How often it was kept: who waits for somebody else sees by it that he goes on."""
 
-    def keep(self, stop: threading.Event) -> None:
-        """Pause as long as it takes, or until `stop` is set; called between any two things that take a while."""
+    def keep(self, stop: threading.Event, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Pause as long as it takes, or until `stop` is set, or it is late; to be called between any two reads."""
         if self._share is None:
             return
-        while (behind := self._count()) >= _LEAST_SECONDS and not stop.wait(min(behind / self._share, _LONGEST_PAUSE)):
+        while (behind := self._count()) >= _LEAST_SECONDS and not is_late():
+            if stop.wait(min(behind / self._share, _LONGEST_PAUSE)):
+                return
             self.steps += 1
         self.steps += 1
 

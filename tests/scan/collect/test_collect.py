@@ -110,7 +110,7 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
 def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     container = "c0ffee" + "0" * 58
     nothing = {key: list[str]() for key in ("names", "mounts", "foreign_mounts")}
-    common = {"key": None, "cookie": None, **nothing, "engine": "proc", "found_by": ["process"]}
+    common = {"key": None, "cookie": None, **nothing, "engine": "proc", "found_by": ["process"], "client_ports": None}
     assert [to_plain(one) for one in attribute(node).netns] == [
         {
             **common,

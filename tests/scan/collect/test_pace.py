@@ -75,6 +75,13 @@ def test_whoever_is_told_to_stop_pauses_no_more(clocks: Clocks) -> None:
     assert len(clocks.pauses) == 1
 
 
+def test_whoever_is_late_pauses_no_more(clocks: Clocks) -> None:
+    pace = make_pace(clocks, 0.01)
+    clocks.cpu = 10.0
+    pace.keep(clocks.stop, lambda: clocks.now > 1.0)
+    assert clocks.now == pytest.approx(1.1)
+
+
 def test_without_a_share_there_is_no_pause(clocks: Clocks) -> None:
     clocks.cpu = 10.0
     Pace().keep(clocks.stop)
