@@ -71,6 +71,7 @@ class Agent:
         self._last: PassStatus | None = None
         self._runtimes: tuple[tuple[str, bool], ...] = ()
         self._told: list[str] = []
+        self._reload_wanted = False
 
     def stop(self) -> None:
         """End soon: what is under way is ended, reports that are made are written."""
@@ -112,15 +113,19 @@ class Agent:
         if isinstance(wish, _Ended):
             self._finish(wish)
         elif wish == "reload":
-            self._reload()
+            self._reload_wanted = True
         elif wish == "stop":
             self._stop.set()
         if self._world.clock() >= self._next_look:
             self._next_look = self._world.clock() + _LOOK_SECONDS
             self._delivery.look_after()
             if self._file.has_changed():
-                self._reload()
+                self._reload_wanted = True
             self._publish()
+        if self._reload_wanted and self._worker is None:
+            # Between passes: what the one under way shows is what the next one goes on from.
+            self._reload_wanted = False
+            self._reload()
         if self._world.board.is_well():
             self._notifier.ping()
         if os.getpid() == 1:

@@ -5,8 +5,12 @@ At the default scale a minute each, of which a quarter for the faults; NSAGENT_T
 
 import json
 import os
+import signal
+import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from typing import Any
 import pytest
 
 from nsagent.cli.agent_client import ask_capture
-from tests.live.agent_bed import Status
+from tests.live.agent_bed import Status, read_lines
 from tests.live.capabilities import Capability, choose_seed, require, trials
 from tests.live.closed_bed import ClosedBed, read_report
 from tests.live.deadlines import until
@@ -26,6 +30,7 @@ from tests.live.soak_faults import EACH, KINDS, Faults
 SOAK_SECONDS = trials(default=60, full=7200)
 CONNECTIONS_PER_SECOND, PROCESSES_PER_SECOND = 50, 5
 TIME_WAIT_ROWS = 50
+RELOADED_PASSES = trials(default=3, full=20)
 PORT = 9469
 STORM_SECONDS = trials(default=15, full=60)
 PASS_SECONDS = 5.0
@@ -227,3 +232,37 @@ def check_in_time(seconds: float, ask: Callable[[], object]) -> None:
 def is_busy() -> bool:
     """Whether others want more CPUs than there are."""
     return os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
+def test_reloads_in_the_middle_of_passes_repeat_no_change_and_lose_none(soak: SoakBed, tmp_path: Path) -> None:
+    """An engine that does not answer makes each pass last for seconds."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        engine = tmp_path / "docker.sock"
+        silent.bind(str(engine))
+        silent.listen(64)
+        new = {"view": "listeners", "diff": True, "outputs": [file_output(tmp_path / "new.jsonl", max_size="1MiB")]}
+        history = {"path": str(tmp_path / "history.sqlite")}
+        soak.agent.write_config(
+            {"name": "new", "every": "1s", **new}, interval="1s", runtime=f"docker=unix://{engine}", history=history
+        )
+        soak.start()
+        soak.agent.await_report("new", lambda one: one["outputs"][0]["written"], "a report before")
+        actor = soak.closed.netns_bed.stage()[1]
+        ports = []
+        for _ in range(RELOADED_PASSES):
+            ports.append(actor.listen().port)
+            passes = soak.look()["passes"]
+            until(lambda: hang_up(soak, passes), "the next pass")  # noqa: B023 - it is called at once.
+        soak.await_passes(2)
+        assert soak.end()[0] == 0
+    told = [line["socket"]["local"]["port"] for line in read_lines(tmp_path / "new.jsonl") if line["type"] == "change"]
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as database:
+        rows = database.execute("SELECT local_port FROM changes WHERE kind = 'new_listener'")
+        remembered = [port for (port,) in rows]
+    assert sorted(told) == sorted(remembered) == sorted(ports)
+
+
+def hang_up(soak: SoakBed, passes: int) -> bool:
+    """Have the config loaded anew; whether there is a further pass."""
+    os.kill(soak.pid, signal.SIGHUP)
+    return bool(soak.look()["passes"] > passes)
