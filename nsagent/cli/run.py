@@ -81,7 +81,9 @@ def _run(file: ConfigFile, load: "Callable[[ConfigFile], Config]", config: "Conf
     from nsagent.agent.loop import Agent
     from nsagent.agent.notify import Notifier
     from nsagent.agent.setup import Setup
+    from nsagent.kernel.heap import share_heap
 
+    share_heap()
     start_logging(config.log, clock=world.clock)
     setup = Setup(config, world)
     setup.begin()

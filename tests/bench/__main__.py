@@ -13,14 +13,17 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.sandbox import ROOT, Request, SandboxFailed, find_missing_capability, run_inside
+from tests.bench.sandbox import ROOT, AgentRequest, Request, SandboxFailed, find_missing_capability, run_inside
 from tests.bench.states import IDLE, STATES
-from tests.bench.tables import list_state_lines, list_verdict_lines
-from tests.bench.targets import Verdict, judge_rendering, judge_scan, judge_startup
+from tests.bench.tables import list_agent_lines, list_state_lines, list_verdict_lines
+from tests.bench.targets import Verdict, judge_agent, judge_metrics, judge_rendering, judge_scan, judge_startup
 from tests.bench.tools import list_peers
 
 STARTUP_TOOLS: Final = ("typer-help", "help", "typer", "idle-scan")
 STARTUP_RUNS: Final = 15
+AGENT_STATES: Final = ("node", "large")
+AGENT_RUNS: Final = 3
+PARTS: Final = ("states", "startup", "rendering", "agent")
 
 
 def main() -> int:
@@ -31,17 +34,29 @@ def main() -> int:
         print(f"bench: this machine lacks {missing}", file=sys.stderr)
         return 2
     report: dict[str, Any] = {"machine": _machine(), "states": {}, "verdicts": []}
-    failures = [_measure_state(name, options, report) for name in options.states]
-    failures += [_measure_startup(report), _measure_rendering(report)]
+    failures = [failed for part in options.parts for failed in _measure_part(part, options, report)]
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 1 if any(failures) else 0
 
 
+def _measure_part(part: str, options: argparse.Namespace, report: dict[str, Any]) -> list[bool]:
+    """True for each measurement that failed."""
+    if part == "states":
+        return [_measure_state(name, options, report) for name in options.states]
+    if part == "startup":
+        return [_measure_startup(report)]
+    if part == "rendering":
+        return [_measure_rendering(report)]
+    agents = [_measure_agent(name, report) for name in options.states if name in AGENT_STATES]
+    return [*agents, _measure_metrics(report)]
+
+
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--states", type=_names(STATES), default=["small", "node", "flat"], help=",".join(STATES))
+    parser.add_argument("--parts", type=_names(PARTS), default=list(PARTS), help=f"{','.join(PARTS)}; all without")
     parser.add_argument("--runs", type=int, default=5, help="how often each program runs (default 5)")
     peers = list_peers()
     parser.add_argument("--peers", type=_names(peers), default=peers, help=f"{','.join(peers)}; empty for none")
@@ -90,20 +105,44 @@ def _measure_startup(report: dict[str, Any]) -> bool:
 
 
 def _measure_rendering(report: dict[str, Any]) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.render"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode != 0:
+    seconds = _run_program("tests.bench.render")
+    if seconds is None:
         print("rendering: failed")
         return True
-    seconds = json.loads(done.stdout)
     report["rendering"] = seconds
     print("rendering: " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()))
     _conclude(judge_rendering(seconds), report, state=None)
     return False
 
 
-def _run(request: Request) -> dict[str, Any] | None:
+def _measure_agent(name: str, report: dict[str, Any]) -> bool:
+    figures = _run(AgentRequest(name, AGENT_RUNS))
+    if figures is None:
+        return True
+    report.setdefault("agent", {})[name] = figures
+    print("\n".join(list_agent_lines(STATES[name], figures)))
+    _conclude(judge_agent(name, figures), report, state=name)
+    return False
+
+
+def _measure_metrics(report: dict[str, Any]) -> bool:
+    seconds = _run_program("tests.bench.agent_metrics")
+    if seconds is None:
+        print("metrics: failed")
+        return True
+    report["metrics"] = seconds
+    print(f"metrics: {seconds['series']} series {seconds['first']:.3f} s, asked again {seconds['again']:.3f} s of CPU")
+    _conclude(judge_metrics(seconds), report, state=None)
+    return False
+
+
+def _run_program(module: str) -> dict[str, Any] | None:
+    """The JSON that a program of this directory prints; None if it failed."""
+    done = subprocess.run([sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def _run(request: Request | AgentRequest) -> dict[str, Any] | None:
     try:
         return run_inside(request)
     except SandboxFailed as failed:

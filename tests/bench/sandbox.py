@@ -1,4 +1,4 @@
-"""Start tests.bench.inside in an own PID, mount and network namespace, and get its answer.
+"""Start tests.bench.inside, or tests.bench.agent, in an own PID, mount and network namespace, and get its answer.
 
 The namespaces die with their PID 1, and that dies with this process (PR_SET_PDEATHSIG), whatever
 ends it: no process, mount, netns or file is left behind.
@@ -30,6 +30,14 @@ class Request:
     truth: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AgentRequest:
+    """What tests.bench.agent is asked for; `runs` is how often each of the agents is started that are compared."""
+
+    state: str
+    runs: int
+
+
 class SandboxFailed(Exception):
     """The state could not be made or measured; holds what was said on stderr."""
 
@@ -45,9 +53,10 @@ def find_missing_capability() -> str | None:
     return None if done.returncode == 0 else "CAP_SYS_ADMIN (unshare is refused)"
 
 
-def run_inside(request: Request) -> dict[str, Any]:
-    """The answer of tests.bench.inside; raises SandboxFailed. Takes as long as the tools take."""
-    inside = [sys.executable, "-m", "tests.bench.inside", json.dumps(asdict(request))]
+def run_inside(request: Request | AgentRequest) -> dict[str, Any]:
+    """The answer of the program that the request is for; raises SandboxFailed. Takes as long as the tools take."""
+    program = "tests.bench.agent" if isinstance(request, AgentRequest) else "tests.bench.inside"
+    inside = [sys.executable, "-m", program, json.dumps(asdict(request))]
     command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, *inside]
     process = subprocess.Popen(
         command,

@@ -9,6 +9,8 @@ from tests.bench.targets import Verdict
 MIB: Final = 1 << 20
 _HEADER: Final = ("TOOL", "WALL s", "x BOUND", "CPU s", "RSS MiB", "RUNS", "SOCKETS R / P", "OWNERS R / P", "")
 
+_AGENT_HEADER: Final = ("OF THE AGENT", "CPU s", "MiB")
+
 
 def list_state_lines(state: State, result: Mapping[str, Any]) -> list[str]:
     """The title and the table of one state; `result` is the answer of tests.bench.inside."""
@@ -20,6 +22,21 @@ def list_state_lines(state: State, result: Mapping[str, Any]) -> list[str]:
     floor = result["rss_floor_bytes"]
     rows = [_tool_row(name, tool, bound, floor) for name, tool in result["tools"].items()]
     return [title, *_align([_HEADER, *rows])]
+
+
+def list_agent_lines(state: State, figures: Mapping[str, Any]) -> list[str]:
+    """The title and the table of an agent on one state; `figures` is the answer of tests.bench.agent."""
+    passes, steady = figures["passes"], figures["steady"]
+    rows = [
+        *((f"pass, {name.replace('_', ' ')}", _number(seconds, ".3f"), "-") for name, seconds in passes.items()),
+        *(
+            (f"pass with {count} reports", _number(seconds, ".3f"), "-")
+            for count, seconds in figures["reports"].items()
+        ),
+        *((name, _number(run["cpu_seconds"], ".3f"), "-") for name, run in figures["asked"].items()),
+        *((name, "-", _number(size / MIB, ".1f")) for name, size in steady.items() if name.endswith("_bytes")),
+    ]
+    return [f"{state.name}: the agent", *_align([_AGENT_HEADER, *rows])]
 
 
 def list_verdict_lines(verdicts: Iterable[Verdict]) -> list[str]:

@@ -27,8 +27,27 @@ P7_SERIES_SECONDS: Final = 0.06
 """The longest that the text of 5,000 series of metrics may take."""
 
 
+P4_SHARE_PERCENT: Final[Mapping[str, float]] = {"node": 4.0}
+"""Of one core: the most that an agent may take that makes a pass every 10 s, by state."""
+
+P4_RSS_MIB: Final[Mapping[str, float]] = {"node": 25.0, "large": 200.0}
+"""The most memory that an agent may have beyond that of its imports, by state."""
+
+P7_METRICS_MS: Final = 60.0
+"""The longest that an answer to a scrape of 5,000 series may take."""
+
+P10_FURTHER: Final = 1.1
+"""The longest that a pass after the first may take where no engine answers, in times of one that asks for no names."""
+
+P11: Final[Mapping[str, float]] = {"node": 0.5}
+"""The longest that a pass after the first may take where nothing changes, in times of the first, by state."""
+
+
 class Verdict(NamedTuple):
-    """A ratio (P8: a value) beside its target; either may be None: not measured, or no target for this state."""
+    """A ratio (P4, P8 and the metrics of P7: a value) beside its target.
+
+    Either may be None: not measured, or no target for this state.
+    """
 
     what: str
     ratio: float | None
@@ -54,6 +73,40 @@ def judge_startup(tools: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
     return [
         Verdict("P3 nsagent --help / empty typer --help", _ratio(tools, "help", "typer-help"), P3_HELP),
         Verdict("P3 nsagent scan, idle / empty typer", _ratio(tools, "idle-scan", "typer"), P3_IDLE_SCAN),
+    ]
+
+
+def judge_agent(state: str, figures: Mapping[str, Any]) -> list[Verdict]:
+    """P4, P10 and P11, from the figures of tests.bench.agent, and what reports and asking cost in terms of a pass."""
+    passes, steady, reports, asked = (figures[name] for name in ("passes", "steady", "reports", "asked"))
+    imports = steady["imports_rss_bytes"]
+    beyond = {name: (steady[name] - imports) / (1 << 20) for name in ("rss_bytes", "asked_rss_bytes")}
+    plain = reports["0"]
+    return [
+        Verdict("P11 further pass / first pass", passes["further"] / passes["first"], P11.get(state)),
+        Verdict(
+            "    further pass / a pass of a running agent that reads all anew", passes["further"] / passes["anew"], None
+        ),
+        Verdict("P10 further pass, no engine there / no names", passes["no_engine"] / passes["further"], P10_FURTHER),
+        Verdict("P4  a pass every 10 s, % of one core", 100 * steady["share_of_cpu"], P4_SHARE_PERCENT.get(state)),
+        Verdict("P4  RSS less imports, MiB", beyond["rss_bytes"], P4_RSS_MIB.get(state)),
+        Verdict("    the same once it was asked for a capture", beyond["asked_rss_bytes"], None),
+        *(
+            Verdict(f"    a pass with {count} reports / a pass with none", seconds / plain, None)
+            for count, seconds in reports.items()
+            if count != "0"
+        ),
+        Verdict("    scan --agent / scan, CPU", asked["asked"]["cpu_seconds"] / asked["scan"]["cpu_seconds"], None),
+        Verdict("    scan --agent / scan, wall", asked["asked"]["wall_seconds"] / asked["scan"]["wall_seconds"], None),
+    ]
+
+
+def judge_metrics(seconds: Mapping[str, float]) -> list[Verdict]:
+    """P7 of the metrics, from the medians of agent_metrics.py."""
+    written = seconds["first"] - seconds["counted"]
+    return [
+        Verdict("P7 metrics of 5,000 series, ms of CPU", 1000 * seconds["first"], P7_METRICS_MS),
+        Verdict("   of which the text alone", 1000 * written, None),
     ]
 
 

@@ -40,11 +40,10 @@ def report(name: str, **settings: Any) -> dict[str, Any]:
     return {"name": name, "every": "1h", "format": "json", "outputs": [{"type": "stdout"}], **settings}
 
 
-def test_each_report_is_made_once(on_node: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_report_is_made_once(on_node: Run, tmp_path: Path) -> None:
     config = write(tmp_path, report("a", outputs=[{"type": "file", "path": f"{tmp_path}/a.json"}]))
     assert on_node("run", "--once", "--config", config).status == 0
     assert json.loads((tmp_path / "a.json").read_text())["schema"] == "nsagent/v1"
-    del capfd
 
 
 def test_one_that_cannot_be_written_is_told(on_node: Run, tmp_path: Path) -> None:
