@@ -76,7 +76,6 @@ class Agent:
         self._last: PassStatus | None = None
         self._runtimes: tuple[tuple[str, bool], ...] = ()
         self._told: list[str] = []
-        self._reload_wanted = False
 
     def stop(self) -> None:
         """End soon: what is under way is ended, reports that are made are written."""
