@@ -14,7 +14,7 @@ from nsagent.model.facts import Facts
 from nsagent.model.snapshot import Snapshot
 
 CHANGES_KEPT: Final = 10_000
-"""Of the last passes; one has about half a KiB."""
+"""Of the last passes; one has about 0.8 KiB."""
 
 _PATIENCE: Final = 3
 """How many intervals may pass until an agent without a new pass is no longer well."""
