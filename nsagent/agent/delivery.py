@@ -118,12 +118,11 @@ class Delivery:
             except Exception as err:  # noqa: BLE001 - a bug costs a report, not all that wait for their output.
                 logger.exception("%s: a bug", lane.out.status().output)
                 error = f"a bug: {err!r}"
-            finally:
-                writer.since = None
-                with self._condition:
-                    self._left -= 1
-                    lane.busy = bool(lane.waiting)
-                    if lane.busy:
-                        self._ready.put(lane)
-                    self._condition.notify_all()
-            done(error)
+            writer.since = None
+            done(error)  # Before it counts as written: whoever waits for that asks what was told.
+            with self._condition:
+                self._left -= 1
+                lane.busy = bool(lane.waiting)
+                if lane.busy:
+                    self._ready.put(lane)
+                self._condition.notify_all()
