@@ -26,6 +26,7 @@ from nsagent.agent.status_text import render_status
 from nsagent.agent.token_file import TokenFile
 from nsagent.errors import ServeFailed, UsageError
 from nsagent.model.change import Change
+from nsagent.query.select import leave_labels
 from nsagent.report.json import render_json
 from nsagent.report.json_text import dump
 from nsagent.report.jsonl import render_jsonl
@@ -168,7 +169,9 @@ class Endpoints:
         last = self._board.last_pass
         if last is None:
             return _not_yet()
-        return self._long_answer(content_type, lambda: (text.encode() for text in render(last.snapshot)))
+        # Labels are for those who ask for them, in a report: here anybody on this host may.
+        snapshot = leave_labels(last.snapshot)
+        return self._long_answer(content_type, lambda: (text.encode() for text in render(snapshot)))
 
     def _changes(self, query: dict[str, list[str]]) -> Answer:
         since = query.get("since", ["0"])[-1]

@@ -11,14 +11,14 @@ from nsagent.model.change import ChangeKind, ChangesHead
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
-from nsagent.query.select import select_containers, select_snapshot, select_view
+from nsagent.query.select import leave_labels, select_containers, select_snapshot, select_view
 from nsagent.report.changes import render_changes
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.diff import diff_selected
 
 CONTENT_TYPES: Final = {
     OutputFormat.JSON: "application/json",
-    OutputFormat.JSONL: "application/jsonl",
+    OutputFormat.JSONL: "application/x-ndjson",
     OutputFormat.YAML: "application/yaml",
     OutputFormat.CSV: "text/csv; charset=utf-8",
     OutputFormat.MARKDOWN: "text/markdown; charset=utf-8",
@@ -62,7 +62,7 @@ def select_report(report: Report, snapshot: Snapshot) -> Snapshot:
         selected = _select(report.view, snapshot, wanted)
     except NotFound:
         selected = replace(snapshot, sockets=(), containers=(), netns=(), folded=())
-    return selected if report.labels or "labels" in report.columns else _leave_labels(selected)
+    return selected if report.labels or "labels" in report.columns else leave_labels(selected)
 
 
 class ReportMaker:
@@ -129,17 +129,3 @@ def _select(view: View, snapshot: Snapshot, wanted: Filter) -> Snapshot:
     if view is View.CONTAINERS:
         return select_containers(snapshot, wanted)
     return select_view(select_snapshot(snapshot, wanted), view)
-
-
-def _leave_labels(snapshot: Snapshot) -> Snapshot:
-    """Without labels, which may hold secrets."""
-    return replace(
-        snapshot,
-        containers=tuple(
-            replace(one, labels=None, pod=one.pod and replace(one.pod, labels={})) for one in snapshot.containers
-        ),
-        netns=tuple(
-            replace(one, pods=tuple(replace(pod, labels={}) for pod in one.pods)) if one.pods else one
-            for one in snapshot.netns
-        ),
-    )

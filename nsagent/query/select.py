@@ -80,6 +80,20 @@ def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     )
 
 
+def leave_labels(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without labels of containers and pods, which may hold secrets."""
+    return replace(
+        snapshot,
+        containers=tuple(
+            replace(one, labels=None, pod=one.pod and replace(one.pod, labels={})) for one in snapshot.containers
+        ),
+        netns=tuple(
+            replace(one, pods=tuple(replace(pod, labels={}) for pod in one.pods)) if one.pods else one
+            for one in snapshot.netns
+        ),
+    )
+
+
 def list_container_ids(socket: OwnedSocket) -> Iterable[ContainerId]:
     """The containers that a row names: its own, those of its owners, and those that their paths show below."""
     if socket.container_id is not None:
