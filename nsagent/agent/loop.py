@@ -247,7 +247,7 @@ class Agent:
                 last_pass=self._last,
                 reports=self._setup.book.list_statuses(lambda name: timetable.tell_next(name, moment)),
                 runtimes=self._runtimes,
-                rss_bytes=read_rss_bytes() or None,
+                rss_bytes=read_rss_bytes(),
             )
         )
 

@@ -1,28 +1,29 @@
 """Reports of one pass, made now, and how each fared."""
 
 import threading
-from collections.abc import Sequence
 from typing import Final
 
 from nsagent.agent.delivery import Delivery
 from nsagent.agent.made_report import deliver
 from nsagent.agent.setup import Setup, World
+from nsagent.config.model import Config
 from nsagent.model.snapshot import Snapshot
 
 _PATIENCE_SECONDS: Final = 60.0
 """For what is still to be written, or sent, when all reports are made."""
 
 
-def make_once(
-    setup: Setup, names: Sequence[str], world: World, stop: threading.Event
-) -> tuple[Snapshot, dict[str, str | None]]:
-    """The pass, and each of these reports with why it failed, None where it did not; raises what a pass does.
+def make_once(config: Config, world: World) -> tuple[Snapshot, dict[str, str | None]]:
+    """The pass, and each report of a config with why it failed, None where it did not; raises what a pass does.
 
-    `setup` is in use, and is let go of. A report that tells what is new tells nothing: there is nothing before.
+    Nobody can ask meanwhile, and no history is kept. A report of what is new has nothing to tell: nothing was before.
     """
+    setup = Setup(config.model_copy(update={"http": None, "socket": None, "history": None}), world)
+    setup.begin()
+    names = [report.name for report in config.reports]
     delivery = Delivery(clock=world.clock)
     try:
-        made = setup.passes.make(stop, changes_wanted=False)
+        made = setup.passes.make(threading.Event(), changes_wanted=False)
         for name in names:
             deliver(name, setup.book.begin(name, 0), made.taken.snapshot, setup.book, delivery)
         written = delivery.wait(_PATIENCE_SECONDS)

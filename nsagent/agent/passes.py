@@ -3,7 +3,6 @@
 Raises what scan.take does; a pass that was not finished leaves the one before in force.
 """
 
-import os
 import resource
 import threading
 import time
@@ -40,6 +39,7 @@ class Place(NamedTuple):
     name: str
     proc_root: str = "/proc"
     host_root: str = "/"
+    """Absolute."""
 
 
 class Made(NamedTuple):
@@ -52,17 +52,16 @@ class Made(NamedTuple):
 
 
 class Passes:
-    """Makes them as one config wants them; not for two threads at once, but for `stop`."""
+    """Makes them as one config wants them; not for two threads at once."""
 
     def __init__(
         self, config: Config, place: Place, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._place = place
         self._clock = clock
         self._runtimes: Runtimes = discover_runtimes(
             config.runtime,
             environ,
-            os.path.abspath(place.host_root),
+            place.host_root,
             clock=clock,
             labels_wanted=any(wants_labels(report) for report in config.reports),
             follow=True,
@@ -76,7 +75,7 @@ class Passes:
             interfaces=any(report.view is View.NETNS for report in config.reports),
             tables=TablesWanted(_list_protocols(config)),
             deadline_seconds=_DEADLINE_SECONDS if share is None else _PACED_SECONDS,
-            host_root=os.path.abspath(place.host_root),
+            host_root=place.host_root,
         )
         self._carried = Carried(Pace(share, clock=clock, cpu_clock=time.process_time))
         self._memory_bytes = config.limits.memory
@@ -130,17 +129,17 @@ class Passes:
 
     def _bound_memory(self) -> None:
         """Let go of what would spare work, where more than the limit is used: the next pass is a first one."""
-        if self._memory_bytes is not None and read_rss_bytes() > self._memory_bytes:
+        if self._memory_bytes is not None and (read_rss_bytes() or 0) > self._memory_bytes:
             self._carried.forget()
             self._before = None
 
 
-def read_rss_bytes() -> int:
-    """The memory of this process that is in RAM; statm's second number (proc(5)), 0 where that cannot be read."""
+def read_rss_bytes() -> int | None:
+    """The memory of this process that is in RAM; statm's second number (proc(5)), None where that cannot be read."""
     try:
         return int(read_file("/proc/self/statm").split()[1]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
-        return 0
+        return None
 
 
 def _list_protocols(config: Config) -> frozenset[Protocol]:

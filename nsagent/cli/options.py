@@ -29,6 +29,12 @@ Engine = Annotated[
     EngineName,
     typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read; auto takes the best that works."),
 ]
+CountBy = Annotated[
+    Texts,
+    typer.Option(
+        "--count-by", metavar="COLUMN", help="Not the sockets, but how many of them are alike in these columns."
+    ),
+]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
 Colour = Annotated[
     ColourWhen, typer.Option("--color", envvar="NSAGENT_COLOR", help="Colour in tables; NO_COLOR turns it off.")

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -38,15 +37,11 @@ def run(
     report = _find(config, name)
     world = make_world(host)
     from nsagent.agent.once import make_once
-    from nsagent.agent.setup import Setup
     from nsagent.config.model import StdoutOutput
 
     if not outputs:
         report = report.model_copy(update={"outputs": (StdoutOutput(type="stdout"),)})
-    alone = {"http": None, "socket": None, "history": None, "reports": (report,)}
-    setup = Setup(config.model_copy(update=alone), world)
-    setup.begin()
-    snapshot, failed = make_once(setup, [name], world, threading.Event())
+    snapshot, failed = make_once(config.model_copy(update={"reports": (report,)}), world)
     write_coverage(snapshot, strict=False)
     if (error := failed[name]) is not None:
         raise OutputFailed(f"report {name}: {error}")

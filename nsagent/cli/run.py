@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,11 +96,8 @@ def _run(file: ConfigFile, load: "Callable[[ConfigFile], Config]", config: "Conf
 def _run_once(config: "Config", host: Host) -> None:
     world = make_world(host)
     from nsagent.agent.once import make_once
-    from nsagent.agent.setup import Setup
 
-    setup = Setup(config.model_copy(update={"http": None, "socket": None, "history": None}), world)
-    setup.begin()
-    snapshot, failed = make_once(setup, [report.name for report in config.reports], world, threading.Event())
+    snapshot, failed = make_once(config, world)
     write_coverage(snapshot, strict=False)
     errors = [f"report {name}: {error}" for name, error in failed.items() if error is not None]
     for line in errors:

@@ -1,11 +1,8 @@
 """`nsagent scan`: every socket of the host, with its owners."""
 
 from dataclasses import replace
-from typing import Annotated
 
-import typer
-
-from nsagent.cli.options import Engine, HowFar, Owning, Printing, Source, WhichContainers, WhichSockets
+from nsagent.cli.options import CountBy, Engine, HowFar, Owning, Printing, Source, WhichContainers, WhichSockets
 from nsagent.errors import UsageError
 from nsagent.model.choices import EngineName, OwnersWanted, View
 
@@ -18,14 +15,7 @@ def scan(
     owning: Owning,
     engine: Engine = EngineName.AUTO,
     source: Source,
-    count_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--count-by",
-            metavar="COLUMN",
-            help="Not the sockets, but how many of them are alike in these columns.",
-        ),
-    ] = None,
+    count_by: CountBy = None,
     printing: Printing,
 ) -> None:
     """Every TCP and UDP socket in every netns, with the processes and containers that hold it.

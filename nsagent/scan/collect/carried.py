@@ -1,9 +1,9 @@
-"""What one pass hands on to the next: processes that have not run need not be read again, nor who hangs asked.
+"""What one pass hands on to the next: who has not run need not be read again, who hangs need not be asked.
 
 An fd table that two processes have in common (clone(2) CLONE_FILES without CLONE_THREAD) changes while
 one of them rests: neither is handed on. Whoever makes such a child runs, and the child does, so
-that of all that share one the last two were read in the same pass: only what a pass has read
-anew is compared, and who shares is read anew each time.
+the last two to share one were read in the same pass. So only what a pass has read anew is compared, and
+whoever shares is read anew each time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -65,10 +65,10 @@ def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:
 
 
 def find_shared_tables(numbers: Iterable[int]) -> tuple[set[int], set[int]]:
-    """Which of these threads (a process goes by its leader) have an fd table that another one has, and of which
-    that cannot be told, for they are gone, or may not be compared.
+    """Which of these threads (a process goes by its leader) share an fd table, and of which that cannot be told.
 
-    Sorted by their tables, which takes 3 us times the logarithm of their number for each: 500 take 15 ms.
+    Those are gone, or may not be compared. Sorted by their tables, which takes 3 us times the logarithm of their
+    number for each: 500 take 15 ms.
     Raises NotRead where no tables can be compared.
     """
     tables: list[int] = []
