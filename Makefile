@@ -16,11 +16,11 @@ test: $(VENV)/.tested-with
 	$(MAKE) lint
 	$(MAKE) pytest
 
-# One process runs the live tests, which wait more than they work, one after the other; a second one all others.
-# What is started as a program of its own is not measured: that would take twice as long. Coverage is held where no test
+# Two processes take a module each, in their order: each has the engines that its live tests need, which wait more than they
+# work. What is started as a program of its own is not measured: that would take twice as long. Coverage is held where no test
 # may skip.
 pytest: $(VENV)/.tested-with
-	$(RUN) pytest --numprocesses 2 --dist loadscope --durations 20 --cov --cov-report= \
+	$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report= \
 		$(if $(filter all,$(NSAGENT_TEST_REQUIRE)),,--cov-fail-under 0)
 
 # Other examples than those of every run, and more of them. What they find becomes an @example of its test.

@@ -5,13 +5,8 @@ Hypothesis makes the same examples in each run, so that no run is red by chance;
 """
 
 import signal
-from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
-
-LIVE = "tests/live/"
 
 # Who is started in the background of a shell ignores SIGINT (sh(1), lists), and so would all that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,15 +17,3 @@ _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 settings.register_profile("fixed", _ANY_MACHINE, derandomize=True)
 settings.register_profile("fuzz", _ANY_MACHINE, max_examples=2000, print_blob=True)
 settings.load_profile("fixed")
-
-
-class LiveTogether(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives all live tests to one worker, as they share the runtimes of a session; of the others a module at a time."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return LIVE if nodeid.startswith(LIVE) else nodeid.partition("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """How tests are shared out with `--numprocesses`."""
-    return LiveTogether(config, log)

@@ -333,6 +333,13 @@ class Churn:
         self.inodes.append(os.fstat(sock.fileno()).st_ino)
         return sock
 
+    def connect(self) -> socket.socket:
+        """A connection to the peer, or what would be one: a stopped peer with a full queue holds up nobody."""
+        client = self.note(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", self.peer_port))
+        return client
+
     def run(self) -> Answer:
         started, opened = time.monotonic(), 0
         poll = select.poll()
@@ -353,8 +360,7 @@ class Churn:
             while self.clients and self.clients[0][0] < now:
                 self.clients.popleft()[1].close()
             if opened < (now - started) * self.per_second:
-                client = self.note(socket.create_connection(("127.0.0.1", self.peer_port), 60))
-                self.clients.append((now + self.LIFE_SECONDS, client))
+                self.clients.append((now + self.LIFE_SECONDS, self.connect()))
                 opened += 1
 
 

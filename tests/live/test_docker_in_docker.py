@@ -25,7 +25,7 @@ from tests.live.docker_bed import (
 )
 from tests.live.images import make_busybox_layer
 from tests.live.leftovers import list_processes_in_cgroup
-from tests.live.nsagent_cli import Scan, run_scan
+from tests.live.nsagent_cli import Scan, run_named_scan
 from tests.live.rows import read_ss_rows
 
 CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"]
@@ -117,26 +117,26 @@ def entries(scan: Scan) -> dict[str, Mapping[str, Any]]:
 
 
 def test_every_listener_has_the_innermost_container_around_it(nest: Nest) -> None:
-    found = nest.container_ids(run_scan(*nest.both))
+    found = nest.container_ids(run_named_scan(*nest.both))
     assert found == {port: made.id for port, made in nest.ports.items()}
     assert nest.ports[8164].netns_inode == nest.outer.netns_inode
 
 
 def test_the_inner_containers_know_the_one_around_them(nest: Nest) -> None:
-    found = entries(run_scan(*nest.both))
+    found = entries(run_named_scan(*nest.both))
     chains = {made.name: found[made.id]["chain"] for made in nest.ports.values()}
     assert chains == {"beside": [], "outer": [], "lonely": [nest.outer.id], "plain": [nest.outer.id]}
 
 
 def test_each_has_its_name_if_both_engines_are_asked(nest: Nest) -> None:
-    found = entries(run_scan(*nest.both))
+    found = entries(run_named_scan(*nest.both))
     for made in nest.ports.values():
         entry = found[made.id]
         assert (entry["name"], entry["name_state"], entry["verified"]) == (made.name, "known", True)
 
 
 def test_the_outer_engine_knows_no_inner_container(nest: Nest) -> None:
-    found = entries(run_scan(*nest.bed.runtime_option))
+    found = entries(run_named_scan(*nest.bed.runtime_option))
     for port, known in ((8162, True), (8163, False), (8164, False)):
         made = nest.ports[port]
         assert (found[made.id]["name"], found[made.id]["verified"]) == (made.name if known else None, known)
@@ -144,18 +144,18 @@ def test_the_outer_engine_knows_no_inner_container(nest: Nest) -> None:
 
 @pytest.mark.parametrize("port", [8161, 8163, 8164])
 def test_a_name_does_not_choose_what_is_around_a_container(nest: Nest, port: int) -> None:
-    scan = run_scan(*nest.both, "-c", nest.ports[port].name)
+    scan = run_named_scan(*nest.both, "-c", nest.ports[port].name)
     assert [(row["local"]["port"], row["container_id"]) for row in scan.sockets] == [(port, nest.ports[port].id)]
 
 
 def test_a_name_chooses_what_runs_in_a_container_too(nest: Nest) -> None:
-    scan = run_scan(*nest.both, "-c", "outer")
+    scan = run_named_scan(*nest.both, "-c", "outer")
     found = {row["local"]["port"]: row["container_id"] for row in scan.sockets if row["state"] == "listen"}
     assert found == {port: nest.ports[port].id for port in (8162, 8163, 8164)}
 
 
 def test_what_the_outer_engine_does_not_know_is_in_the_container_that_it_knows(nest: Nest) -> None:
-    scan = run_scan(*nest.bed.runtime_option)
+    scan = run_named_scan(*nest.bed.runtime_option)
     ids = nest.container_ids(scan)
     assert ids == {8161: nest.ports[8161].id} | dict.fromkeys((8162, 8163, 8164), nest.outer.id)
     rows = [row for row in scan.sockets if row["local"]["port"] in (8163, 8164) and row["state"] == "listen"]
@@ -165,7 +165,7 @@ def test_what_the_outer_engine_does_not_know_is_in_the_container_that_it_knows(n
 
 def test_by_cgroups_no_listener_has_the_wrong_container(nest: Nest) -> None:
     """Those in the nest share one cgroup of version 2, which does not tell them apart; who is beside it has its own."""
-    found = nest.container_ids(run_scan(*nest.both, "--owners", "container"))
+    found = nest.container_ids(run_named_scan(*nest.both, "--owners", "container"))
     assert found[8161] == nest.ports[8161].id
     for port in (8162, 8163, 8164):
         assert found[port] in (nest.ports[port].id, None)
