@@ -42,6 +42,7 @@ COMMANDS = (
     "history",
     "status",
     "doctor",
+    "manifests",
     "report run",
     "report list",
     "config validate",

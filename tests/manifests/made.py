@@ -22,16 +22,18 @@ _HEAD = """\
 """
 
 _FOR_PODS = {
-    "# What `nsagent config init` prints, and `nsagent run` does. Change it, check it with `nsagent config validate FILE`.":
-    "# What the agent on each node does. Change it, check it with `nsagent config validate FILE`.",
-    "# Metrics and health, for this host only; another address than a loopback one, or the pod's own, needs a token_file.\n"
-    '# http: {listen: "127.0.0.1:9469"}':
-    "# Metrics and health at the address of the pod, IPv6 or not: probes and Prometheus ask there, without a token. All else\n"
-    "# takes a token_file.\n"
-    'http: {listen: "[${POD_IP}]:9469"}',
+    "# What `nsagent config init` prints, and `nsagent run` does.": "# What the agent on each node does.",
+    """\
+# Metrics and health, for this host only; another address than a loopback one, or the pod's own, needs a token_file.
+# http: {listen: "127.0.0.1:9469"}
+""": """\
+# Metrics and health at the address of the pod, of IPv6 or not: probes and Prometheus ask there, without a token. All
+# else takes a token_file.
+http: {listen: "[${POD_IP}]:9469"}
+""",
     "/etc/nsagent/token": "/etc/nsagent-token/token",
-}  # fmt: skip
-"""Parts of the sample -> what a pod has in their place."""
+}
+"""Parts of the sample, and what a pod has in their place."""
 
 
 def make_pod_config() -> str:

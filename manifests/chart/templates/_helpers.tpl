@@ -22,7 +22,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.config }}
 {{- $config := fromYaml .Values.config }}
 {{- if hasKey $config "Error" }}{{ fail (printf "config: %s" $config.Error) }}{{ end }}
-{{- $listen := dig "http" "listen" "" $config }}
+{{- $listen := get (get $config "http" | default dict) "listen" | default "" | toString }}
 {{- if not (hasSuffix ":9469" $listen) }}
 {{- fail (printf "config: http.listen: expected [${POD_IP}]:9469, where the probes ask, got %q" $listen) }}
 {{- end }}
