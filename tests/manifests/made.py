@@ -36,9 +36,9 @@ http: {listen: "[${POD_IP}]:9469"}
 """Parts of the sample, and what a pod has in their place."""
 
 
-def make_pod_config() -> str:
+def make_pod_config(sample: str = SAMPLE) -> str:
     """The sample with the address of a pod; raises ValueError where the sample has other words by now."""
-    config = SAMPLE
+    config = sample
     for part, other in _FOR_PODS.items():
         if config.count(part) != 1:
             raise ValueError(f"not once in the sample: {part}")
