@@ -251,3 +251,16 @@ def test_a_config_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
     own.write_text('# Mine.\nversion: 1\n\nhttp: {listen: "10.0.0.1:9469"}\n')
     rendered = find(render("--set-file", f"config={own}"), "ConfigMap")["data"]["config.yaml"]
     assert rendered == own.read_text()
+
+
+def read_notes(*arguments: str) -> str:
+    """What an installation is told at its end."""
+    return run_helm("install", "nsagent", str(CHART), "--dry-run=client", *arguments).stdout.partition("NOTES:\n")[2]
+
+
+def test_the_notes_tell_what_is_left_to_do_and_what_was_given_away() -> None:
+    label, closed, root = "kubectl label namespace watch", "No report leaves the node", "as good as root"
+    usual = read_notes("--namespace", "watch")
+    assert (label in usual, closed in usual, root in usual) == (True, True, False)
+    other = read_notes("--set", "namespace.create=true,networkPolicy.enabled=false,docker.enabled=true")
+    assert (label in other, closed in other, root in other) == (False, False, True)
