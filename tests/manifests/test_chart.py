@@ -241,7 +241,7 @@ def test_a_policy_lets_in_who_asks_for_metrics_and_nothing_out() -> None:
     spec = find(render(), "NetworkPolicy")["spec"]
     assert (spec["policyTypes"], spec["ingress"], spec["egress"]) == (
         ["Ingress", "Egress"],
-        [{"ports": [{"port": "metrics", "protocol": "TCP"}]}],
+        [{"ports": [{"port": 9469, "protocol": "TCP"}]}],
         [],
     )
 
