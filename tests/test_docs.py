@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from nsagent.agent.history_rows import SCHEMA
 from nsagent.config.load import load
@@ -43,6 +42,7 @@ COMMANDS = (
     "history",
     "status",
     "doctor",
+    "manifests",
     "report run",
     "report list",
     "config validate",
@@ -196,26 +196,3 @@ def test_every_verdict_is_explained(kind: VerdictKind) -> None:
 def test_every_value_of_a_filter_stands_in_the_docs(names: type[StrEnum]) -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
     assert [str(name) for name in names if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize("file", ["daemonset.yaml", "config.yaml"])
-def test_the_manifests_are_yaml(file: str) -> None:
-    assert all(yaml.safe_load_all((ROOT / "manifests" / file).read_text()))
-
-
-def test_the_daemonset_grants_what_the_readme_says() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "manifests" / "daemonset.yaml").read_text()))
-    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
-    assert container["securityContext"]["capabilities"] == {
-        "drop": ["ALL"],
-        "add": ["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_ADMIN"],
-    }
-    assert not container["securityContext"]["privileged"]
-
-
-def test_the_daemonset_keeps_no_root_file_system_mounted_after_its_container_has_ended() -> None:
-    """containerd mounts them below its bundles, and unmounts them on the host."""
-    documents = list(yaml.safe_load_all((ROOT / "manifests" / "daemonset.yaml").read_text()))
-    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
-    (bundles,) = [mount for mount in container["volumeMounts"] if mount["name"] == "bundles"]
-    assert bundles["mountPropagation"] == "HostToContainer"

@@ -145,6 +145,7 @@ OPENS = {
     "agent/listeners.py": "the directory of the agent's unix socket",
     "agent/token_file.py": "the token file that the config names",
     "agent/history_file.py": "the history that the config, or the caller, names",
+    "cli/manifests.py": "the manifests that came with this package",
     "cli/write.py": "/dev/null",
     "kernel/cgroupfs.py": "directories: the cgroup tree as it is mounted for this program, and for PID 1",
     "kernel/files.py": "files of the procfs that is read",
@@ -165,13 +166,14 @@ OPENS = {
 
 NOT_OF_OTHERS = {
     "agent/history_file.py",
+    "cli/manifests.py",
     "cli/write.py",
     "kernel/files.py",
     "kernel/netns.py",
     "kernel/procfs.py",
     "scan/capture_file.py",
 }
-"""Files that open nothing but what the kernel has put there, or the caller names."""
+"""Files that open nothing but what the kernel or pip has put there, or the caller names."""
 
 
 def list_opens(path: Path) -> list[str]:
@@ -220,6 +222,7 @@ PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheu
         (["scan", "--runtime", "none", "-o", "json"], [*CLIENTS, *PRINTING, "pydantic", "pyroute2", "rich", "yaml"]),
         (["scan", "--runtime", "none", "--count-by", "state"], [*CLIENTS, *PRINTING, "yaml"]),
         (["config", "init"], [*CLIENTS, "cronsim", "nsagent.scan", "pydantic", "yaml"]),
+        (["manifests"], [*CLIENTS, "nsagent.scan", "pydantic", "yaml"]),
         (["netns", "--runtime", "none"], [*CLIENTS, "pydantic", "pyroute2", "rich", "yaml"]),
         # A host without runtimes.
         (["scan", "--host-root", "/sys"], ["asyncio", *CLIENTS, "http.client", "ssl", "pyroute2", "yaml"]),

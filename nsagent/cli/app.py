@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "status",
     "config",
     "doctor",
+    "manifests",
 )
 """Each is a function of its name, or a group of them, in a module of its name."""
 

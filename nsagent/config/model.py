@@ -258,7 +258,7 @@ class Http(_Section):
     """The HTTP endpoint."""
 
     listen: ListenText
-    """ADDRESS:PORT, of an IPv6 address in brackets; port 0 takes any that is free."""
+    """ADDRESS:PORT, an IPv6 address in brackets, as any may be; port 0 takes any that is free."""
     token_file: FilePath | None = Field(None, validate_default=True)
     """Holds the bearer token that clients send; needed to listen beyond loopback and the pod's own address."""
 

@@ -33,7 +33,10 @@ class Listen(NamedTuple):
 
 
 def parse_listen(text: str) -> Listen:
-    """The address and port of `127.0.0.1:9469` or `[::1]:9469`; ValueError for all else, names of hosts too."""
+    """The address and port of `127.0.0.1:9469` or `[::1]:9469`; ValueError for all else, names of hosts too.
+
+    Brackets may stand around an IPv4 address as well: around a variable, that may hold either kind.
+    """
     address, _, port = text.rpartition(":")
     is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= MAX_PORT
     in_brackets = address.startswith("[") and address.endswith("]")
@@ -41,7 +44,7 @@ def parse_listen(text: str) -> Listen:
         parsed = ip_address(address[1:-1] if in_brackets else address)
     except ValueError:
         parsed = None
-    if parsed is None or not is_port or (parsed.version == 6) is not in_brackets:
+    if parsed is None or not is_port or (parsed.version == 6 and not in_brackets):
         raise ValueError("expected ADDRESS:PORT like 127.0.0.1:9469 or [::1]:9469")
     return Listen(parsed, int(port))
 

@@ -360,6 +360,7 @@ def test_no_output_writes_where_the_history_or_the_socket_is() -> None:
         ("127.0.0.1:9469", Listen(ip_address("127.0.0.1"), 9469)),
         ("[::1]:0", Listen(ip_address("::1"), 0)),
         ("[::]:65535", Listen(ip_address("::"), 65535)),
+        ("[10.1.2.3]:9469", Listen(ip_address("10.1.2.3"), 9469)),
     ],
 )
 def test_an_address_to_listen_on_is_one_of_ip_and_a_port(text: str, expected: Listen) -> None:
@@ -367,7 +368,7 @@ def test_an_address_to_listen_on_is_one_of_ip_and_a_port(text: str, expected: Li
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":1", "1", "::1:80", "[127.0.0.1]:1", "127.0.0.1:65536", "127.0.0.1:+1", "h:1", "*:1"]
+    "text", ["", ":1", "1", "::1:80", "[127.0.0.1:1", "[h]:1", "127.0.0.1:65536", "127.0.0.1:+1", "h:1", "*:1"]
 )
 def test_anything_else_is_no_address_to_listen_on(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected ADDRESS:PORT"):
@@ -386,6 +387,8 @@ def test_anything_else_is_no_address_to_listen_on(text: str) -> None:
         ("10.1.2.3:1", "", None, False),
         ("10.1.2.3:1", "", "10.1.2.4", False),
         ("10.1.2.3:1", "", "10.1.2.3", True),
+        ("[10.1.2.3]:1", "", "10.1.2.3", True),
+        ("[fd00::3]:1", "", "fd00::3", True),
         ("0.0.0.0:1", ", token_file: /t", None, True),
     ],
 )

@@ -14,6 +14,7 @@ from enum import StrEnum
 import pytest
 
 from nsagent.kernel.formats.release import is_at_least
+from tests.manifests.tools import HELM, KUBECTL
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PATH = os.environ.get("PATH", os.defpath) + ":" + SBIN
@@ -50,6 +51,7 @@ class Capability(StrEnum):
     MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
     VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
+    HELM = "helm and kubectl, which run on amd64 (make build/kubernetes/helm)"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -88,6 +90,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.IDLE_SOCKETS: lambda: is_at_least(os.uname().release, 6, 8),
     Capability.FD_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
+    Capability.HELM: lambda: os.uname().machine == "x86_64" and HELM.is_file() and KUBECTL.is_file(),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 
