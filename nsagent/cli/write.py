@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import RawIOBase, TextIOWrapper
 
 from nsagent.errors import EXIT_PARTIAL, OutputFailed
@@ -40,6 +40,11 @@ def write_coverage(snapshot: Snapshot, *, strict: bool) -> int:
 def terminal_width(environ: Mapping[str, str]) -> int | None:
     """The columns of the terminal that stdout is, None if it is none: then nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() and environ.get("TERM") != "dumb" else None
+
+
+def tell_left_out(columns: Sequence[str]) -> None:
+    """Say on stderr for which columns the terminal has no room."""
+    print(f"nsagent: no room for {', '.join(columns)}: -o wide has all columns", file=sys.stderr)
 
 
 def use_colour(when: ColourWhen, environ: Mapping[str, str]) -> bool:
