@@ -31,7 +31,7 @@ def columns_of(*spares: int, free_text: bool = False) -> list[Column[str]]:
 def crowd(snapshot: Snapshot) -> Snapshot:
     """The sample with long names, and ends of IPv6 in full."""
     end = Endpoint(LONGEST, 65535, None)
-    pod = Pod("checkout-7d9c54b8f6-x2x9q", "shop-production", "uid", None)
+    pod = Pod(None, "checkout-7d9c54b8f6-x2x9q", "shop-production")
     return replace(
         snapshot,
         sockets=tuple(
