@@ -1,9 +1,16 @@
 """python -m nsagent, and the `nsagent` command."""
 
-import os
-import sys
-from contextlib import suppress
-from typing import NoReturn
+import signal
+
+# Whoever is interrupted before there is a command ends as any program does: by the signal, without a word.
+_HANDLES = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if _HANDLES:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os  # noqa: E402
+import sys  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ import main; main()"
 """nsagent from a directory in which it may stand alone; nothing in there hides a module that is elsewhere."""
@@ -11,13 +18,17 @@ _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ 
 
 def main() -> None:
     """The `nsagent` command: in an interpreter that nobody's variables or user site steer."""
+    _isolate()
+    _answer()
+
+
+def _isolate() -> None:
     if not sys.flags.isolated and _is_steered():
         flags = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
         place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         program = ["-c", _PROGRAM, place] if place in _list_told() else ["-m", "nsagent"]
         with suppress(OSError):  # Where no program may be started the answer is worth more.
             os.execv(sys.executable, [sys.executable, *flags, *program, *sys.argv[1:]])  # noqa: S606
-    _answer()
 
 
 def _is_steered() -> bool:
@@ -40,16 +51,45 @@ def _find_user_site() -> str:
 
 def _answer() -> NoReturn:
     """Run the command line and end the process with its exit status."""
+    _open_streams()
     from nsagent.cli.app import run
     from nsagent.cli.rights import give_back_rights
+    from nsagent.cli.tell import tell
+    from nsagent.errors import EXIT_INTERRUPTED
 
-    _leave(run(sys.argv[1:], _leave, give_back_rights))
+    try:
+        if _HANDLES:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        status = run(sys.argv[1:], _leave, give_back_rights)
+    except KeyboardInterrupt:  # Before a command began, or after it.
+        tell("nsagent: interrupted")
+        status = EXIT_INTERRUPTED
+    _leave(status)
+
+
+def _open_streams() -> None:
+    """Put /dev/null where a standard stream is closed: a netlink socket in its place would get what is printed.
+
+    What is written to a closed stdout fails, as it should: it is opened for reading.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, flags), number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _leave(status: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # Who closed it has had enough.
+        pass
+    except (OSError, ValueError):
+        status = status or 1
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
     # Not sys.exit, which takes apart what is in memory, object by object: the kernel frees it all the same.
     os._exit(status)
 

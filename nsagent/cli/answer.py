@@ -1,14 +1,15 @@
 """What every command that answers from a snapshot does: take it, select, print."""
 
-import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import typer
 
 from nsagent.cli.options import Source
 from nsagent.cli.read import read
+from nsagent.cli.tell import tell
 from nsagent.cli.write import write_answer, write_coverage
-from nsagent.errors import EXIT_PARTIAL, NotFound
+from nsagent.errors import EXIT_PARTIAL, CaptureError, NotFound
 from nsagent.model.choices import View
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
@@ -39,7 +40,7 @@ def _answer(
     view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
 ) -> None:
     by_label = request.only is not None and bool(request.only.labels)
-    snapshot, lacks = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
+    snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
     selected = select(snapshot)
     if request.from_file is None and request.only is not None and (claims := _list_claims(snapshot, request.only)):
         from nsagent.cli.ended import check_claims
@@ -47,6 +48,8 @@ def _answer(
         check_claims(claims, source.host)
     write_answer(render_answer(selected, view, output, whole=snapshot))
     status = write_coverage(selected, strict=strict)
+    if not_kept is not None:
+        raise not_kept
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
 
 
@@ -56,16 +59,23 @@ def _list_claims(snapshot: Snapshot, only: Filter) -> dict[str, ContainerId]:
     return {name: one.id for one in unsure for name in only.containers if is_called_by_id(one, (name,))}
 
 
-def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> tuple[Snapshot, bool]:
-    """What is asked for, and whether the source lacks any of it, which is said on stderr.
+class Read(NamedTuple):
+    """What was asked for, without its facts: they may be large."""
 
-    The facts are let go: they may be large.
-    """
+    snapshot: Snapshot
+    lacks: bool
+    """Whether the source lacks any of it."""
+    not_kept: CaptureError | None
+    """Why the capture asked for could not be written."""
+
+
+def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> Read:
+    """What is asked for; what the source lacks of it is said on stderr."""
     taken = read(take_snapshot, request, source.host, labels_wanted=labels_wanted)
     if taken.lacking:
         from nsagent.report.lacking import lacking_lines
 
         name = str(request.from_file or f"the pass over {request.host}")
         for line in lacking_lines(taken.lacking, name, captured=request.from_file is not None):
-            print(f"nsagent: {line}", file=sys.stderr)
-    return taken.snapshot, bool(taken.lacking)
+            tell(f"nsagent: {line}")
+    return Read(taken.snapshot, bool(taken.lacking), taken.not_kept)

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -11,7 +10,8 @@ from typing import Annotated, Final
 import typer
 
 import nsagent
-from nsagent.cli.command import Prepare, make_command
+from nsagent.cli.command import Group, Prepare, make_command
+from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, NsagentError
 from nsagent.report.escape import escape
 
@@ -39,6 +39,7 @@ def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     """The program with these commands; to define one takes a millisecond or two."""
     app = typer.Typer(
         name="nsagent",
+        cls=Group,
         no_args_is_help=True,
         # Plain help: rich costs as much time as a scan of a small host, and must never interpret our text.
         rich_markup_mode=None,
@@ -81,7 +82,7 @@ def run(
         # Those of a config begin with FILE:LINE:COLUMN, where editors look for it.
         lines = err.problems if isinstance(err, ConfigError) else [f"nsagent: {err}"]
         for line in lines:
-            print(escape(str(line)), file=sys.stderr)
+            tell(escape(str(line)))
         return err.exit_status if isinstance(err, NsagentError) else EXIT_FAILED
     return 0
 

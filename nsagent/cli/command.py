@@ -6,11 +6,14 @@ To define a dataclass takes a millisecond, and a scan of a small host has 120.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from nsagent.errors import Aborted, UsageError
 
@@ -50,6 +53,32 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = Signature(spread)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
     return run
+
+
+class Group(TyperGroup):
+    """Commands whose usage errors are one line as all others are."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        with _one_line():
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, context: typer.Context) -> Any:
+        with _one_line():
+            return super().invoke(context)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Raises UsageError for what typer calls one, with the command whose help says what there is."""
+    try:
+        yield
+    except TyperException as err:
+        if err.__class__.__name__ == "NoArgsIsHelpError":  # Its message is the help itself.
+            raise
+        context = getattr(err, "ctx", None)
+        command = context.command_path if context else "nsagent"
+        message = " ".join(err.format_message().split()).rstrip(".")
+        raise UsageError(f"{message}; see {command} --help") from err
 
 
 def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> None:

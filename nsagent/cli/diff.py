@@ -1,6 +1,5 @@
 """`nsagent diff A [B]`: what has changed between two captures, or between one and now."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsagent.cli.options import Engine, Host, Printing, Source, Texts, WhichContainers, WhichSockets
+from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL
 from nsagent.model.choices import EngineName, View
 
@@ -53,13 +53,13 @@ def diff(
     tables = replace(host.make_request().tables, protocols=wanted.protocols)
     request = replace(host.make_request(), engine=engine, tables=tables)
     by_label = bool(wanted.labels)
-    was, was_lacks = read_snapshot(replace(request, from_file=before), Source(host), labels_wanted=by_label)
-    now, now_lacks = read_snapshot(replace(request, from_file=after), Source(host), labels_wanted=by_label)
+    was, was_lacks, _ = read_snapshot(replace(request, from_file=before), Source(host), labels_wanted=by_label)
+    now, now_lacks, _ = read_snapshot(replace(request, from_file=after), Source(host), labels_wanted=by_label)
     changes = diff_selected(was, now, wanted)
     write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
     names = str(before), "now" if after is None else str(after)
     for line in _list_notes(was, now, *names):
-        print(f"nsagent: {line}", file=sys.stderr)
+        tell(f"nsagent: {line}")
     if any(change.kind in kinds for change in changes):
         raise typer.Exit(EXIT_FOUND)
     partial = was_lacks or now_lacks or not (was.coverage.complete and now.coverage.complete)

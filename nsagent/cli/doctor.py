@@ -41,6 +41,7 @@ def doctor(
 
     It looks at this host only, whatever NSAGENT_FROM says.
     """
+    from nsagent.doctor.host import check_confinement, check_engine
     from nsagent.doctor.rights import check_rights
     from nsagent.doctor.sources import check_sources
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
@@ -49,7 +50,8 @@ def doctor(
     output = settle_output(context, output, *FORMATS)
     places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
     sources = check_sources(places, str(host.proc_root), clock=time.monotonic)
-    checks = [check_rights(context.obj), *sources, *_check_config(config_file)]
+    rights = (check_rights(context.obj), check_engine(context.obj), check_confinement())
+    checks = [*rights, *sources, *_check_config(config_file)]
     if output is OutputFormat.JSON:
         write_answer(render_doctor_json(checks, host=host.name))
     else:

@@ -1,7 +1,6 @@
 """`nsagent history`: what the agent remembers of this host."""
 
 import os
-import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from nsagent.cli.completion import list_container_names
 from nsagent.cli.options import Printing, Texts
+from nsagent.cli.tell import tell
 from nsagent.errors import HistoryError, UsageError
 from nsagent.model.choices import OutputFormat, View
 
@@ -138,4 +138,4 @@ def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wante
         raise HistoryError(f"{path}: {known} what was open, not at {moment}")
     head = ChangesHead(reader.tell_span().host, folded.as_of, folded.as_of)
     write_answer(render_changes(folded.open, output, head=head))
-    print(f"nsagent: as of {folded.as_of}; {path} knows from {folded.known_from} on", file=sys.stderr)
+    tell(f"nsagent: as of {folded.as_of}; {path} knows from {folded.known_from} on")

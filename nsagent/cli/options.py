@@ -295,7 +295,7 @@ class Printing(NamedTuple):
 
     def make_options(self, view: View, count_by: Texts = None) -> "OutputOptions":
         """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra."""
-        from nsagent.cli.write import terminal_width, use_colour
+        from nsagent.cli.write import tell_left_out, terminal_width, use_colour
         from nsagent.query.filter import split_values
         from nsagent.report.render import OutputOptions, check_options
 
@@ -307,6 +307,7 @@ class Printing(NamedTuple):
             colour=use_colour(self.color, os.environ),
             width=terminal_width(os.environ),
             group_by=split_values(count_by, "--count-by"),
+            tell_left_out=tell_left_out,
         )
         check_options(view, options)
         return options

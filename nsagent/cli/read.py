@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nsagent.cli.options import Host
+from nsagent.cli.tell import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def _progress_on_terminal(text: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    timer = threading.Timer(1.0, lambda: print(f"\r{text}", end="", file=sys.stderr, flush=True))
+    timer = threading.Timer(1.0, lambda: tell(f"\r{text}", end=""))
     timer.daemon = True
     timer.start()
     try:
@@ -94,4 +95,4 @@ def _progress_on_terminal(text: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         if timer.finished.is_set():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            tell("\r\x1b[K", end="")

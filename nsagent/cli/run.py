@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from nsagent.agent.config_file import DEFAULT_PATH, ConfigFile, load_config, read_config_file
 from nsagent.cli.extras import needs_agent_extra
 from nsagent.cli.options import Debug, Host
+from nsagent.cli.tell import tell
 from nsagent.cli.write import write_coverage
 from nsagent.errors import EXIT_FAILED
 from nsagent.model.choices import EngineName
@@ -101,5 +101,5 @@ def _run_once(config: "Config", host: Host) -> None:
     write_coverage(snapshot, strict=False)
     errors = [f"report {name}: {error}" for name, error in failed.items() if error is not None]
     for line in errors:
-        print(f"nsagent: {line}", file=sys.stderr)
+        tell(f"nsagent: {line}")
     raise typer.Exit(EXIT_FAILED if errors else 0)

@@ -3,9 +3,10 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import RawIOBase, TextIOWrapper
 
+from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_PARTIAL, OutputFailed
 from nsagent.model.choices import ColourWhen
 from nsagent.model.snapshot import Snapshot
@@ -33,13 +34,18 @@ def write_answer(chunks: Iterable[str]) -> None:
 def write_coverage(snapshot: Snapshot, *, strict: bool) -> int:
     """Say on stderr what this snapshot could not see; the exit status, which `strict` may make 3."""
     for line in coverage_lines(snapshot):
-        print(f"nsagent: {line}", file=sys.stderr)
+        tell(f"nsagent: {line}")
     return EXIT_PARTIAL if strict and not snapshot.coverage.complete else 0
 
 
 def terminal_width(environ: Mapping[str, str]) -> int | None:
     """The columns of the terminal that stdout is, None if it is none: then nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() and environ.get("TERM") != "dumb" else None
+
+
+def tell_left_out(columns: Sequence[str]) -> None:
+    """Say on stderr for which columns the terminal has no room."""
+    tell(f"nsagent: no room for {', '.join(columns)}: -o wide has all columns")
 
 
 def use_colour(when: ColourWhen, environ: Mapping[str, str]) -> bool:

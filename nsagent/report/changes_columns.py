@@ -51,7 +51,14 @@ def render_changes_table(changes: Sequence[Change], options: OutputOptions) -> I
     usual = CHANGES_WIDE if options.format is OutputFormat.WIDE else CHANGES_DEFAULT
     picked = pick_columns(CHANGE_COLUMNS, options.columns or usual)
     return render_text_table(
-        changes, picked, empty_context(), headers=options.headers, width=options.width, colour=options.colour
+        changes,
+        picked,
+        empty_context(),
+        headers=options.headers,
+        width=None if options.format is OutputFormat.WIDE else options.width,
+        colour=options.colour,
+        chosen=options.columns is not None,
+        tell_left_out=options.tell_left_out,
     )
 
 

@@ -202,15 +202,17 @@ def _of_container(value: Callable[[Container], str | None]) -> Callable[[OwnedSo
 
 
 SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
-    text_column("netns", _netns, sort_key=_netns_key, free_text=True),
-    text_column("proto", _protocol),
+    text_column("netns", _netns, sort_key=_netns_key, free_text=True, spare=5),
+    text_column("proto", _protocol, spare=3),
     text_column("state", _state, sgr=_state_sgr),
     text_column("local", _local, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.local)),
     text_column("remote", _remote, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.remote)),
     text_column("pid", _pid, sort_key=_pid_key, free_text=True, brief=partial(_pid, join=_join_first)),
-    text_column("command", _command, free_text=True, sgr=_verdict_sgr, brief=partial(_command, join=_join_first)),
-    text_column("container", _container, free_text=True),
-    text_column("pod", _pod, free_text=True),
+    text_column(
+        "command", _command, free_text=True, sgr=_verdict_sgr, brief=partial(_command, join=_join_first), spare=4
+    ),
+    text_column("container", _container, free_text=True, spare=2),
+    text_column("pod", _pod, free_text=True, spare=1),
     text_column("unit", _unit, free_text=True, brief=partial(_unit, join=_join_first)),
     number_column("uid", lambda socket, _: socket.row.uid),
     number_column("inode", lambda socket, _: socket.row.inode or None),
@@ -228,7 +230,7 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("confidence", lambda socket, _: socket.confidence),
     text_column("flags", lambda socket, _: ",".join(socket.flags)),
     text_column("runtime", _of_container(lambda container: container.runtime)),
-    text_column("image", _of_container(lambda container: container.image), free_text=True),
+    text_column("image", _of_container(lambda container: container.image), free_text=True, spare=6),
     text_column("mptcp", lambda socket, _: "mptcp" if socket.row.mptcp else ""),
     text_column("rtt", _rtt, sort_key=_of_tcp_info(lambda told: (told.rtt_us, told.rtt_variation_us))),
     text_column(

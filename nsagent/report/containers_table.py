@@ -1,5 +1,6 @@
 """The table of `nsagent containers`."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -28,19 +29,46 @@ def _netns(container: Container, context: Context) -> str:
     return ",".join([context.netns_labels[each] for each in context.container_netns.get(container.id, ())])
 
 
+def _addresses(container: Container, context: Context) -> list[str]:
+    """Those that others can reach it at: of the interfaces of its netns that are up, but not of the host's netns."""
+    theirs = (context.netns.get(number) for number in context.container_netns.get(container.id, ()))
+    own = [netns for netns in theirs if netns is not None and not netns.is_host]
+    told = [text for netns in own for each in netns.interfaces or () if each.up for text in each.addresses]
+    return [address for address, _, _ in (text.partition("/") for text in told) if not address.startswith(_UNREACHABLE)]
+
+
+def _ip(container: Container, context: Context) -> str:
+    return ",".join(_addresses(container, context))
+
+
+def _brief_ip(container: Container, context: Context) -> str:
+    first, *rest = _addresses(container, context) or [""]
+    return f"{first} +{len(rest)}" if rest else first
+
+
+def image_text(container: Container, context: Context) -> str:
+    """The image, of a digest no more than tells it apart."""
+    return _DIGEST.sub(r"\1", container.image or "")
+
+
 def _labels(container: Container, context: Context) -> str:
     return ",".join([f"{key}={value}" for key, value in sorted((container.labels or {}).items())])
 
 
+_UNREACHABLE: Final = ("127.", "::1", "fe80:")
+"""How addresses begin that mean a host itself, or nothing without an interface."""
+_DIGEST: Final = re.compile("(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+
 CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
-    text_column("id", lambda container, _: short_id(container.id)),
+    text_column("id", lambda container, _: short_id(container.id), spare=2),
     text_column("name", lambda container, _: container.name or "", free_text=True),
-    text_column("runtime", lambda container, _: container.runtime or ""),
-    text_column("image", lambda container, _: container.image or "", free_text=True),
-    text_column("pod", lambda container, _: pod_text(container.pod), free_text=True),
-    text_column("netns", _netns, free_text=True),
-    text_column("source", lambda container, _: container.source),
-    text_column("verified", lambda container, _: "yes" if container.verified else "no"),
+    text_column("runtime", lambda container, _: container.runtime or "", spare=6),
+    text_column("image", lambda container, _: container.image or "", free_text=True, brief=image_text, spare=5),
+    text_column("pod", lambda container, _: pod_text(container.pod), free_text=True, spare=1),
+    text_column("ip", _ip, brief=_brief_ip, spare=3),
+    text_column("netns", _netns, free_text=True, spare=4),
+    text_column("source", lambda container, _: container.source, spare=8),
+    text_column("verified", lambda container, _: "yes" if container.verified else "no", spare=7),
     text_column("container_name", lambda container, _: container.container_name or "", free_text=True),
     text_column("pod_uid", lambda container, _: (container.pod and container.pod.uid) or ""),
     text_column("sandboxed", lambda container, _: container.sandboxed or ""),
@@ -51,7 +79,7 @@ CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
 )
 """Every column of a container."""
 
-CONTAINERS_DEFAULT: Final = ("id", "name", "runtime", "image", "pod", "netns", "source", "verified")
+CONTAINERS_DEFAULT: Final = ("id", "name", "runtime", "image", "pod", "ip", "netns", "source", "verified")
 """What `-o table` shows."""
 
 CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "sandboxed", "chain", "acceptq", "full_id")

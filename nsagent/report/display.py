@@ -1,5 +1,6 @@
 """How wide a text stands on a terminal: wide East Asian characters take two cells, combining marks none."""
 
+from collections.abc import Iterable
 from unicodedata import category, east_asian_width
 
 ELLIPSIS = "\u2026"
@@ -16,16 +17,26 @@ def pad(text: str, width: int) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text, or its beginning and an ellipsis where it is wider than `width` (1 or more) cells."""
+    """The text, or its two ends and an ellipsis between them where it is wider than `width` (1 or more) cells.
+
+    The ends tell most: a port, the number of a replica, the tag of an image.
+    """
     if display_width(text) <= width:
         return text
-    kept, room = 0, width - 1
+    head = _take(text, width // 2)
+    tail = _take(text[::-1], width - 1 - display_width(head))[::-1]
+    return head + ELLIPSIS + tail.lstrip()
+
+
+def _take(text: Iterable[str], width: int) -> str:
+    """The first characters, as many as `width` cells have room for."""
+    taken: list[str] = []
     for character in text:
-        room -= _cells(character)
-        if room < 0:
+        width -= _cells(character)
+        if width < 0:
             break
-        kept += 1
-    return text[:kept] + ELLIPSIS
+        taken.append(character)
+    return "".join(taken)
 
 
 def _cells(character: str) -> int:

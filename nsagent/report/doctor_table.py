@@ -1,15 +1,16 @@
-"""What `nsagent doctor` prints: a table, and a JSON document of its own schema."""
+"""What `nsagent doctor` prints: a list for people, and a JSON document of its own schema."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nsagent.model.check import Check, CheckState
-from nsagent.report.context import Context, empty_context
+from nsagent.report.escape import escape
 from nsagent.report.json_text import dump, quote
-from nsagent.report.layout import Column, text_column
-from nsagent.report.text_table import render_text_table
 
 SCHEMA: Final = "nsagent/doctor/v1"
+WIDTH: Final = 80
+"""The character cells of a line: that of a terminal that nobody has made wider."""
 
 _SGR: Final = {
     CheckState.USED: "32",
@@ -17,12 +18,46 @@ _SGR: Final = {
     CheckState.UNUSED: "2",
     CheckState.ABSENT: "2",
 }
+_HEADERS: Final = ("STATE", "KIND", "WHAT")
 
 
 def render_doctor_table(checks: Sequence[Check], *, headers: bool = True, colour: bool = False) -> Iterator[str]:
-    """One line per check; see text_table. Nothing is ever shortened: half a fix does not help."""
-    # Checks stand for themselves: their cells look nothing up.
-    return render_text_table(checks, DOCTOR_COLUMNS, empty_context(), headers=headers, width=None, colour=colour)
+    """A line for each check, and below it what does not fit there and what would help: nothing is ever shortened.
+
+    What is merely absent has one line together.
+    """
+    present = [check for check in checks if check.state is not CheckState.ABSENT]
+    rows = [(str(check.state), check.kind, _list_lines(check)) for check in present]
+    if absent := len(checks) - len(present):
+        places = "1 place" if absent == 1 else f"{absent} places"
+        rows.append((str(CheckState.ABSENT), "", [f"{places} where no engine is (-o json names them)"]))
+    first = max(len(each) for each in (_HEADERS[0], *(state for state, _, _ in rows)))
+    second = max(len(each) for each in (_HEADERS[1], *(kind for _, kind, _ in rows)))
+    if headers:
+        yield _line(_HEADERS[0].ljust(first), _HEADERS[1].ljust(second), _HEADERS[2])
+    for state, kind, texts in rows:
+        indent = first + second + 4
+        lines = [each for text in texts for each in textwrap.wrap(text, WIDTH - indent, break_on_hyphens=False)]
+        shown = state.ljust(first)
+        if colour:
+            shown = f"\x1b[{_SGR[CheckState(state)]}m{shown}\x1b[0m"
+        yield _line(shown, kind.ljust(second), f"\n{' ' * indent}".join(lines))
+
+
+def _line(*cells: str) -> str:
+    return "  ".join(cells).rstrip() + "\n"
+
+
+def _list_lines(check: Check) -> list[str]:
+    """What there is to say of a check, printable: the subject with what was found, and what would help."""
+    parts = [
+        None if check.containers is None else f"{check.containers} containers",
+        None if check.seconds is None else f"{check.seconds * 1000:.1f} ms",
+        check.detail,
+    ]
+    told = ", ".join(filter(None, parts))
+    first = f"{check.subject}: {told}" if told else check.subject
+    return [escape(first), *([f"fix: {escape(check.fix)}"] if check.fix else [])]
 
 
 def render_doctor_json(checks: Sequence[Check], *, host: str) -> Iterator[str]:
@@ -43,23 +78,3 @@ def check_record(check: Check) -> dict[str, object]:
         "detail": check.detail,
         "fix": check.fix,
     }
-
-
-def _milliseconds(check: Check, _: Context) -> str:
-    return "" if check.seconds is None else f"{check.seconds * 1000:.1f}"
-
-
-def _containers(check: Check, _: Context) -> str:
-    return "" if check.containers is None else str(check.containers)
-
-
-DOCTOR_COLUMNS: Final[tuple[Column[Check], ...]] = (
-    text_column("kind", lambda check, _: check.kind),
-    text_column("subject", lambda check, _: check.subject),
-    text_column("state", lambda check, _: check.state, sgr=lambda check: _SGR[check.state]),
-    text_column("ms", _milliseconds),
-    text_column("containers", _containers),
-    text_column("detail", lambda check, _: check.detail or ""),
-    text_column("fix", lambda check, _: check.fix or ""),
-)
-"""Every column, as `-o table` shows them."""

@@ -28,7 +28,8 @@ class Column(Generic[T]):
     value. `free_text` columns may be shortened to fit a terminal. `sgr` gives the colour of a cell by its record (the
     parameters of an SGR sequence), "" for none; it is never made of data. `brief` is what a table for people has
     instead of a `cell` that may be of any length: the widest cell is padded in every row. `number` gives the values of
-    a column of numbers, None elsewhere.
+    a column of numbers, None elsewhere. `spare`: the higher, the sooner a terminal without room goes without this
+    column; 0: it stays.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column(Generic[T]):
     sgr: Callable[[T], str] | None = None
     brief: Callable[[T, Context], str] | None = None
     number: Callable[[T, Context], int | None] | None = None
+    spare: int = 0
 
 
 class Group(NamedTuple):
@@ -72,23 +74,24 @@ def text_column(
     free_text: bool = False,
     sgr: Callable[[T], str] | None = None,
     brief: Callable[[T, Context], str] | None = None,
+    spare: int = 0,
 ) -> Column[T]:
     """A column of text, sorted by it unless told otherwise."""
 
     def text_key(row: T, context: Context) -> str | None:
         return cell(row, context) or None
 
-    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr, brief)
+    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr, brief, spare=spare)
 
 
-def number_column(name: str, value: Callable[[T, Context], int | None]) -> Column[T]:
+def number_column(name: str, value: Callable[[T, Context], int | None], *, spare: int = 0) -> Column[T]:
     """A column of numbers, sorted as such; None where there is no value."""
 
     def cell(row: T, context: Context) -> str:
         number = value(row, context)
         return "" if number is None else str(number)
 
-    return Column(name, _header(name), cell, value, number=value)
+    return Column(name, _header(name), cell, value, number=value, spare=spare)
 
 
 def pick_columns(columns: Sequence[Column[T]], names: Sequence[str]) -> list[Column[T]]:

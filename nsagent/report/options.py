@@ -1,6 +1,6 @@
 """How an answer is to be printed, as values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nsagent.model.choices import OutputFormat
@@ -24,6 +24,8 @@ class OutputOptions(NamedTuple):
     """Names of columns: rows alike in them stand together. Of view `top` what is counted by."""
     limit: int | None = None
     """Of view `top`: how many counts are printed at most."""
+    tell_left_out: Callable[[Sequence[str]], None] | None = None
+    """Called with the names of columns for which `width` has no room, before the table is printed."""
 
     def mentions(self, column: str) -> bool:
         """Whether a column is printed, or sorted, grouped or counted by, because it is named."""

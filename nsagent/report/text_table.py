@@ -1,19 +1,17 @@
 """The one way to lay out a table for people, whatever its rows are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from nsagent.report.chunks import chunks
 from nsagent.report.context import Context
 from nsagent.report.display import display_width, pad, shorten
+from nsagent.report.fit import GAP, fit
 from nsagent.report.layout import ABSENT, Column, Group, escaped_cells
 
 T = TypeVar("T")
 
-_GAP = "  "
-# Free text is not cut below this: a netns inode and a word of a name are still whole.
-_LEAST_WIDTH = 10
 _BOLD = "1"
 
 
@@ -26,24 +24,31 @@ def render_text_table(
     width: int | None,
     colour: bool,
     groups: Sequence[Group] = (),
+    chosen: bool = False,
+    tell_left_out: Callable[[Sequence[str]], None] | None = None,
 ) -> Iterator[str]:
     """The table in chunks of some hundred lines: two spaces between columns, none at a line's end.
 
     A group has an empty line and its heading before its rows; groups add up to all rows. `width` is that of the
-    terminal in character cells: free text is shortened until the lines fit, if they can. With None nothing is ever
-    shortened. `colour` allows SGR sequences.
+    terminal in character cells, into which the lines are fitted as report.fit says (`chosen`: the columns were asked
+    for); `tell_left_out` is given the names of those for which there is no room. With None nothing is ever left out
+    or shortened. `colour` allows SGR sequences.
     """
-    cells = [[each or ABSENT for each in escaped_cells(column, rows, context, brief=True)] for column in columns]
+    cells = [escaped_cells(column, rows, context, brief=True) for column in columns]
+    absent = [not any(texts) for texts in cells]
+    cells = [[each or ABSENT for each in texts] for texts in cells]
     widths = [_widest(each) for each in cells]
     if headers:
         widths = [max(len(column.header), widest) for column, widest in zip(columns, widths, strict=True)]
     if width is not None:
-        limits = _limits(widths, columns, width)
+        shape = fit(columns, widths, absent, width, chosen=chosen)
+        if shape.left_out and tell_left_out:
+            tell_left_out(shape.left_out)
         cells = [
-            texts if limit == widest else [shorten(each, limit) for each in texts]
-            for texts, widest, limit in zip(cells, widths, limits, strict=True)
+            cells[place] if limit == widths[place] else [shorten(each, limit) for each in cells[place]]
+            for place, limit in zip(shape.kept, shape.widths, strict=True)
         ]
-        widths = limits
+        columns, widths = [columns[place] for place in shape.kept], list(shape.widths)
     # The last column is not padded, so that no line ends in spaces; its own are cut.
     cells[:-1] = [_padded(texts, widest) for texts, widest in zip(cells[:-1], widths[:-1], strict=True)]
     cells[-1] = [each.rstrip() or ABSENT for each in cells[-1]]
@@ -51,7 +56,7 @@ def render_text_table(
         yield _header_line(columns, widths, colour=colour)
     if colour:
         cells = [_coloured(texts, column, rows) for texts, column in zip(cells, columns, strict=True)]
-    lines: Iterator[str] = map(_GAP.join, zip(*cells, strict=True))
+    lines: Iterator[str] = map(GAP.join, zip(*cells, strict=True))
     if groups:
         lines = _with_headings(lines, groups, width=width, colour=colour)
     for batch in chunks(lines):
@@ -76,22 +81,9 @@ def _padded(cells: list[str], width: int) -> list[str]:
     return [pad(each, width) for each in cells]
 
 
-def _limits(widths: list[int], columns: Sequence[Column[T]], width: int) -> list[int]:
-    """The widths with the widest free text narrowed, step by step, until a line fits or none can give more."""
-    limits = list(widths)
-    least = [max(_LEAST_WIDTH, len(column.header)) for column in columns]
-    excess = sum(limits) + len(_GAP) * (len(limits) - 1) - width
-    for _ in range(excess):
-        narrowable = [i for i, column in enumerate(columns) if column.free_text and limits[i] > least[i]]
-        if not narrowable:
-            break
-        limits[max(narrowable, key=limits.__getitem__)] -= 1
-    return limits
-
-
 def _header_line(columns: Sequence[Column[T]], widths: list[int], *, colour: bool) -> str:
-    padded = [column.header.ljust(width) for column, width in zip(columns, widths, strict=True)]
-    line = _GAP.join(padded).rstrip()
+    padded = [shorten(column.header, width).ljust(width) for column, width in zip(columns, widths, strict=True)]
+    line = GAP.join(padded).rstrip()
     return (_in_colour(line, _BOLD) if colour else line) + "\n"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from nsagent.errors import MissingExtra
-from nsagent.model.choices import View
+from nsagent.model.choices import OutputFormat, View
 from nsagent.report.layouts import Answer, count, lay_out
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _WITHOUT_SOCKETS: Final = (View.NETNS, View.CONTAINERS)
 
 
 def write_table(answer: Answer) -> Iterator[str]:
-    """`-o table` and `-o wide`."""
+    """`-o table`, and `-o wide`, in which nothing is cut."""
     from nsagent.report.text_table import render_text_table
 
     rows, columns, context, groups = lay_out(answer)
@@ -25,9 +25,11 @@ def write_table(answer: Answer) -> Iterator[str]:
         columns,
         context,
         headers=options.headers,
-        width=options.width,
+        width=None if options.format is OutputFormat.WIDE else options.width,
         colour=options.colour,
         groups=groups,
+        chosen=options.columns is not None,
+        tell_left_out=options.tell_left_out,
     )
 
 

@@ -35,6 +35,8 @@ class Taken(NamedTuple):
     snapshot: Snapshot
     facts: Facts
     lacking: "tuple[Lacking, ...]" = ()
+    not_kept: CaptureError | None = None
+    """Why the capture asked for could not be written."""
 
 
 def take_snapshot(
@@ -45,11 +47,15 @@ def take_snapshot(
     stop: threading.Event | None = None,
     carried: "Carried | None" = None,
 ) -> Taken:
-    """What the facts asked for mean; see take_facts. Raises CaptureError for an earlier pass that does not fit, too."""
+    """What the facts asked for mean; see take_facts. Raises CaptureError for an earlier pass that does not fit, too.
+
+    A capture that cannot be written costs no answer: Taken says why.
+    """
     from nsagent.scan.attribute import attribute
     from nsagent.scan.memory import Memory, remember
 
-    facts = take_facts(request, runtimes, clock=clock, stop=stop, carried=carried)
+    facts = take_facts(replace(request, capture=None), runtimes, clock=clock, stop=stop, carried=carried)
+    not_kept = _keep(facts, request.capture)
     memory = carried.memory if carried else Memory()
     if request.since:
         earlier = _read_earlier(request.since, facts)
@@ -58,7 +64,16 @@ def take_snapshot(
     if carried:
         carried.memory = remember(facts, snapshot, memory)
     lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts, snapshot)
-    return Taken(snapshot, facts, tuple(lacking))
+    return Taken(snapshot, facts, tuple(lacking), not_kept)
+
+
+def _keep(facts: Facts, path: Path | None) -> CaptureError | None:
+    try:
+        if path is not None:
+            write_capture(facts, path)
+    except CaptureError as err:
+        return err
+    return None
 
 
 def take_facts(

@@ -38,7 +38,7 @@ never      -               -               0     3       0
           never: no column 'x'
 
 REPORT     OUTPUT                              WRITTEN  FAILED  DROPPED  SPOOLED
-listeners  file /var/lib/nsagent/listeners.j…  5        0       0        0
+listeners  file /var/lib/nsa…/listeners.jsonl  5        0       0        0
 listeners  http https://receiver/              3        4       1        2
 never      stdout                              0        0       0        0
           listeners, http https://receiver/: 503 Busy

@@ -29,14 +29,14 @@ def host_root(tmp_path: Path) -> Path:
 
 
 def check_host(run_cli: Run, *arguments: str | Path) -> list[dict[str, object]]:
-    """The checks of the document, without that of rights, which comes first."""
+    """The checks of the document, without those of this process, which come first."""
     ran = run_cli("doctor", "-o", "json", "--proc-root", NODE, *arguments)
     assert (ran.status, ran.err) == (0, "")
     document = json.loads(ran.out)
     assert (document["schema"], document["host"]) == ("nsagent/doctor/v1", os.uname().nodename)
-    rights, *checks = document["checks"]
-    assert rights["kind"] == "rights"
-    return list(checks)
+    checks = document["checks"]
+    assert [check["kind"] for check in checks[:3]] == ["rights", "engine", "lsm"]
+    return list(checks[3:])
 
 
 def test_every_source_has_a_line_and_what_fails_is_no_failure(run_cli: Run, host_root: Path) -> None:
@@ -54,13 +54,15 @@ def test_every_source_has_a_line_and_what_fails_is_no_failure(run_cli: Run, host
     assert told["cgroup", "used"]["containers"] == told["logs", "used"]["containers"] == 1
 
 
-def test_the_table_has_a_line_for_each_check(run_cli: Run, host_root: Path) -> None:
+def test_the_table_has_a_line_for_each_check_that_is_not_merely_absent(run_cli: Run, host_root: Path) -> None:
     arguments = ("doctor", "--proc-root", NODE, "--host-root", host_root)
-    checks = check_host(run_cli, "--host-root", host_root)
-    lines = run_cli(*arguments).out.splitlines()
-    assert lines[0].split() == ["KIND", "SUBJECT", "STATE", "MS", "CONTAINERS", "DETAIL", "FIX"]
-    assert [line.split()[0] for line in lines[1:]] == ["rights", *(check["kind"] for check in checks)]
-    assert len(run_cli(*arguments, "--no-headers").out.splitlines()) == len(checks) + 1
+    present = [each["kind"] for each in check_host(run_cli, "--host-root", host_root) if each["state"] != "absent"]
+    header, *lines = run_cli(*arguments).out.splitlines()
+    assert header.split() == ["STATE", "KIND", "WHAT"]
+    begins = [line.split()[1] for line in lines if not line.startswith((" ", "absent"))]
+    assert begins == ["rights", "engine", "lsm", *present]
+    assert lines[-1].startswith("absent ")
+    assert run_cli(*arguments, "--no-headers").out.startswith("used  ")
     assert "\x1b[31mfailed" in run_cli(*arguments, "--color", "always").out
 
 
@@ -84,7 +86,7 @@ def test_a_format_that_it_does_not_have_is_the_table_from_the_variable_and_an_er
     arguments = ("doctor", "--runtime", "none", "--proc-root", NODE)
     monkeypatch.setenv("NSAGENT_OUTPUT", format_)
     ran = run_cli(*arguments)
-    assert (ran.status, ran.out.split()[0]) == (0, "KIND")
+    assert (ran.status, ran.out.split()[0]) == (0, "STATE")
     ran = run_cli(*arguments, "-o", format_)
     assert (ran.status, ran.out) == (EXIT_USAGE, "")
     assert ran.err == f"nsagent: --output: expected one of table, json, got '{format_}'\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from nsagent.model.check import Check, CheckState
-from nsagent.report.doctor_table import DOCTOR_COLUMNS, check_record, render_doctor_json, render_doctor_table
+from nsagent.report.doctor_table import WIDTH, render_doctor_json, render_doctor_table
 
 CHECKS = (
     Check("/proc", "cgroup", CheckState.USED, 0.0014, 5),
@@ -17,13 +17,15 @@ CHECKS = (
 )
 
 TABLE = r"""
-KIND    SUBJECT                                 STATE   MS      CONTAINERS  DETAIL                        FIX
-cgroup  /proc                                   used    1.4     5           -                             -
-cri     unix:///run/containerd/containerd.sock  used    7.1     120         containerd 1.7.27             -
-cri     unix:///run/crio/crio.sock              absent  -       -           no such socket                -
-docker  unix:///d                               failed  2000.0  -           no answer within 2 s          is the daemon hung?
-podman  unix:///e\x0a                           unused  -       -           the same as unix:///\x1b[31m  -
-"""  # noqa: E501
+STATE   KIND    WHAT
+used    cgroup  /proc: 5 containers, 1.4 ms
+used    cri     unix:///run/containerd/containerd.sock: 120 containers, 7.1 ms,
+                containerd 1.7.27
+failed  docker  unix:///d: 2000.0 ms, no answer within 2 s
+                fix: is the daemon hung?
+unused  podman  unix:///e\x0a: the same as unix:///\x1b[31m
+absent          1 place where no engine is (-o json names them)
+"""
 
 DOCUMENT = r"""
 {"schema": "nsagent/doctor/v1", "host": "node-1",
@@ -41,13 +43,19 @@ def text_of(chunks: Iterable[str]) -> str:
     return "".join(chunks)
 
 
-def test_a_line_for_each_check() -> None:
+def test_a_line_for_each_check_that_is_not_merely_absent() -> None:
     assert "\n" + text_of(render_doctor_table(CHECKS)) == TABLE
 
 
 def test_without_its_header_the_rest_is_the_same() -> None:
-    lines = text_of(render_doctor_table(CHECKS, headers=False)).splitlines()
-    assert [line.split() for line in lines] == [line.split() for line in TABLE.splitlines()[2:]]
+    assert text_of(render_doctor_table(CHECKS, headers=False)) == TABLE.removeprefix("\n").partition("\n")[2]
+
+
+def test_nothing_is_wider_than_a_terminal_and_nothing_is_left_out() -> None:
+    long = Check("unix:///" + "z" * 200, "bundles", CheckState.FAILED, 1.0, None, "word " * 60, "try " * 60)
+    lines = text_of(render_doctor_table([long])).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert ["".join(lines).count(each) for each in ("z", "word", "try", "fix: ")] == [200, 60, 60, 1]
 
 
 def test_the_document_has_a_line_for_each_check() -> None:
@@ -55,13 +63,8 @@ def test_the_document_has_a_line_for_each_check() -> None:
 
 
 def test_without_checks_both_are_still_well_formed() -> None:
-    assert text_of(render_doctor_table(())).splitlines() == ["  ".join(column.header for column in DOCTOR_COLUMNS)]
+    assert text_of(render_doctor_table(())) == "STATE  KIND  WHAT\n"
     assert json.loads(text_of(render_doctor_json((), host="node-1")))["checks"] == []
-
-
-def test_the_keys_of_a_record_are_the_columns_but_for_the_unit_of_time() -> None:
-    columns = ["seconds" if column.name == "ms" else column.name for column in DOCTOR_COLUMNS]
-    assert list(check_record(CHECKS[0])) == columns
 
 
 def test_a_name_that_is_not_utf_8_is_told_as_hex() -> None:
@@ -78,4 +81,4 @@ def test_colour_is_in_the_state_alone(state: CheckState) -> None:
     before, _, rest = coloured.partition("\x1b[")
     cell, _, after = rest.partition("m")[2].partition("\x1b[0m")
     assert before + cell + after == plain
-    assert cell == state
+    assert cell.rstrip() == state

@@ -1,7 +1,9 @@
 """The tables of netns and of containers, and names."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from nsagent.model.facts import Interface
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.containers_table import CONTAINER_COLUMNS
 from nsagent.report.name import render_container_names, render_netns_names, render_socket_names
@@ -23,9 +25,9 @@ COOKIE  MOUNTS                        ROWS                   INTERFACES
 """  # noqa: E501
 
 CONTAINERS_TABLE = """
-ID            NAME  RUNTIME     IMAGE       POD            NETNS  SOURCE  VERIFIED
-c0ffee000000  web   containerd  shop/web:1  shop/web-7d9c  web    cri     yes
-badcafe00000  -     -           -           -              web    cgroup  no
+ID            NAME  RUNTIME     IMAGE       POD            IP        NETNS  SOURCE  VERIFIED
+c0ffee000000  web   containerd  shop/web:1  shop/web-7d9c  10.0.0.2  web    cri     yes
+badcafe00000  -     -           -           -              10.0.0.2  web    cgroup  no
 """
 
 CONTAINERS_REST = r"""
@@ -59,6 +61,37 @@ def test_the_containers_of_the_sample(snapshot: Snapshot) -> None:
 def test_the_other_columns_of_containers(snapshot: Snapshot) -> None:
     columns = ["container_name", "pod_uid", "sandboxed", "chain", "acceptq", "labels"]
     assert "\n" + text_of(render_containers_table(snapshot, columns=columns)) == CONTAINERS_REST
+
+
+def test_an_image_that_is_known_by_its_digest_is_told_apart_by_twelve_digits(snapshot: Snapshot) -> None:
+    image = f"registry.example/shop/web@sha256:{'ab' * 32}"
+    one = replace(snapshot, containers=(replace(snapshot.containers[0], image=image),))
+    table = text_of(render_containers_table(one, columns=["image"], headers=False))
+    assert table == "registry.example/shop/web@sha256:abababababab\n"
+    assert text_of(render_containers_csv(one, columns=["image"], headers=False)) == f'"{image}"\r\n'
+
+
+def test_a_container_is_shown_with_one_address_and_how_many_more_there_are(snapshot: Snapshot) -> None:
+    interfaces = tuple(
+        Interface(number, name, None, up, None, addresses)
+        for number, (name, up, addresses) in enumerate(
+            [
+                ("lo", True, ("127.0.0.1/8", "::1/128")),
+                ("eth0", True, ("10.0.0.2/24", "2001:db8::2/64", "fe80::2/64")),
+                ("eth1", False, ("10.0.9.9/24",)),
+            ]
+        )
+    )
+    netns = tuple(replace(each, interfaces=interfaces) for each in snapshot.netns)
+    first = replace(snapshot, netns=netns, containers=snapshot.containers[:1])
+    assert text_of(render_containers_table(first, columns=["ip"], headers=False)) == "10.0.0.2 +1\n"
+    assert text_of(render_containers_csv(first, columns=["ip"], headers=False)) == '"10.0.0.2,2001:db8::2"\r\n'
+
+
+def test_the_addresses_of_the_host_are_no_container_s(snapshot: Snapshot) -> None:
+    of_host = replace(snapshot, netns=tuple(replace(each, is_host=True) for each in snapshot.netns))
+    cells = text_of(render_containers_table(of_host, columns=["ip"], headers=False)).split()
+    assert cells == ["-"] * len(snapshot.containers)
 
 
 def test_a_full_id_is_never_cut(snapshot: Snapshot) -> None:
