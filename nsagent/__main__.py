@@ -54,17 +54,8 @@ def _answer() -> NoReturn:
     _open_streams()
     from nsagent.cli.app import run
     from nsagent.cli.rights import give_back_rights
-    from nsagent.cli.tell import tell
-    from nsagent.errors import EXIT_INTERRUPTED
 
-    try:
-        if _HANDLES:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        status = run(sys.argv[1:], _leave, give_back_rights)
-    except KeyboardInterrupt:  # Before a command began, or after it.
-        tell("nsagent: interrupted")
-        status = EXIT_INTERRUPTED
-    _leave(status)
+    _leave(run(sys.argv[1:], _leave, give_back_rights, interruptible=_HANDLES))
 
 
 def _open_streams() -> None:

@@ -40,6 +40,7 @@ def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     app = typer.Typer(
         name="nsagent",
         cls=Group,
+        context_settings={"help_option_names": ["-h", "--help"]},
         no_args_is_help=True,
         # Plain help: rich costs as much time as a scan of a small host, and must never interpret our text.
         rich_markup_mode=None,

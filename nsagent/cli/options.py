@@ -27,7 +27,12 @@ Texts = list[str] | None
 
 Engine = Annotated[
     EngineName,
-    typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read; auto takes the best that works."),
+    typer.Option(
+        "--engine",
+        envvar="NSAGENT_ENGINE",
+        case_sensitive=False,
+        help="How tables are read; auto takes the best that works.",
+    ),
 ]
 CountBy = Annotated[
     Texts,
@@ -37,7 +42,10 @@ CountBy = Annotated[
 ]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
 Colour = Annotated[
-    ColourWhen, typer.Option("--color", envvar="NSAGENT_COLOR", help="Colour in tables; NO_COLOR turns it off.")
+    ColourWhen,
+    typer.Option(
+        "--color", envvar="NSAGENT_COLOR", case_sensitive=False, help="Colour in tables; NO_COLOR turns it off."
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]
 
@@ -48,6 +56,7 @@ def output_option(*formats: OutputFormat) -> Any:
         "--output",
         "-o",
         envvar="NSAGENT_OUTPUT",
+        case_sensitive=False,
         metavar=f"<{'|'.join(formats)}>",
         help="How the answer is printed.",
         autocompletion=lambda incomplete: [each for each in formats if each.startswith(incomplete)],
@@ -178,6 +187,7 @@ class Owning(NamedTuple):
         OwnersWanted,
         typer.Option(
             "--owners",
+            case_sensitive=False,
             envvar="NSAGENT_OWNERS",
             help="pid: the processes that hold each socket. "
             "container: only the container that made it, which is cheaper.",
@@ -274,11 +284,25 @@ class Source(NamedTuple):
         return replace(request, from_file=self.agent_socket, captured=ask_capture(self.agent_socket))
 
 
+def _split_columns(texts: Texts, option: str) -> tuple[str, ...]:
+    """Names of columns as they are typed, or as they stand above a table: `FOUND-BY` is `found_by`."""
+    from nsagent.query.filter import split_values
+
+    names = []
+    for text in split_values(texts, option):
+        sign = "-" if text.startswith("-") else ""
+        names.append(sign + text.removeprefix("-").lower().replace("-", "_"))
+    return tuple(names)
+
+
 class Printing(NamedTuple):
     """How the answer is printed, and what its exit status tells."""
 
     output: Annotated[
-        OutputFormat, typer.Option("--output", "-o", envvar="NSAGENT_OUTPUT", help="How the answer is printed.")
+        OutputFormat,
+        typer.Option(
+            "--output", "-o", envvar="NSAGENT_OUTPUT", case_sensitive=False, help="How the answer is printed."
+        ),
     ] = OutputFormat.TABLE
     no_headers: NoHeaders = False
     sort_by: Annotated[
@@ -296,17 +320,16 @@ class Printing(NamedTuple):
     def make_options(self, view: View, count_by: Texts = None) -> "OutputOptions":
         """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra."""
         from nsagent.cli.write import tell_left_out, terminal_width, use_colour
-        from nsagent.query.filter import split_values
         from nsagent.report.render import OutputOptions, check_options
 
         options = OutputOptions(
             format=self.output,
-            columns=split_values(self.columns, "--columns") or None,
-            sort_by=split_values(self.sort_by, "--sort-by"),
+            columns=_split_columns(self.columns, "--columns") or None,
+            sort_by=_split_columns(self.sort_by, "--sort-by"),
             headers=not self.no_headers,
             colour=use_colour(self.color, os.environ),
             width=terminal_width(os.environ),
-            group_by=split_values(count_by, "--count-by"),
+            group_by=_split_columns(count_by, "--count-by"),
             tell_left_out=tell_left_out,
         )
         check_options(view, options)

@@ -26,6 +26,8 @@ _STATE_ALIASES: Final = {
     "listening": "listen",
     "estab": "established",
     "closed": "close",
+    "fin_wait_1": "fin_wait1",
+    "fin_wait_2": "fin_wait2",
     "unconn": "close",
 }
 """Names that ss prints or takes, beside the kernel's."""

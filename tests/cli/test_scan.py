@@ -354,3 +354,27 @@ def test_a_table_that_goes_to_no_terminal_has_no_colour_and_is_not_cut(on_node: 
 def test_the_netns_of_the_host_is_called_host(on_node: Run) -> None:
     document = json.loads(on_node("scan", "-o", "json", "--netns", "host").out)
     assert [(one["inode"], one["is_host"]) for one in document["netns"]] == [(HOST_NETNS, True)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "as_documented"),
+    [
+        (("--columns", "PID,Local"), ("--columns", "pid,local")),
+        (("--sort-by", "-PID"), ("--sort-by", "-pid")),
+        (("--count-by", "CGROUP-ID"), ("--count-by", "cgroup_id")),
+        (("-o", "CSV"), ("-o", "csv")),
+        (("--state", "FIN-WAIT-1"), ("--state", "fin_wait1")),
+        (("--engine", "Proc"), ("--engine", "proc")),
+    ],
+)
+def test_words_are_taken_in_any_case_and_as_they_stand_above_a_table(
+    run_cli: Run, arguments: tuple[str, ...], as_documented: tuple[str, ...]
+) -> None:
+    scan = ("scan", "--proc-root", NODE, "--runtime", "none")
+    typed, documented = run_cli(*scan, *arguments), run_cli(*scan, *as_documented)
+    assert (typed.status, typed.out, typed.err) == (0, documented.out, documented.err)
+
+
+@pytest.mark.parametrize("command", [(), ("scan",), ("report",), ("report", "list")])
+def test_h_is_help(run_cli: Run, command: tuple[str, ...]) -> None:
+    assert run_cli(*command, "-h").out == run_cli(*command, "--help").out != ""
