@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,7 +13,7 @@ import typer
 import nsagent
 from nsagent.cli.command import Group, Prepare, make_command
 from nsagent.cli.tell import tell
-from nsagent.errors import EXIT_FAILED, EXIT_USAGE, ConfigError, NsagentError
+from nsagent.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ConfigError, NsagentError
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
@@ -60,23 +61,31 @@ def run(
     arguments: Sequence[str],
     leave: Callable[[int], object] = lambda _: None,
     prepare: Prepare | None = None,
+    *,
+    interruptible: bool = False,
 ) -> int:
     """Run one command; its exit status. Every error is one line on stderr, a traceback only with --debug.
 
     `prepare` is called with the command's options before it begins, and may change the process for it.
     `leave` may end the process with the status of a command that has answered. It is called while
     the answer is in memory: to take 10^5 rows apart takes a fiftieth of a scan.
+    `interruptible`: Ctrl-C ends the command with a line, as Python would have it.
     """
     # A pass makes up to millions of records and no cycles: collecting them again and again takes
     # a tenth of the time and finds nothing.
     gc.disable()
     try:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app = make_app(_list_needed(arguments))
         app(args=list(arguments), prog_name="nsagent", obj=prepare)
     except SystemExit as err:
         status = err.code if isinstance(err.code, int) else EXIT_USAGE
         leave(status)
         return status
+    except KeyboardInterrupt:  # Before a command began, or after it.
+        tell("nsagent: interrupted")
+        return EXIT_INTERRUPTED
     except (NsagentError, OSError) as err:  # A system call that fails where none ever does is one line, too.
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()

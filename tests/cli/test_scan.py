@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nsagent.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_PARTIAL, EXIT_USAGE
-from tests.cli.conftest import Run
+from tests.cli.conftest import NODE, Run
 from tests.kernel.proc_tree import HOST_NETNS, ProcTree
 from tests.scan.facts import WEB_ID, WEB_NETNS
 
