@@ -11,7 +11,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.01
 
 
-def until(probe: Callable[[], T], what: str, *, seconds: float = 60.0) -> T:
+def until(probe: Callable[[], T], what: str, *, seconds: float = 120.0) -> T:
     """The first true value of `probe`; raises TimeoutError naming `what` when the time is over."""
     end = time.monotonic() + seconds
     while True:
