@@ -3,14 +3,21 @@
 import os
 import re
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from typing import Final
 
+import typer
+
 from nsagent.errors import NsagentError
+from nsagent.model.choices import View
+from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId
+from nsagent.report.escape import escape
 
 _DEADLINE_SECONDS: Final = 0.5
+_VIEWS: Final = {"netns": View.NETNS, "containers": View.CONTAINERS, "diff": View.CHANGES, "history": View.CHANGES}
+"""Commands that show something else than sockets."""
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
 
@@ -19,14 +26,68 @@ def list_container_names(incomplete: str) -> list[str]:
     return find_container_names(incomplete, _DEADLINE_SECONDS)
 
 
+def list_pod_names(incomplete: str) -> list[str]:
+    """Pods that start so, with and without their namespace, for the shell."""
+    return _find(lambda: _read_pods(os.environ, _DEADLINE_SECONDS), incomplete)
+
+
+def list_each(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What may come next where values stand with commas between: the words that start as the last of them."""
+
+    def offer(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{word}" for word in words() if word.startswith(last)]
+
+    return offer
+
+
+def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Columns of what the command shows, for the shell; those that are sorted by may have a `-`."""
+    from nsagent.report.layouts import list_columns
+
+    view = _VIEWS.get(context.info_name or "", View.SOCKETS)
+    before, comma, last = incomplete.rpartition(",")
+    sign = "-" if last.startswith("-") else ""
+    names = (column.name for column in list_columns(view))
+    return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
+
+
+def list_pids(incomplete: str) -> list[tuple[str, str]]:
+    """Processes whose numbers start so, each with its command, for the shell."""
+    from nsagent.errors import FormatError, Gone, NotRead
+    from nsagent.kernel.procfs import ProcFs
+
+    procfs = ProcFs(os.environ.get("NSAGENT_PROC_ROOT") or "/proc")
+    offered = []
+    with suppress(NotRead):
+        for pid in procfs.list_pids():
+            if str(pid).startswith(incomplete):
+                with suppress(Gone, NotRead, FormatError), procfs.open_process(pid) as process:
+                    offered.append((str(pid), escape(process.read_stat().comm)))
+    return offered
+
+
+def list_netns_names(incomplete: str) -> list[str]:
+    """`host`, and names of `ip netns` that start so, for the shell."""
+    root = os.path.abspath(os.environ.get("NSAGENT_HOST_ROOT") or "/")
+    names = ["host"]
+    with suppress(OSError):
+        names += sorted(os.listdir(os.path.join(root, "run/netns")))
+    return [name for name in names if name.startswith(incomplete) and _WORD.fullmatch(name)]
+
+
 def find_container_names(incomplete: str, seconds: float) -> list[str]:
     """The names of containers that start so, as far as they are told in time; [] if nobody can be asked.
 
     Only those that are a plain word to every shell: whoever runs a container chooses its name and
     its labels, and the shell takes what it is offered for typed text.
     """
+    return _find(lambda: _read_names(os.environ, seconds), incomplete)
+
+
+def _find(read: Callable[[], set[str]], incomplete: str) -> list[str]:
     try:
-        names = _read_names(os.environ, seconds)
+        names = read()
     except NsagentError:
         # As with a bad NSAGENT_RUNTIME: the command itself will say so, a half-typed line is no place for it.
         return []
@@ -35,14 +96,24 @@ def find_container_names(incomplete: str, seconds: float) -> list[str]:
 
 def _read_names(environ: Mapping[str, str], seconds: float) -> set[str]:
     from nsagent.query.containers import list_names
+
+    return {name for container in _read_containers(environ, seconds) for name in list_names(container)}
+
+
+def _read_pods(environ: Mapping[str, str], seconds: float) -> set[str]:
+    pods = [container.pod for container in _read_containers(environ, seconds) if container.pod is not None]
+    named = [(pod.name, pod.kube_namespace) for pod in pods if pod.name is not None]
+    return {name for name, _ in named} | {f"{namespace}/{name}" for name, namespace in named if namespace is not None}
+
+
+def _read_containers(environ: Mapping[str, str], seconds: float) -> Sequence[Container]:
     from nsagent.runtimes.discover import discover_runtimes
 
     option = environ.get("NSAGENT_RUNTIME") or None
     root = os.path.abspath(environ.get("NSAGENT_HOST_ROOT") or "/")
     with closing(discover_runtimes(option, environ, root, clock=time.monotonic, deadline_seconds=seconds)) as runtimes:
         runtimes.start()
-        answers = runtimes.collect(_list_wanted)
-    return {name for container in answers.containers for name in list_names(container)}
+        return runtimes.collect(_list_wanted).containers
 
 
 def _list_wanted() -> tuple[ContainerId, ...]:

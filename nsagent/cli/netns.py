@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nsagent.cli.completion import list_netns_names
 from nsagent.cli.options import Engine, Printing, Source
 from nsagent.model.choices import EngineName, OutputFormat, View
 
@@ -12,7 +13,12 @@ from nsagent.model.choices import EngineName, OutputFormat, View
 def netns(
     *,
     which: Annotated[
-        str | None, typer.Argument(metavar="[NETNS]", help="Only this one, by inode, name, path, key:N or 'host'.")
+        str | None,
+        typer.Argument(
+            metavar="[NETNS]",
+            help="Only this one, by inode, name, path, key:N or 'host'.",
+            autocompletion=list_netns_names,
+        ),
     ] = None,
     engine: Engine = EngineName.AUTO,
     source: Source,

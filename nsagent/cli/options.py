@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from nsagent.cli.completion import list_container_names
+from nsagent.cli.completion import (
+    list_column_names,
+    list_container_names,
+    list_each,
+    list_netns_names,
+    list_pids,
+    list_pod_names,
+)
 from nsagent.errors import UsageError
 from nsagent.model.choices import ColourWhen, EngineName, OutputFormat, OwnersWanted, View
-from nsagent.model.net import Protocol
+from nsagent.model.net import Protocol, SocketState
 
 if TYPE_CHECKING:
     from nsagent.query.filter import Filter
@@ -91,7 +98,12 @@ class WhichContainers(NamedTuple):
     ] = None
     pod: Annotated[
         Texts,
-        typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid."),
+        typer.Option(
+            "--pod",
+            metavar="[NS/]NAME",
+            help="Pod by name, with or without its namespace, or uid.",
+            autocompletion=list_pod_names,
+        ),
     ] = None
     kube_namespace: Annotated[
         Texts,
@@ -122,9 +134,17 @@ class WhichSockets(NamedTuple):
 
     netns: Annotated[
         Texts,
-        typer.Option("--netns", metavar="NETNS", help="Netns by inode, `ip netns` name, path, key:N, or 'host'."),
+        typer.Option(
+            "--netns",
+            metavar="NETNS",
+            help="Netns by inode, `ip netns` name, path, key:N, or 'host'.",
+            autocompletion=list_netns_names,
+        ),
     ] = None
-    pid: Annotated[Texts, typer.Option("--pid", metavar="PID", help="Sockets that this process holds.")] = None
+    pid: Annotated[
+        Texts,
+        typer.Option("--pid", metavar="PID", help="Sockets that this process holds.", autocompletion=list_pids),
+    ] = None
     port: Annotated[Texts, typer.Option("--port", metavar="PORT", help="Local or remote port.")] = None
     protocol: Annotated[
         Texts,
@@ -132,12 +152,16 @@ class WhichSockets(NamedTuple):
             "--protocol",
             metavar="NAME",
             help="tcp, udp, udplite, raw, icmp, sctp, packet, netlink or vsock; their tables are then read.",
+            autocompletion=list_each(lambda: Protocol),
         ),
     ] = None
     state: Annotated[
         Texts,
         typer.Option(
-            "--state", metavar="NAME", help="Socket state as the kernel calls it: listen, established, time_wait ..."
+            "--state",
+            metavar="NAME",
+            help="Socket state as the kernel calls it: listen, established, time_wait ...",
+            autocompletion=list_each(lambda: SocketState),
         ),
     ] = None
     listening: Annotated[
@@ -306,10 +330,22 @@ class Printing(NamedTuple):
     ] = OutputFormat.TABLE
     no_headers: NoHeaders = False
     sort_by: Annotated[
-        Texts, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column; -COLUMN descends.")
+        Texts,
+        typer.Option(
+            "--sort-by",
+            metavar="COLUMN",
+            help="Sort by this column; -COLUMN descends.",
+            autocompletion=list_column_names,
+        ),
     ] = None
     columns: Annotated[
-        Texts, typer.Option("--columns", metavar="COLUMN", help="Columns of table, wide, csv, markdown and html.")
+        Texts,
+        typer.Option(
+            "--columns",
+            metavar="COLUMN",
+            help="Columns of table, wide, csv, markdown and html.",
+            autocompletion=list_column_names,
+        ),
     ] = None
     color: Colour = ColourWhen.AUTO
     strict: Annotated[

@@ -15,6 +15,8 @@ from nsagent.model.ids import ContainerId
 from nsagent.query.filter import Filter
 
 _COMPOSE_SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
+NAMED: Final = "container/"
+"""What `-o name` puts before a container's name."""
 _PREFIX_LENGTH = 4
 _SHORT_ID_LENGTH = 12
 _NEAR_NAMES = 5
@@ -81,15 +83,17 @@ def match_containers(name: str, containers: Sequence[Container], sources: Sequen
     """The containers that `name` means, in the order of `containers`.
 
     In this order: full id, exact name, KUBE_NAMESPACE/POD/CONTAINER, POD/CONTAINER, compose service
-    (the only one that may mean several), prefix of an id of 4 characters or more. Raises Ambiguous
+    (the only one that may mean several), prefix of an id of 4 characters or more; and what `-o name`
+    prints, where nothing goes by all of it. Raises Ambiguous
     with the candidates, and NotFound with near names and the `sources` that were asked for names.
     """
-    for matches, several in _WAYS if name else ():
-        matched = tuple(container for container in containers if matches(name, container))
-        if len(matched) > 1 and not several:
-            raise Ambiguous("container", name, _describe(matched))
-        if matched:
-            return matched
+    for typed in dict.fromkeys((name, name.removeprefix(NAMED))):
+        for matches, several in _WAYS if typed else ():
+            matched = tuple(container for container in containers if matches(typed, container))
+            if len(matched) > 1 and not several:
+                raise Ambiguous("container", name, _describe(matched))
+            if matched:
+                return matched
     names = sorted({known for container in containers for known in list_names(container)})
     raise NotFound("container", name, near=difflib.get_close_matches(name, names, n=_NEAR_NAMES), asked=sources)
 

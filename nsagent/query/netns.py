@@ -8,11 +8,15 @@ netns in its own /run/netns under any name.
 import difflib
 import posixpath
 import re
+from typing import Final
 
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.ids import tell_netns
 from nsagent.model.snapshot import Netns, Snapshot
 from nsagent.query.containers import is_called_by_id, list_names
+
+NAMED: Final = "netns/"
+"""What `-o name` puts before a netns's number."""
 
 
 def find_netns(snapshot: Snapshot, text: str) -> Netns:
@@ -55,7 +59,10 @@ def _match(snapshot: Snapshot, text: str) -> list[Netns]:
         path = _resolve_var_run(text)
         return [one for one in snapshot.netns if path in map(_resolve_var_run, one.mounts)]
     numbered = [one for one in snapshot.netns if tell_netns(one.number) == text]
-    return numbered or [one for one in snapshot.netns if text in one.names]
+    found = numbered or [one for one in snapshot.netns if text in one.names]
+    if not found and text.startswith(NAMED):  # As `-o name` prints it.
+        return _match(snapshot, text.removeprefix(NAMED))
+    return found
 
 
 def _describe(netns: Netns) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.cli.completion import find_container_names
+from nsagent.cli.completion import find_container_names, list_netns_names, list_pod_names
 from tests.live.deadlines import until
 from tests.runtimes.cri_server import answering, container, lists, sandbox
 from tests.runtimes.engine_server import Behaviour, rows, saying, serve
@@ -175,3 +175,49 @@ def test_the_shell_is_given_the_names_one_a_line(root: Path) -> None:
         # A busy machine may take longer than the half second for which a shell waits: then nothing is offered.
         told = until(lambda: answer if (answer := complete()) != ("", "") else None, "names are offered")
     assert told == ("web", "")
+
+
+def complete(*words: str) -> list[str]:
+    """What bash is offered for the last of these words."""
+    environment = {
+        **os.environ,
+        "_NSAGENT_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "nsagent"], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("scan --state ti", ["time_wait"]),
+        ("scan --state listen,close_", ["listen,close_wait"]),
+        ("scan --protocol udp", ["udp", "udplite"]),
+        ("scan --columns netns,co", ["netns,command", "netns,container", "netns,cookie", "netns,confidence"]),
+        ("netns --columns fo", ["found_by", "foreign_mounts"]),
+        ("containers --sort-by ima", ["image"]),
+        ("scan -o js", ["json", "jsonl"]),
+        ("netns ho", ["host"]),
+        (f"scan --pid {os.getpid()}", [str(os.getpid())]),
+    ],
+)
+def test_words_are_offered_where_they_are_known(words: str, offered: list[str]) -> None:
+    assert complete("nsagent", *words.split()) == offered
+
+
+def test_names_of_netns_are_offered_as_ip_netns_has_them(root: Path) -> None:
+    (root / "run/netns").mkdir(parents=True)
+    for name in ("web", "we$(id)", "db"):
+        (root / "run/netns" / name).touch()
+    assert list_netns_names("") == ["host", "db", "web"]
+    assert list_netns_names("w") == ["web"]
+
+
+def test_pods_are_offered_with_and_without_their_namespace(root: Path) -> None:
+    add_log(root)
+    assert list_pod_names("") == ["batch-0", "jobs/batch-0"]
+    assert list_pod_names("jobs/") == ["jobs/batch-0"]
