@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_a_process_cannot_have_the_room_to_send_that_is_wireguards_mark(diag: So
             assert place_of(table, inode_of(made)).uid == 0
             assert TunnelEnd(Family.IPV4, made.getsockname()[1]) not in decode_wireguard(table, "little")
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == MOST_BYTES - 1
+        assert (MOST_BYTES - 1).to_bytes(4, sys.byteorder) in table
 
 
 def test_the_room_that_nobody_asked_more_for_is_that_of_the_sysctl(diag: SockDiag) -> None:
