@@ -104,7 +104,7 @@ def activate() -> None:
 
 
 def dig_tunnels() -> None:
-    """What the kernel holds itself, in a netns of its own, and a socket beside it that nobody is seen to hold."""
+    """What the kernel holds itself, in a netns without a process, and a socket beside it that nobody seems to hold."""
     run("modprobe", "--all", "fou", "l2tp_netlink")
     run("ip", "netns", "add", TUNNELS)
     ip = ("ip", "-n", TUNNELS)
@@ -119,7 +119,7 @@ def dig_tunnels() -> None:
     run(*ip, *f"fou add port {ports['fou']} ipproto 47".split())
     tunnel = "l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 encap udp local 127.0.0.1 remote 127.0.0.1"
     run(*ip, *f"{tunnel} udp_sport {ports['l2tp']} udp_dport 1702".split())
-    start_unit("vm-beside", [f"hide,udp,0.0.0.0,{BESIDE}"], before=("ip", "netns", "exec", TUNNELS))
+    start_unit("vm-beside", [f"hide,udp,0.0.0.0,{BESIDE},{TUNNELS}"])
 
 
 def serve_nfs() -> None:
