@@ -11,6 +11,7 @@ import typer
 from nsagent.agent.config_file import DEFAULT_PATH, load_config, read_config_file
 from nsagent.cli.extras import needs_agent_extra
 from nsagent.cli.options import Colour, Debug, Host, NoHeaders, output_option, settle_output
+from nsagent.cli.rights import Rights
 from nsagent.cli.write import use_colour, write_answer
 from nsagent.errors import ConfigError, MissingExtra
 from nsagent.model.check import Check, CheckState
@@ -42,7 +43,7 @@ def doctor(
     It looks at this host only, whatever NSAGENT_FROM says.
     """
     from nsagent.doctor.host import check_confinement, check_engine
-    from nsagent.doctor.rights import check_rights
+    from nsagent.doctor.rights import check_given_back, check_rights
     from nsagent.doctor.sources import check_sources
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
     from nsagent.runtimes.discover import list_places
@@ -50,7 +51,10 @@ def doctor(
     output = settle_output(context, output, *FORMATS)
     places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
     sources = check_sources(places, str(host.proc_root), clock=time.monotonic)
-    rights = (check_rights(context.obj), check_engine(context.obj), check_confinement())
+    given: Rights | None = context.obj
+    before = given and given.before
+    left = check_given_back(given.kept) if given else ()
+    rights = (check_rights(before), *left, check_engine(before), check_confinement())
     checks = [*rights, *sources, *_check_config(config_file)]
     if output is OutputFormat.JSON:
         write_answer(render_doctor_json(checks, host=host.name))

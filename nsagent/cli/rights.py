@@ -3,23 +3,29 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from nsagent.errors import FormatError, NotRead
 from nsagent.kernel.capabilities import Capability, give_back_capabilities, read_capabilities
 from nsagent.model.choices import OwnersWanted
 
 
-def give_back_rights(options: Mapping[str, Any]) -> int | None:
+class Rights(NamedTuple):
+    """The capabilities that there were at the start, and those that may be there since, as bit masks; -1 for all."""
+
+    before: int
+    kept: int
+
+
+def give_back_rights(options: Mapping[str, Any]) -> Rights | None:
     """Keep what a command with these options needs, for the whole process: no other thread may be there yet.
 
-    The mask of the capabilities that there were before, None where that cannot be told.
+    None where it cannot be told what there was.
     """
-    before = None
     with suppress(NotRead, FormatError):  # A process that cannot be sure of its rights keeps them.
         before = read_capabilities()
-        give_back_capabilities(list_needed(options, os.environ))
-    return before
+        return Rights(before, give_back_capabilities(list_needed(options, os.environ)))
+    return None
 
 
 def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:

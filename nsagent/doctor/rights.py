@@ -3,6 +3,7 @@
 The profiles are those that docs/security.md describes; capabilities(7).
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from nsagent.errors import FormatError, NotRead
@@ -39,3 +40,15 @@ def check_rights(mask: int | None = None) -> Check:
     fix = "add " + ", ".join(f"CAP_{each.name}" for each in lacking)
     state = CheckState.USED if profile == "base" else CheckState.FAILED
     return Check(profile, _KIND, state, detail=f"not shown: {unseen}", fix=fix)
+
+
+def check_given_back(kept: int) -> Iterator[Check]:
+    """What is still there of the capabilities that are not of the mask `kept`; nothing where they have gone."""
+    left = read_capabilities() & ~kept
+    if not left:
+        return
+    known = [f"CAP_{each.name}" for each in Capability if left >> each & 1]
+    others = left.bit_count() - len(known)
+    told = ", ".join([*known, f"{others} others"] if others else known)
+    fix = "let its seccomp filter pass capset, or start it with fewer"
+    yield Check("not given back", _KIND, CheckState.FAILED, detail=f"not needed: {told}", fix=fix)

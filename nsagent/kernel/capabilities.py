@@ -61,8 +61,10 @@ def read_capabilities(*, own: str = "/proc/self") -> int:
     return _read_rights(own).effective
 
 
-def give_back_capabilities(kept: Iterable[Capability], *, own: str = "/proc/self") -> None:
+def give_back_capabilities(kept: Iterable[Capability], *, own: str = "/proc/self") -> int:
     """Keep these alone of the capabilities that there are, and gain none any more, not by exec either.
+
+    The mask of those that may be there then, -1 for all; whether the others have gone read_capabilities() tells.
 
     It is about the calling thread and those that it starts from then on: call it before any other is
     there. Without SYS_PTRACE all stay, as only who has all capabilities of a process may then read
@@ -78,11 +80,12 @@ def give_back_capabilities(kept: Iterable[Capability], *, own: str = "/proc/self
     if not _has(rights.effective, Capability.SYS_PTRACE):
         wanted = -1
     if rights.no_new_privs and not (rights.permitted | rights.inheritable) & ~wanted:
-        return
+        return wanted
     # Who outlives that outlives prctl(2) too, which the child that tries it calls.
     if not has_filter() or survives(_SYS_CAPSET.get(os.uname().machine, -1)):
         _narrow_bounds(rights, wanted)
         _give_back(rights, wanted)
+    return wanted
 
 
 def _narrow_bounds(rights: _Rights, wanted: int) -> None:

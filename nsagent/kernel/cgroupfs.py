@@ -4,8 +4,7 @@ An id is the number of the directory, and at the same time the handle by which i
 wherever it is. That takes a mount of the tree: one that is there, else one that is made for the
 purpose, stands in no mount namespace and is gone when its fd is closed.
 
-Source: cgroups(7), cgroup_namespaces(7); open_by_handle_at(2), fs/kernfs/mount.c (FILEID_KERNFS);
-fsopen(2), fsconfig(2), fsmount(2).
+Source: cgroups(7), cgroup_namespaces(7); open_by_handle_at(2), fs/kernfs/mount.c (FILEID_KERNFS).
 """
 
 import os
@@ -14,23 +13,19 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, ENOENT, EPERM, ESTALE
+from functools import partial
 from typing import Final
 
 from nsagent.errors import NotRead, Reason
 from nsagent.kernel.files import read_file, translate_failure
 from nsagent.kernel.formats.mountinfo import Mount, parse_cgroup2_mounts, parse_mount_of_file
 from nsagent.kernel.libc import call_libc, close_fd
-from nsagent.kernel.seccomp import has_filter, survives
+from nsagent.kernel.private_mount import create, mount_privately
+from nsagent.kernel.seccomp import has_filter
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.ids import ROOT_CGROUP_ID
 
 _SUBJECT: Final = "cgroup paths"
-_SYS_FSOPEN: Final = 430
-_SYS_FSCONFIG: Final = 431
-_SYS_FSMOUNT: Final = 432
-_FSOPEN_CLOEXEC: Final = 1
-_FSCONFIG_CMD_CREATE: Final = 6
-_FSMOUNT_CLOEXEC: Final = 1
 _FILEID_KERNFS: Final = 0xFE
 _CLONE_NEWCGROUP: Final = 0x02000000
 _HANDLE: Final = struct.Struct("=IiQ")
@@ -154,19 +149,9 @@ def _read_mounted_id(mount: Mount, mountinfo: bytes, proc_root: str) -> int | No
 
 def _mount_tree() -> int:
     """An fd on a new mount of the tree that nobody else sees, from the root of the own cgroup namespace."""
-    if not survives(_SYS_FSOPEN):
-        raise OSError(EPERM, os.strerror(EPERM))
-    context = call_libc("syscall", _SYS_FSOPEN, b"cgroup2", _FSOPEN_CLOEXEC)
-    try:
-        run_in_threads([lambda: _create_apart(context)], threading.Event())
-        mount = call_libc("syscall", _SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
-    finally:
-        close_fd(context)
-    try:
-        # What fsmount gives is O_PATH, which open_by_handle_at(2) does not take.
-        return os.open(".", _OPEN_DIRECTORY, dir_fd=mount)
-    finally:
-        close_fd(mount)
+    return mount_privately(
+        b"cgroup2", lambda context: run_in_threads([partial(_create_apart, context)], threading.Event())
+    )
 
 
 def _create_apart(context: int) -> None:
@@ -177,7 +162,7 @@ def _create_apart(context: int) -> None:
     nsdelegate and memory_recursiveprot from the host. Which root it shows is settled by now.
     """
     call_libc("unshare", _CLONE_NEWCGROUP)
-    call_libc("syscall", _SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+    create(context)
 
 
 def _read_paths(root: int, ids: set[int], proc_root: str) -> dict[int, str]:

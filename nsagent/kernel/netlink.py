@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EAGAIN, EINTR, ENOENT, ENOTSUP, EOPNOTSUPP, errorcode
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Self
 
 from nsagent.errors import DumpInterrupted, DumpUnavailable, FormatError, NoAnswer, NotRead
 from nsagent.kernel.files import translate_failure
@@ -106,6 +107,21 @@ class Dialogue:
             # Only the kernel's word counts, and not the rest of an answer that was given up.
             if sender == 0 and read_sequence(view) == self._sequence:
                 return view
+
+
+class SocketDialogue(Dialogue):
+    """One over a socket that is made in the netns of the calling thread; a context manager. Raises NotRead."""
+
+    def __init__(self, protocol: int, subject: str) -> None:
+        self._socket = open_netlink(protocol, subject)
+        super().__init__(self._socket.send, partial(receive_from, self._socket), subject)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._socket.close()
 
 
 def open_netlink(protocol: int, subject: str) -> socket.socket:

@@ -116,6 +116,19 @@ class DiagDialogue(Dialogue):
         data, _ = self._dump_steadily(inet_request.TCPDIAG_GETSOCK, request, buffer)
         return RawTable(TableFormat.MPTCP_DIAG, Protocol.TCP, socket.AF_UNSPEC, data)
 
+    def dump_udp_memory(self, buffer: bytearray) -> bytes:
+        """The UDP rows of both families, each with what the memory of its socket is. Raises as dump() does."""
+        requests = [
+            (
+                inet_request.SOCK_DIAG_BY_FAMILY,
+                inet_request.encode_dump_family(
+                    family, socket.IPPROTO_UDP, inet_request.ALL_STATES, inet_request.WITH_SKMEMINFO
+                ),
+            )
+            for family in _BOTH_FAMILIES
+        ]
+        return b"".join(data for data, _ in self._dump_parts(requests, buffer))
+
     def find_closed(self, table: RawTable, places: Collection[RowPlace], buffer: bytearray) -> frozenset[SocketInode]:
         """Which of these rows of a table of dump() the kernel has no more, or has without an inode.
 
@@ -221,6 +234,10 @@ class SockDiag(DiagDialogue):
         except OSError:
             return None
         return answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+    def read_default_room(self) -> int:
+        """How many bytes a socket may have waiting to be sent that nobody asked more for: net.core.wmem_default."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def read_inode(self) -> SocketInode:
         """Its own inode: a table of netlink sockets shows it."""

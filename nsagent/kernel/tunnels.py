@@ -7,10 +7,7 @@ Source: rtnetlink(7).
 """
 
 import sys
-from contextlib import suppress
-from functools import partial
 from socket import NETLINK_ROUTE
-from typing import Final, Self
 
 from nsagent.kernel.formats.netlink import HEADER_BYTES, NLM_F_REQUEST, find_status
 from nsagent.kernel.formats.route_link import (
@@ -22,24 +19,14 @@ from nsagent.kernel.formats.route_link import (
     encode_links,
     encode_nsid,
 )
-from nsagent.kernel.netlink import Dialogue, open_netlink, receive_from
-
-_SUBJECT: Final = "links"
+from nsagent.kernel.netlink import SocketDialogue
 
 
-class Tunnels(Dialogue):
+class Tunnels(SocketDialogue):
     """Those of the netns that the calling thread is in now; a context manager. Raises NotRead."""
 
     def __init__(self) -> None:
-        self._socket = open_netlink(NETLINK_ROUTE, _SUBJECT)
-        super().__init__(self._socket.send, partial(receive_from, self._socket), _SUBJECT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._socket.close()
+        super().__init__(NETLINK_ROUTE, "links")
 
     def list_tunnels(self, buffer: bytearray) -> list[Tunnel]:
         """Those that are up, also those whose sockets are in another netns; raises NotRead and FormatError."""

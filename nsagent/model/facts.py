@@ -11,7 +11,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.gap import Gap
 from nsagent.model.ids import ContainerId, Fd, NetnsId, Pid, SocketInode, Tid
-from nsagent.model.net import ByteOrder, Family, Protocol
+from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol
 
 
 class FoundBy(StrEnum):
@@ -125,6 +125,14 @@ class TunnelEnd(NamedTuple):
     port: int
 
 
+class Flow(NamedTuple):
+    """A TCP connection, as its end in this netns sees it."""
+
+    family: Family
+    local: Endpoint
+    remote: Endpoint
+
+
 @dataclass(frozen=True, slots=True)
 class NetnsReading:
     """One netns and its tables."""
@@ -164,6 +172,8 @@ class NetnsReading:
     """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
     tunnels: tuple[TunnelEnd, ...] = ()
     """Those whose sockets are in it; looked for only where a row without an owner may be one."""
+    rpc_flows: tuple[Flow, ...] = ()
+    """Those of the kernel's RPC client, which NFS has; looked for only where a row without an owner may be one."""
     foreign_mounts: tuple[str, ...] = ()
     """The paths of those in other mount namespaces, but for those that the host has too: anyone may choose them."""
 

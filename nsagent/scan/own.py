@@ -139,6 +139,7 @@ class Owning:
             in_flight=self._in_flight,
             unsettled=reading.unsettled,
             tunnels=reading.tunnels,
+            rpc_flows=frozenset(reading.rpc_flows),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Set
 from dataclasses import dataclass
 from typing import Final
 
-from nsagent.model.facts import TunnelEnd
+from nsagent.model.facts import Flow, TunnelEnd
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
@@ -20,7 +20,7 @@ REASONS: Final = {
     VerdictKind.ACCEPT_QUEUE: "established, but not accepted by the listener's process yet",
     VerdictKind.ORPHAN: "closed by its process; the kernel still sends or waits for the other end",
     VerdictKind.IN_FLIGHT: "nobody holds it, and descriptors are on their way over unix sockets",
-    VerdictKind.KERNEL: "the kernel's own: its end of netlink, or the socket of a tunnel",
+    VerdictKind.KERNEL: "the kernel's own: its end of netlink, the socket of a tunnel, or its NFS client's connection",
     VerdictKind.HIDDEN: "no readable process holds it, and some that may could not be read",
     VerdictKind.VANISHED: "its holders changed faster than they could be read, or it could not be looked up again",
     VerdictKind.UNKNOWN: "no process was seen to hold it; the kernel may, or an io_uring without an fd",
@@ -37,7 +37,7 @@ class Evidence:
 
     `hidden_here`: a process that lives in this netns could not be read, or processes are hidden as
     such; `hidden`: some process anywhere. `in_flight` counts descriptors in transit over unix
-    sockets. `unsettled` and `tunnels` are those of the NetnsReading.
+    sockets. `unsettled`, `tunnels` and `rpc_flows` are those of the NetnsReading.
     """
 
     hidden_here: bool = False
@@ -45,6 +45,7 @@ class Evidence:
     in_flight: int = 0
     unsettled: Set[SocketInode] = frozenset()
     tunnels: Collection[TunnelEnd] = ()
+    rpc_flows: Collection[Flow] = ()
 
 
 def judge_ownerless(row: SocketRow, evidence: Evidence) -> VerdictKind:
@@ -54,23 +55,27 @@ def judge_ownerless(row: SocketRow, evidence: Evidence) -> VerdictKind:
     hold an inode, so that nobody holds this one. That no process was seen to hold it never makes a row
     the kernel's: an io_uring keeps files also when its own fd is closed, and shows them to nobody.
     """
-    if _is_kernels(row, evidence.tunnels):
+    if _is_kernels(row, evidence):
         return VerdictKind.KERNEL
     return _judge_by_evidence(row, evidence) if row.inode else _judge_by_state(row)
 
 
-def _is_kernels(row: SocketRow, tunnels: Collection[TunnelEnd]) -> bool:
-    """Whether that is proven: its own end of a netlink protocol, or the socket of a tunnel.
+def _is_kernels(row: SocketRow, evidence: Evidence) -> bool:
+    """Whether that is proven: its own end of a netlink protocol, the socket of a tunnel, or an RPC connection.
 
-    While the kernel has that socket, bound to any address and device, and shares no port, no other one of
-    the same netns, family and port can be.
+    While the kernel has the socket of a tunnel, bound to any address and device, and shares no port, no other
+    one of the same netns, family and port can be; while it has a connection, none of the same ends.
     """
     if row.protocol is Protocol.NETLINK:
         return not row.local.port
-    if row.protocol is not Protocol.UDP or row.uid != 0 or row.interface or row.options is None:
+    if row.uid != 0 or row.interface:
+        return False
+    if row.protocol is Protocol.TCP:
+        return bool(row.inode) and (row.family, row.local, row.remote) in evidence.rpc_flows
+    if row.protocol is not Protocol.UDP or row.options is None:
         return False
     anywhere = row.local.address in _ANY_ADDRESS and not row.remote.port and not row.options.multicast_loop
-    return anywhere and (row.family, row.local.port) in tunnels
+    return anywhere and (row.family, row.local.port) in evidence.tunnels
 
 
 def _judge_by_state(row: SocketRow) -> VerdictKind:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,17 +12,18 @@ import pytest
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats import inet_diag, net_inet
 from nsagent.kernel.formats.row_place import RowPlace
+from nsagent.kernel.formats.udp_diag import MOST_BYTES, decode_wireguard
 from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.sock_diag import SockDiag
-from nsagent.model.facts import RawTable, TableFormat
+from nsagent.model.facts import RawTable, TableFormat, TunnelEnd
 from nsagent.model.ids import SocketInode
-from nsagent.model.net import Protocol, SocketRow, SocketState
+from nsagent.model.net import Family, Protocol, SocketRow, SocketState
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.inside import make_inside
 from tests.kernel.rows import as_text_shows, stop_timer
 from tests.live.capabilities import Capability, require
 
-SO_COOKIE = 57
+SO_SNDBUFFORCE, SO_COOKIE = 32, 57
 SOCKETS = """
 os.system("ip link set lo up")
 made = []
@@ -130,6 +132,24 @@ def test_the_same_socket_dumps_again_and_again(diag: SockDiag) -> None:
     with make_tcp_listener() as made, make_udp() as udp:
         for protocol, one in ((Protocol.TCP, made), (Protocol.UDP, udp)) * 3:
             place_of(diag.dump(protocol, buffer).table.data, inode_of(one))
+
+
+def test_a_process_cannot_have_the_room_to_send_that_is_wireguards_mark(diag: SockDiag) -> None:
+    """What it asks for is doubled: the most that it can get is one byte less."""
+    require(Capability.ROOT)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("0.0.0.0", 0))
+        for asked in (MOST_BYTES, MOST_BYTES // 2, -1, MOST_BYTES - 1):
+            made.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, asked)
+            table = diag.dump_udp_memory(make_buffer())
+            assert place_of(table, inode_of(made)).uid == 0
+            assert TunnelEnd(Family.IPV4, made.getsockname()[1]) not in decode_wireguard(table, "little")
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == MOST_BYTES - 1
+        assert (MOST_BYTES - 1).to_bytes(4, sys.byteorder) in table
+
+
+def test_the_room_that_nobody_asked_more_for_is_that_of_the_sysctl(diag: SockDiag) -> None:
+    assert diag.read_default_room() == int(Path("/proc/sys/net/core/wmem_default").read_text())
 
 
 def test_a_protocol_that_the_kernel_has_no_table_of_is_unavailable(diag: SockDiag) -> None:

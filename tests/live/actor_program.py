@@ -25,6 +25,7 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME = 1, 4, 15
 CLONE_FILES = 0x400
 CLONE_NEWNET = 0x40000000
+SO_SNDBUFFORCE = 32
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER, IORING_REGISTER_FILES, IO_URING_PARAMS_BYTES = 425, 427, 2, 120
 IORING_REGISTER_RING_FDS, ANY_INDEX = 20, 0xFFFFFFFF
@@ -194,9 +195,10 @@ class Actor:
         if fd is not None:
             self.close([fd])
 
-    def silence(self, fd: int) -> None:
-        """Turn multicast loop off, as the kernel does for its tunnels."""
+    def resemble(self, fd: int) -> None:
+        """Make a socket like those of tunnels: no multicast loop, and as much room to send as root can give."""
         self.sockets[fd].setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        self.sockets[fd].setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 0x7FFFFFFF)
 
     def leave_in_ring(self, fd: int, close_ring: bool) -> int:
         """Register a socket with a new io_uring and close its fd; the fd of the ring.

@@ -80,12 +80,12 @@ LIKE_A_TUNNEL = [
 def test_a_socket_in_transit_that_looks_like_that_of_a_tunnel_is_not_the_kernels(
     closed_bed: ClosedBed, tunnel: str, up: bool, address: str, port: int, v6only: bool | None
 ) -> None:
-    """Of uid 0, bound to any address, with multicast loop off."""
+    """Of uid 0, bound to any address, with multicast loop off and as much room to send as a process can have."""
     netns = closed_bed.netns_bed.named()
     add_vxlan(closed_bed, netns, local=tunnel, up=up)
     actor = closed_bed.netns_bed.actor(netns)
     held = actor.udp(address, port, family="ipv4" if v6only is None else "ipv6", v6only=v6only)
-    actor.ask("silence", fd=held.fd)
+    actor.ask("resemble", fd=held.fd)
     actor.ask("leave_in_flight", fd=held.fd)
     assert closed_bed.scan().one(held.inode)["verdict"]["kind"] == "in_flight"
 

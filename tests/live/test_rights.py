@@ -1,5 +1,6 @@
 """What nsagent may still do once it has begun: whoever it asks for names looks at it."""
 
+import json
 import os
 import socket
 import struct
@@ -111,6 +112,17 @@ def test_who_names_a_socket_lets_it_be_another_user_s(asked: Asked) -> None:
 def test_doctor_keeps_what_it_takes_to_look(asked: Asked) -> None:
     assert run_nsagent("doctor", "--host-root", str(asked.root)).status == 0
     assert asked.seen == [only({Right.DAC_READ_SEARCH, Right.SYS_PTRACE}, own_rights())]
+
+
+@pytest.mark.parametrize("call", ["capset", None])
+def test_doctor_tells_what_could_not_be_given_back(call: str | None) -> None:
+    require(Capability.STRACE)
+    inject = ["-e", f"inject={call}:error=EPERM"] if call else []
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", *inject, *NSAGENT]
+    ran = run_nsagent("doctor", "--runtime", "none", "-o", "json", command=command)
+    told = [check for check in json.loads(ran.stdout)["checks"] if check["subject"] == "not given back"]
+    assert [(check["kind"], check["state"]) for check in told] == [("rights", "failed")] * (call is not None)
+    assert all("CAP_NET_ADMIN" in check["detail"] for check in told)
 
 
 def test_without_sys_ptrace_all_stay_for_a_process_with_them_may_be_read(asked: Asked) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nsagent.model.facts import TunnelEnd
+from nsagent.model.facts import Flow, TunnelEnd
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import VerdictKind
@@ -17,6 +17,8 @@ WAITING = next(row for row in CONNECTIONS if row.state is SocketState.ESTABLISHE
 UDP = make_row(SocketState.CLOSE, four(4789), protocol=Protocol.UDP, inode=9, uid=0)
 TUNNEL = UDP._replace(local=four(4789, "0.0.0.0"), options=USUAL._replace(multicast_loop=False))
 ENDS = (TunnelEnd(Family.IPV4, 4789),)
+RPC = make_row(SocketState.ESTABLISHED, four(805), four(2049), inode=9, uid=0)
+FLOWS = {Flow(Family.IPV4, four(805), four(2049))}
 SEEN = Evidence()
 
 
@@ -80,6 +82,33 @@ def test_the_socket_of_a_tunnel_is_the_kernels_whatever_else_is_not_known(eviden
 )
 def test_a_row_that_differs_from_a_tunnels_socket_in_anything_is_not_the_kernels(row: SocketRow) -> None:
     assert judge_ownerless(row, Evidence(tunnels=ENDS)) is VerdictKind.UNKNOWN
+
+
+@pytest.mark.parametrize("evidence", [SEEN, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
+def test_a_connection_of_the_rpc_client_is_the_kernels_whatever_else_is_not_known(evidence: Evidence) -> None:
+    assert judge_ownerless(RPC, replace(evidence, rpc_flows=FLOWS)) is VerdictKind.KERNEL
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        RPC._replace(uid=1000),
+        RPC._replace(local=four(806)),
+        RPC._replace(remote=four(2050)),
+        RPC._replace(local=four(2049), remote=four(805)),
+        RPC._replace(interface=2),
+        RPC._replace(family=Family.IPV6),
+        RPC._replace(protocol=Protocol.UDP),
+    ],
+    ids=["user", "local", "remote", "other end", "device", "family", "protocol"],
+)
+def test_a_connection_that_differs_from_the_rpc_clients_in_anything_is_not_the_kernels(row: SocketRow) -> None:
+    assert judge_ownerless(row, Evidence(rpc_flows=FLOWS)) is VerdictKind.UNKNOWN
+
+
+def test_what_is_left_of_a_connection_of_the_rpc_client_is_an_orphan() -> None:
+    left = RPC._replace(inode=SocketInode(0), state=SocketState.FIN_WAIT1)
+    assert judge_ownerless(left, Evidence(rpc_flows=FLOWS)) is VerdictKind.ORPHAN
 
 
 @pytest.mark.parametrize("kind", VerdictKind)

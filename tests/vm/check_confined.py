@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.nsagent_cli import Ran, Scan, run_nsagent, run_scan
+from tests.live.nsagent_cli import Ran, Scan, run_nsagent, run_scan, verdict_kind
 from tests.vm import ss, town
-from tests.vm.check_whole import holders, list_gaps
+from tests.vm.check_whole import UNPROVEN, holders, list_gaps
+from tests.vm.hold import MOST
 
 NSAGENT_PROFILE = """
 profile nsagent-vm flags=(attach_disconnected) {
@@ -52,6 +53,19 @@ def test_a_plain_filter_of_system_calls_costs_no_owner(whole: Scan) -> None:
     by_cgroup, _ = scan_as_service("SystemCallFilter=@system-service", options=("--owners", "container"))
     (row,) = (row for row in by_cgroup.sockets if row["local"]["port"] == town.CONTAINERS["docker-web"])
     assert (row["attribution"], row["confidence"]) == ("cgroup", "high")
+
+
+def test_where_every_socket_may_send_as_much_as_wireguards_nothing_is_told_to_be_wireguards(whole: Scan) -> None:
+    name = "net.core.wmem_default"
+    before = town.run("sysctl", "-n", name).strip()
+    town.run("sysctl", "-qw", f"{name}={MOST}")
+    try:
+        scan, _ = scan_as_service()
+    finally:
+        town.run("sysctl", "-qw", f"{name}={before}")
+    rows = [row for row in scan.sockets if row["local"]["port"] == town.KERNEL_PORTS["wireguard"]]
+    assert len(rows) == 2
+    assert {verdict_kind(row) for row in rows} <= UNPROVEN
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 
 from tests.live.nsagent_cli import Scan, Socket, verdict_kind
 from tests.vm import ss, town
+from tests.vm.hold import HIDDEN
 
 LISTENS = {("tcp", "listen"), ("udp", "close")}
+UNPROVEN = {"unknown", "in_flight"}
 
 
 def paths(scan: Scan) -> dict[int, str]:
@@ -106,15 +108,30 @@ def test_a_tunnel_has_no_owner_and_is_the_kernels_where_its_device_proves_it(who
     assert {(row["netns"], row["protocol"], len(row["owners"])) for row in rows} == {
         (netns_called(whole, town.TUNNELS), "udp", 0)
     }
-    unproven = {"unknown", "in_flight"}
-    assert {verdict_kind(row) for row in rows} <= ({"kernel"} if kind in ("vxlan", "geneve") else unproven)
+    assert {verdict_kind(row) for row in rows} <= (UNPROVEN if kind == "l2tp" else {"kernel"})
+
+
+def test_a_socket_like_those_of_tunnels_on_another_port_is_not_the_kernels(whole: Scan) -> None:
+    """Of root, with multicast loop off and as much room to send as it can have."""
+    (row,) = (row for row in whole.sockets if row["local"]["port"] == town.BESIDE)
+    assert (row["netns"], row["uid"], row["owners"]) == (netns_called(whole, town.TUNNELS), 0, [])
+    assert verdict_kind(row) in UNPROVEN
 
 
 def test_the_nfs_server_has_no_owner(whole: Scan) -> None:
     """Nothing proves that it is the kernel's: a descriptor in flight could be it."""
     (rows,) = on_port(whole, town.NFS).values()
     assert [(row["owners"], row["container_id"]) for row in rows] == [([], None)] * 2
-    assert {verdict_kind(row) for row in rows} <= {"unknown", "in_flight"}
+    assert {verdict_kind(row) for row in rows} <= UNPROVEN
+
+
+def test_the_connections_of_the_nfs_client_are_the_kernels_and_one_beside_them_is_not(whole: Scan) -> None:
+    rows = [row for row in whole.sockets if row["remote"]["port"] == town.NFS and row["inode"] is not None]
+    assert {(row["uid"], len(row["owners"])) for row in rows} == {(0, 0)}
+    kinds = [verdict_kind(row) for row in rows if row["local"]["port"] != HIDDEN]
+    assert kinds == ["kernel"] * town.CONNECTIONS
+    (other,) = (verdict_kind(row) for row in rows if row["local"]["port"] == HIDDEN)
+    assert other in UNPROVEN
 
 
 def test_associations_of_sctp_stand_there_once_with_their_own_ends(whole: Scan) -> None:

@@ -44,7 +44,11 @@ QUEUE: Final = 6005
 """The port on which a plain user's listener does not accept."""
 
 KERNEL_PORTS: Final = {"vxlan": 4789, "geneve": 6081, "fou": 5555, "l2tp": 1701, "wireguard": 51820}
+BESIDE: Final = 51821
+"""The port beside WireGuard's of a socket that looks like its own."""
 NFS, VRF, VSOCK = 2049, 7009, 1024
+CONNECTIONS: Final = 2
+"""Of the NFS client with its server."""
 PODMAN = "unix:///run/podman/podman.sock"
 CONTAINERS: Final = {"docker-web": 8001, "podman-web": 8002}
 
@@ -100,7 +104,7 @@ def activate() -> None:
 
 
 def dig_tunnels() -> None:
-    """What the kernel holds itself, in a netns without a process."""
+    """What the kernel holds itself, in a netns without a process, and a socket beside it that nobody seems to hold."""
     run("modprobe", "--all", "fou", "l2tp_netlink")
     run("ip", "netns", "add", TUNNELS)
     ip = ("ip", "-n", TUNNELS)
@@ -115,14 +119,23 @@ def dig_tunnels() -> None:
     run(*ip, *f"fou add port {ports['fou']} ipproto 47".split())
     tunnel = "l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 encap udp local 127.0.0.1 remote 127.0.0.1"
     run(*ip, *f"{tunnel} udp_sport {ports['l2tp']} udp_dport 1702".split())
+    start_unit("vm-beside", [f"hide,udp,0.0.0.0,{BESIDE},{TUNNELS}"])
 
 
 def serve_nfs() -> None:
-    """An NFS server in the kernel, in the host's netns; without rpcbind, so of version 4 alone."""
+    """An NFS server in the kernel, in the host's netns, and a client; without rpcbind, so of version 4 alone.
+
+    Beside the client's two connections there is one that nobody is seen to hold.
+    """
     run("modprobe", "nfsd")
     if not os.path.ismount("/proc/fs/nfsd"):
         run("mount", "-t", "nfsd", "nfsd", "/proc/fs/nfsd")
     run("rpc.nfsd", "-N", "3", "1")
+    run("systemd-run", "--quiet", "--unit=vm-mountd", "--", "rpc.mountd", "-F", "-N", "2", "-N", "3")
+    run("mount", "-t", "tmpfs", "none", "/srv")
+    run("exportfs", "-o", "rw,insecure,fsid=0", "*:/srv")
+    run("mount", "-t", "nfs4", "-o", f"nconnect={CONNECTIONS}", "127.0.0.1:/", "/mnt")
+    start_unit("vm-client", [f"hide,tcp,127.0.0.1,{NFS}"])
 
 
 def run_containers() -> None:

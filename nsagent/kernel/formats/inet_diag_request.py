@@ -32,6 +32,9 @@ IPPROTO_MPTCP: Final = 262
 WITH_INFO: Final = 1 << 1
 """The extension that adds struct tcp_info to each row: bit INET_DIAG_INFO - 1."""
 
+WITH_SKMEMINFO: Final = 1 << 6
+"""The extension that adds to each row what the memory of its socket is: bit INET_DIAG_SKMEMINFO - 1."""
+
 _REQUEST_PROTOCOL = 3
 
 
@@ -47,12 +50,12 @@ def encode_dump_both(protocol: int, states: int = ALL_STATES, extensions: int = 
     return request
 
 
-def encode_dump_family(family: int, protocol: int, states: int = ALL_STATES) -> bytes:
+def encode_dump_family(family: int, protocol: int, states: int = ALL_STATES, extensions: int = 0) -> bytes:
     """Payload of the SOCK_DIAG_BY_FAMILY that dumps one family: for kernels before 5.9, and for raw and SCTP.
 
     The same bytes are a struct inet_diag_req_raw, whose own protocol field a dump does not look at.
     """
-    return struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
+    return struct.pack("=BBBBI48x", family, protocol, extensions, 0, states)
 
 
 def encode_lookup(data: bytes, place: RowPlace, protocol: int) -> bytes:

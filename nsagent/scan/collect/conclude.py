@@ -24,15 +24,17 @@ from nsagent.scan.collect.walk import Walk
 
 
 def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
-    """What is read last of each netns: interfaces if they are asked for, the names of those that rows name, tunnels."""
+    """What is read last of each netns: interfaces if they are asked for, names that rows need, the kernel's sockets."""
     if context.request.interfaces and context.live:
         read_interfaces(context, walk.host_inode)
     name_interfaces(context)
     if settled.ownerless:
         # Imported here: where every row has an owner nobody pays for it.
+        from nsagent.scan.collect.rpc_flows import find_rpc_flows
         from nsagent.scan.collect.tunnels import find_tunnels
 
         find_tunnels(context, settled.ownerless)
+        find_rpc_flows(context, settled.ownerless)
 
 
 def conclude(

@@ -10,7 +10,7 @@ from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
-from nsagent.model.facts import Interface, NetnsReading, RawTable, TunnelEnd
+from nsagent.model.facts import Flow, Interface, NetnsReading, RawTable, TunnelEnd
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.netns import MetNetns
 
@@ -53,6 +53,7 @@ class NetnsState:
     own_addresses: tuple[str, ...] | None = None
     client_ports: tuple[int, int] | None = None
     tunnels: frozenset[TunnelEnd] = frozenset()
+    rpc_flows: frozenset[Flow] = frozenset()
 
     def close(self) -> None:
         """Close the socket in it."""
@@ -126,4 +127,5 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         own_addresses=state.own_addresses,
         client_ports=state.client_ports,
         tunnels=tuple(sorted(state.tunnels)),
+        rpc_flows=tuple(sorted(state.rpc_flows)),
     )

@@ -12,6 +12,8 @@ from nsagent.errors import FormatError
 from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.fou import decode_ports
+from nsagent.kernel.formats.generic_netlink import decode_families
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.formats.mountinfo import collect_netns_mounts, parse_mount_roots
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
@@ -20,14 +22,20 @@ from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.kernel.formats.pid_status import parse_family
 from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
 from nsagent.kernel.formats.sockstat import parse_sockstat
+from nsagent.kernel.formats.sunrpc_xprt import make_flow, parse_ports
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
+from nsagent.kernel.formats.udp_diag import decode_wireguard
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.net import Protocol
 from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
 from tests.kernel.formats.test_fib_trie import ROUTES
+from tests.kernel.formats.test_fou import RECORDED as FOU
+from tests.kernel.formats.test_generic_netlink import RECORDED as FAMILIES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
 from tests.kernel.formats.test_route_link import VXLAN_PORT, make_link
+from tests.kernel.formats.test_sunrpc_xprt import INFO
+from tests.kernel.formats.test_udp_diag import RECORDED as UDP_MEMORY
 from tests.kernel.rows import read_recorded, read_recorded_text
 from tests.kernel.sctp_rows import ASSOCIATIONS, ENDPOINTS
 from tests.kernel.vsock_message import make_vsock
@@ -106,6 +114,13 @@ DECODERS = {
     "net_inet places": Decoder(lambda data: net_inet.find_rows(data, range(1 << 64)), TEXTS),
     "route_link": Decoder(lambda data: decode_tunnels(data, "little"), [LINKS]),
     "route_link id": Decoder(lambda data: decode_nsid(data, "big"), [bytes(4) + make_attribute(1, b"\0\0\0\7")]),
+    "generic_netlink": Decoder(lambda data: decode_families(data, "little"), [FAMILIES]),
+    "fou": Decoder(lambda data: decode_ports(data, "little"), [FOU]),
+    "udp_diag": Decoder(lambda data: decode_wireguard(data, "little"), [UDP_MEMORY]),
+    "sunrpc_xprt": Decoder(lambda data: parse_ports(data.decode("ascii", "replace")), [INFO.encode()]),
+    "sunrpc_xprt address": Decoder(
+        lambda data: make_flow((805, 2049), data.decode("ascii", "replace"), "::1"), [b"fd00::2\n", b"<closed>\n"]
+    ),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,
