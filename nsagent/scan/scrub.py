@@ -20,6 +20,9 @@ from nsagent.model.process import CommandLine
 HIDDEN: Final = "***"
 """What stands in the place of a secret."""
 
+_HINT: Final = re.compile("pass|pw|psk|sig|secret|token|auth|key|cookie|bearer", re.IGNORECASE)
+"""What is in each name of a secret, and found sooner than one."""
+
 _NAME: Final = r"""(?<![\w./-])[\w.-]*(?:
     passw(?:or)?d | passphrase | requirepass | masterauth | secret | token | authorization | cookie | bearer | signature
     | (?:api|access|secret|account|shared|auth|master|signing|encryption)[_-]?key(?:[_-]?id)?
@@ -60,18 +63,18 @@ _IN_URL: Final = re.compile(
 _FORM: Final = re.compile(
     r"""-----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
     | (?<=hooks\.slack\.com/services/)[\w/]+
-    | (?<=\bbearer[ ])[\w~+/.=-]{6,}
+    | (?i:(?<=\bbearer[ ]))[\w~+/.=-]{6,}
     | (?<![A-Za-z0-9_-]) (?:
         eyJ[\w-]{8,}(?:\.[\w-]*)*  # JSON web token
-        | (?-i:A[KSB]IA|ACCA)[A-Z0-9]{12,}  # AWS
+        | (?:A[KSB]IA|ACCA)[A-Z0-9]{12,}  # AWS
         | gh[pousr]_\w{16,} | github_pat_\w{16,} | gl[a-z]{2,5}-[\w-]{16,}  # GitHub, GitLab
         | xox[a-z]-[\w-]{8,} | xapp-[\w-]{8,}  # Slack
-        | (?-i:AIza)[\w-]{24,} | ya29\.[\w-]{8,}  # Google
+        | AIza[\w-]{24,} | ya29\.[\w-]{8,}  # Google
         | [srp]k_(?:live|test)_\w{8,} | sk-[\w-]{20,}  # Stripe, and those who call them alike
         | hv[sbr]\.[\w-]{16,} | dckr_pat_[\w-]{16,} | npm_\w{30,} | pypi-[\w-]{30,} | hf_\w{30,} | do[a-z]_v1_\w{16,}
         | SG\.[\w-]{8,}\.[\w-]{8,} | AGE-SECRET-KEY-1\w{8,}
     )""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL,
 )
 
 _MYSQL: Final = ("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mariadb", "mariadb-dump")
@@ -118,11 +121,13 @@ def scrub(line: CommandLine) -> CommandLine:
 def _scrub_each(words: Iterable[str]) -> Iterator[str]:
     program = before = ""
     for word in words:
-        if asks := _ASKS.fullmatch(before) and _SCHEME.fullmatch(word):
+        asks = _HINT.search(before) and _ASKS.fullmatch(before)
+        if asks and _SCHEME.fullmatch(word):
             yield word
-        elif before in _NEXT.get(program, ()):
+            continue
+        if before in _NEXT.get(program, ()):
             yield _hide(word, program)
-        elif _ASKS.fullmatch(before) and not _NO_SECRET.fullmatch(word):
+        elif asks and not _NO_SECRET.fullmatch(word):
             yield HIDDEN
         elif flag := next((each for each in _SAME.get(program, ()) if word.startswith(each) and word != each), None):
             yield flag + _hide(word.removeprefix(flag), program)
@@ -132,7 +137,7 @@ def _scrub_each(words: Iterable[str]) -> Iterator[str]:
             program = name if name in _SAME or name in _NEXT else program
             before = word
             continue
-        before = before if asks else ""
+        before = ""
 
 
 def _hide(value: str, program: str) -> str:
@@ -145,13 +150,16 @@ def _hide(value: str, program: str) -> str:
 
 def _scrub_argument(text: str, *, command: bool = False) -> str:
     """An argument without its secrets; a `command` is one of several words, which ends none of its names' values."""
-    words = _WORD.findall(text)
-    if (found := _WHOLE.match(text)) and not (command and len(words) > 1):
+    words = _WORD.findall(text) if " " in text or "\n" in text or "\t" in text else [text]
+    named = _HINT.search(text) is not None
+    if named and not (command and len(words) > 1) and (found := _WHOLE.match(text)):
         return found[1] + HIDDEN
-    text = _IN_URL.sub(rf"\1{HIDDEN}", _FORM.sub(HIDDEN, text))
+    text = _FORM.sub(HIDDEN, text)
+    if "@" in text:
+        text = _IN_URL.sub(rf"\1{HIDDEN}", text)
     if len(words) < 2:
-        return _IN_WORD.sub(rf"\1{HIDDEN}", text)
-    if not command:
+        return _IN_WORD.sub(rf"\1{HIDDEN}", text) if named else text
+    if named and not command:
         text = _IN_TEXT.sub(rf"\1{HIDDEN}", text)
     scrubbed = _scrub_each(_WORD.findall(text))
     return _WORD.sub(lambda _: next(scrubbed), text)
