@@ -21,6 +21,7 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.runtimes.discover import discover_runtimes
 from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.collect.carried import Carried
+from nsagent.scan.collect.command_lines import CommandLines
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.diff import diff_snapshots
 from nsagent.scan.plan import PROTOCOLS, TablesWanted
@@ -49,6 +50,8 @@ class Made(NamedTuple):
     status: PassStatus
     changes: tuple[Change, ...] | None
     """Since the pass before; None where nothing is kept of one."""
+    command_lines: CommandLines
+    """Of its processes, for reports that ask for them."""
 
 
 class Passes:
@@ -106,7 +109,8 @@ class Passes:
             gaps=coverage.gaps,
         )
         self._bound_memory()
-        return Made(taken, status, changes)
+        command_lines = CommandLines(request.proc_root, self._carried.lookups, clock=self._clock, stop=stop)
+        return Made(taken, status, changes, command_lines)
 
     def list_runtimes(self, made: Made) -> tuple[tuple[str, bool], ...]:
         """What was asked for names in a pass, and whether it answered."""
