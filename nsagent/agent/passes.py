@@ -94,7 +94,7 @@ class Passes:
         changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else None
         self._before = snapshot if changes_wanted else None
         self.finished += 1
-        coverage = snapshot.coverage
+        coverage, laps = snapshot.coverage, self._carried.laps
         status = PassStatus(
             number=self.finished,
             taken_at=snapshot.taken_at,
@@ -107,6 +107,7 @@ class Passes:
             netns=coverage.netns.seen,
             processes=coverage.processes.seen,
             gaps=coverage.gaps,
+            stages={lap.value: round(seconds, 6) for lap, seconds in laps.seconds.items()} if laps else {},
         )
         self._bound_memory()
         command_lines = CommandLines(request.proc_root, self._carried.lookups, clock=self._clock, stop=stop)

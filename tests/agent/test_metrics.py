@@ -87,13 +87,17 @@ def test_the_durations_of_passes_are_counted_by_buckets() -> None:
     metrics = Metrics(make_families, clock=Clock())
     board = Board(30.0, clock=Clock(), on_pass=metrics.observe_pass)
     facts = recorded_facts()
+    stages = {"walk": 0.125, "names": 0.25}
     for took in (0.05, 0.3, 4000.0):
-        board.publish_pass(attribute(facts), facts, make_pass_status(duration_seconds=took))
+        board.publish_pass(attribute(facts), facts, make_pass_status(duration_seconds=took, stages=stages))
     family = scrape(board, metrics)["nsagent_scan_duration_seconds"]
-    counts = {each.labels["le"]: each.value for each in family.samples if each.name.endswith("_bucket")}
+    whole = [each for each in family.samples if each.labels["stage"] == "all"]
+    counts = {each.labels["le"]: each.value for each in whole if each.name.endswith("_bucket")}
     assert family.type == "histogram"
     assert (counts["0.05"], counts["0.25"], counts["0.5"], counts["300.0"], counts["+Inf"]) == (1, 1, 2, 2, 3)
-    assert [each.value for each in family.samples if each.name.endswith("_sum")] == [4000.35]
+    assert [each.value for each in whole if each.name.endswith("_sum")] == [4000.35]
+    sums = {each.labels["stage"]: each.value for each in family.samples if each.name.endswith("_sum")}
+    assert sums == {"all": 4000.35, "walk": 0.375, "names": 0.75}
 
 
 def test_every_name_is_one_by_the_rules_of_prometheus_and_stands_once() -> None:
