@@ -150,7 +150,7 @@ OPENS = {
     "cli/write.py": "/dev/null",
     "kernel/cgroupfs.py": "directories: the cgroup tree as it is mounted for this program, and for PID 1",
     "kernel/files.py": "files of the procfs that is read",
-    "kernel/lookup_child.py": "root directories of others, in a process that may be held up",
+    "kernel/lookup_child.py": "root directories and command lines of others, in a process that may be held up",
     "kernel/netns.py": "the own netns",
     "kernel/nsfs.py": "whatever others have a say in: nothing but netns",
     "kernel/private_mount.py": "the root of a mount that is the program's own",

@@ -95,16 +95,6 @@ class History:
             self._baseline_due = True
             raise
 
-    def list_changes(self, wanted: Wanted) -> Iterator[Change]:
-        """As HistoryReader.list_changes."""
-        with telling(self._path):
-            yield from list_changes(self._connection, wanted)
-
-    def fold(self, at: str, wanted: Wanted) -> Folded:
-        """As HistoryReader.fold."""
-        with telling(self._path):
-            return fold(self._connection, at, wanted)
-
     def _open(self) -> sqlite3.Connection:
         try:
             connection = open_writable(self._path, self._max_size_bytes)

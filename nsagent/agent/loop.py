@@ -178,7 +178,7 @@ class Agent:
         self._world.board.publish_changes(made.changes or ())
         setup.record(snapshot, made.changes)
         for name, entry in entries:
-            deliver(name, entry, snapshot, setup.book, self._delivery)
+            deliver(name, entry, made, setup.book, self._delivery)
         return made
 
     def _finish(self, ended: _Ended) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from nsagent.agent.book import Book, Entry
 from nsagent.agent.delivery import Delivery
 from nsagent.agent.logs import logger
+from nsagent.agent.passes import Made
 from nsagent.config.model import TextfileOutput
 from nsagent.errors import NsagentError
 from nsagent.model.choices import OutputFormat
-from nsagent.model.snapshot import Snapshot
 
 
-def deliver(name: str, entry: Entry, snapshot: Snapshot, book: Book, delivery: Delivery) -> None:
-    """Make a report and hand it to its outputs; returns before they have written it. What fails stands in the book."""
+def deliver(name: str, entry: Entry, made: Made, book: Book, delivery: Delivery) -> None:
+    """Make a report of a pass, hand it to its outputs, and do not wait for these. What fails stands in the book."""
     try:
-        written = entry.maker.make(snapshot)
+        written = entry.maker.make(made.taken.snapshot, made.command_lines.add)
     except NsagentError as err:
         logger.warning("report %s: %s", name, err)
         book.finish(name, [str(err)], made=False)

@@ -29,6 +29,9 @@ MOST_SERIES: Final = 10_000
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the durations of passes, in seconds; a small host takes 0.1, one with 10^6 fds 10."""
 
+WHOLE: Final = "all"
+"""The stage that stands for a pass as a whole."""
+
 FRESH_SECONDS: Final = 1.0
 """How long a text is served as it is: ten thousand requests make it a few times, and share its bytes."""
 
@@ -54,6 +57,19 @@ class _Made(NamedTuple):
         return alike and now - self.at_seconds < FRESH_SECONDS
 
 
+class _Durations:
+    """How often something took how long."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Once more."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+
 class Metrics:
     """The metrics of one agent, from its start on."""
 
@@ -65,8 +81,7 @@ class Metrics:
         self._most_series = most_series
         self._clock = clock
         self._lock = threading.Lock()
-        self._durations: tuple[float, ...] = (0.0,) * (len(BUCKETS) + 1)
-        self._seconds = 0.0
+        self._durations: dict[str, _Durations] = {}
         self._of_pass: tuple[LastPass | None, bytes] = (None, b"")
         self._dropped = 0
         self._made: _Made | None = None
@@ -74,9 +89,8 @@ class Metrics:
     def observe_pass(self, status: PassStatus) -> None:
         """Count a finished pass."""
         with self._lock:
-            at = bisect_left(BUCKETS, status.duration_seconds)
-            self._durations = tuple(count + (i == at) for i, count in enumerate(self._durations))
-            self._seconds += status.duration_seconds
+            for stage, seconds in {WHOLE: status.duration_seconds, **status.stages}.items():
+                self._durations.setdefault(stage, _Durations()).add(seconds)
 
     def scrape(self, board: Board) -> Scrape:
         """What the board says now: the metrics of a pass are made once, whoever asks."""
@@ -109,12 +123,13 @@ class Metrics:
 
     def _durations_family(self) -> Metric:
         bounds = [*map(str, BUCKETS), "+Inf"]
-        return HistogramMetricFamily(
-            "nsagent_scan_duration_seconds",
-            "How long passes took.",
-            buckets=list(zip(bounds, accumulate(self._durations), strict=True)),
-            sum_value=self._seconds,
+        family = HistogramMetricFamily(
+            "nsagent_scan_duration_seconds", "How long passes took, and their stages.", labels=["stage"]
         )
+        for stage, durations in self._durations.items():
+            buckets = list(zip(bounds, accumulate(durations.counts), strict=True))
+            family.add_metric([stage], buckets, durations.seconds)
+        return family
 
 
 class _Collected(Collector):

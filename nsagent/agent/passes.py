@@ -21,6 +21,7 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.runtimes.discover import discover_runtimes
 from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.collect.carried import Carried
+from nsagent.scan.collect.command_lines import CommandLines
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.diff import diff_snapshots
 from nsagent.scan.plan import PROTOCOLS, TablesWanted
@@ -49,6 +50,8 @@ class Made(NamedTuple):
     status: PassStatus
     changes: tuple[Change, ...] | None
     """Since the pass before; None where nothing is kept of one."""
+    command_lines: CommandLines
+    """Of its processes, for reports that ask for them."""
 
 
 class Passes:
@@ -91,7 +94,7 @@ class Passes:
         changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else None
         self._before = snapshot if changes_wanted else None
         self.finished += 1
-        coverage = snapshot.coverage
+        coverage, laps = snapshot.coverage, self._carried.laps
         status = PassStatus(
             number=self.finished,
             taken_at=snapshot.taken_at,
@@ -104,9 +107,11 @@ class Passes:
             netns=coverage.netns.seen,
             processes=coverage.processes.seen,
             gaps=coverage.gaps,
+            stages={lap.value: round(seconds, 6) for lap, seconds in laps.seconds.items()} if laps else {},
         )
         self._bound_memory()
-        return Made(taken, status, changes)
+        command_lines = CommandLines(request.proc_root, self._carried.lookups, clock=self._clock, stop=stop)
+        return Made(taken, status, changes, command_lines)
 
     def list_runtimes(self, made: Made) -> tuple[tuple[str, bool], ...]:
         """What was asked for names in a pass, and whether it answered."""

@@ -1,6 +1,6 @@
 """One report: what it selects of a snapshot, and how that is written; it remembers what it showed last."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -8,7 +8,7 @@ from nsagent.agent.outputs.report import WrittenReport
 from nsagent.config.model import Report, TextfileOutput
 from nsagent.errors import NotFound
 from nsagent.model.change import ChangeKind, ChangesHead
-from nsagent.model.choices import OutputFormat, View
+from nsagent.model.choices import Cmdline, OutputFormat, View
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.filter import Filter
 from nsagent.query.select import leave_labels, select_containers, select_snapshot, select_view
@@ -26,6 +26,9 @@ CONTENT_TYPES: Final = {
     OutputFormat.PROM: "text/plain; version=0.0.4; charset=utf-8",
 }
 """What is no plain text."""
+
+AddCommandLines = Callable[[Snapshot, Cmdline], Snapshot]
+"""scan.collect.command_lines: adds those of the owners of rows."""
 
 _OF_CONTAINERS: Final = frozenset((ChangeKind.CONTAINER_COME, ChangeKind.CONTAINER_GONE))
 _OF_LISTENERS: Final = frozenset((ChangeKind.NEW_LISTENER, ChangeKind.LISTENER_GONE))
@@ -72,13 +75,15 @@ class ReportMaker:
         self.report = report
         self._before: Snapshot | None = None
 
-    def make(self, snapshot: Snapshot) -> list[WrittenReport]:
+    def make(
+        self, snapshot: Snapshot, add_command_lines: AddCommandLines = lambda snapshot, _: snapshot
+    ) -> list[WrittenReport]:
         """The report of a snapshot, in its format first, and in that of textfiles if it goes into one.
 
         Raises Ambiguous for what its selection names, UsageError for what it cannot show.
         """
         report = self.report
-        selected = select_report(report, snapshot)
+        selected = add_command_lines(select_report(report, snapshot), report.cmdline)
         formats = [report.format]
         if any(isinstance(output, TextfileOutput) for output in report.outputs):
             formats.append(OutputFormat.PROM)

@@ -1,5 +1,6 @@
 """How the agent fares, as values: what `nsagent status`, the metrics and the health endpoints tell. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nsagent.model.choices import EngineName
@@ -24,6 +25,8 @@ class PassStatus:
     netns: int
     processes: int
     gaps: tuple[AlikeGaps, ...]
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each stage, as in scan.laps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What every command that answers from a snapshot does: take it, select, print."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,8 +11,8 @@ from nsagent.cli.options import Source
 from nsagent.cli.read import read
 from nsagent.cli.tell import tell
 from nsagent.cli.write import write_answer, write_coverage
-from nsagent.errors import EXIT_PARTIAL, CaptureError, NotFound
-from nsagent.model.choices import View
+from nsagent.errors import EXIT_PARTIAL, CaptureError, NotFound, UsageError
+from nsagent.model.choices import Cmdline, View
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.containers import is_called_by_id
@@ -46,11 +48,24 @@ def _answer(
         from nsagent.cli.ended import check_claims
 
         check_claims(claims, source.host)
+    if output.mentions("argv"):
+        selected = _add_command_lines(selected, request)
     write_answer(render_answer(selected, view, output, whole=snapshot))
     status = write_coverage(selected, strict=strict)
     if not_kept is not None:
         raise not_kept
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
+
+
+def _add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot:
+    """Those of the owners of rows, as they are now; raises UsageError for a pass of another time."""
+    from nsagent.kernel.lookups import Lookups
+    from nsagent.scan.collect.command_lines import CommandLines
+
+    if request.from_file is not None:
+        raise UsageError("column argv: no capture has command lines")
+    lines = CommandLines(request.proc_root, Lookups(), clock=time.monotonic, stop=threading.Event())
+    return lines.add(snapshot, Cmdline.FULL)
 
 
 def _list_claims(snapshot: Snapshot, only: Filter) -> dict[str, ContainerId]:

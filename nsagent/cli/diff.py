@@ -9,7 +9,7 @@ import typer
 
 from nsagent.cli.options import Engine, Host, Printing, Source, Texts, WhichContainers, WhichSockets
 from nsagent.cli.tell import tell
-from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL
+from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL, UsageError
 from nsagent.model.choices import EngineName, View
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def diff(
     *,
-    before: Annotated[Path, typer.Argument(metavar="A", help="A capture: what was.")],
+    before: Annotated[Path, typer.Argument(metavar="A", help="A capture: what was; - for stdin.")],
     after: Annotated[Path | None, typer.Argument(metavar="[B]", help="A later one; without it, this host now.")] = None,
     fail_on: Annotated[
         Texts,
@@ -45,8 +45,11 @@ def diff(
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
     from nsagent.report.changes import render_changes
+    from nsagent.scan.capture_file import STDIN
     from nsagent.scan.diff import diff_selected
 
+    if before == after == STDIN:
+        raise UsageError("A, B: only one of them can be read from stdin")
     kinds = parse_kinds(fail_on, "--fail-on")
     output = printing.make_options(View.CHANGES)
     wanted = sockets.narrow(containers.make_filter())

@@ -283,7 +283,9 @@ class Source(NamedTuple):
     host: Host = Host()
     from_file: Annotated[
         Path | None,
-        typer.Option("--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host."),
+        typer.Option(
+            "--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host; - for stdin."
+        ),
     ] = None
     capture: Annotated[
         Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")

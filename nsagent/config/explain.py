@@ -20,7 +20,6 @@ _EXPECTED: Final = {
 
 _NOT_YET: Final = {
     "filter": "expressions are not supported yet: use the other keys of select",
-    "cmdline": "is not supported yet: reports tell the name of a command only",
     "events": "is not supported yet",
 }
 """Keys that are laid out and that this version does not have."""

@@ -19,7 +19,7 @@ from nsagent.config.texts import (
 from nsagent.config.units import Bytes, Seconds, Share, SomeSeconds, WholeSeconds, tell_seconds
 from nsagent.config.values import Keep, Limit, OneOrMore, Switch, Version
 from nsagent.errors import UsageError
-from nsagent.model.choices import EngineName, OutputFormat, View
+from nsagent.model.choices import Cmdline, EngineName, OutputFormat, View
 from nsagent.query.filter import (
     Filter,
     make_filter,
@@ -34,6 +34,11 @@ from nsagent.query.filter import (
 from nsagent.query.labels import parse_labels
 
 T = TypeVar("T")
+
+_ARGV: Final = "argv"
+"""The column of command lines."""
+
+_WITHOUT_OWNERS: Final = (View.CONTAINERS, View.NETNS, View.CHANGES)
 
 _NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -200,6 +205,8 @@ class Report(_Section):
     """Only what is new or gone since the report before, as changes."""
     labels: Switch = False
     """Whether labels of containers and pods are told."""
+    cmdline: Cmdline = Field(Cmdline.NONE, validate_default=True)
+    """Of the owners of rows: `argv0` tells their first arguments, `full` all, without the secrets that can be told."""
     outputs: tuple[Output, ...] = (StdoutOutput(type="stdout"),)
     """Where it goes."""
 
@@ -245,6 +252,17 @@ class Report(_Section):
         if diff and info.data.get("view") is View.TOP:
             raise ValueError("expected with other views than top: its counts are no rows that come and go")
         return diff
+
+    @field_validator("cmdline")
+    @classmethod
+    def _check_cmdline(cls, cmdline: Cmdline, info: ValidationInfo) -> Cmdline:
+        seen = info.data
+        names = [name.removeprefix("-") for key in ("group_by", "columns", "sort_by") for name in seen.get(key, ())]
+        if cmdline is Cmdline.NONE and _ARGV in names:
+            raise ValueError(f"column {_ARGV} needs cmdline: argv0 or full")
+        if cmdline is not Cmdline.NONE and (seen.get("diff") or seen.get("view") in _WITHOUT_OWNERS):
+            raise ValueError("expected with rows that are sockets only")
+        return cmdline
 
     @field_validator("outputs")
     @classmethod

@@ -1,9 +1,10 @@
-"""The program of the child that looks up what others have: a thread for each question, for none may hold up another.
+"""The program of the child that looks at what others have: a thread for each question, for none may hold up another.
 
 A question about a mount is the index of the look-up, the inode of the netns and its mount points, separated by NUL,
 with an fd on the /proc/PID directory of a process in that mount namespace. One about a socket comes without an fd: the
-index, the inode of the socket, and at which fd of which process or thread it is. An answer is the index and an errno;
-with 0 comes an fd on the netns. When its socket is closed it ends, or as soon as no file system holds up one of its
+index, the inode of the socket, and at which fd of which process or thread it is. One about a command line is the index
+and 0, with an fd on the /proc/PID directory of the process. An answer is the index and an errno; with 0 comes an fd on
+the netns, or the bytes of the command line. When its socket is closed it ends, or as soon as nobody holds up one of its
 threads.
 
 Only what is imported here is loaded: it runs in a new interpreter, without site.
@@ -26,6 +27,8 @@ SOCKET: Final = struct.Struct("=ii?")
 ANSWER: Final = struct.Struct("=Ii")
 MOST_BYTES: Final = 1 << 16
 """Of a question."""
+MOST_CMDLINE_BYTES: Final = 1 << 12
+"""Of a command line; of a longer one comes one byte more, and no further one."""
 
 _STACK_BYTES: Final = 1 << 18
 
@@ -65,6 +68,9 @@ def send(connection: socket.socket, message: bytes, fd: int) -> None:
 
 def _answer(asked: socket.socket, index: int, question: bytes, process: int | None) -> None:
     try:
+        if process is not None and len(question) == QUESTION.size:
+            asked.sendmsg([ANSWER.pack(index, 0), _read_cmdline(process)])
+            return
         fd = _open_mounted(process, question) if process is not None else _open_netns_of_socket(question)
     except OSError as err:
         _send(asked, index, err.errno or ENOENT)
@@ -97,6 +103,22 @@ def _open_mounted(process: int, question: bytes) -> int:
         return _open_first(root, question)
     finally:
         close_fd(root)
+
+
+def _read_cmdline(process: int) -> bytes:
+    """The bytes of the command line of a process, of which the directory is closed; raises OSError.
+
+    They are read from its memory, for which its mmap lock is waited for as long as it holds that (fs/proc/base.c
+    get_mm_cmdline()).
+    """
+    try:
+        fd = os.open("cmdline", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=process)
+    finally:
+        close_fd(process)
+    try:
+        return os.read(fd, MOST_CMDLINE_BYTES + 1)
+    finally:
+        close_fd(fd)
 
 
 def _open_first(root: int, question: bytes) -> int:

@@ -1,9 +1,11 @@
-"""Netns that are mounted in foreign mount namespaces, or of foreign sockets, opened by a child that can be left behind.
+"""Netns mounted in foreign mount namespaces, or of foreign sockets, and command lines, by a child to be left behind.
 
 Whoever has a mount namespace of its own can put a file system over a mount point that never answers: then whoever looks
 that up waits, in state D and beyond SIGKILL, until its server goes, and a process ends only when all of its threads do.
 Whoever duplicates an fd of somebody else may get another file than the link had told, and waits at the latest when he
 closes it: a FUSE server is told of each close, and answers when it likes (fs/fuse/file.c fuse_flush()).
+Whoever reads a command line waits for the mmap lock of its process, which that holds while a FUSE server writes back
+what it unmaps (fs/fuse/file.c fuse_vma_close()).
 So a process that is good for nothing else does it. It has its own interpreter (posix_spawn(3), which is vfork and exec:
 no fork beside threads) and nothing of ours but one end of a socketpair: held up it holds nothing up.
 It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then.
@@ -21,13 +23,15 @@ import threading
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EBADF, ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from nsagent.errors import Gone, NoAnswer, NotRead, Reason
 from nsagent.kernel.files import translate_errno, translate_failure
 from nsagent.kernel.libc import close_fd
-from nsagent.kernel.lookup_child import ANSWER, QUESTION, SOCKET, receive, send
+from nsagent.kernel.lookup_child import ANSWER, MOST_CMDLINE_BYTES, QUESTION, SOCKET, receive, send
 from nsagent.kernel.procfs import ProcessDir
+
+T = TypeVar("T")
 
 MOST_LEFT: Final = 8
 """So many children may be left behind at a time, of 5 MiB each; then nothing is looked up until one has ended."""
@@ -71,6 +75,19 @@ class SocketLookup(NamedTuple):
     thread: bool
 
 
+class CmdlineLookup(NamedTuple):
+    """The command line of a process, which is opened for it: that raises what says that it is gone."""
+
+    view: Hashable
+    open_process: Callable[[], ProcessDir]
+
+
+_Question = Lookup | SocketLookup | CmdlineLookup
+
+_Take = Callable[[bytes, int | None], T | Gone | NotRead]
+"""Makes of the bytes behind the head of an answer, and the fd that came with them, what was asked for."""
+
+
 class Lookups:
     """What looks them up; to be kept for as long as passes are made, for it knows which children were left behind.
 
@@ -99,6 +116,22 @@ class Lookups:
         They come as they are answered; after so many `seconds` by the clock, all of them together, the rest are
         NoAnswer. Needs what reading the root of each process does, and 25 ms of CPU for the child.
         """
+        return self._look_up(wanted, seconds, _take_fd, clock, stop)
+
+    def read_each(
+        self, wanted: Sequence[CmdlineLookup], seconds: float, *, clock: Callable[[], float], stop: threading.Event
+    ) -> Generator[tuple[int, bytes | Gone | NotRead], None, None]:
+        """The same for command lines: of each its bytes, one more than MOST_CMDLINE_BYTES of one that is longer."""
+        return self._look_up(wanted, seconds, lambda data, _: data, clock, stop)
+
+    def _look_up(
+        self,
+        wanted: Sequence[_Question],
+        seconds: float,
+        take: _Take[T],
+        clock: Callable[[], float],
+        stop: threading.Event,
+    ) -> Generator[tuple[int, T | Gone | NotRead], None, None]:
         left = self.count_left()
         held = frozenset[Hashable]().union(*self._left.values())
         waiting = {index: lookup for index, lookup in enumerate(wanted) if lookup.view not in held}
@@ -114,7 +147,7 @@ class Lookups:
                 raise NotRead(_SUBJECT, Reason.TOO_MANY)
             if waiting:
                 with self._start(waiting) as connection:
-                    for index, answer in _ask(connection, list(waiting.items()), tell_left):
+                    for index, answer in _ask(connection, list(waiting.items()), take, tell_left):
                         del waiting[index]
                         yield index, answer
         except TimeoutError:
@@ -126,7 +159,7 @@ class Lookups:
         yield from ((index, error) for index in waiting)
 
     @contextmanager
-    def _start(self, waiting: Mapping[int, Lookup | SocketLookup]) -> Iterator[socket.socket]:
+    def _start(self, waiting: Mapping[int, _Question]) -> Iterator[socket.socket]:
         """A child, by the socket over which it is asked; ended, or left behind with all that waits for it, at the end.
 
         Raises OSError.
@@ -163,13 +196,16 @@ def _spawn(connection: socket.socket) -> int:
 
 
 def _ask(
-    connection: socket.socket, wanted: Iterable[tuple[int, Lookup | SocketLookup]], tell_left: Callable[[], float]
-) -> Iterator[tuple[int, int | Gone | NotRead]]:
+    connection: socket.socket,
+    wanted: Iterable[tuple[int, _Question]],
+    take: _Take[T],
+    tell_left: Callable[[], float],
+) -> Iterator[tuple[int, T | Gone | NotRead]]:
     """The answers to all look-ups, or to those that were answered when no time is left; raises OSError."""
     asked = 0
     for index, lookup in wanted:
         if asked == _MOST_ASKED:
-            if (answer := _receive(connection, tell_left)) is None:
+            if (answer := _receive(connection, take, tell_left)) is None:
                 return
             asked -= 1
             yield answer
@@ -178,39 +214,46 @@ def _ask(
             asked += 1
         except (Gone, NotRead) as err:
             yield index, err
-    while asked and (answer := _receive(connection, tell_left)) is not None:
+    while asked and (answer := _receive(connection, take, tell_left)) is not None:
         asked -= 1
         yield answer
 
 
-def _send(connection: socket.socket, index: int, lookup: Lookup | SocketLookup, seconds: float) -> None:
+def _send(connection: socket.socket, index: int, lookup: _Question, seconds: float) -> None:
     """Ask one; raises Gone and NotRead for this one alone, and OSError."""
     if seconds <= 0:
         raise TimeoutError
     connection.settimeout(seconds)
-    head = QUESTION.pack(index, lookup.inode)
     if isinstance(lookup, SocketLookup):
-        connection.send(head + SOCKET.pack(lookup.pid, lookup.fd, lookup.thread))
+        connection.send(QUESTION.pack(index, lookup.inode) + SOCKET.pack(lookup.pid, lookup.fd, lookup.thread))
         return
+    if isinstance(lookup, Lookup):
+        question = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
+    else:
+        question = QUESTION.pack(index, 0)
     with lookup.open_process() as process:
-        send(connection, head + b"\0".join(map(os.fsencode, lookup.mount_points)), process.fileno())
+        send(connection, question, process.fileno())
 
 
-def _receive(connection: socket.socket, tell_left: Callable[[], float]) -> tuple[int, int | Gone | NotRead] | None:
+def _receive(
+    connection: socket.socket, take: _Take[T], tell_left: Callable[[], float]
+) -> tuple[int, T | Gone | NotRead] | None:
     """The next answer, None when no time is left or the child has ended; raises OSError."""
     while (left := tell_left()) > 0:
         connection.settimeout(min(left, _STOP_SECONDS))
         try:
-            message, fd = receive(connection, ANSWER.size)
+            message, fd = receive(connection, ANSWER.size + MOST_CMDLINE_BYTES + 1)
         except TimeoutError:
             continue
         if not message:
             return None
-        index, number = ANSWER.unpack(message)
-        if fd is not None:
-            return index, fd
-        return index, _translate(number or EMFILE)  # Without room for one more fd it is dropped.
+        index, number = ANSWER.unpack_from(message)
+        return index, _translate(number) if number else take(message[ANSWER.size :], fd)
     return None
+
+
+def _take_fd(_: bytes, fd: int | None) -> int | Gone | NotRead:
+    return _translate(EMFILE) if fd is None else fd  # Without room for one more it is dropped.
 
 
 def _translate(number: int) -> Gone | NotRead:

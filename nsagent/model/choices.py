@@ -45,6 +45,14 @@ class OwnersWanted(StrEnum):
     CONTAINER = "container"
 
 
+class Cmdline(StrEnum):
+    """How much of the command line of a process is told: its first argument, or all of them."""
+
+    NONE = "none"
+    ARGV0 = "argv0"
+    FULL = "full"
+
+
 class ColourWhen(StrEnum):
     """The values of `--color`."""
 

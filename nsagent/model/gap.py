@@ -22,6 +22,7 @@ class Stage(StrEnum):
     LINKS = "links"
     CGROUPS = "cgroups"
     NAMES = "names"
+    COMMAND_LINES = "command_lines"
     CHECKS = "checks"
 
 
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     PROCESS = "process"  # the pid
     PROCESSES = "processes"  # none; what is counted are processes
     THREADS = "threads"  # the pid; what is counted are threads
+    COMMAND_LINE = "command_line"  # the pid
     IO_URING = "io_uring"  # the pid
     MOUNTINFO = "mountinfo"  # the pid
     HIDDEN_PROCESSES = "hidden_processes"  # none

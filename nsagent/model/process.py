@@ -1,8 +1,26 @@
 """A process as one pass read it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nsagent.model.ids import ContainerId, Pid
+
+
+class ProcessKey(NamedTuple):
+    """What makes a process the same one: its pid may be another's later, its start in clock ticks since boot is not."""
+
+    pid: Pid
+    start_ticks: int
+
+
+class CommandLine(NamedTuple):
+    """The arguments of a process as it shows them; `cut`: there are more, or the last one is longer.
+
+    Each may hold any character but NUL; bytes that are not UTF-8 are surrogate escapes.
+    """
+
+    argv: tuple[str, ...]
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +48,8 @@ class Process:
     """The containers around that one, outermost first."""
     inner: tuple[ContainerId, ...] = ()
     """Those that its path shows below that one, outermost first."""
+
+    @property
+    def key(self) -> ProcessKey:
+        """What it is in other passes, too."""
+        return ProcessKey(self.pid, self.start_ticks)

@@ -1,5 +1,6 @@
 """Snapshot: what the facts of one pass mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from nsagent.model.facts import FoundBy, HeldBy, Interface, ProcessCounts, Rewal
 from nsagent.model.gap import AlikeGaps
 from nsagent.model.ids import ContainerId, Fd, Pid, Tid, number_netns
 from nsagent.model.net import Protocol, SocketRow
-from nsagent.model.process import Process
+from nsagent.model.process import CommandLine, Process, ProcessKey
 
 
 class VerdictKind(StrEnum):
@@ -237,3 +238,5 @@ class Snapshot:
     """What was asked for names."""
     folded: tuple[Container, ...] = ()
     """Pause containers that no row names: they are part of their pods, and no containers."""
+    command_lines: Mapping[ProcessKey, CommandLine] | None = None
+    """None unless they were asked for; those of the owners of rows that could be read."""

@@ -17,6 +17,9 @@ from nsagent.report.layout import Column, Layout, number_column, text_column
 
 SocketColumn = Column[OwnedSocket]
 
+ARGV: Final = "argv"
+"""The column of command lines, which are there only where they are asked for."""
+
 UNCONNECTED: Final = "unconn"
 """What ss calls such a socket; its state is CLOSE."""
 
@@ -26,13 +29,22 @@ Join = Callable[[Sequence[str]], str]
 _NAMED: Final = 3
 """How many owners of a row a table names, and how many fds of each."""
 
+_LONGEST_ARGV: Final = 200
+"""Of what a table shows, in characters."""
+
 _GREEN = "32"
 _DIM = "2"
 
 
+def usual_columns(snapshot: Snapshot) -> tuple[str, ...]:
+    """What `-o table` and `-o csv` show: DEFAULT_COLUMNS, and `argv` where it was asked for."""
+    return DEFAULT_COLUMNS + (() if snapshot.command_lines is None else (ARGV,))
+
+
 def wide_columns(snapshot: Snapshot) -> tuple[str, ...]:
-    """What `-o wide` shows: WIDE_COLUMNS, and TCP_INFO_COLUMNS where any row has a TCP_INFO."""
-    return WIDE_COLUMNS + (TCP_INFO_COLUMNS if any(socket.row.tcp_info for socket in snapshot.sockets) else ())
+    """What `-o wide` shows: WIDE_COLUMNS, TCP_INFO_COLUMNS where any row has a TCP_INFO, and `argv` if asked for."""
+    tcp_info = TCP_INFO_COLUMNS if any(socket.row.tcp_info for socket in snapshot.sockets) else ()
+    return WIDE_COLUMNS + tcp_info + (() if snapshot.command_lines is None else (ARGV,))
 
 
 def _join_all(texts: Sequence[str]) -> str:
@@ -88,6 +100,20 @@ def _command(socket: OwnedSocket, context: Context, join: Join = _join_all) -> s
     if len(owners) == 1:
         return owners[0].process.comm
     return join([owner.process.comm for owner in owners])
+
+
+def _argv(socket: OwnedSocket, context: Context, join: Join = _join_all) -> str:
+    """The arguments of each owner as a shell would be given them; `...` behind those that are cut."""
+    import shlex
+
+    lines = [context.command_lines.get(owner.process.key) for owner in socket.owners]
+    texts = ["-" if line is None else shlex.join(line.argv) + (" ..." if line.cut else "") for line in lines]
+    return join(texts) if any(lines) else ""
+
+
+def _brief_argv(socket: OwnedSocket, context: Context) -> str:
+    text = _argv(socket, context, _join_first)
+    return text if len(text) <= _LONGEST_ARGV else f"{text[:_LONGEST_ARGV]} ..."
 
 
 def _container(socket: OwnedSocket, context: Context) -> str:
@@ -211,6 +237,7 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column(
         "command", _command, free_text=True, sgr=_verdict_sgr, brief=partial(_command, join=_join_first), spare=4
     ),
+    text_column(ARGV, _argv, free_text=True, brief=_brief_argv),
     text_column("container", _container, free_text=True, spare=2),
     text_column("pod", _pod, free_text=True, spare=1),
     text_column("unit", _unit, free_text=True, brief=partial(_unit, join=_join_first)),
@@ -268,7 +295,7 @@ TCP_INFO_COLUMNS: Final = ("rtt", "retrans", "cwnd", "sent", "received")
 
 SOCKETS: Final = Layout(
     SOCKET_COLUMNS,
-    DEFAULT_COLUMNS,
+    usual_columns,
     wide_columns,
     lambda snapshot: snapshot.sockets,
     lambda snapshot, rows: replace(snapshot, sockets=rows),

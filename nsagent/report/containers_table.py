@@ -87,7 +87,7 @@ CONTAINERS_WIDE: Final = (*CONTAINERS_DEFAULT, "container_name", "pod_uid", "san
 
 CONTAINERS: Final = Layout(
     CONTAINER_COLUMNS,
-    CONTAINERS_DEFAULT,
+    lambda _: CONTAINERS_DEFAULT,
     lambda _: CONTAINERS_WIDE,
     lambda snapshot: snapshot.containers,
     lambda snapshot, rows: replace(snapshot, containers=rows),

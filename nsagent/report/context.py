@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
 from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId, tell_netns
+from nsagent.model.process import CommandLine, ProcessKey
 from nsagent.model.snapshot import Netns, Snapshot
 from nsagent.report.accept_queues import AcceptQueues
 from nsagent.report.memo import Memo
@@ -21,20 +23,23 @@ _NUMBER = re.compile(r"(?:key:)?\d+")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`netns` by number, `containers` by id; the memos make a label from a number or an id, and keep it.
-
-    `sockets` counts the rows of each netns number, `container_netns` lists where a container's
-    processes are. `accept_queues` are summed up only for tables of containers.
-    """
+    """The memos make a label from a number or an id, and keep it."""
 
     netns: dict[int, Netns]
+    """By number."""
     containers: dict[ContainerId, Container]
+    """By id."""
     netns_labels: Memo[int, str]
     container_labels: Memo[ContainerId | None, str]
     pod_labels: Memo[ContainerId | None, str]
     sockets: Counter[int]
+    """The rows of each netns number."""
     container_netns: dict[ContainerId, list[int]]
+    """Where the processes of a container are."""
     accept_queues: AcceptQueues
+    """Summed up only for tables of containers."""
+    command_lines: Mapping[ProcessKey, CommandLine]
+    """There only where they were asked for."""
 
 
 def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) -> Context:
@@ -54,12 +59,13 @@ def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) ->
         sockets=Counter(map(attrgetter("netns"), snapshot.sockets)),
         container_netns=dict(container_netns),
         accept_queues=accept_queues or {},
+        command_lines=snapshot.command_lines or {},
     )
 
 
 def empty_context() -> Context:
     """That of rows that tell everything themselves, and are of no snapshot."""
-    return Context({}, {}, Memo(tell_netns), Memo(lambda id_: id_ or ""), Memo(lambda _: ""), Counter(), {}, {})
+    return Context({}, {}, Memo(tell_netns), Memo(lambda id_: id_ or ""), Memo(lambda _: ""), Counter(), {}, {}, {})
 
 
 def short_id(container_id: ContainerId) -> str:

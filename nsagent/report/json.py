@@ -23,7 +23,7 @@ def render_json(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
         "containers", chunks(dump(container_record(each, queues.get(each.id))) for each in snapshot.containers)
     )
     if sockets:
-        yield from _list("sockets", SocketRows().chunks(snapshot.sockets))
+        yield from _list("sockets", SocketRows(command_lines=snapshot.command_lines).chunks(snapshot.sockets))
     yield f'"coverage": {dump(coverage_record(snapshot.coverage))}}}\n'
 
 

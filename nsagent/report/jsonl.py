@@ -22,7 +22,7 @@ def render_jsonl(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | 
     yield _line({"type": "snapshot", **head, "netns": [netns_record(netns) for netns in snapshot.netns]})
     if sockets:
         by_id = {container.id: container for container in snapshot.containers}
-        rows = SocketRows('"type": "socket", ', by_id, queues)
+        rows = SocketRows('"type": "socket", ', by_id, queues, snapshot.command_lines)
         for chunk in rows.chunks(snapshot.sockets):
             yield "\n".join(chunk) + "\n"
     else:

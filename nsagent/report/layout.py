@@ -59,7 +59,7 @@ class Layout(Generic[T]):
     """
 
     columns: Sequence[Column[T]]
-    usual: tuple[str, ...]
+    usual: Callable[[Snapshot], tuple[str, ...]]
     wide: Callable[[Snapshot], tuple[str, ...]]
     rows: Callable[[Snapshot], tuple[T, ...]]
     with_rows: Callable[[Snapshot, tuple[T, ...]], Snapshot]

@@ -74,8 +74,8 @@ def lay_out(answer: Answer) -> Table:
         picked = columns if options.columns is None else pick_columns(columns, options.columns)
         return Table(counts.rows, picked, counts.context, ())
     layout = _LAYOUTS[view]()
-    usual = layout.wide(snapshot) if options.format is OutputFormat.WIDE else layout.usual
-    picked = pick_columns(layout.columns, usual if options.columns is None else options.columns)
+    usual = layout.wide if options.format is OutputFormat.WIDE else layout.usual
+    picked = pick_columns(layout.columns, usual(snapshot) if options.columns is None else options.columns)
     return Table(layout.rows(snapshot), picked, layout.context(snapshot), answer.groups)
 
 

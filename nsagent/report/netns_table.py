@@ -73,7 +73,7 @@ NETNS_WIDE: Final = (*NETNS_DEFAULT, "cookie", "mounts", "foreign_mounts", "rows
 
 NETNS: Final = Layout(
     NETNS_COLUMNS,
-    NETNS_DEFAULT,
+    lambda _: NETNS_DEFAULT,
     lambda _: NETNS_WIDE,
     lambda snapshot: snapshot.netns,
     lambda snapshot, rows: replace(snapshot, netns=rows),

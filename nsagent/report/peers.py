@@ -4,9 +4,13 @@ Guesses for counting, from addresses and ports alone: an address may be translat
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
+from nsagent.model.container import Pod
+from nsagent.model.ids import ContainerId
 from nsagent.model.net import Family, SocketRow, has_remote, is_listening
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.report.memo import Memo
@@ -43,6 +47,15 @@ class PeerKind(StrEnum):
     PUBLIC = "public"
 
 
+class Alike(NamedTuple):
+    """What connections have in common that are counted together."""
+
+    container_id: ContainerId | None
+    pod: Pod | None
+    direction: Direction
+    peer_kind: PeerKind
+
+
 def has_peer(row: SocketRow) -> bool:
     """Whether it is a row of IP with a remote address."""
     return row.family in _IP and has_remote(row)
@@ -64,6 +77,7 @@ class Peers:
         order = (PeerKind.HOST, PeerKind.POD, PeerKind.CONTAINER)
         self._on_node = {address: next(kind for kind in order if kind in seen) for address, seen in found.items()}
         self._elsewhere: Memo[str, PeerKind] = Memo(_kind_elsewhere)
+        self._kinds: Memo[tuple[int, str], PeerKind] = Memo(self._find_kind)
 
     def find_direction(self, socket: OwnedSocket) -> Direction:
         """Who began the connection that this row is an end of."""
@@ -72,8 +86,33 @@ class Peers:
 
     def find_kind(self, socket: OwnedSocket) -> PeerKind:
         """Where its peer is."""
-        address = socket.row.remote.address
-        if (socket.netns, address) in self._own or _LOOPBACK.match(address):
+        return self._kinds[socket.netns, socket.row.remote.address]
+
+    def count(self, sockets: Iterable[OwnedSocket]) -> dict[Alike, int]:
+        """How many of these have a peer, by whose they are, who began and where the peer is."""
+        listening, kinds = self._listening, self._kinds
+        # Once per socket, of which there are 10^4 to 10^6: 1.5 us.
+        alike = Counter(
+            [
+                (
+                    each.container_id,
+                    each.pod,
+                    (each.netns, each.row.protocol, each.row.local.port) in listening,
+                    kinds[each.netns, each.row.remote.address],
+                )
+                for each in sockets
+                if has_peer(each.row)
+            ]
+        )
+        return {
+            Alike(id_, pod, Direction.IN if listens else Direction.OUT, kind): count
+            for (id_, pod, listens, kind), count in alike.items()
+        }
+
+    def _find_kind(self, place: tuple[int, str]) -> PeerKind:
+        """Of an address, seen from a netns."""
+        _, address = place
+        if place in self._own or _LOOPBACK.match(address):
             return PeerKind.LOOPBACK
         return self._on_node.get(address) or self._elsewhere[address]
 

@@ -22,7 +22,7 @@ from nsagent.report.accept_queues import is_listener
 from nsagent.report.context import short_id
 from nsagent.report.escape import escape
 from nsagent.report.memo import Memo
-from nsagent.report.peers import Direction, PeerKind, Peers, has_peer
+from nsagent.report.peers import Direction, PeerKind, Peers
 
 MOST_SERIES: Final = 10_000
 """Of each metric of `-o prom`."""
@@ -118,7 +118,6 @@ class _Sums:
         self.queues: Counter[Labels] = Counter()
         self.waiting: Counter[Labels] = Counter()
         self.limits: Counter[Labels] = Counter()
-        self.listeners: Counter[Labels] = Counter()
         self._ports = {each.number: each.client_ports or _CLIENT_PORTS for each in snapshot.netns}
         self._places = places = _name_places(snapshot)
         # Each loop is once per socket, of which there are 10^4 to 10^6: 2 us for all of them, most for connections.
@@ -131,12 +130,18 @@ class _Sums:
             self.queues[*place, "tx"] += 0
         for socket in [each for each in sockets if each.row.rx_queue or each.row.tx_queue]:
             self._add_queues(socket)
-        for socket in [each for each in sockets if is_listening(each.row)]:
-            self._add_listener(socket)
-        connections = self.connections
-        for socket in [each for each in sockets if has_peer(each.row)]:
-            place = places[socket.container_id, socket.pod]
-            connections[*place, peers.find_direction(socket), peers.find_kind(socket)] += 1
+        listeners = [each for each in sockets if is_listening(each.row)]
+        self.listeners: Counter[Labels] = Counter(
+            [
+                (*places[each.container_id, each.pod], row.local.address, str(row.local.port), row.protocol)
+                for each in listeners
+                if (row := each.row).protocol in _WITH_PORTS and not self._is_client(each)
+            ]
+        )
+        for socket in filter(is_listener, listeners):
+            self._add_accept_queue(socket)
+        for one, count in peers.count(sockets).items():
+            self.connections[*places[one.container_id, one.pod], one.direction, one.peer_kind] += count
 
     def _add_queues(self, socket: OwnedSocket) -> None:
         if not is_listener(socket):
@@ -144,19 +149,19 @@ class _Sums:
             self.queues[*place, "rx"] += socket.row.rx_queue or 0
             self.queues[*place, "tx"] += socket.row.tx_queue or 0
 
-    def _add_listener(self, socket: OwnedSocket) -> None:
+    def _add_accept_queue(self, socket: OwnedSocket) -> None:
+        place, row = self._places[socket.container_id, socket.pod], socket.row
+        self.waiting[place] += row.rx_queue or 0
+        if row.tx_queue is not None:
+            self.limits[place] += row.tx_queue
+
+    def _is_client(self, socket: OwnedSocket) -> bool:
+        """Of a protocol that knows no listening, at a port of clients: it has asked something, and waits."""
         row = socket.row
-        if row.protocol not in _WITH_PORTS:
-            return
-        place = self._places[socket.container_id, socket.pod]
+        if not is_unconnected(row):
+            return False
         first, last = self._ports.get(socket.netns, _CLIENT_PORTS)
-        # Protocols that know no listening: at a port of clients it is one that has asked something, and waits.
-        if not (is_unconnected(row) and (not row.local.port or first <= row.local.port <= last)):
-            self.listeners[*place, row.local.address, str(row.local.port), row.protocol] += 1
-        if is_listener(socket):
-            self.waiting[place] += row.rx_queue or 0
-            if row.tx_queue is not None:
-                self.limits[place] += row.tx_queue
+        return not row.local.port or first <= row.local.port <= last
 
 
 def _name_places(snapshot: Snapshot) -> Memo[tuple[ContainerId | None, Pod | None], Place]:

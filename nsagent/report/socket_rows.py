@@ -4,7 +4,7 @@ A row is the text that json.dumps gives for the same dict, put together from par
 many rows share (a process, a kind of row, an address, a container) is written once per call.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -12,7 +12,7 @@ from nsagent.model.container import Container, Pod
 from nsagent.model.facts import HeldBy
 from nsagent.model.ids import ContainerId, Fd
 from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo, Timer
-from nsagent.model.process import Process
+from nsagent.model.process import CommandLine, Process, ProcessKey
 from nsagent.model.snapshot import Attribution, Confidence, Flag, OwnedSocket, Owner, Verdict
 from nsagent.report.accept_queues import WITH_ACCEPT_QUEUE, AcceptQueues
 from nsagent.report.chunks import chunks
@@ -24,6 +24,7 @@ _BOOLEAN: Final = {None: "null", False: "false", True: "true"}
 _FD: Final = HeldBy.FD
 _NO_QUEUE = '0, "tx_queue_bytes": 0, "accept_queue": null'
 _USUAL_HOLDING = ', "tid": null, "held_by": "fd"}'
+_CUT = ', "argv_cut": true'
 _TCP_INFO: Final = "{" + ", ".join(f'"{name}": %s' for name in TcpInfo._fields) + "}"
 
 _Kind = tuple[Protocol, Family, bool, SocketState]
@@ -34,8 +35,8 @@ class SocketRows:
     """Writes rows; with `containers` (by id) each row also has its `container`, or null, at its end.
 
     `opening` is what stands between the brace and the first key. `accept_queues` are those of the
-    containers. It lives no longer than one rendering of one snapshot, whose processes it knows by
-    their identity.
+    containers; with `command_lines` each owner has its `argv`. It lives no longer than one rendering of one
+    snapshot, whose processes it knows by their identity.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SocketRows:
         opening: str = "",
         containers: dict[ContainerId, Container] | None = None,
         accept_queues: AcceptQueues | None = None,
+        command_lines: Mapping[ProcessKey, CommandLine] | None = None,
     ) -> None:
         self._opening = f'{{{opening}"netns": '
         self._containers = None if containers is None else _container_texts(containers, accept_queues or {})
@@ -53,6 +55,7 @@ class SocketRows:
         self._addresses: Memo[str, str] = Memo(lambda address: f'{{"address": {quote(address)}, "port": ')
         self._meanings: Memo[_Meaning, str] = Memo(self._meaning_text)
         self._processes: dict[int, tuple[str, str]] = {}
+        self._command_lines = command_lines
 
     def chunks(self, sockets: Sequence[OwnedSocket]) -> Iterator[list[str]]:
         """The rows in order, without line ends, in lists of some hundred."""
@@ -103,10 +106,17 @@ class SocketRows:
             f'], "comm": {quote(process.comm)}, "start_ticks": {process.start_ticks}'
             f', "netns": {"null" if process.netns is None else abs(process.netns)}'
             f', "container_id": {quote(process.container_id)}, "unit": {quote(process.unit)}{_chain_text(process)}'
-            f"{_USUAL_HOLDING}"
+            f"{self._argv_text(process)}{_USUAL_HOLDING}"
         )
         text = self._processes[id(process)] = before, after
         return text
+
+    def _argv_text(self, process: Process) -> str:
+        """There only where command lines were asked for; null where there is none."""
+        if self._command_lines is None:
+            return ""
+        line = self._command_lines.get(process.key)
+        return ', "argv": null' if line is None else f', "argv": {dump(line.argv)}{_CUT if line.cut else ""}'
 
     def _meaning_text(self, meaning: _Meaning) -> str:
         container_id, attribution, confidence, flags, verdict, pod = meaning

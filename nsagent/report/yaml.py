@@ -37,7 +37,8 @@ def render_yaml(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     yield from _list("netns", (dump(netns_record(each)) for each in snapshot.netns), dumper)
     yield from _list("containers", containers, dumper)
     if sockets:
-        yield from _list("sockets", chain.from_iterable(SocketRows().chunks(snapshot.sockets)), dumper)
+        rows = SocketRows(command_lines=snapshot.command_lines).chunks(snapshot.sockets)
+        yield from _list("sockets", chain.from_iterable(rows), dumper)
     yield _text(dump({"coverage": coverage_record(snapshot.coverage)}), dumper)
 
 

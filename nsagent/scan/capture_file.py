@@ -11,11 +11,15 @@ from nsagent.model.facts import Facts
 MAX_FILE_BYTES: Final = 1 << 29
 """A capture of a million sockets has a tenth of it."""
 
+STDIN: Final = Path("-")
+"""Where a capture is read from standard input."""
+
+_STDIN_FD: Final = 0
 _ANY_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def read_capture(path: Path) -> Facts:
-    """The facts in a file or a pipe; raises CaptureError."""
+    """The facts in a file or a pipe, or on standard input; raises CaptureError."""
     from nsagent.scan.capture import decode_capture
 
     try:
@@ -50,10 +54,11 @@ def write_capture(facts: Facts, path: Path) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     """No more than one byte beyond the limit; raises OSError, and CaptureError for what may have no end."""
-    fd = os.open(path, _ANY_FILE)
-    if stat.S_ISCHR(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise CaptureError(f"{path}: cannot be read: it is a device")
-    os.set_blocking(fd, True)  # A pipe may be slow; opening one that nobody writes to must not wait.
+    fd = os.dup(_STDIN_FD) if path == STDIN else os.open(path, _ANY_FILE)
     with os.fdopen(fd, "rb") as file:
+        if stat.S_ISCHR(os.fstat(fd).st_mode):
+            raise CaptureError(f"{path}: cannot be read: it is a device")
+        # A pipe may be slow; opening one that nobody writes to must not wait. What others share is left as it is.
+        if path != STDIN:
+            os.set_blocking(fd, True)
         return file.read(MAX_FILE_BYTES + 1)

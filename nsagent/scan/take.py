@@ -20,6 +20,7 @@ from nsagent.model.facts import Facts
 from nsagent.model.net import Protocol, SocketState
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.capture_file import read_capture, write_capture
+from nsagent.scan.laps import Lap
 from nsagent.scan.plan import PROTOCOLS
 from nsagent.scan.request import SnapshotRequest
 
@@ -63,6 +64,8 @@ def take_snapshot(
     snapshot = attribute(facts, memory)
     if carried:
         carried.memory = remember(facts, snapshot, memory)
+        if carried.laps:
+            carried.laps.end(Lap.ATTRIBUTE)
     lacking = _list_lacking(request, facts, snapshot) if request.from_file else _list_untold(request, facts, snapshot)
     return Taken(snapshot, facts, tuple(lacking), not_kept)
 

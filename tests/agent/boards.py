@@ -1,8 +1,9 @@
 """Boards as the loop fills them, and the endpoints over them, for tests."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from nsagent.agent.board import Board
@@ -26,7 +27,12 @@ def recorded_facts() -> Facts:
     return decode_capture(CAPTURE.read_bytes(), str(CAPTURE))
 
 
-def make_pass_status(number: int = 1, finished_seconds: float = 100.0, duration_seconds: float = 0.25) -> PassStatus:
+def make_pass_status(
+    number: int = 1,
+    finished_seconds: float = 100.0,
+    duration_seconds: float = 0.25,
+    stages: Mapping[str, float] = MappingProxyType({}),
+) -> PassStatus:
     return PassStatus(
         number=number,
         taken_at="2026-01-02T03:04:05.678Z",
@@ -39,6 +45,7 @@ def make_pass_status(number: int = 1, finished_seconds: float = 100.0, duration_
         netns=3,
         processes=40,
         gaps=(),
+        stages=stages,
     )
 
 

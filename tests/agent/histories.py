@@ -1,9 +1,12 @@
 """Passes by hand, as an agent makes them one after the other, and what a history tells of them."""
 
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 from nsagent.agent.history import History, HistoryReader
 from nsagent.agent.history_read import Wanted
+from nsagent.model.change import Change
 from nsagent.model.container import Container
 from nsagent.model.net import Endpoint, SocketState
 from nsagent.model.snapshot import OwnedSocket, Snapshot
@@ -43,9 +46,17 @@ def record_all(history: History, snapshots: list[Snapshot]) -> None:
         history.record(after, diff_snapshots(before, after))
 
 
-def told(history: History | HistoryReader, minute: int) -> tuple[str | None, set[object]]:
-    folded = history.fold(at(minute), ALL)
+def told(path: Path, minute: int) -> tuple[str | None, set[object]]:
+    """What a history tells of a time, whoever writes to it meanwhile: the run that it is told by, what was open."""
+    with closing(HistoryReader.open(path)) as reader:
+        folded = reader.fold(at(minute), ALL)
     return folded.as_of, {change.socket for change in folded.open}
+
+
+def list_changes(path: Path, wanted: Wanted = ALL) -> list[Change]:
+    """The changes that a history tells, whoever writes to it meanwhile."""
+    with closing(HistoryReader.open(path)) as reader:
+        return list(reader.list_changes(wanted))
 
 
 def shown(snapshot: Snapshot) -> set[object]:

@@ -23,7 +23,18 @@ from nsagent.errors import HistoryError
 from nsagent.model.change import ChangeKind
 from nsagent.model.ids import ContainerId
 from nsagent.scan.diff import diff_snapshots
-from tests.agent.histories import ALL, WEB_POD, at, connection, passes, record_all, shown, taken, told
+from tests.agent.histories import (
+    ALL,
+    WEB_POD,
+    at,
+    connection,
+    list_changes,
+    passes,
+    record_all,
+    shown,
+    taken,
+    told,
+)
 from tests.kernel.apart import run_apart
 from tests.live.capabilities import Capability, require
 from tests.scan.snapshots import container, listener, process
@@ -62,7 +73,7 @@ def test_changes_are_listed_by_time_kind_container_and_pod(path: Path) -> None:
         history.record(after, diff_snapshots(before, after))
 
         def kinds(wanted: Wanted) -> list[str]:
-            return [change.kind.value for change in history.list_changes(wanted)]
+            return [change.kind.value for change in list_changes(path, wanted)]
 
         assert kinds(ALL) == ["container_gone", "listener_gone", "new_peer", "opened"]
         assert kinds(Wanted(containers=("web",))) == ["container_gone", "listener_gone"]
@@ -79,9 +90,10 @@ def test_what_was_open_is_told_for_every_run_since_the_first(path: Path) -> None
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, snapshots)
         for minute, one in enumerate(snapshots):
-            assert told(history, minute) == (at(minute), shown(one))
-        assert history.fold("2025-12-31T23:59:59.999Z", ALL) == ((), None, at(0))
-        assert told(history, 1000) == (at(29), shown(snapshots[-1]))
+            assert told(path, minute) == (at(minute), shown(one))
+        with closing(HistoryReader.open(path)) as reader:
+            assert reader.fold("2025-12-31T23:59:59.999Z", ALL) == ((), None, at(0))
+        assert told(path, 1000) == (at(29), shown(snapshots[-1]))
 
 
 def test_an_agent_that_starts_again_begins_with_all_that_is_open(path: Path) -> None:
@@ -89,9 +101,8 @@ def test_an_agent_that_starts_again_begins_with_all_that_is_open(path: Path) -> 
     for one in (first, second):
         with closing(History.open(path, DAY, MIB)) as history:
             history.record(one, ())
-    with closing(HistoryReader.open(path)) as reader:
-        assert told(reader, 59) == (at(0), shown(first))
-        assert told(reader, 61) == (at(60), shown(second))
+    assert told(path, 59) == (at(0), shown(first))
+    assert told(path, 61) == (at(60), shown(second))
 
 
 def test_another_boot_begins_with_all_that_is_open(path: Path) -> None:
@@ -99,7 +110,7 @@ def test_another_boot_begins_with_all_that_is_open(path: Path) -> None:
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, [first, second])
         assert [baseline for _, _, baseline in list_runs(path)] == [3, 3]
-        assert told(history, 60) == (at(60), shown(second))
+        assert told(path, 60) == (at(60), shown(second))
 
 
 def test_a_run_that_was_compared_with_nothing_begins_with_all_that_is_open(path: Path) -> None:
@@ -107,7 +118,7 @@ def test_a_run_that_was_compared_with_nothing_begins_with_all_that_is_open(path:
     with closing(History.open(path, DAY, MIB)) as history:
         history.record(taken(0, connection(1)), ())
         history.record(taken(1, connection(2)), None)
-        assert told(history, 1) == (at(1), shown(taken(1, connection(2))))
+        assert told(path, 1) == (at(1), shown(taken(1, connection(2))))
 
 
 def test_any_thread_records_one_after_the_other(path: Path) -> None:
@@ -136,7 +147,7 @@ def test_what_is_older_than_its_age_goes_and_what_was_open_since_stays_known(pat
         assert at(150 - 80 - 12) <= runs[0][1] <= at(150 - 80)
         assert runs[0][2] is not None
         for minute in range(150 - 80, 150):
-            assert told(history, minute) == (at(minute), shown(snapshots[minute]))
+            assert told(path, minute) == (at(minute), shown(snapshots[minute]))
     assert [id_ for id_, _, _ in runs] == list(range(runs[0][0], 151))
 
 
@@ -164,7 +175,7 @@ def test_five_thousand_containers_come_and_go_within_bounds(path: Path) -> None:
             before = after
             size = sum(each.stat().st_size for each in path.parent.iterdir() if not each.name.endswith("-shm"))
             assert size <= limit
-        assert told(history, 100)[1] == shown(before)
+        assert told(path, 100)[1] == shown(before)
     runs = list_runs(path)
     assert [id_ for id_, _, _ in runs] == list(range(runs[0][0], 102))
     assert runs[0][0] > 1
@@ -188,14 +199,15 @@ def test_what_has_no_room_at_all_is_an_error_and_the_next_run_is_kept(path: Path
         with pytest.raises(HistoryError, match=r"history\.db: a run of about \d+ bytes has no room in 131072 bytes"):
             history.record(large, diff_snapshots(taken(0), large))
         history.record(taken(2), ())
-        assert told(history, 2) == (at(2), shown(taken(2)))
+        assert told(path, 2) == (at(2), shown(taken(2)))
 
 
 def test_a_baseline_that_takes_too_much_room_is_left_out_and_what_was_open_is_not_known(path: Path) -> None:
     with closing(History.open(path, DAY, 256 << 10)) as history:
         history.record(taken(0, *map(connection, range(500))), ())
         assert list_runs(path) == [(1, at(0), -1)]
-        assert history.fold(at(0), ALL) == ((), None, None)
+        with closing(HistoryReader.open(path)) as reader:
+            assert reader.fold(at(0), ALL) == ((), None, None)
 
 
 def test_the_file_is_its_owners_and_groups(path: Path) -> None:
@@ -217,7 +229,7 @@ def test_no_label_and_nothing_but_names_gets_into_the_file(path: Path) -> None:
     assert secret in web.pod.labels.values()
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, [taken(0, containers=()), taken(1, containers=(web,))])
-        assert [change.kind.value for change in history.list_changes(ALL)] == ["container_come"]
+        assert [change.kind.value for change in list_changes(path)] == ["container_come"]
         for file in path.parent.iterdir():
             assert secret.encode() not in file.read_bytes()
 
@@ -226,7 +238,7 @@ def test_text_that_is_not_utf8_is_kept_as_json_has_it(path: Path) -> None:
     odd = listener(81, process(40, "a\udcff\0\n\u202e"), cookie=9)
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, [taken(0), taken(1, odd)])
-        (change,) = history.list_changes(ALL)
+        (change,) = list_changes(path)
         assert change.socket is not None
         assert change.socket.holders == ((40, 100, "a\\xff\0\n\u202e"),)
 
@@ -235,7 +247,7 @@ def test_numbers_of_64_bits_come_back(path: Path) -> None:
     high = listener(81, process(40), cookie=(1 << 64) - 1, inode=(1 << 64) - 2)
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, [taken(0), taken(1, high)])
-        (change,) = history.list_changes(ALL)
+        (change,) = list_changes(path)
         assert change.socket is not None
         assert (change.socket.cookie, change.socket.inode) == ((1 << 64) - 1, (1 << 64) - 2)
 
@@ -314,7 +326,7 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_is_begun(path: Path) -> Non
         assert re.fullmatch(r"history\.db\.corrupt-\d{8}T\d{6}Z", aside.name)
         assert aside.read_bytes() == damaged
         history.record(taken(30), ())
-        assert told(history, 30) == (at(30), shown(taken(30)))
+        assert told(path, 30) == (at(30), shown(taken(30)))
 
 
 def record_large(history: History, minutes: range) -> None:
@@ -332,7 +344,7 @@ def test_a_file_that_is_damaged_while_it_is_open_is_an_error_and_a_new_one_is_be
             record_large(history, range(4, 20))
         assert history.aside is not None
         history.record(taken(50), ())
-        assert told(history, 50) == (at(50), shown(taken(50)))
+        assert told(path, 50) == (at(50), shown(taken(50)))
 
 
 def test_a_file_that_was_removed_is_begun_anew_with_all_that_is_open(path: Path) -> None:
@@ -341,7 +353,7 @@ def test_a_file_that_was_removed_is_begun_anew_with_all_that_is_open(path: Path)
         for each in path.parent.iterdir():
             each.unlink()
         history.record(taken(5, connection(1)), ())
-        assert told(history, 5) == (at(5), shown(taken(5, connection(1))))
+        assert told(path, 5) == (at(5), shown(taken(5, connection(1))))
     assert [run[1:] for run in list_runs(path)] == [(at(5), 3)]
 
 
@@ -354,7 +366,7 @@ def test_a_directory_that_is_gone_is_an_error_until_it_is_back(path: Path) -> No
                 history.record(taken(5), ())
         path.parent.mkdir(mode=0o700)
         history.record(taken(6), ())
-        assert told(history, 6) == (at(6), shown(taken(6)))
+        assert told(path, 6) == (at(6), shown(taken(6)))
 
 
 def test_it_is_read_while_it_is_written_and_the_writer_does_not_wait(path: Path) -> None:
@@ -367,7 +379,7 @@ def test_it_is_read_while_it_is_written_and_the_writer_does_not_wait(path: Path)
             for before, after in pairwise(snapshots[19:]):
                 history.record(after, diff_snapshots(before, after))
             assert len(list(reading)) == sum(len(diff_snapshots(*pair)) for pair in pairwise(snapshots[:20])) - 1
-            assert told(reader, 100)[0] == at(39)
+            assert told(path, 100)[0] == at(39)
 
 
 def test_a_copy_of_the_file_alone_is_read_and_nothing_is_made_beside_it(path: Path, tmp_path: Path) -> None:
@@ -377,8 +389,8 @@ def test_a_copy_of_the_file_alone_is_read_and_nothing_is_made_beside_it(path: Pa
         record_all(history, passes(5))
         copy.write_bytes(path.read_bytes())
     copy.parent.chmod(0o500)
-    with closing(HistoryReader.open(copy)) as reader:
-        assert told(reader, 4) == (at(4), shown(passes(5)[-1]))
+    assert told(copy, 4) == (at(4), shown(passes(5)[-1]))
+    with closing(HistoryReader.open(copy)):
         assert [each.name for each in copy.parent.iterdir()] == ["yesterday.db"]
 
 
@@ -459,8 +471,9 @@ from nsagent.scan.diff import diff_snapshots
 from tests.agent.histories import connection, passes, record_all, shown, taken, told, at
 
 place = Path(sys.argv[1])
+path = place / "history.db"
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", place], check=True)
-history = History.open(place / "history.db", 86400.0, 1 << 30)
+history = History.open(path, 86400.0, 1 << 30)
 record_all(history, passes(5))
 (place / "filler").write_bytes(bytes(200 << 10))
 failed = 0
@@ -471,14 +484,14 @@ for minute in range(10, 60):
         assert "full" in str(err) or "No space" in str(err) or "disk I/O" in str(err), err
         failed += 1
 assert failed, "the disk was never full"
-assert told(history, 4) == (at(4), shown(passes(5)[-1]))
+assert told(path, 4) == (at(4), shown(passes(5)[-1]))
 (place / "filler").unlink()
 history.record(taken(100), ())
-assert told(history, 100) == (at(100), shown(taken(100)))
+assert told(path, 100) == (at(100), shown(taken(100)))
 history.close()
 subprocess.run(["mount", "-o", "remount,ro", place], check=True)
 try:
-    History.open(place / "history.db", 86400.0, 1 << 30)
+    History.open(path, 86400.0, 1 << 30)
 except HistoryError as err:
     print(err)
 """

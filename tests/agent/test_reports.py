@@ -1,6 +1,7 @@
 """One report: what it selects, and what it never tells."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from nsagent.agent.reports import ReportMaker, select_report
 from nsagent.config.model import Report
 from nsagent.errors import Ambiguous
-from nsagent.model.choices import OutputFormat, View
+from nsagent.model.choices import Cmdline, OutputFormat, View
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId
+from nsagent.model.process import CommandLine
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture_file import read_capture
@@ -61,6 +63,63 @@ def test_labels_are_told_in_no_format_and_no_view(secretive: Snapshot, view: Vie
 def test_labels_are_told_where_the_report_asks_for_them(secretive: Snapshot) -> None:
     text = text_of(make_report(format="json", labels=True), secretive)
     assert all(secret in text for secret in SECRETS)
+
+
+def tell_command_lines(snapshot: Snapshot, wanted: Cmdline) -> Snapshot:
+    """As scan.collect.command_lines does, where nothing was scrubbed."""
+    if wanted is Cmdline.NONE:
+        return snapshot
+    line = CommandLine(("httpd", "-k", "a b"), cut=True)
+    keys = {owner.process.key for socket in snapshot.sockets for owner in socket.owners}
+    return replace(snapshot, command_lines=dict.fromkeys(keys, line))
+
+
+SHELL = "httpd -k 'a b' ..."
+"""What columns show of it."""
+
+
+@pytest.mark.parametrize(
+    ("format_", "expected"),
+    [
+        ("json", '"argv": ["httpd", "-k", "a b"], "argv_cut": true, "tid"'),
+        ("jsonl", '"argv": ["httpd", "-k", "a b"], "argv_cut": true, "tid"'),
+        ("yaml", '- "a b"\n    argv_cut: true\n'),
+        ("csv", f',"{SHELL}"'),
+        ("table", SHELL),
+        ("wide", SHELL),
+        ("markdown", "httpd -k 'a b' ..."),
+        ("html", "httpd -k &#x27;a b&#x27; ..."),
+    ],
+)
+def test_command_lines_are_told_by_each_format_that_has_room_where_they_are_asked_for(
+    docker: Snapshot, format_: str, expected: str
+) -> None:
+    asked, silent = make_report(format=format_, cmdline="full"), make_report(format=format_)
+    assert expected in ReportMaker(asked).make(docker, tell_command_lines)[0].data.decode()
+    assert b"httpd -k" not in ReportMaker(silent).make(docker, tell_command_lines)[0].data
+    assert b"argv" not in ReportMaker(silent).make(docker, tell_command_lines)[0].data
+
+
+def test_metrics_tell_no_command_line_whatever_the_report_asks_for(docker: Snapshot) -> None:
+    (written,) = ReportMaker(make_report(format="prom", cmdline="full")).make(docker, tell_command_lines)
+    assert b"httpd -k" not in written.data
+
+
+def test_sockets_are_counted_by_command_line(docker: Snapshot) -> None:
+    report = make_report(view="top", group_by=["argv"], limit=1, format="csv", cmdline="full")
+    text = ReportMaker(report).make(docker, tell_command_lines)[0].data.decode()
+    assert text.splitlines() == ['"argv","count"', f'"{SHELL}","{owned(docker)}"']
+
+
+def owned(snapshot: Snapshot) -> int:
+    return max(Counter(len(socket.owners) for socket in snapshot.sockets if socket.owners).values())
+
+
+def test_an_owner_whose_command_line_could_not_be_read_has_none(docker: Snapshot) -> None:
+    report = make_report(format="json", cmdline="argv0")
+    (written,) = ReportMaker(report).make(docker, lambda snapshot, _: replace(snapshot, command_lines={}))
+    owners = [owner for socket in json.loads(written.data)["sockets"] for owner in socket["owners"]]
+    assert {owner["argv"] for owner in owners} == {None}
 
 
 @pytest.mark.parametrize("format_", ["json", "jsonl", "csv", "table"])

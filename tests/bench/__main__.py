@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Container, Sequence
@@ -16,14 +17,22 @@ from typing import Any, Final
 from tests.bench.sandbox import ROOT, AgentRequest, Request, SandboxFailed, find_missing_capability, run_inside
 from tests.bench.states import IDLE, STATES
 from tests.bench.tables import list_agent_lines, list_state_lines, list_verdict_lines
-from tests.bench.targets import Verdict, judge_agent, judge_metrics, judge_rendering, judge_scan, judge_startup
-from tests.bench.tools import list_peers
+from tests.bench.targets import (
+    Verdict,
+    judge_agent,
+    judge_engine,
+    judge_metrics,
+    judge_rendering,
+    judge_scan,
+    judge_startup,
+)
+from tests.bench.tools import PATH, list_peers
 
 STARTUP_TOOLS: Final = ("typer-help", "help", "typer", "idle-scan")
 STARTUP_RUNS: Final = 15
 AGENT_STATES: Final = ("node", "large")
 AGENT_RUNS: Final = 3
-PARTS: Final = ("states", "startup", "rendering", "agent")
+PARTS: Final = ("states", "startup", "rendering", "agent", "engine")
 
 
 def main() -> int:
@@ -49,6 +58,8 @@ def _measure_part(part: str, options: argparse.Namespace, report: dict[str, Any]
         return [_measure_startup(report)]
     if part == "rendering":
         return [_measure_rendering(report)]
+    if part == "engine":
+        return [_measure_engine(report)]
     agents = [_measure_agent(name, report) for name in options.states if name in AGENT_STATES]
     return [*agents, _measure_metrics(report)]
 
@@ -133,6 +144,20 @@ def _measure_metrics(report: dict[str, Any]) -> bool:
     report["metrics"] = seconds
     print(f"metrics: {seconds['series']} series {seconds['first']:.3f} s, asked again {seconds['again']:.3f} s of CPU")
     _conclude(judge_metrics(seconds), report, state=None)
+    return False
+
+
+def _measure_engine(report: dict[str, Any]) -> bool:
+    if shutil.which("dockerd", path=PATH) is None:
+        print("engine: no dockerd here")
+        return False
+    seconds = _run_program("tests.bench.engine")
+    if seconds is None:
+        print("engine: failed")
+        return True
+    report["engine"] = seconds
+    print("engine of 120 containers: " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()))
+    _conclude(judge_engine(seconds), report, state=None)
     return False
 
 

@@ -3,6 +3,8 @@
 import gc
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +40,14 @@ def unchanged_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     gc.enable()
+
+
+def run_with_stdin(*arguments: str, data: bytes | None) -> subprocess.CompletedProcess[bytes]:
+    """`nsagent ARGUMENTS` in a process of its own, which reads this, or from /dev/null."""
+    command = [sys.executable, "-m", "nsagent", *arguments]
+    if data is None:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture

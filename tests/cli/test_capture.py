@@ -12,7 +12,7 @@ import pytest
 from nsagent.errors import EXIT_FAILED, EXIT_USAGE
 from nsagent.model.net import Protocol
 from nsagent.scan.capture import decode_capture
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_with_stdin
 from tests.live.capabilities import Capability, require
 
 
@@ -182,3 +182,18 @@ def test_a_capture_may_come_through_a_pipe(on_node: Run, node_capture: Path, tmp
 def test_a_pipe_that_nobody_writes_to_is_no_wait(on_node: Run, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "cut off after 0 bytes" in on_node("scan", "--from", tmp_path / "pipe").err
+
+
+def test_a_capture_may_come_from_stdin(on_node: Run, node_capture: Path) -> None:
+    ran = run_with_stdin("scan", "--from", "-", data=node_capture.read_bytes())
+    assert (ran.returncode, ran.stdout.decode()) == (0, on_node("scan", "--from", node_capture).out)
+
+
+@pytest.mark.parametrize(
+    ("data", "essentials"),
+    [(b"", "-: cut off after 0 bytes"), (b"{}", "-: "), (None, "-: cannot be read: it is a device")],
+)
+def test_stdin_that_has_no_capture_is_an_error(data: bytes | None, essentials: str) -> None:
+    ran = run_with_stdin("scan", "--from", "-", data=data)
+    assert (ran.returncode, ran.stdout, ran.stderr.count(b"\n")) == (EXIT_FAILED, b"", 1)
+    assert essentials in ran.stderr.decode()

@@ -10,7 +10,7 @@ import pytest
 from nsagent.errors import EXIT_FAILED, EXIT_FOUND, EXIT_NOT_FOUND, EXIT_PARTIAL, EXIT_USAGE
 from nsagent.model.facts import ProcessReading
 from nsagent.scan.capture import encode_capture
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_with_stdin
 from tests.kernel.diag_message import make_message
 from tests.scan.facts import WEB_CGROUP, diag_table, facts, netns, reading
 
@@ -121,6 +121,19 @@ def test_a_capture_that_is_none_is_an_error(run_cli: Run, before: Path, tmp_path
         EXIT_FAILED,
         f"nsagent: {tmp_path}/nosuch: cannot be read: No such file or directory\n",
     )
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_either_one_may_come_from_stdin(run_cli: Run, before: Path, after: Path, *, first: bool) -> None:
+    arguments, through = (["-", str(after)], before) if first else ([str(before), "-"], after)
+    ran = run_with_stdin("diff", *arguments, data=through.read_bytes())
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.decode() == run_cli("diff", before, after).out
+
+
+def test_both_cannot_come_from_stdin(run_cli: Run) -> None:
+    ran = run_cli("diff", "-", "-")
+    assert (ran.status, ran.err) == (EXIT_USAGE, "nsagent: A, B: only one of them can be read from stdin\n")
 
 
 def test_what_makes_two_captures_hard_to_compare_is_told(run_cli: Run, before: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_defaults_are_shown_and_what_is_absent_is_not() -> None:
                 "format": "jsonl",
                 "diff": False,
                 "labels": False,
+                "cmdline": "none",
                 "outputs": [{"type": "stdout"}],
             }
         ],

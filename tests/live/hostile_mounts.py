@@ -3,18 +3,21 @@
 COUNT is of mount namespaces, each with a process and a netns in which nobody is. MODE says what is done there:
 `plain` nothing; `silent` and `held` put a FUSE over the mount point, of which the server reads nothing, or answers
 everything but look-ups; `swap` one that lets nobody else close a file, and puts such a file by turns at fds of sockets;
-`link` a directory with a symbolic link to /run/secret/fifo. Or one mount namespace has COUNT
-mounts of one netns: `long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for
-each, `server PID` for whoever has to end before what it holds up can, and `ready`; all ends with stdin.
+`link` a directory with a symbolic link to /run/secret/fifo; `mapped` a FUSE that takes nothing of what is written, for
+which the process that is said waits with its mmap lock held. Or one mount namespace has COUNT mounts of one netns:
+`long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for each, `server PID`
+for whoever has to end before what it holds up can, and `ready`; all ends with stdin.
 """
 
 import ctypes
 import itertools
+import mmap
 import os
 import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -24,10 +27,13 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PLACE = "/mnt"
 NAMED = f"{PLACE}/below/netns"
 FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_INIT, FUSE_INTERRUPT, FUSE_BATCH_FORGET = 1, 2, 3, 26, 36, 42
-FUSE_OPEN, FUSE_FLUSH = 14, 25
+FUSE_OPEN, FUSE_READ, FUSE_WRITE, FUSE_FLUSH = 14, 15, 16, 25
 WITHOUT_ANSWER = (FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT)
 ROOT_NODE, FILE_NODE, DIRECTORY, FILE, ENOSYS = 1, 2, 0o40755, 0o100644, 38
 SWAPPED, SWAP_SECONDS = 12, 0.4
+UNANSWERED = {"swap": FUSE_FLUSH, "mapped": FUSE_WRITE}
+PAGE = 4096
+MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x02, 0x10, 0x20
 
 
 def call(name: str, *arguments: object) -> None:
@@ -82,12 +88,13 @@ def serve(device: int, unanswered: int) -> None:
 
     def pack_attributes(node: int) -> bytes:
         mode = DIRECTORY if node == ROOT_NODE else FILE
-        return struct.pack("=QQQQQQIIIIIIIIII", node, *[0] * 8, mode, 2, 0, 0, 0, 4096, 0)
+        return struct.pack("=QQQQQQIIIIIIIIII", node, PAGE, *[0] * 7, mode, 2, 0, 0, 0, PAGE, 0)
 
     answers = {
         FUSE_INIT: struct.pack("=IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0, *[0] * 7),
         FUSE_LOOKUP: struct.pack("=QQQQII", FILE_NODE, 0, 1, 1, 0, 0) + pack_attributes(FILE_NODE),
         FUSE_OPEN: struct.pack("=QII", 1, 0, 0),
+        FUSE_READ: bytes(PAGE),
         FUSE_FLUSH: b"",
     }
     while True:
@@ -129,7 +136,8 @@ def fork(work: Callable[[], None]) -> int:
 def live_apart(mode: str) -> None:
     enter_own_mounts()
     inode = mount_new_netns(NAMED)
-    say("process", os.getpid(), inode)
+    if mode != "mapped":
+        say("process", os.getpid(), inode)
     if mode == "plain":
         return
     if mode == "link":
@@ -141,12 +149,49 @@ def live_apart(mode: str) -> None:
     server = os.fork()
     if server == 0:
         end_with_parent()
-        serve(device, FUSE_FLUSH if mode == "swap" else FUSE_LOOKUP)
+        serve(device, UNANSWERED.get(mode, FUSE_LOOKUP))
     os.close(device)  # It is gone as soon as its server is.
     say("server", server)
     if mode == "swap":
         file = os.open(f"{PLACE}/file", os.O_RDONLY)
         swap_always(file)
+    if mode == "mapped":
+        say("process", hang(), inode)
+
+
+def hang() -> int:
+    """The pid of a process that waits for its file to be taken, as it maps something else in its place."""
+    ready, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        end_with_parent()
+        map_over_dirty(lambda: os.write(done, b"x"))
+        os._exit(0)
+    os.read(ready, 1)
+    while b") D " not in read_stat(pid):
+        time.sleep(0.01)
+    return pid
+
+
+def read_stat(pid: int) -> bytes:
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return stat.read()
+
+
+def map_over_dirty(tell: Callable[[], object]) -> None:
+    """Map a file, write to it, and map something else there: it is written back with the lock of all mappings held."""
+    shared = mmap.mmap(os.open(f"{PLACE}/file", os.O_RDWR), PAGE)
+    shared[0] = 1
+    address = ctypes.addressof(ctypes.c_char.from_buffer(shared))
+    tell()
+    LIBC.mmap(
+        ctypes.c_void_p(address),
+        ctypes.c_size_t(PAGE),
+        mmap.PROT_READ,
+        MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
+        -1,
+        ctypes.c_long(0),
+    )
 
 
 def swap_always(file: int) -> None:

@@ -33,6 +33,7 @@ from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import read_met, settle
 from nsagent.scan.collect.unlisted import find_unlisted
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
+from nsagent.scan.laps import Lap, Laps
 from nsagent.scan.request import PassRequest
 
 MetQueue = SimpleQueue[MetNetns | None]
@@ -94,7 +95,7 @@ def _list_own_netns_fds() -> frozenset[int] | None:
 
 def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carried | None) -> Facts:
     """The stages, one after the other; the runtimes are asked meanwhile."""
-    started = context.clock()
+    started, laps = context.clock(), Laps(context.clock)
     only = context.request.only
     runtimes.start()
     chosen = None
@@ -106,11 +107,17 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carri
         chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
         context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
+    laps.end(Lap.WALK)
     settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
     read_the_rest(context, walk, settled)
     if context.stop.is_set():
         raise Aborted("interrupted")
-    return conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, runtimes), started)
+    laps.end(Lap.SETTLE)
+    facts = conclude(context, walk, settled, lambda: _collect_names(only, walk, chosen, runtimes), started)
+    laps.end(Lap.NAMES)
+    if carried is not None:
+        carried.laps = laps
+    return facts
 
 
 def _collect_names(only: Filter | None, walk: Walk, chosen: Chosen | None, runtimes: Runtimes) -> Answers:

@@ -14,6 +14,7 @@ from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
+from nsagent.scan.laps import Laps
 from nsagent.scan.memory import Memory
 
 
@@ -29,6 +30,8 @@ class Carried:
         """Processes that did not run when their fds were read."""
         self.memory = Memory()
         """Who held what is closing now."""
+        self.laps: Laps | None = None
+        """How long each stage of the last pass took."""
 
     def take(self, walk: Walk, *, comparable: bool) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
