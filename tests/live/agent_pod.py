@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,7 +151,7 @@ class AgentPod:
         """Another container in the same pod, as a kubelet makes one after the one before has ended."""
         self.container = self._start()
 
-    def write_config(self, files: dict[str, str]) -> None:
+    def write_config(self, files: Mapping[str, str]) -> None:
         """What a kubelet does once the ConfigMap has changed."""
         write_config_map(f"{self._bed.root}{self._given.volumes['config']}", files)
 

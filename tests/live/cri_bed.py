@@ -77,7 +77,7 @@ class CriBed:
     def places(self) -> Places:
         """Paths of the node."""
         directory = self._directory
-        return Places(f"{directory}/state", f"{directory}/containerd.sock", f"{directory}/log")
+        return Places(f"{directory}/root", f"{directory}/state", f"{directory}/containerd.sock", f"{directory}/log")
 
     @property
     def enter(self) -> list[str]:

@@ -14,7 +14,7 @@ SUBNET = "10.214.0.0/16"
 
 CONFIG = """\
 version = 2
-root = "{directory}/root"
+root = "{root}"
 state = "{state}"
 [grpc]
   address = "{socket}"
@@ -38,6 +38,8 @@ state = "{state}"
 class Places(NamedTuple):
     """Where the node of a bed has what a node has: as containerd sees it."""
 
+    root: str
+    """Of containerd: images, and the root file systems of containers."""
     state: str
     """Of containerd: bundles are below."""
     socket: str
@@ -52,6 +54,7 @@ def write_configuration(directory: str, places: Places) -> None:
         file.write(
             CONFIG.format(
                 directory=directory,
+                root=places.root,
                 state=places.state,
                 socket=places.socket,
                 pause_image=PAUSE_IMAGE,

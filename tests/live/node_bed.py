@@ -4,10 +4,14 @@ What runs on it sees nothing of the machine: an agent's pod there can be compare
 """
 
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.live.capabilities import PATH
-from tests.live.cri_bed import CriBed, Places
+from tests.live.cri_bed import CriBed
+from tests.live.cri_configuration import Places
 
 COMMAND_SECONDS = 60.0
 
@@ -25,7 +29,7 @@ class NodeBed(CriBed):
     @property
     def places(self) -> Places:
         """Where nodes have it."""
-        return Places("/run/containerd", "/run/containerd/containerd.sock", "/var/log")
+        return Places("/var/lib/containerd", "/run/containerd", "/run/containerd/containerd.sock", "/var/log")
 
     @property
     def daemon_pid(self) -> int:
@@ -33,6 +37,14 @@ class NodeBed(CriBed):
         entered = super().daemon_pid
         with open(f"/proc/{entered}/task/{entered}/children", encoding="ascii") as children:
             return int(children.read())
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """containerd neither answers nor refuses while this lasts."""
+        with super().stopped():
+            yield
+        # nsenter stops with its child, and does not go on with it.
+        os.kill(super().daemon_pid, signal.SIGCONT)
 
     def run(self, *command: str) -> str:
         """What a command of this machine says on the node."""

@@ -37,8 +37,8 @@ WAYS: dict[str, Callable[[NodeBed], AbstractContextManager[None]]] = {
 }
 
 
-def report(name: str, format_: str) -> dict[str, Any]:
-    output = {"type": "file", "path": f"/var/lib/nsagent/{name}.{format_}"}
+def report(name: str, format_: str, **more: str) -> dict[str, Any]:
+    output = {"type": "file", "path": f"/var/lib/nsagent/{name}.{format_}", **more}
     return {"name": name, "every": "1s", "view": "listeners", "format": format_, "outputs": [output]}
 
 
@@ -52,7 +52,7 @@ def write_config(manifest: Manifest, *reports: dict[str, Any]) -> str:
 
 def read_quick_manifest(name: str) -> Manifest:
     manifest = read_manifest(name)
-    reports = report("now", "json"), report("all", "jsonl")
+    reports = report("now", "json"), report("all", "jsonl", max_size="64MiB")
     return manifest.with_config(CONFIG, write_config(manifest, *reports))
 
 
@@ -159,112 +159,6 @@ def read_process_status(node_bed: NodeBed, pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines)
 
 
-def test_the_pod_has_the_rights_of_its_manifest_and_no_others(agent: AgentPod, node_bed: NodeBed) -> None:
-    rights = agent.manifest.container["securityContext"]["capabilities"]["add"]
-    status = read_process_status(node_bed, agent.container.pid)
-    mask = f"{sum(1 << Right[name] for name in rights):016x}"
-    kept = {name: status[name] for name in ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")}
-    assert kept == {
-        "Uid": "0\t0\t0\t0",
-        "CapPrm": mask,
-        "CapEff": mask,
-        "CapBnd": mask,
-        "CapAmb": "0" * 16,
-        "NoNewPrivs": "1",
-        "Seccomp": "2",
-    }
-
-
-def test_its_metrics_name_every_listener_of_every_pod(agent: AgentPod, node: Node) -> None:
-    await_another_pass(agent)
-    assert read_series(agent) == expected_series(agent, node)
-
-
-def test_its_reports_name_every_listener_of_every_pod(agent: AgentPod, node: Node) -> None:
-    await_another_pass(agent)
-    assert listeners_in(read_now(agent), node) == node.listeners
-
-
-@pytest.mark.parametrize("agent", [BASE], indirect=True)
-def test_with_its_capabilities_all_is_seen(agent: AgentPod, stranger: int) -> None:
-    await_another_pass(agent)
-    scan = read_now(agent)
-    assert (is_whole(scan.coverage), gap_codes(scan)) == (True, [])
-    assert {netns["engine"] for netns in scan.netns} == {"sock_diag"}
-    assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
-
-
-@pytest.mark.parametrize("agent", [OBSERVER], indirect=True)
-def test_what_only_netlink_has_is_null_to_an_observer(agent: AgentPod, stranger: int) -> None:
-    await_another_pass(agent)
-    scan = read_now(agent)
-    assert {netns["engine"] for netns in scan.netns} == {"proc"}
-    assert {(row["cookie"], row["cgroup_id"], row["accept_queue"]["limit"]) for row in scan.sockets} == {(None,) * 3}
-    assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
-    # The numbers of its processes are of another PID namespace, where threads cannot be compared.
-    assert gap_codes(scan) == ["not_told"]
-
-
-def find_strangers_row(scan: Scan) -> Any:
-    (row,) = (row for row in scan.sockets if row["local"]["port"] == STRANGERS_PORT)
-    return row
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_without_containerd_it_is_alive_ready_and_knows_every_name(agent: AgentPod, node: Node, way: str) -> None:
-    with WAYS[way](node.bed):  # type: ignore[arg-type]
-        await_another_pass(agent)
-        assert (agent.probe("liveness"), agent.probe("readiness")) == (200, 200)
-        assert read_series(agent) == expected_series(agent, node)
-
-
-def test_a_changed_config_map_is_loaded_and_a_wrong_one_is_not(agent: AgentPod) -> None:
-    shipped = agent.manifest.config_maps["nsagent"]
-    changed = write_config(read_manifest(BASE), report("other", "json"))
-    agent.write_config({CONFIG: changed})
-    agent.await_status(lambda status: status["reports"][-1]["name"] == "other", "the change is loaded")
-    until(lambda: (agent.state / "other.json").exists(), "the new report is made")
-    agent.write_config({CONFIG: changed.replace("listeners", "listenres")})
-    status = agent.await_status(lambda status: not status["config"]["last_reload_ok"], "the wrong one is refused")
-    assert status["reports"][-1]["name"] == "other"
-    assert "did you mean" in status["config"]["error"]
-    agent.write_config(shipped)
-    agent.await_status(lambda status: status["reports"][-1]["name"] == "all", "the first one is loaded again")
-
-
-def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: Node, node_bed: NodeBed) -> None:
-    late = node_bed.run_pod(PodSpec("late", [serve("app", LATE_PORT)], "shop"))
-    try:
-        until(lambda: any(str(LATE_PORT) in line for line in read_history(agent)), "the history knows the late pod")
-        history, reports = read_history(agent), (agent.state / "all.jsonl").read_bytes()
-        agent.kill()
-    finally:
-        node_bed.remove_pod(late)
-    agent.restart()
-    agent.await_started()
-    await_another_pass(agent)
-    assert read_history(agent)[: len(history)] == history
-    after = (agent.state / "all.jsonl").read_bytes()
-    assert after.startswith(reports)
-    assert len(after) > len(reports)
-    assert all(json.loads(line) for line in after.splitlines())
-    assert read_series(agent) == expected_series(agent, node)
-
-
-def read_history(agent: AgentPod) -> list[str]:
-    return agent.run("history", "--since", "1h", "-o", "jsonl", "--config", "/etc/nsagent/config.yaml").splitlines()
-
-
-def test_sigterm_ends_it_in_time_with_its_reports_whole(agent: AgentPod) -> None:
-    ended = agent.stop()
-    assert (ended.status, ended.seconds < END_SECONDS, agent.said[-1]) == (0, True, "nsagent: info: ended")
-    assert not [line for line in agent.said if "Traceback" in line]
-    json.loads((agent.state / "now.json").read_text())
-    assert all(json.loads(line) for line in (agent.state / "all.jsonl").read_text().splitlines())
-    agent.restart()
-    agent.await_started()
-
-
 def test_without_host_pid_it_says_so_and_is_not_ready(node: Node, node_bed: NodeBed, image: PulledImage) -> None:
     del node
     with running(node_bed, read_quick_manifest(BASE).without_host_pid(), image) as agent:
@@ -318,3 +212,112 @@ def test_without_a_capability_it_sees_what_is_promised(
     assert found == seen
     assert stranger in owners_in(row) or seen.stranger == "hidden"
     assert {row["local"]["port"] for row in scan.sockets} >= node.listeners.keys()
+
+
+def test_the_pod_has_the_rights_of_its_manifest_and_no_others(agent: AgentPod, node_bed: NodeBed) -> None:
+    rights = agent.manifest.container["securityContext"]["capabilities"]["add"]
+    status = read_process_status(node_bed, agent.container.pid)
+    mask = f"{sum(1 << Right[name] for name in rights):016x}"
+    kept = {name: status[name] for name in ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")}
+    assert kept == {
+        "Uid": "0\t0\t0\t0",
+        "CapPrm": mask,
+        "CapEff": mask,
+        "CapBnd": mask,
+        "CapAmb": "0" * 16,
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+    }
+
+
+def test_its_metrics_name_every_listener_of_every_pod(agent: AgentPod, node: Node) -> None:
+    await_another_pass(agent)
+    assert read_series(agent) == expected_series(agent, node)
+
+
+def test_its_reports_name_every_listener_of_every_pod(agent: AgentPod, node: Node) -> None:
+    await_another_pass(agent)
+    assert listeners_in(read_now(agent), node) == node.listeners
+
+
+@pytest.mark.parametrize("agent", [BASE], indirect=True)
+def test_with_its_capabilities_all_is_seen(agent: AgentPod, stranger: int) -> None:
+    await_another_pass(agent)
+    scan = read_now(agent)
+    assert (is_whole(scan.coverage), gap_codes(scan)) == (True, [])
+    assert {netns["engine"] for netns in scan.netns} == {"sock_diag"}
+    assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
+
+
+@pytest.mark.parametrize("agent", [OBSERVER], indirect=True)
+def test_what_only_netlink_has_is_null_to_an_observer(agent: AgentPod, stranger: int) -> None:
+    await_another_pass(agent)
+    scan = read_now(agent)
+    foreign = [row for row in scan.sockets if row["netns"] != agent.pod.netns_inode]
+    assert {netns["engine"] for netns in scan.netns if netns["inode"] != agent.pod.netns_inode} == {"proc"}
+    assert {(row["cookie"], row["cgroup_id"], row["accept_queue"]["limit"]) for row in foreign} == {(None,) * 3}
+    assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
+    # The numbers of its processes are of another PID namespace, where threads cannot be compared.
+    assert gap_codes(scan) == ["not_told"]
+
+
+def find_strangers_row(scan: Scan) -> Any:
+    (row,) = (row for row in scan.sockets if row["local"]["port"] == STRANGERS_PORT)
+    return row
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_containerd_it_is_alive_ready_and_knows_every_name(agent: AgentPod, node: Node, way: str) -> None:
+    with WAYS[way](node.bed):  # type: ignore[arg-type]
+        await_another_pass(agent)
+        assert (agent.probe("liveness"), agent.probe("readiness")) == (200, 200)
+        assert read_series(agent) == expected_series(agent, node)
+
+
+def test_a_changed_config_map_is_loaded_and_a_wrong_one_is_not(agent: AgentPod) -> None:
+    shipped = agent.manifest.config_maps["nsagent"]
+    changed = write_config(read_manifest(BASE), report("other", "json"))
+    agent.write_config({CONFIG: changed})
+    agent.await_status(lambda status: status["reports"][-1]["name"] == "other", "the change is loaded")
+    until(lambda: (agent.state / "other.json").exists(), "the new report is made")
+    agent.write_config({CONFIG: changed.replace("listeners", "listenres")})
+    status = agent.await_status(lambda status: not status["config"]["last_reload_ok"], "the wrong one is refused")
+    assert status["reports"][-1]["name"] == "other"
+    assert "did you mean" in status["config"]["error"]
+    agent.write_config(shipped)
+    agent.await_status(lambda status: status["reports"][-1]["name"] == "all", "the first one is loaded again")
+
+
+def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: Node, node_bed: NodeBed) -> None:
+    late = node_bed.run_pod(PodSpec("late", [serve("app", LATE_PORT)], "shop"))
+    try:
+        until(lambda: any(str(LATE_PORT) in line for line in read_history(agent)), "the history knows the late pod")
+        history, reports = read_history(agent), (agent.state / "all.jsonl").read_bytes()
+        agent.kill()
+    finally:
+        node_bed.remove_pod(late)
+    agent.restart()
+    agent.await_started()
+    await_another_pass(agent)
+    assert read_history(agent)[: len(history)] == history
+    after = (agent.state / "all.jsonl").read_bytes()
+    assert after.startswith(reports)
+    assert len(after) > len(reports)
+    assert all(json.loads(line) for line in after.splitlines())
+    assert read_series(agent) == expected_series(agent, node)
+
+
+def read_history(agent: AgentPod) -> list[str]:
+    """Its changes, the oldest first."""
+    lines = agent.run("history", "--since", "1h", "-o", "jsonl", "--config", "/etc/nsagent/config.yaml").splitlines()
+    return [line for line in lines if json.loads(line)["type"] == "change"]
+
+
+def test_sigterm_ends_it_in_time_with_its_reports_whole(agent: AgentPod) -> None:
+    ended = agent.stop()
+    assert (ended.status, ended.seconds < END_SECONDS, agent.said[-1]) == (0, True, "nsagent: info: ended")
+    assert not [line for line in agent.said if "Traceback" in line]
+    json.loads((agent.state / "now.json").read_text())
+    assert all(json.loads(line) for line in (agent.state / "all.jsonl").read_text().splitlines())
+    agent.restart()
+    agent.await_started()
