@@ -1,6 +1,5 @@
 """The agent's own pod on a node: made of a manifest, watched and ended as a kubelet does."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from nsagent.cli.agent_client import find_status
 from tests.live.capabilities import PATH
 from tests.live.deadlines import until
 from tests.live.manifest import Given, Manifest, container_config, describe_pod, sandbox_security
@@ -127,8 +127,9 @@ class AgentPod:
         return done.stdout
 
     def tell_status(self) -> dict[str, Any]:
-        """How it fares now."""
-        status: dict[str, Any] = json.loads(self.run("status", "-o", "json"))
+        """How it fares now, by its unix socket."""
+        status = find_status(Path(f"{self._bed.root}/proc/{self.container.pid}/root/run/nsagent/agent.sock"))
+        assert status is not None, self.said
         return status
 
     def await_status(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+import nsagent
 from nsagent.kernel.capabilities import Capability as Right
 from tests.live.agent_image import BuiltImage
-from tests.live.agent_pod import AgentPod, running
+from tests.live.agent_pod import NODE_NAME, AgentPod, running
 from tests.live.capabilities import PATH, trials
 from tests.live.coverage import is_whole
 from tests.live.cri_node import Listener, Node, describe_specs, list_listeners, make_node
 from tests.live.deadlines import until
 from tests.live.manifest import Manifest, read_manifest
 from tests.live.node_bed import NodeBed
-from tests.live.nsagent_cli import Scan, owners_in, verdict_kind
+from tests.live.nsagent_cli import NSAGENT, Scan, owners_in, run_nsagent, verdict_kind
 from tests.live.pods import PodSpec, PulledImage, serve
 from tests.live.rows import read_ss_rows
 
@@ -266,6 +267,10 @@ def find_strangers_row(scan: Scan) -> Any:
     return row
 
 
+def test_who_comes_by_kubectl_exec_is_told_how_it_fares(agent: AgentPod) -> None:
+    assert agent.run("status").startswith(f"agent     {nsagent.__version__} on {NODE_NAME}, ")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_without_containerd_it_is_alive_ready_and_knows_every_name(agent: AgentPod, node: Node, way: str) -> None:
     with WAYS[way](node.bed):  # type: ignore[arg-type]
@@ -291,15 +296,15 @@ def test_a_changed_config_map_is_loaded_and_a_wrong_one_is_not(agent: AgentPod) 
 def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: Node, node_bed: NodeBed) -> None:
     late = node_bed.run_pod(PodSpec("late", [serve("app", LATE_PORT)], "shop"))
     try:
-        until(lambda: any(str(LATE_PORT) in line for line in read_history(agent)), "the history knows the late pod")
-        history, reports = read_history(agent), (agent.state / "all.jsonl").read_bytes()
+        until(lambda: any(str(LATE_PORT) in line for line in read_history(node_bed)), "the history knows the late pod")
+        history, reports = read_history(node_bed), (agent.state / "all.jsonl").read_bytes()
         agent.kill()
     finally:
         node_bed.remove_pod(late)
     agent.restart()
     agent.await_started()
     await_another_pass(agent)
-    assert read_history(agent)[: len(history)] == history
+    assert read_history(node_bed)[: len(history)] == history
     after = (agent.state / "all.jsonl").read_bytes()
     assert after.startswith(reports)
     assert len(after) > len(reports)
@@ -307,9 +312,11 @@ def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: N
     assert read_series(agent) == expected_series(agent, node)
 
 
-def read_history(agent: AgentPod) -> list[str]:
-    """Its changes, the oldest first."""
-    lines = agent.run("history", "--since", "1h", "-o", "jsonl", "--config", "/etc/nsagent/config.yaml").splitlines()
+def read_history(node_bed: NodeBed) -> list[str]:
+    """The changes that the node's file remembers, the oldest first."""
+    ran = run_nsagent("history", "--since", "1h", "-o", "jsonl", command=[*node_bed.enter, *NSAGENT])
+    assert ran.status == 0, ran.stderr
+    lines = ran.stdout.decode().splitlines()
     return [line for line in lines if json.loads(line)["type"] == "change"]
 
 
