@@ -145,7 +145,7 @@ class Told(NamedTuple):
 def test_without_a_capability_a_scan_sees_what_is_promised(
     closed_bed: ClosedBed, without: Sequence[str], engine: str, seen: bool, advice: str
 ) -> None:
-    _, actor = closed_bed.netns_bed.stage()
+    _, actor = closed_bed.netns_bed.anonymous()
     held = actor.listen()
     actor.ask("become", uid=OWNER)
     drop = ["setpriv", f"--bounding-set={','.join(f'-{name}' for name in without)}", "--"]
