@@ -52,8 +52,13 @@ class Board:
         *,
         clock: Callable[[], float],
         on_pass: Callable[[PassStatus], object] = lambda _: None,
+        blind: str | None = None,
     ) -> None:
-        """`clock` is the monotonic one that PassStatus is told by; `on_pass` is called with each pass."""
+        """`clock` is the monotonic one that PassStatus is told by; `on_pass` is called with each pass.
+
+        `blind` tells why passes do not see the host at all, however well they end.
+        """
+        self.blind = blind
         self.last_pass: LastPass | None = None
         self.status: AgentStatus | None = None
         self.interval_seconds = interval_seconds

@@ -4,7 +4,7 @@
 |---|---|
 | /metrics | Prometheus text |
 | /healthz | 200 while passes finish as they should, else 503 |
-| /readyz | 200 once a pass has finished, else 503 |
+| /readyz | 200 once a pass of the host has finished, else 503 |
 | /v1/snapshot | the JSON document of the last pass; JSON lines with ?format=jsonl |
 | /v1/changes | the last changes as JSON lines; with ?since=NUMBER those after it |
 | /v1/status | how the agent fares, as JSON; with ?format=table or yaml for people |
@@ -134,6 +134,8 @@ class Endpoints:
             well = self._board.is_well()
             return tell(*((HTTPStatus.OK, "ok") if well else (HTTPStatus.SERVICE_UNAVAILABLE, "no pass finishes")))
         if path == "/readyz":
+            if self._board.blind is not None:
+                return tell(HTTPStatus.SERVICE_UNAVAILABLE, self._board.blind)
             return tell(HTTPStatus.OK, "ok") if self._board.last_pass else _not_yet()
         answers: dict[str, Callable[[dict[str, list[str]]], Answer]]
         answers = {"/v1/snapshot": self._snapshot, "/v1/changes": self._changes, "/v1/status": self._status}

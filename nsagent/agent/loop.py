@@ -95,6 +95,8 @@ class Agent:
             len(self._setup.config.reports),
             self._setup.config.interval,
         )
+        if self._world.board.blind is not None:
+            logger.error("not ready: %s", self._world.board.blind)
         while not self._stopped:
             self._begin_due()
             self._turn(self._wait_for_wish())
@@ -240,6 +242,7 @@ class Agent:
                 pid=os.getpid(),
                 started_at=self._started_at,
                 config=self._config_status,
+                blind=self._world.board.blind,
                 passes=0 if self._last is None else self._last.number,
                 passes_failed=self._failed,
                 passes_skipped=self._skipped,

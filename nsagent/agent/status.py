@@ -84,6 +84,8 @@ class AgentStatus:
     pid: int
     started_at: str
     config: ConfigStatus
+    blind: str | None = None
+    """Why passes do not see the host, None where they may."""
     passes: int = 0
     """Finished ones."""
     passes_failed: int = 0

@@ -54,6 +54,8 @@ def _list_lines(status: AgentStatus) -> Iterator[str]:
     yield _line("config", f"{config.path}, loaded {config.loaded_at}")
     if not config.last_reload_ok:
         yield _line("", f"the last reload failed: {config.error or 'no reason told'}")
+    if status.blind is not None:
+        yield _line("not ready", status.blind)
     passes = f"{status.passes} finished, {status.passes_failed} failed, {status.passes_skipped} skipped"
     yield _line("passes", passes)
     if status.pass_error is not None:

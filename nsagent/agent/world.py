@@ -11,6 +11,8 @@ from nsagent.agent.outputs.stdout import Stdout
 from nsagent.agent.passes import Place
 from nsagent.agent.schedule import Moment
 from nsagent.agent.setup import World
+from nsagent.kernel.procfs import ProcFs
+from nsagent.report.coverage import HOST_PROCFS
 from nsagent.report.prom import make_families
 
 
@@ -20,6 +22,13 @@ def find_stdout() -> int | None:
         return sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def tell_blind(proc_root: str) -> str | None:
+    """Why no pass over this procfs sees a host, None where one may: it is a container's that has nothing but this."""
+    if ProcFs(proc_root).read_own_pid() != 1:
+        return None
+    return f"this agent is PID 1 of {proc_root}, and sees its own container alone: {HOST_PROCFS}"
 
 
 def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, str]) -> World:
@@ -33,7 +42,7 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
     return World(
         place=Place(name, proc_root, host_root),
         environ=environ,
-        board=Board(0.0, clock=clock, on_pass=metrics.observe_pass),
+        board=Board(0.0, clock=clock, on_pass=metrics.observe_pass, blind=tell_blind(proc_root)),
         metrics=metrics,
         stdout=Stdout(find_stdout()),
         tell=lambda line: logger.warning("%s", line),

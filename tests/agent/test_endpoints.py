@@ -123,6 +123,14 @@ def test_health_is_told_by_the_last_finished_pass() -> None:
     assert get(application, "/readyz")[::2] == (200, b"ok\n")
 
 
+def test_an_agent_that_cannot_see_the_host_is_well_and_not_ready() -> None:
+    board = make_board()
+    board.blind = "run with the host's PIDs"
+    application = make_endpoints(board)
+    assert get(application, "/readyz")[::2] == (503, b"run with the host's PIDs\n")
+    assert get(application, "/healthz")[::2] == (200, b"ok\n")
+
+
 def test_before_the_first_pass_only_what_needs_none_is_there() -> None:
     board = Board(30.0, clock=Clock())
     application = make_endpoints(board, SOCKET)

@@ -62,6 +62,11 @@ def test_a_status_of_an_agent_that_has_done_nothing_is_short() -> None:
     assert text.splitlines()[2:] == ["passes    0 finished, 1 failed, 2 skipped"]
 
 
+def test_an_agent_that_cannot_see_the_host_says_why() -> None:
+    text = render_status(make_status(blind="run with the host's PIDs"), "table")
+    assert text.splitlines()[2] == "not ready run with the host's PIDs"
+
+
 def test_programs_read_json_and_yaml_with_the_same_values() -> None:
     document = json.loads(render_status(STATUS, "json"))
     assert yaml.safe_load(render_status(STATUS, "yaml")) == document

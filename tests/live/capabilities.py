@@ -40,6 +40,7 @@ class Capability(StrEnum):
     RUNC = "runc"
     CRUN = "crun"
     BUSYBOX = "a static busybox (busybox-static)"
+    MMDEBSTRAP = "mmdebstrap"
     CGROUPS_V1 = "cgroup hierarchies of version 1"
     GCC = "gcc and the headers of libc (gcc, libc6-dev)"
     STRACE = "strace"
@@ -84,6 +85,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.RUNC: _has("runc"),
     Capability.CRUN: _has("crun"),
     Capability.BUSYBOX: _has("busybox"),
+    Capability.MMDEBSTRAP: _has("mmdebstrap"),
     Capability.CGROUPS_V1: lambda: not os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
     Capability.GCC: _has("gcc"),
     Capability.STRACE: _has("strace"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.live.agent_bed import AgentBed
+from tests.live.agent_image import BuiltImage, build_image
 from tests.live.capabilities import Capability, require
 from tests.live.closed_bed import ClosedBed
 from tests.live.cri_bed import CriBed
@@ -24,6 +25,7 @@ from tests.live.leftovers import (
     remove_cgroups,
 )
 from tests.live.netns_bed import NetnsBed
+from tests.live.node_bed import NodeBed
 from tests.live.programs import compile_program
 from tests.live.unprivileged import PlainUser
 
@@ -103,6 +105,29 @@ def cri_bed(token: str) -> Iterator[CriBed]:
     made = CriBed(token)
     try:
         made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def agent_image() -> BuiltImage:
+    """The image of the DaemonSet, built of this checkout."""
+    require(Capability.ROOT, Capability.MMDEBSTRAP)
+    return build_image()
+
+
+@pytest.fixture(scope="session")
+def node_bed(token: str, agent_image: BuiltImage) -> Iterator[NodeBed]:
+    """A node of a cluster, which has the image of the agent."""
+    require(Capability.ROOT, Capability.NSENTER, Capability.SS, Capability.SETPRIV)
+    require(Capability.CONTAINERD, Capability.CNI_PLUGINS, Capability.BUSYBOX)
+    made = NodeBed(token)
+    try:
+        made.start()
+        with agent_image.archive.open("rb") as archive:
+            made.import_archive(archive)
+        made.await_image(agent_image.pulled_name)
         yield made
     finally:
         made.close()

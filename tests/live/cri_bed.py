@@ -3,7 +3,6 @@
 The bed plays the kubelet: it names pods, puts them into cgroups and links their logs as one does.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -13,11 +12,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from nsagent.errors import FormatError, RuntimeUnavailable
 from tests.live import pods
-from tests.live.capabilities import PATH, find_cni_directory
+from tests.live.capabilities import PATH
 from tests.live.cri_client import CriClient
+from tests.live.cri_configuration import PAUSE_IMAGE, Places, write_configuration
 from tests.live.cri_init import BED_VARIABLE
 from tests.live.deadlines import until
 from tests.live.images import Image, make_archive
@@ -26,9 +27,7 @@ from tests.live.pods import ContainerSpec, MadeContainer, MadePod, PodSpec, Pull
 from tests.live.stopping import stopped
 
 IMAGE = "docker.io/nsagent-live/busybox:1"
-PAUSE_IMAGE = "docker.io/nsagent-live/pause:1"
 PAUSE_COMMAND = ("sleep", "2147483647")
-SUBNET = "10.214.0.0/16"
 START_SECONDS = 120.0
 END_SECONDS = 60.0
 POD_WORKERS = 4
@@ -36,37 +35,19 @@ DAEMON_LOG_TAIL_BYTES = 4000
 KINDS = ("cri", "bundles", "logs")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-CONFIG = """\
-version = 2
-root = "{directory}/root"
-state = "{directory}/state"
-[grpc]
-  address = "{directory}/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause_image}"
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{cni_directory}"
-    conf_dir = "{directory}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    # Needs no file system in particular, where overlayfs does not lie on another one.
-    snapshotter = "native"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-"""
-
 
 class CriBed:
     """One private containerd; `start` it once, `close` ends it and every pod, by pid, and removes all it made."""
+
+    namespaces: Sequence[str] = ("--mount", "--net")
+    """Those of the node's own, as unshare and nsenter call them."""
 
     def __init__(self, token: str) -> None:
         self.image = PulledImage(IMAGE, "")
         self._token = token
         self._directory = ""
         self._init: subprocess.Popen[bytes] | None = None
+        self._init_pid = 0
         self._daemon: subprocess.Popen[bytes] | None = None
         self._pods: dict[str, MadePod] = {}
         self._numbers = iter(range(1, 1_000_000))
@@ -85,28 +66,37 @@ class CriBed:
     @property
     def netns_inode(self) -> int:
         """The netns of containerd, which pods on the host network share."""
-        assert self._init is not None
-        return os.stat(f"/proc/{self._init.pid}/ns/net").st_ino
+        return os.stat(f"/proc/{self._init_pid}/ns/net").st_ino
+
+    @property
+    def root(self) -> str:
+        """What to put before a path of the node: empty where it is the same for the test."""
+        return ""
+
+    @property
+    def places(self) -> Places:
+        """Paths of the node."""
+        directory = self._directory
+        return Places(f"{directory}/root", f"{directory}/state", f"{directory}/containerd.sock", f"{directory}/log")
 
     @property
     def enter(self) -> list[str]:
         """What to put before a command to run it on the node: where the names of the pods' netns are."""
-        assert self._init is not None
-        return ["nsenter", f"--target={self._init.pid}", "--mount", "--net", "--"]
+        return ["nsenter", f"--target={self._init_pid}", *self.namespaces, "--"]
 
     def runtime_option(self, *kinds: str) -> tuple[str, str]:
         """The options that make nsagent ask these sources of the bed, and nobody else; `cri`, `bundles`, `logs`."""
         places = {
-            "cri": f"unix://{self._socket_path}",
-            "bundles": f"{self._directory}/state/io.containerd.runtime.v2.task",
-            "logs": f"{self._directory}/log/containers",
+            "cri": f"unix://{self.places.socket}",
+            "bundles": f"{self.places.state}/io.containerd.runtime.v2.task",
+            "logs": f"{self.places.log}/containers",
         }
         return "--runtime", ",".join(f"{kind}={places[kind]}" for kind in kinds) or "none"
 
     def start(self) -> None:
         """Start containerd and import the images; raises RuntimeError with the end of its log."""
         self._directory = tempfile.mkdtemp(prefix=f"{self._token}-")
-        self._write_configuration()
+        write_configuration(self._directory, self.places)
         self._start_init()
         self.start_daemon()
         self._import_images()
@@ -134,7 +124,7 @@ class CriBed:
     def kill_daemon(self) -> None:
         """containerd is gone from one moment to the next; pods and their shims live on."""
         assert self._daemon is not None
-        self._daemon.kill()
+        os.kill(self.daemon_pid, signal.SIGKILL)
         self._daemon.wait()
 
     @contextmanager
@@ -152,17 +142,56 @@ class CriBed:
         finally:
             self.start_daemon()
 
+    def import_archive(self, archive: IO[bytes]) -> None:
+        """Give containerd the images of a docker-archive."""
+        ctr = ["ctr", f"--address={self._socket_path}", "--namespace=k8s.io"]
+        subprocess.run(
+            [*ctr, "images", "import", "--snapshotter=native", "-"],
+            env=self._environment(),
+            stdin=archive,
+            capture_output=True,
+            timeout=START_SECONDS,
+            check=True,
+        )
+
+    def await_image(self, name: str) -> PulledImage:
+        """An image that was given: CRI hears of new ones by an event."""
+        return PulledImage(name, str(until(lambda: self.client.find_image(name), f"image {name} is there")))
+
     def run_pod(self, spec: PodSpec) -> MadePod:
         """A pod with all its containers started, and their logs linked."""
-        uid = pods.make_uid(pod_mark(self._token), next(self._numbers), static=spec.static)
-        os.makedirs(self._log_directory(spec, uid))
-        sandbox_id = self.client.run_pod_sandbox(self._sandbox_config(spec, uid))
-        containers = [self._run_container(spec, uid, sandbox_id, one) for one in spec.containers]
+        made = self.start_sandbox(spec, self.make_uid(static=spec.static))
+        containers = [self._run_container(made, one) for one in spec.containers]
+        return self._keep(made._replace(containers=containers))
+
+    def start_sandbox(self, spec: PodSpec, uid: str, security: bytes | None = None) -> MadePod:
+        """A pod without containers yet; `security` is the LinuxSandboxSecurityContext, if it is not the usual one."""
+        logs = self._log_directory(spec, uid)
+        os.makedirs(logs)
+        config = pods.sandbox_config(spec, uid, logs.removeprefix(self.root), security)
+        sandbox_id = self.client.run_pod_sandbox(config)
         sandbox = self.client.pod_sandbox(sandbox_id)
-        netns_inode = os.stat(f"/proc/{sandbox.pid}/ns/net").st_ino
-        made = MadePod(spec, uid, sandbox_id, sandbox.pid, sandbox.address, netns_inode, containers)
-        self._pods[sandbox_id] = made
+        netns = f"{self.root}/proc/{sandbox.pid}/ns/net"
+        inode = os.stat(netns).st_ino
+        return self._keep(MadePod(spec, uid, sandbox_id, config, sandbox.pid, sandbox.address, netns, inode, ()))
+
+    def start_container(self, pod: MadePod, container: ContainerSpec, config: bytes, attempt: int = 0) -> MadeContainer:
+        """A container of a pod by its ContainerConfig, its log linked."""
+        log = self.log_path(pod, container.name, attempt)
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        id_ = self.client.create_container(pod.sandbox_id, config, pod.sandbox_config)
+        self.client.start_container(id_)
+        made = MadeContainer(id_, container.name, self.client.container_pid(id_), container.port)
+        os.symlink(log.removeprefix(self.root), self._log_link(pod.spec, made))
         return made
+
+    def log_path(self, pod: MadePod, container_name: str, attempt: int = 0) -> str:
+        """The log of a container, as the test sees it."""
+        return os.path.join(self._log_directory(pod.spec, pod.uid), pods.log_name(container_name, attempt))
+
+    def make_uid(self, *, static: bool = False) -> str:
+        """The uid of a new pod, by which its cgroups are found again."""
+        return pods.make_uid(pod_mark(self._token), next(self._numbers), static=static)
 
     def restart_container(self, made: MadePod, name: str) -> MadePod:
         """Kill a container and start it again, as a kubelet does: the pod with the new one, which has another id.
@@ -173,7 +202,7 @@ class CriBed:
         os.kill(old.pid, signal.SIGKILL)
         until(lambda: not self.client.is_running(old.id), f"{name} has ended")
         spec = next(one for one in made.spec.containers if one.name == name)
-        new = self._run_container(made.spec, made.uid, made.sandbox_id, spec, attempt=1)
+        new = self._run_container(made, spec, attempt=1)
         containers = [new if one is old else one for one in made.containers]
         return made._replace(containers=containers)
 
@@ -186,11 +215,11 @@ class CriBed:
         """End a pod and forget it, as a kubelet does with one that was deleted."""
         self.client.remove_pod_sandbox(made.sandbox_id)
         logs = self._log_directory(made.spec, made.uid)
-        links = f"{self._directory}/log/containers"
+        links = f"{self.root}{self.places.log}/containers"
         for link in (os.path.join(links, name) for name in os.listdir(links)):
             # Another pod may be removed by another thread meanwhile.
             with suppress(FileNotFoundError):
-                if os.readlink(link).startswith(f"{logs}/"):
+                if f"{self.root}{os.readlink(link)}".startswith(f"{logs}/"):
                     os.unlink(link)
         del self._pods[made.sandbox_id]
 
@@ -250,7 +279,7 @@ class CriBed:
 
     @property
     def _socket_path(self) -> str:
-        return os.path.join(self._directory, "containerd.sock")
+        return f"{self.root}{self.places.socket}"
 
     @property
     def _log_path(self) -> str:
@@ -259,34 +288,40 @@ class CriBed:
     def _environment(self) -> dict[str, str]:
         return {**marked_environment(self._token), BED_VARIABLE: self._directory, "PATH": PATH}
 
-    def _write_configuration(self) -> None:
-        """The configuration of containerd and of CNI."""
-        os.makedirs(f"{self._directory}/cni")
-        os.makedirs(f"{self._directory}/log/containers")
-        with open(f"{self._directory}/config.toml", "w", encoding="utf-8") as file:
-            cni_directory = find_cni_directory()
-            file.write(CONFIG.format(directory=self._directory, pause_image=PAUSE_IMAGE, cni_directory=cni_directory))
-        ranges = [[{"subnet": SUBNET}]]
-        ipam = {"type": "host-local", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}]}
-        bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False, "ipam": ipam}
-        with open(f"{self._directory}/cni/10-pods.conflist", "w", encoding="utf-8") as file:
-            json.dump({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}, file)
-
     def _start_init(self) -> None:
         """Make the mounts and the netns, and the process that holds them."""
-        unshare = ["unshare", "--mount", "--net", "--propagation", "private"]
-        self._init = subprocess.Popen(
-            [*unshare, sys.executable, "-m", "tests.live.cri_init", self._token, self._directory],
-            cwd=ROOT,
-            env={**marked_environment(self._token), "PATH": PATH},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._init = subprocess.Popen(
+                [
+                    *self._unshare(),
+                    sys.executable,
+                    "-m",
+                    "tests.live.cri_init",
+                    self._token,
+                    self._directory,
+                    str(proc),
+                ],
+                cwd=ROOT,
+                env={**marked_environment(self._token), "PATH": PATH},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=[proc],
+                start_new_session=True,
+            )
+        finally:
+            os.close(proc)
         assert self._init.stdout is not None
         with self._init.stdout as stdout:
-            if stdout.readline() != b"ready\n":
-                raise RuntimeError("the init of the bed does not come up")
+            said = stdout.readline()
+        if not said:
+            raise RuntimeError("the init of the bed does not come up")
+        self._init_pid = int(said)
+        os.makedirs(f"{self.root}{self.places.log}/containers")
+
+    def _unshare(self) -> list[str]:
+        """What runs the init in the namespaces of the node."""
+        return ["unshare", *self.namespaces, "--propagation", "private"]
 
     def _answers(self) -> bool:
         """Whether CRI answers; containerd makes its socket before."""
@@ -302,39 +337,26 @@ class CriBed:
         """Give containerd the images, whose environment marks what runs in them."""
         environment = {MARK_VARIABLE: self._token, BED_VARIABLE: self._directory}
         images = [Image(IMAGE, ("sh",), environment), Image(PAUSE_IMAGE, PAUSE_COMMAND, environment)]
-        ctr = ["ctr", f"--address={self._socket_path}", "--namespace=k8s.io"]
-        subprocess.run(
-            [*ctr, "images", "import", "--snapshotter=native", "-"],
-            env=self._environment(),
-            input=make_archive(images),
-            capture_output=True,
-            timeout=START_SECONDS,
-            check=True,
-        )
-        # CRI hears of new images by an event.
-        until(lambda: self.client.find_image(PAUSE_IMAGE), "the pause image is there")
-        self.image = PulledImage(IMAGE, str(until(lambda: self.client.find_image(IMAGE), "the image is there")))
+        with tempfile.TemporaryFile() as archive:
+            archive.write(make_archive(images))
+            archive.seek(0)
+            self.import_archive(archive)
+        self.await_image(PAUSE_IMAGE)
+        self.image = self.await_image(IMAGE)
 
-    def _run_container(
-        self, spec: PodSpec, uid: str, sandbox_id: str, container: ContainerSpec, attempt: int = 0
-    ) -> MadeContainer:
-        log = os.path.join(self._log_directory(spec, uid), pods.log_name(container.name, attempt))
-        os.makedirs(os.path.dirname(log), exist_ok=True)
-        config = pods.container_config(spec, uid, container, self.image, attempt)
-        id_ = self.client.create_container(sandbox_id, config, self._sandbox_config(spec, uid))
-        self.client.start_container(id_)
-        made = MadeContainer(id_, container.name, self.client.container_pid(id_), container.port)
-        os.symlink(log, self._log_link(spec, made))
+    def _run_container(self, pod: MadePod, container: ContainerSpec, attempt: int = 0) -> MadeContainer:
+        config = pods.container_config(pod.spec, pod.uid, container, self.image, attempt)
+        return self.start_container(pod, container, config, attempt)
+
+    def _keep(self, made: MadePod) -> MadePod:
+        self._pods[made.sandbox_id] = made
         return made
 
-    def _sandbox_config(self, spec: PodSpec, uid: str) -> bytes:
-        return pods.sandbox_config(spec, uid, self._log_directory(spec, uid))
-
     def _log_directory(self, spec: PodSpec, uid: str) -> str:
-        return f"{self._directory}/log/pods/{pods.log_directory_name(spec, uid)}"
+        return f"{self.root}{self.places.log}/pods/{pods.log_directory_name(spec, uid)}"
 
     def _log_link(self, spec: PodSpec, container: MadeContainer) -> str:
-        return f"{self._directory}/log/containers/{pods.log_link_name(spec, container)}"
+        return f"{self.root}{self.places.log}/containers/{pods.log_link_name(spec, container)}"
 
     def _log_tail(self) -> str:
         with open(self._log_path, "rb") as log:

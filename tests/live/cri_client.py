@@ -63,6 +63,18 @@ class CriClient:
         """Start a container that was created."""
         self._call(RUNTIME + "StartContainer", encode_message({1: container_id}))
 
+    def stop_container(self, container_id: str, grace_seconds: int) -> int:
+        """SIGTERM, and SIGKILL after that time; its exit status once it has ended."""
+        self._call(RUNTIME + "StopContainer", encode_message({1: container_id, 2: grace_seconds}))
+        return self.exit_status(container_id)
+
+    def exit_status(self, container_id: str) -> int:
+        """That of an exited container."""
+        answer = self._call(RUNTIME + "ContainerStatus", encode_message({1: container_id}))
+        (status,) = decode_message(answer[1][0]).get(7, [0])
+        assert isinstance(status, int)
+        return status
+
     def exec_sync(self, container_id: str, command: Sequence[str]) -> ExecResult:
         """Run a command in a container to its end, and until nobody holds its output."""
         answer = self._call(RUNTIME + "ExecSync", encode_message({1: container_id, 2: [*command]}))

@@ -145,4 +145,4 @@ def list_listeners(scan: Scan, netns: Iterable[int], ports: Collection[int] = AN
 
 
 def _list_ports(pod: MadePod) -> set[int]:
-    return {row.local[1] for row in read_ss_rows(f"/proc/{pod.pause_pid}/ns/net") if row.state == "listen"}
+    return {row.local[1] for row in read_ss_rows(pod.netns) if row.state == "listen"}

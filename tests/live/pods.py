@@ -57,13 +57,18 @@ class MadeContainer(NamedTuple):
 
 
 class MadePod(NamedTuple):
-    """A running pod. `address` is empty on the host network; `pause_pid` is the sandbox's process."""
+    """A running pod. `address` is empty on the host network; `pause_pid` is the sandbox's process.
+
+    PIDs are those of the node; `netns` is the path by which the test enters it.
+    """
 
     spec: PodSpec
     uid: str
     sandbox_id: str
+    sandbox_config: bytes
     pause_pid: int
     address: str
+    netns: str
     netns_inode: int
     containers: Sequence[MadeContainer]
 
@@ -83,16 +88,18 @@ def make_uid(mark: str, number: int, *, static: bool) -> str:
     return digits if static else "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def sandbox_config(spec: PodSpec, uid: str, log_directory: str) -> bytes:
-    """The PodSandboxConfig of a pod."""
+def sandbox_config(spec: PodSpec, uid: str, log_directory: str, security: bytes | None = None) -> bytes:
+    """The PodSandboxConfig of a pod; `security` is its LinuxSandboxSecurityContext."""
+    if security is None:
+        security = encode_message({1: _namespace_options(spec)})
     return encode_message(
         {
             1: encode_message({1: spec.name, 2: uid, 3: spec.kube_namespace}),
             2: "" if spec.host_network else spec.name[:63],
             3: log_directory,
-            6: {**dict(spec.labels), **_pod_labels(spec, uid)},
+            6: {**dict(spec.labels), **pod_labels(spec, uid)},
             7: _pod_annotations(spec, uid),
-            8: encode_message({1: f"{spec.qos.value}/pod{uid}", 2: encode_message({1: _namespace_options(spec)})}),
+            8: encode_message({1: f"{spec.qos.value}/pod{uid}", 2: security}),
         }
     )
 
@@ -111,7 +118,7 @@ def container_config(spec: PodSpec, uid: str, container: ContainerSpec, image: P
             1: encode_message({1: container.name, 2: attempt}),
             2: encode_message({1: image.id, 18: image.name}),
             3: [*container.command],
-            9: {"io.kubernetes.container.name": container.name, **_pod_labels(spec, uid)},
+            9: {"io.kubernetes.container.name": container.name, **pod_labels(spec, uid)},
             10: _container_annotations(container, attempt),
             11: log_name(container.name, attempt),
             15: encode_message({2: encode_message({3: _namespace_options(spec)})}),
@@ -139,7 +146,8 @@ def _namespace_options(spec: PodSpec) -> bytes:
     return encode_message({1: NODE_NAMESPACE if spec.host_network else POD_NAMESPACE, 2: CONTAINER_NAMESPACE})
 
 
-def _pod_labels(spec: PodSpec, uid: str) -> dict[str, str]:
+def pod_labels(spec: PodSpec, uid: str) -> dict[str, str]:
+    """By which a kubelet finds what it has started."""
     return {
         "io.kubernetes.pod.name": spec.name,
         "io.kubernetes.pod.namespace": spec.kube_namespace,

@@ -84,8 +84,7 @@ def test_both_ends_of_a_connection_between_pods_have_theirs(node: Node) -> None:
     command = ("sh", "-c", f"sleep 600 | nc {server.address} {port}")
     client = node.bed.run_pod(PodSpec("client", [ContainerSpec("nc", command)], "batch"))
     try:
-        path = f"/proc/{client.pause_pid}/ns/net"
-        until(lambda: any(row.state == "established" for row in read_ss_rows(path)), "the client is connected")
+        until(lambda: any(row.state == "established" for row in read_ss_rows(client.netns)), "the client is connected")
         scan = run_scan(*node.bed.runtime_option("cri"), "--port", str(port), "--state", "established")
     finally:
         node.bed.remove_pod(client)

@@ -17,8 +17,9 @@ from nsagent.errors import EXIT_FAILED
 from nsagent.kernel.capabilities import Capability as Right
 from tests.live.actors import owners_of
 from tests.live.capabilities import Capability, require
+from tests.live.closed_bed import ClosedBed
 from tests.live.netns_bed import NetnsBed
-from tests.live.nsagent_cli import NSAGENT, owners_in, run_nsagent, run_scan
+from tests.live.nsagent_cli import NSAGENT, Scan, owners_in, run_nsagent, run_scan, verdict_kind
 from tests.live.unprivileged import PROJECT
 from tests.runtimes.engine_server import read_request, rows, serve
 
@@ -132,6 +133,39 @@ def test_without_sys_ptrace_all_stay_for_a_process_with_them_may_be_read(asked: 
     assert run_nsagent("scan", "--host-root", str(asked.root), command=command).status == 0
     kept = own_rights() & ~mask({Right.SYS_PTRACE})
     assert [{(each.sets[2], each.no_new_privs) for each in seen} for seen in asked.seen] == [{(kept, "1")}]
+
+
+class Told(NamedTuple):
+    """Of a plain user's listener in another netns: how its table is read, who holds it, and what would help."""
+
+    engine: str
+    owners: dict[int, list[int]]
+    verdict: str | None
+    advice: bool
+
+
+@pytest.mark.parametrize(
+    ("without", "engine", "seen", "advice"),
+    [
+        (("sys_admin",), "proc", True, ""),
+        (("sys_ptrace",), "proc", False, "add CAP_SYS_PTRACE"),
+        (("dac_read_search", "dac_override"), "sock_diag", False, "add CAP_DAC_READ_SEARCH"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_without_a_capability_a_scan_sees_what_is_promised(
+    closed_bed: ClosedBed, without: Sequence[str], engine: str, seen: bool, advice: str
+) -> None:
+    _, actor = closed_bed.netns_bed.anonymous()
+    held = actor.listen()
+    actor.ask("become", uid=OWNER)
+    drop = ["setpriv", f"--bounding-set={','.join(f'-{name}' for name in without)}", "--"]
+    ran = closed_bed.run_nsagent("scan", "-o", "json", "--runtime", "none", before=drop)
+    scan = Scan(json.loads(ran.stdout))
+    row = scan.one(held.inode)
+    (netns,) = (one for one in scan.netns if row["netns"] in (one["inode"], one["key"]))
+    found = Told(netns["engine"], owners_in(row), verdict_kind(row), advice in ran.stderr)
+    assert found == Told(engine, owners_of(held) if seen else {}, None if seen else "hidden", True)
 
 
 def test_a_capture_may_go_where_another_user_writes(asked: Asked, tmp_path: Path) -> None:
