@@ -13,6 +13,7 @@ from tests.monitoring.promtool import ROOT, run_promtool
 from tests.monitoring.queries import find_strangers, list_series
 
 ALERTS: Final = ROOT / "manifests" / "alerts.yaml"
+PAGE: Final = ROOT / "docs" / "install.md"
 TESTS: Final = Path(__file__).with_name("alerts-test.yaml")
 
 
@@ -57,6 +58,18 @@ def test_each_rule_speaks_where_it_is_to_and_nowhere_else(directory: Path) -> No
     done = run_promtool("test", "rules", "tests.yaml", directory=directory)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [expected["alertname"] for expected in amiss["alert_rule_test"]] == list(rules)
+
+
+def test_prometheus_takes_the_scrapes_of_the_page(directory: Path) -> None:
+    """But for how Kubernetes' pods are found: Debian's promtool is built without that."""
+    (text,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    config = yaml.safe_load(text) | {"rule_files": ["rules.yaml"]}
+    for job in config["scrape_configs"]:
+        job.pop("kubernetes_sd_configs", None)
+    (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    done = run_promtool("check", "config", "prometheus.yaml", directory=directory)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert [job["honor_labels"] for job in config["scrape_configs"]] == [True, True]
 
 
 @pytest.mark.parametrize("rule", list_rules(), ids=lambda rule: str(rule["alert"]))
