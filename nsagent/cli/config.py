@@ -15,7 +15,10 @@ from nsagent.cli.write import write_answer
 if TYPE_CHECKING:
     from nsagent.config.model import Config
 
-File = Annotated[Path, typer.Argument(metavar="[FILE]", envvar="NSAGENT_CONFIG", help="The config.", show_default=True)]
+File = Annotated[
+    Path,
+    typer.Argument(readable=False, metavar="[FILE]", envvar="NSAGENT_CONFIG", help="The config.", show_default=True),
+]
 
 
 def validate(*, config_file: File = Path(DEFAULT_PATH), debug: Debug = False) -> None:

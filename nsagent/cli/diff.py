@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 def diff(
     *,
-    before: Annotated[Path, typer.Argument(metavar="A", help="A capture: what was; - for stdin.")],
-    after: Annotated[Path | None, typer.Argument(metavar="[B]", help="A later one; without it, this host now.")] = None,
+    before: Annotated[Path, typer.Argument(readable=False, metavar="A", help="A capture: what was; - for stdin.")],
+    after: Annotated[
+        Path | None, typer.Argument(readable=False, metavar="[B]", help="A later one; without it, this host now.")
+    ] = None,
     fail_on: Annotated[
         Texts,
         typer.Option(

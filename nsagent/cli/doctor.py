@@ -28,6 +28,7 @@ def doctor(
         Path | None,
         typer.Option(
             "--config",
+            readable=False,
             envvar="NSAGENT_CONFIG",
             metavar="FILE",
             help=f"The agent's config; {DEFAULT_PATH}, if it is there.",

@@ -70,10 +70,12 @@ class WhichChanges(NamedTuple):
 def history(
     *,
     path: Annotated[
-        Path | None, typer.Option("--path", envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is.")
+        Path | None,
+        typer.Option("--path", readable=False, envvar="NSAGENT_HISTORY", metavar="FILE", help="Where the history is."),
     ] = None,
     config_file: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The agent's config, which says where it is.")
+        Path | None,
+        typer.Option("--config", readable=False, metavar="FILE", help="The agent's config, which says where it is."),
     ] = None,
     which: WhichChanges,
     at: Annotated[

@@ -203,6 +203,7 @@ class Owning(NamedTuple):
         Path | None,
         typer.Option(
             "--since",
+            readable=False,
             metavar="FILE",
             help="An earlier capture of this host: it tells who held what is closing now.",
         ),
@@ -236,6 +237,7 @@ class Host(NamedTuple):
         Path,
         typer.Option(
             "--host-root",
+            readable=False,
             envvar="NSAGENT_HOST_ROOT",
             metavar="DIR",
             exists=True,
@@ -247,6 +249,7 @@ class Host(NamedTuple):
         Path,
         typer.Option(
             "--proc-root",
+            readable=False,
             envvar="NSAGENT_PROC_ROOT",
             metavar="DIR",
             exists=True,
@@ -271,7 +274,9 @@ class Host(NamedTuple):
 
 AgentSocket = Annotated[
     Path,
-    typer.Option("--agent-socket", envvar="NSAGENT_SOCKET", metavar="PATH", help="Where the agent is asked."),
+    typer.Option(
+        "--agent-socket", readable=False, envvar="NSAGENT_SOCKET", metavar="PATH", help="Where the agent is asked."
+    ),
 ]
 AGENT_SOCKET = Path("/run/nsagent/agent.sock")
 """Where the agent is asked unless its config, and this option, say otherwise."""
@@ -284,11 +289,18 @@ class Source(NamedTuple):
     from_file: Annotated[
         Path | None,
         typer.Option(
-            "--from", envvar="NSAGENT_FROM", metavar="FILE", help="Read a capture instead of this host; - for stdin."
+            "--from",
+            readable=False,
+            envvar="NSAGENT_FROM",
+            metavar="FILE",
+            help="Read a capture instead of this host; - for stdin.",
         ),
     ] = None
     capture: Annotated[
-        Path | None, typer.Option("--capture", metavar="FILE", help="Also keep the facts of this very pass in FILE.")
+        Path | None,
+        typer.Option(
+            "--capture", readable=False, metavar="FILE", help="Also keep the facts of this very pass in FILE."
+        ),
     ] = None
     agent: Annotated[
         bool, typer.Option("--agent", help="Ask the running agent for its last pass instead of making one.")

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from nsagent.agent.setup import World
     from nsagent.config.model import Config
 
-ConfigPath = Annotated[Path, typer.Option("--config", envvar="NSAGENT_CONFIG", metavar="FILE", help="The config.")]
+ConfigPath = Annotated[
+    Path, typer.Option("--config", readable=False, envvar="NSAGENT_CONFIG", metavar="FILE", help="The config.")
+]
 OwnEngine = Annotated[
     EngineName | None,
     typer.Option("--engine", envvar="NSAGENT_ENGINE", help="How tables are read, whatever the config says."),

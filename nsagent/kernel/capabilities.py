@@ -32,7 +32,7 @@ _SYS_CAPSET: Final[Mapping[str, int]] = {
 }
 """Machine of uname(2) -> number of the system call."""
 _MASK: Final = rb"\t([0-9a-f]{1,16})\n"
-_LINES: Final = re.compile(rb"CapInh:%sCapPrm:%sCapEff:%sCapBnd:%s" % (_MASK, _MASK, _MASK, _MASK))
+_LINES: Final = re.compile(rb"CapInh:%sCapPrm:%sCapEff:%sCapBnd:%s(?:CapAmb:%s)?" % (_MASK, _MASK, _MASK, _MASK, _MASK))
 
 
 class Capability(IntEnum):
@@ -53,6 +53,7 @@ class _Rights(NamedTuple):
     permitted: int
     effective: int
     bounding: int
+    ambient: int
     no_new_privs: bool
 
 
@@ -99,8 +100,11 @@ def _narrow_bounds(rights: _Rights, wanted: int) -> None:
 
 def _give_back(rights: _Rights, wanted: int) -> None:
     effective, permitted = rights.effective & wanted, rights.permitted & wanted
-    # Two words of 32 bits of each set. Nothing stays inheritable, and so nothing ambient.
-    words = (effective, permitted, 0, effective >> 32, permitted >> 32, 0)
+    # A program that is started keeps what is ambient, which takes being inheritable: of a user who is not root the
+    # children that look things up (kernel.lookups) have no other rights. Nothing else stays inheritable.
+    inheritable = rights.ambient & wanted
+    # Two words of 32 bits of each set.
+    words = (effective, permitted, inheritable, effective >> 32, permitted >> 32, inheritable >> 32)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     with suppress(OSError):
         call_libc("capset", header, struct.pack("=6I", *(word & 0xFFFFFFFF for word in words)))
@@ -111,7 +115,7 @@ def _has(mask: int, number: int) -> bool:
 
 
 def _read_rights(own: str) -> _Rights:
-    """Those of the main thread; NoNewPrivs is told from Linux 4.10 on."""
+    """Those of the main thread; CapAmb is told from Linux 4.3 on, NoNewPrivs from 4.10."""
     try:
         status = read_file(f"{own}/status")
     except OSError as err:
@@ -119,5 +123,5 @@ def _read_rights(own: str) -> _Rights:
     found = re.search(_LINES, status)
     if found is None:
         raise FormatError("lines CapInh to CapBnd of /proc/self/status", status)
-    inheritable, permitted, effective, bounding = (int(mask, 16) for mask in found.groups())
-    return _Rights(inheritable, permitted, effective, bounding, b"\nNoNewPrivs:\t1\n" in status)
+    inheritable, permitted, effective, bounding, ambient = (int(mask, 16) for mask in found.groups(b"0"))
+    return _Rights(inheritable, permitted, effective, bounding, ambient, b"\nNoNewPrivs:\t1\n" in status)

@@ -174,6 +174,16 @@ def test_a_history_that_cannot_be_kept_is_told_and_nothing_else_is_late(running:
     until(gone.exists, "a history when there is room for one")
 
 
+def test_a_gap_of_which_the_numbers_alone_change_is_said_once(
+    running: RunningAgent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has failed three times is not asked again for a while, and each pass tells how long that still is."""
+    running.write(report("r", tmp_path / "r.json"), runtime=f"docker=unix://{tmp_path}/nothing.sock")
+    running.start()
+    running.await_status(lambda status: status.passes >= 6, "passes in which it is not asked")
+    assert len([text for text in caplog.messages if "not asked: it failed" in text]) == 1
+
+
 def test_little_memory_makes_each_pass_a_first_one(running: RunningAgent, tmp_path: Path) -> None:
     running.write(report("r", tmp_path / "r.json"), limits={"memory": "1MiB", "cpu": "100%"})
     running.start()

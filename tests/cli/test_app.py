@@ -4,11 +4,15 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import nsagent
+from nsagent.cli.app import make_app
 from nsagent.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from nsagent.scan.capture import encode_capture
 from tests.cli.conftest import NODE, Run
@@ -33,6 +37,20 @@ def test_every_command_has_help(run_cli: Run, command: list[str]) -> None:
     ran = run_cli(*command, "--help")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith("Usage: nsagent " + " ".join(command))
+
+
+def list_parameters(command: Any) -> Iterator[Any]:
+    """Those of a command and of all below it."""
+    yield from command.params
+    for below in getattr(command, "commands", {}).values():
+        yield from list_parameters(below)
+
+
+def test_no_option_asks_whether_a_file_may_be_read() -> None:
+    """access(2) says no to a user who is not root, also where a capability says yes."""
+    kinds = [parameter.type for parameter in list_parameters(get_command(make_app()))]
+    asking = [kind for kind in kinds if getattr(kind, "readable", False) or getattr(kind, "writable", False)]
+    assert (asking, any(hasattr(kind, "readable") for kind in kinds)) == ([], True)
 
 
 def test_a_command_that_there_is_not_is_a_usage_error(run_cli: Run) -> None:

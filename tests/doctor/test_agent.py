@@ -11,6 +11,7 @@ from nsagent.agent.listeners import split_listen
 from nsagent.config.model import Config
 from nsagent.doctor.agent import check_agent
 from nsagent.model.check import Check, CheckState
+from tests.live.capabilities import Capability, require
 
 
 def check(*outputs: dict[str, Any], **settings: Any) -> list[Check]:
@@ -34,6 +35,14 @@ def test_a_directory_that_is_not_there_is_to_be_made(tmp_path: Path) -> None:
         detail="No such file or directory",
         fix=f"mkdir -m 0750 -p {tmp_path}/gone",
     )
+
+
+def test_a_directory_of_another_user_is_left_to_an_agent_of_theirs(tmp_path: Path) -> None:
+    require(Capability.ROOT)
+    os.chown(tmp_path, 65534, 65534)
+    assert check({"type": "file", "path": f"{tmp_path}/r.json"}) == [
+        Check(str(tmp_path), "disk", CheckState.UNUSED, detail="for an agent of uid 65534 alone, whose it is")
+    ]
 
 
 def test_each_directory_is_told_once_and_one_of_a_history_is_for_nobody_else(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from nsagent.kernel.formats.release import is_at_least
 from tests.manifests.tools import HELM, KUBECTL
+from tests.monitoring.promtool import PROMTOOL
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PATH = os.environ.get("PATH", os.defpath) + ":" + SBIN
@@ -53,6 +54,8 @@ class Capability(StrEnum):
     VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
     HELM = "helm and kubectl, which run on amd64 (make build/kubernetes/helm)"
+    PROMTOOL = "promtool (make build/prometheus/promtool)"
+    SYSTEMD_ANALYZE = "systemd-analyze (systemd)"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -93,6 +96,8 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.FD_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.HELM: lambda: os.uname().machine == "x86_64" and HELM.is_file() and KUBECTL.is_file(),
+    Capability.PROMTOOL: PROMTOOL.is_file,
+    Capability.SYSTEMD_ANALYZE: _has("systemd-analyze"),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 

@@ -8,7 +8,7 @@ import sys
 
 from tests.vm.machine import run
 
-CHECKS = ("tests/vm/check_whole.py", "tests/vm/check_confined.py")
+CHECKS = ("tests/vm/check_whole.py", "tests/vm/check_service.py", "tests/vm/check_confined.py")
 """The last of them take from the machine what they cannot give back."""
 
 TESTS = (
