@@ -62,9 +62,9 @@ class Group(TyperGroup):
         with _one_line():
             return super().make_context(*arguments, **settings)
 
-    def invoke(self, context: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         with _one_line():
-            return super().invoke(context)
+            return super().invoke(ctx)
 
 
 @contextmanager

@@ -21,26 +21,26 @@ ABSENT: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """One column of a table of T.
-
-    `name` is what users type, `header` what a table shows. `cell` gives a cell's text, "" where
-    there is no value. `sort_key` gives keys that compare among themselves, None where there is no
-    value. `free_text` columns may be shortened to fit a terminal. `sgr` gives the colour of a cell by its record (the
-    parameters of an SGR sequence), "" for none; it is never made of data. `brief` is what a table for people has
-    instead of a `cell` that may be of any length: the widest cell is padded in every row. `number` gives the values of
-    a column of numbers, None elsewhere. `spare`: the higher, the sooner a terminal without room goes without this
-    column; 0: it stays.
-    """
+    """One column of a table of T."""
 
     name: str
+    """What users type."""
     header: str
+    """What a table shows above it."""
     cell: Callable[[T, Context], str]
+    """A cell's text, "" where there is no value."""
     sort_key: Callable[[T, Context], Any]
+    """Keys that compare among themselves, None where there is no value."""
     free_text: bool = False
+    """Whether its cells may be shortened to fit a terminal."""
     sgr: Callable[[T], str] | None = None
+    """The colour of a cell by its record (the parameters of an SGR sequence), "" for none; it is never made of data."""
     brief: Callable[[T, Context], str] | None = None
+    """What a table for people has instead of a cell that may be of any length: the widest is padded in every row."""
     number: Callable[[T, Context], int | None] | None = None
+    """The values of a column of numbers, None elsewhere."""
     spare: int = 0
+    """The higher, the sooner a terminal without room goes without this column; 0: it stays."""
 
 
 class Group(NamedTuple):
