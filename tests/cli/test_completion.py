@@ -188,11 +188,15 @@ def complete(*words: str) -> list[str]:
         ("containers --sort-by ima", ["image"]),
         ("scan -o js", ["json", "jsonl"]),
         ("netns ho", ["host"]),
-        (f"scan --pid {os.getpid()}", [str(os.getpid())]),
     ],
 )
 def test_words_are_offered_where_they_are_known(words: str, offered: list[str]) -> None:
     assert complete("nsagent", *words.split()) == offered
+
+
+def test_a_process_is_offered_by_its_number() -> None:
+    pid = str(os.getpid())
+    assert complete("nsagent", "scan", "--pid", pid) == [pid]
 
 
 def test_names_of_netns_are_offered_as_ip_netns_has_them(root: Path) -> None:
