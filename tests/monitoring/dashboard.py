@@ -121,7 +121,7 @@ REPORTS: Final = (
     ),
 )
 TAKEN: Final = (
-    Panel("Duration of passes", [(DURATION, "{{instance}}")], "s"),
+    Panel("Duration of passes, and of their stages", [(DURATION, "{{instance}} {{stage}}")], "s"),
     Panel("CPU", [(rate("process_cpu_seconds_total"), "{{instance}}")], "percentunit", told="Of one CPU."),
     Panel("Memory", [(of_agent("process_resident_memory_bytes"), "{{instance}}")], "bytes"),
     Panel(
