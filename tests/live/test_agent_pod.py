@@ -296,7 +296,7 @@ def test_a_changed_config_map_is_loaded_and_a_wrong_one_is_not(agent: AgentPod) 
 def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: Node, node_bed: NodeBed) -> None:
     late = node_bed.run_pod(PodSpec("late", [serve("app", LATE_PORT)], "shop"))
     try:
-        until(lambda: any(str(LATE_PORT) in line for line in read_history(node_bed)), "the history knows the late pod")
+        await_in_history(agent, node_bed, LATE_PORT)
         history, reports = read_history(node_bed), (agent.state / "all.jsonl").read_bytes()
         agent.kill()
     finally:
@@ -310,6 +310,14 @@ def test_what_is_written_outlives_sigkill_and_a_restart(agent: AgentPod, node: N
     assert len(after) > len(reports)
     assert all(json.loads(line) for line in after.splitlines())
     assert read_series(agent) == expected_series(agent, node)
+
+
+def await_in_history(agent: AgentPod, node_bed: NodeBed, port: int) -> None:
+    try:
+        until(lambda: any(str(port) in line for line in read_history(node_bed)), f"the history knows of port {port}")
+    except TimeoutError as err:
+        err.add_note(f"the agent has said {agent.said}, and fares like this: {agent.tell_status()}")
+        raise
 
 
 def read_history(node_bed: NodeBed) -> list[str]:
