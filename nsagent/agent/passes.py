@@ -24,6 +24,7 @@ from nsagent.scan.collect.carried import Carried
 from nsagent.scan.collect.command_lines import CommandLines
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.diff import diff_snapshots
+from nsagent.scan.follow import follow
 from nsagent.scan.plan import PROTOCOLS, TablesWanted
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
@@ -92,7 +93,7 @@ class Passes:
         taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
         snapshot, before = taken.snapshot, self._before
         changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else None
-        self._before = snapshot if changes_wanted else None
+        self._before = follow(before, snapshot) if changes_wanted else None
         self.finished += 1
         coverage, laps = snapshot.coverage, self._carried.laps
         status = PassStatus(

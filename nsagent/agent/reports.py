@@ -15,6 +15,7 @@ from nsagent.query.select import leave_labels, select_containers, select_snapsho
 from nsagent.report.changes import render_changes
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.diff import diff_selected
+from nsagent.scan.follow import follow
 
 CONTENT_TYPES: Final = {
     OutputFormat.JSON: "application/json",
@@ -89,7 +90,7 @@ class ReportMaker:
             formats.append(OutputFormat.PROM)
         written = [self._write(selected, snapshot, each) for each in dict.fromkeys(formats)]
         if self._tells_changes:
-            self._before = snapshot
+            self._before = follow(self._before, snapshot)
         return written
 
     def take_over(self, other: "ReportMaker") -> None:

@@ -4,6 +4,7 @@ What one of them could not see is neither new nor gone. Of another boot no socke
 open is closed, and only containers, by id, and listeners, by where they are, compare.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 from nsagent.errors import NotFound
 from nsagent.model.change import HOST, INIT, Change, ChangedSocket, ChangeKind, Holders, Place, tell_place
 from nsagent.model.container import Container, Pod
+from nsagent.model.ids import ContainerId
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot, VerdictKind
 from nsagent.query.filter import Filter
@@ -167,7 +169,7 @@ def _find(before: _Side, after: _Side) -> list[_Found]:
     matched = match_sockets(before.connections if same_boot else (), after.connections if same_boot else (), netns)
     gone, come = (matched.gone, matched.come) if same_boot else (before.connections, after.connections)
     found = [
-        *_diff_containers(before, after),
+        *_diff_containers(before, after, same_boot=same_boot),
         *_diff_listeners(before, after, netns, back, same_boot=same_boot),
     ]
     if before.sight.looks_for_holders and after.sight.looks_for_holders:
@@ -185,18 +187,22 @@ def _find(before: _Side, after: _Side) -> list[_Found]:
     found += [
         _Found(ChangeKind.OPENED, after, (one,), list_holders(one))
         for one in come
-        if before.sight.sees_table(back.get(one.netns), one.row.protocol)
+        if before.sight.sees_table(back.get(one.netns), one.row.protocol) or (same_boot and before.sight.is_before(one))
     ]
     return found
 
 
-def _diff_containers(before: _Side, after: _Side) -> Iterator[_Found]:
+def _diff_containers(before: _Side, after: _Side, *, same_boot: bool) -> Iterator[_Found]:
     if after.sight.is_whole:
         gone = (one for one in before.snapshot.containers if one.id not in after.containers)
         yield from (_Found(ChangeKind.CONTAINER_GONE, before, (one,)) for one in gone if not one.sandbox)
-    if before.sight.is_whole:
-        come = (one for one in after.snapshot.containers if one.id not in before.containers)
-        yield from (_Found(ChangeKind.CONTAINER_COME, after, (one,)) for one in come if not one.sandbox)
+    come = [one for one in after.snapshot.containers if one.id not in before.containers and not one.sandbox]
+    if not before.sight.is_whole and come:
+        ages: defaultdict[ContainerId | None, list[bool]] = defaultdict(list)
+        for process in after.snapshot.processes if same_boot else ():
+            ages[process.container_id].append(before.sight.is_before_process(process))
+        come = [one for one in come if one.id in ages and all(ages[one.id])]
+    yield from (_Found(ChangeKind.CONTAINER_COME, after, (one,)) for one in come)
 
 
 def _diff_listeners(
@@ -216,7 +222,10 @@ def _diff_listeners(
             if (
                 key not in others
                 and known.isdisjoint(map(id, sockets))
-                and other.sight.sees_table(there.get(first.netns), first.row.protocol)
+                and (
+                    other.sight.sees_table(there.get(first.netns), first.row.protocol)
+                    or (kind is ChangeKind.NEW_LISTENER and same_boot and all(map(other.sight.is_before, sockets)))
+                )
             ):
                 yield _Found(kind, side, sockets, _list_all_holders(sockets))
     if same_boot and before.sight.looks_for_holders and after.sight.looks_for_holders:

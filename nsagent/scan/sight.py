@@ -7,9 +7,11 @@ from nsagent.model.choices import OwnersWanted
 from nsagent.model.gap import Kind, Stage
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol
-from nsagent.model.snapshot import Snapshot
+from nsagent.model.process import Process
+from nsagent.model.snapshot import OwnedSocket, Snapshot
 
-_OF_A_NETNS: Final = (Kind.NETNS, Kind.TABLE)
+OF_A_NETNS: Final = (Kind.NETNS, Kind.TABLE)
+"""Kinds of gaps behind which rows may be."""
 _OF_A_PROCESS: Final = (Kind.PROCESS, Kind.THREADS, Kind.IO_URING)
 _CUT_SHORT: Final = (Reason.LATE, Reason.TOO_MANY)
 
@@ -22,8 +24,9 @@ class Sight:
         self._protocols = frozenset(coverage.protocols)
         self._unread = {one.number for one in snapshot.netns if one.engine is None}
         gaps = coverage.gaps
-        self._tables = {(one.id, one.protocol) for gap in gaps if gap.kind in _OF_A_NETNS for one in gap.subjects}
+        self._tables = {(one.id, one.protocol) for gap in gaps if gap.kind in OF_A_NETNS for one in gap.subjects}
         self._processes = {one.id for gap in gaps if gap.kind in _OF_A_PROCESS for one in gap.subjects}
+        self._newest_ticks = max((one.start_ticks for one in snapshot.processes), default=None)
         self.looks_for_holders = coverage.owners is OwnersWanted.PID
         self.is_whole = not coverage.processes.skipped and not any(
             gap.reason in _CUT_SHORT and gap.stage in (Stage.PROCESSES, Stage.NETNS) for gap in gaps
@@ -38,6 +41,17 @@ class Sight:
             return self.is_whole
         number = str(abs(netns))
         return not (netns in self._unread or (number, None) in self._tables or (number, protocol) in self._tables)
+
+    def is_before(self, socket: OwnedSocket) -> bool:
+        """Whether all who hold a socket of the same boot began later: it was not there, unseen or not.
+
+        So a process that cannot be read, as it hangs in every pass, hides nothing that is new elsewhere.
+        """
+        return bool(socket.owners) and all(self.is_before_process(owner.process) for owner in socket.owners)
+
+    def is_before_process(self, process: Process) -> bool:
+        """Whether a process began later than any that is in here."""
+        return self._newest_ticks is not None and process.start_ticks > self._newest_ticks
 
     def sees_process(self, pid: Pid) -> bool:
         """Whether it would have seen that this process holds a socket."""

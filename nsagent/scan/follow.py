@@ -1,0 +1,72 @@
+"""What the next of many snapshots is compared with: the last one, and of what that could not see what was known. Pure.
+
+A netns may be unreadable for the length of one pass, as while a runtime is still making its container.
+Compared with that pass alone, what begins to listen there would never be new, and what ends never gone.
+"""
+
+from dataclasses import replace
+
+from nsagent.model.gap import AlikeGaps
+from nsagent.model.ids import number_netns
+from nsagent.model.net import Protocol
+from nsagent.model.snapshot import OwnedSocket, Snapshot
+from nsagent.scan.same import is_same_boot, match_netns
+from nsagent.scan.sight import OF_A_NETNS, Sight
+
+
+def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
+    """`after`, with the rows that `before` had of the tables that only it could see; None for the first one of all.
+
+    A netns that came in between, and was not read, had none: what it has later is new.
+    """
+    if before is None or not is_same_boot(before, after):
+        return after
+    earlier, sight = Sight(before), Sight(after)
+    back = {number: old for old, number in match_netns(before, after).items()}
+    unseen = {
+        (one.number, protocol)
+        for one in after.netns
+        for protocol in after.coverage.protocols
+        if not sight.sees_table(one.number, protocol) and earlier.sees_table(back.get(one.number), protocol)
+    }
+    if not unseen:
+        return after
+    kept: list[OwnedSocket] = []
+    for number, protocol in unseen:
+        rows = (one for one in before.sockets if one.netns == back.get(number) and one.row.protocol is protocol)
+        kept += (one._replace(netns=number) for one in rows)
+    seen = [one for one in after.sockets if (one.netns, one.row.protocol) not in unseen]
+    protocols = after.coverage.protocols
+    known = {one.number for one in after.netns if all((one.number, each) in unseen for each in protocols)}
+    return replace(
+        after,
+        sockets=(*seen, *kept),
+        netns=tuple(
+            replace(one, engine=after.engine) if one.engine is None and one.number in known else one
+            for one in after.netns
+        ),
+        coverage=replace(
+            after.coverage,
+            gaps=tuple(left for gap in after.coverage.gaps if (left := _leave_out(gap, unseen, protocols)) is not None),
+        ),
+    )
+
+
+def _leave_out(gap: AlikeGaps, known: set[tuple[int, Protocol]], protocols: tuple[Protocol, ...]) -> AlikeGaps | None:
+    """The gap without the tables of which all is known; None where nothing is left."""
+    if gap.kind not in OF_A_NETNS:
+        return gap
+    left = tuple(
+        one
+        for one in gap.subjects
+        if not all(
+            any((number, each) in known for number in _numbers(one.id))
+            for each in (protocols if one.protocol is None else (one.protocol,))
+        )
+    )
+    return replace(gap, subjects=left) if left else None
+
+
+def _numbers(id_: str) -> tuple[int, ...]:
+    """What rows may call the netns of a gap, which is told by its inode or its key."""
+    return (int(id_), number_netns(None, int(id_))) if id_.isdigit() else ()
