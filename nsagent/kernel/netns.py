@@ -95,6 +95,16 @@ class Entering:
         """The text of sockstat and sockstat6 of the netns that the thread is in, None if unreadable."""
         return _read_sockstat(self._proc_root)
 
+    def read_key(self) -> int | None:
+        """What tells the netns that the thread is in from others where inodes may not be read; None if unreadable.
+
+        The st_ino of its net/dev, as ProcessDir.read_netns_key gives it for a process in there.
+        """
+        try:
+            return os.stat(f"{self._proc_root}/thread-self/net/dev").st_ino
+        except OSError:
+            return None
+
     def read_net(self, name: str, *, most: int = 0) -> bytes | None:
         """The file net/NAME of the netns that the thread is in; None where this kernel has no such table.
 

@@ -168,6 +168,23 @@ def test_without_a_capability_a_scan_sees_what_is_promised(
     assert found == Told(engine, owners_of(held) if seen else {}, None if seen else "hidden", True)
 
 
+def test_a_netns_that_is_known_by_its_name_and_by_processes_that_may_not_be_read_is_one(closed_bed: ClosedBed) -> None:
+    """Its inode is that of its mount; its processes tell no more than a key."""
+    netns, actor = closed_bed.netns_bed.stage()
+    held = actor.listen()
+    actor.ask("become", uid=OWNER)
+    ran = closed_bed.run_nsagent(
+        "scan", "-o", "json", "--runtime", "none", before=["setpriv", "--bounding-set=-sys_ptrace", "--"]
+    )
+    scan = Scan(json.loads(ran.stdout))
+    row = scan.one(held.inode)
+    assert (row["netns"], verdict_kind(row)) == (netns.inode, "hidden")
+    found = scan.find_netns(netns.inode)
+    assert found is not None
+    assert (found["names"], found["processes"], found["engine"]) == ([netns.name], 1, "sock_diag")
+    assert "self-check" not in ran.stderr
+
+
 def test_a_capture_may_go_where_another_user_writes(asked: Asked, tmp_path: Path) -> None:
     directory = tmp_path / "theirs"
     directory.mkdir(mode=0o755)

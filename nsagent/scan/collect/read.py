@@ -83,6 +83,8 @@ class TableReader:
             if dumper is not None and state.met.fd is not None and not self._is_late():
                 try:
                     state.sockstat = dumper.entering.enter(state.met.fd)
+                    if state.met.key is None:  # A process in it may be known by this alone.
+                        state.met.key = dumper.entering.read_key()
                     self._dump(state, dumper)
                 except NotRead as err:
                     state.refused = err
