@@ -42,7 +42,7 @@ def test_the_netns_of_pid_1_is_called_init_and_none_host(closed_bed: ClosedBed) 
 
 
 def test_doctor_says_it_with_what_helps(closed_bed: ClosedBed) -> None:
-    said = closed_bed.run_nsagent("doctor", "--runtime", "none", before=IN_PART).stdout.decode()
+    said = " ".join(closed_bed.run_nsagent("doctor", "--runtime", "none", before=IN_PART).stdout.decode().split())
     assert "processes are hidden (those outside of this PID namespace)" in said
     assert "hostPID: true, docker run --pid host" in said
 

@@ -1,5 +1,6 @@
 """A real receiver of POST requests on a real port, that behaves as a test tells it to."""
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,18 +88,30 @@ def receiving(behave: Behaviour | None = None, *, certificates: Path | None = No
         def log_message(self, *_: Any) -> None:
             """Nowhere."""
 
+    context: ssl.SSLContext | None = None
+    if certificates is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def get_request(self) -> tuple[socket.socket, Any]:
+            request, address = self.socket.accept()
+            try:
+                request.getpeername()  # Of who has hung up by now ssl would leave a socket open.
+            except OSError:
+                request.close()
+                raise
+            if context is not None:
+                request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            return request, address
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Who was asked hung up, or did not believe the certificate."""
 
     server = Server(("127.0.0.1", 0), Handler)
     server.block_on_close = False
-    if certificates is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     receiver.url = f"{'http' if certificates is None else 'https'}://127.0.0.1:{server.server_port}/reports"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
