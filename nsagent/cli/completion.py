@@ -13,7 +13,6 @@ from nsagent.errors import NsagentError
 from nsagent.model.choices import View
 from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId
-from nsagent.report.escape import escape
 
 _DEADLINE_SECONDS: Final = 0.5
 _VIEWS: Final = {"netns": View.NETNS, "containers": View.CONTAINERS, "diff": View.CHANGES, "history": View.CHANGES}
@@ -53,7 +52,10 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def list_pids(incomplete: str) -> list[tuple[str, str]]:
-    """Processes whose numbers start so, each with its command, for the shell."""
+    """Processes whose numbers start so, for the shell: each with its command where that is a plain word to every shell.
+
+    Anyone may call a process anything, and a shell may run what it is told to show.
+    """
     from nsagent.errors import FormatError, Gone, NotRead
     from nsagent.kernel.procfs import ProcFs
 
@@ -63,7 +65,8 @@ def list_pids(incomplete: str) -> list[tuple[str, str]]:
         for pid in procfs.list_pids():
             if str(pid).startswith(incomplete):
                 with suppress(Gone, NotRead, FormatError), procfs.open_process(pid) as process:
-                    offered.append((str(pid), escape(process.read_stat().comm)))
+                    comm = process.read_stat().comm
+                    offered.append((str(pid), comm if _WORD.fullmatch(comm) else ""))
     return offered
 
 

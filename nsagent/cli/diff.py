@@ -47,28 +47,36 @@ def diff(
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
     from nsagent.report.changes import render_changes
-    from nsagent.scan.capture_file import STDIN
     from nsagent.scan.diff import diff_selected
 
-    if before == after == STDIN:
-        raise UsageError("A, B: only one of them can be read from stdin")
+    _check_stdin(before, after)
     kinds = parse_kinds(fail_on, "--fail-on")
     output = printing.make_options(View.CHANGES)
     wanted = sockets.narrow(containers.make_filter())
-    tables = replace(host.make_request().tables, protocols=wanted.protocols)
-    request = replace(host.make_request(), engine=engine, tables=tables)
-    by_label = bool(wanted.labels)
-    was, was_lacks, _ = read_snapshot(replace(request, from_file=before), Source(host), labels_wanted=by_label)
-    now, now_lacks, _ = read_snapshot(replace(request, from_file=after), Source(host), labels_wanted=by_label)
+    request = host.make_request()
+    request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.protocols))
+    source, by_label = Source(host), bool(wanted.labels)
+    was, was_lacks, _ = read_snapshot(replace(request, from_file=before), source, labels_wanted=by_label)
+    now, now_lacks, _ = read_snapshot(replace(request, from_file=after), source, labels_wanted=by_label)
     changes = diff_selected(was, now, wanted)
     write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
-    names = str(before), "now" if after is None else str(after)
-    for line in _list_notes(was, now, *names):
-        tell(f"nsagent: {line}")
+    _tell_notes(was, now, str(before), "now" if after is None else str(after))
     if any(change.kind in kinds for change in changes):
         raise typer.Exit(EXIT_FOUND)
     partial = was_lacks or now_lacks or not (was.coverage.complete and now.coverage.complete)
     raise typer.Exit(EXIT_PARTIAL if printing.strict and partial else 0)
+
+
+def _check_stdin(before: Path, after: Path | None) -> None:
+    from nsagent.scan.capture_file import STDIN
+
+    if before == after == STDIN:
+        raise UsageError("A, B: only one of them can be read from stdin")
+
+
+def _tell_notes(was: "Snapshot", now: "Snapshot", first: str, second: str) -> None:
+    for line in _list_notes(was, now, first, second):
+        tell(f"nsagent: {line}")
 
 
 def _list_notes(was: "Snapshot", now: "Snapshot", first: str, second: str) -> Iterator[str]:

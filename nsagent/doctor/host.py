@@ -9,15 +9,13 @@ from typing import Final
 from nsagent.errors import FormatError, NotRead
 from nsagent.kernel.capabilities import Capability, read_capabilities
 from nsagent.kernel.files import read_file
-from nsagent.kernel.netlink import open_netlink
 from nsagent.kernel.seccomp import has_filter
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.check import Check, CheckState
 from nsagent.model.choices import EngineName
 
 _ENGINE: Final = "engine"
 _LSM: Final = "lsm"
-_NETLINK_SOCK_DIAG: Final = 4
-"""include/uapi/linux/netlink.h."""
 _ALLOW_NETLINK: Final = "let seccomp and RestrictAddressFamilies= allow socket(AF_NETLINK)"
 _UNCONFINE: Final = "appArmorProfile: {type: Unconfined}, docker run --security-opt apparmor=unconfined"
 
@@ -25,12 +23,13 @@ _UNCONFINE: Final = "appArmorProfile: {type: Unconfined}, docker run --security-
 def check_engine(mask: int | None = None) -> Check:
     """How a pass reads sockets with the capabilities of `mask`, by default those of this process; why not better."""
     try:
-        open_netlink(_NETLINK_SOCK_DIAG, "sock_diag").close()
-        mask = read_capabilities() if mask is None else mask
+        SockDiag().close()
     except NotRead as err:
         detail = f"{err}: sockets are read from the files of /proc"
         return Check(EngineName.PROC, _ENGINE, CheckState.FAILED, detail=detail, fix=_ALLOW_NETLINK)
-    except FormatError as err:
+    try:
+        mask = read_capabilities() if mask is None else mask
+    except (NotRead, FormatError) as err:
         return Check("capabilities", _ENGINE, CheckState.FAILED, detail=str(err))
     if mask >> Capability.SYS_ADMIN & 1:
         return Check(EngineName.SOCK_DIAG, _ENGINE, CheckState.USED, detail="the best there is in this version")

@@ -9,20 +9,22 @@ from dataclasses import replace
 from nsagent.model.gap import AlikeGaps
 from nsagent.model.ids import number_netns
 from nsagent.model.net import Protocol
-from nsagent.model.snapshot import OwnedSocket, Snapshot
-from nsagent.scan.same import is_same_boot, match_netns
+from nsagent.model.snapshot import Snapshot
+from nsagent.scan.same import is_same_boot, match_netns, match_sockets
 from nsagent.scan.sight import OF_A_NETNS, Sight
 
 
 def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
-    """`after`, with the rows that `before` had of the tables that only it could see; None for the first one of all.
+    """`after`, with those rows of `before` that it has not, of tables that `before` alone could see in whole.
 
-    A netns that came in between, and was not read, had none: what it has later is new.
+    None stands for what was before the first one of all. A netns that came in between, and was not read, had no
+    rows: what it has later is new.
     """
     if before is None or not is_same_boot(before, after):
         return after
     earlier, sight = Sight(before), Sight(after)
-    back = {number: old for old, number in match_netns(before, after).items()}
+    netns = match_netns(before, after)
+    back = {number: old for old, number in netns.items()}
     unseen = {
         (one.number, protocol)
         for one in after.netns
@@ -31,18 +33,16 @@ def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
     }
     if not unseen:
         return after
-    kept: list[OwnedSocket] = []
-    for number, protocol in unseen:
-        rows = (one for one in before.sockets if one.netns == back.get(number) and one.row.protocol is protocol)
-        kept += (one._replace(netns=number) for one in rows)
-    seen = [one for one in after.sockets if (one.netns, one.row.protocol) not in unseen]
+    known = [one for one in before.sockets if (netns.get(one.netns), one.row.protocol) in unseen]
+    seen = [one for one in after.sockets if (one.netns, one.row.protocol) in unseen]
+    kept = [one._replace(netns=netns[one.netns]) for one in match_sockets(known, seen, netns).gone]
     protocols = after.coverage.protocols
-    known = {one.number for one in after.netns if all((one.number, each) in unseen for each in protocols)}
+    whole = {one.number for one in after.netns if all((one.number, each) in unseen for each in protocols)}
     return replace(
         after,
-        sockets=(*seen, *kept),
+        sockets=(*after.sockets, *kept),
         netns=tuple(
-            replace(one, engine=after.engine) if one.engine is None and one.number in known else one
+            replace(one, engine=after.engine) if one.engine is None and one.number in whole else one
             for one in after.netns
         ),
         coverage=replace(

@@ -97,7 +97,7 @@ _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
     "curl": ("-u", "-U", "--user", "--proxy-user"),
     "smbclient": ("-U", "--user"),
     "http": ("-a", "--auth"),
-    "ssh": (),
+    "ssh": (),  # Its -p is a port, behind sshpass too.
     "redis-cli": ("-a",),
     "openssl": ("-k", "-K", "-pass", "-passin", "-passout"),
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.cli.completion import find_container_names, list_netns_names, list_pod_names
+from nsagent.cli.completion import find_container_names, list_netns_names, list_pids, list_pod_names
+from tests.kernel.proc_tree import ProcTree
 from tests.runtimes.cri_server import answering, container, lists, sandbox
 from tests.runtimes.engine_server import Behaviour, rows, saying, serve
 
@@ -211,3 +212,13 @@ def test_pods_are_offered_with_and_without_their_namespace(root: Path) -> None:
     add_log(root)
     assert list_pod_names("") == ["batch-0", "jobs/batch-0"]
     assert list_pod_names("jobs/") == ["jobs/batch-0"]
+
+
+def test_a_command_is_told_beside_a_pid_where_no_shell_can_take_it_for_one_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ProcTree(tmp_path / "proc")
+    for pid, comm in ((10, "nginx"), (11, "\\$(id)"), (12, "a'b"), (20, "other")):
+        tree.process(pid, comm)
+    monkeypatch.setenv("NSAGENT_PROC_ROOT", str(tree.path))
+    assert list_pids("1") == [("10", "nginx"), ("11", ""), ("12", "")]

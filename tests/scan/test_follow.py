@@ -62,6 +62,12 @@ def test_a_table_of_another_protocol_is_as_it_was_seen_last() -> None:
     assert tell(snapshot(tcp), unread, snapshot(), snapshot()) == [[], ["listener_gone"], []]
 
 
+def test_what_is_new_in_a_table_that_was_read_in_part_is_told_once() -> None:
+    old, new = listener(80, SERVER, netns=WEB), listener(81, SERVER, netns=WEB, cookie=2, inode=8)
+    in_part = snapshot(old, new, gaps=gaps_of(WEB, Protocol.TCP))
+    assert tell(snapshot(old), in_part, in_part, snapshot(old, new)) == [["new_listener"], [], []]
+
+
 def test_nothing_of_another_boot_is_kept() -> None:
     before = snapshot(listener(80, SERVER, netns=WEB), boot_id="other")
     unread = snapshot(gaps=gaps_of(WEB))

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final
 
 from nsagent.errors import Gone, NotRead, Reason
-from nsagent.kernel.libc import close_fd
 from nsagent.kernel.links import Link, Links, open_route_socket
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.threads import run_in_threads
@@ -51,11 +50,7 @@ def _open_routes(
     routes = []
     for one in batch:
         try:
-            fd = one.met.open_again()
-            try:
-                entering.enter(fd)
-            finally:
-                close_fd(fd)
+            one.met.enter(entering)
             routes.append((one, sockets.enter_context(open_route_socket())))
         except Gone:
             context.gaps.add((Gap(Stage.LINKS, one.met.subject, Reason.GONE),))

@@ -10,7 +10,6 @@ from functools import partial
 
 from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
-from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import SockDiag
@@ -136,11 +135,7 @@ def _visit(state: NetnsState, entering: Entering) -> Iterator[SockDiag]:
 
     Raises Gone if it cannot be reached any more, or is another one by now.
     """
-    fd = state.met.open_again()
-    try:
-        entering.enter(fd)
-    finally:
-        close_fd(fd)
+    state.met.enter(entering)
     with SockDiag() as diag:
         if diag.read_netns_cookie() != state.cookie:
             raise Gone(f"netns {state.met.inode}")

@@ -9,7 +9,7 @@ from typing import Final
 from nsagent.errors import Gone, NotRead
 from nsagent.kernel.host_mounts import HostMounts
 from nsagent.kernel.libc import close_fd
-from nsagent.kernel.netns import read_netns_id, read_own_netns
+from nsagent.kernel.netns import Entering, read_netns_id, read_own_netns
 from nsagent.kernel.nsfs import open_netns
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.facts import FoundBy
@@ -79,6 +79,14 @@ class MetNetns:
             close_fd(fd)
             raise Gone(f"netns {self.inode}")
         return fd
+
+    def enter(self, entering: Entering) -> None:
+        """Move the calling thread into it (kernel.netns); raises Gone, as open_again() does, and NotRead."""
+        fd = self.open_again()
+        try:
+            entering.enter(fd)
+        finally:
+            close_fd(fd)
 
     def let_go(self) -> None:
         """Hold it no longer: its inode may be another netns's from now on."""

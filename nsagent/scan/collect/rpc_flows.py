@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import partial
 
 from nsagent.errors import Gone, NotRead
-from nsagent.kernel.libc import close_fd
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sunrpc import list_rpc_flows
 from nsagent.kernel.threads import run_in_threads
@@ -33,9 +32,5 @@ def _look(context: PassContext, states: Sequence[NetnsState]) -> None:
     entering = Entering(context.procfs.root)
     for state in states:
         with suppress(Gone, NotRead):
-            fd = state.met.open_again()
-            try:
-                entering.enter(fd)
-            finally:
-                close_fd(fd)
+            state.met.enter(entering)
             state.rpc_flows = frozenset(list_rpc_flows(context.procfs.root))

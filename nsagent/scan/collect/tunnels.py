@@ -78,7 +78,7 @@ class _Search:
     def _list_tunnels(self, state: NetnsState, owners: Sequence[NetnsState]) -> list[Tunnel]:
         """The tunnels of a netns; of those with sockets in one of `owners`, the ends are noted there."""
         try:
-            self._enter(state)
+            state.met.enter(self._entering)
             with Tunnels() as tunnels:
                 found = tunnels.list_tunnels(self._buffer)
                 for owner in owners if any(tunnel.nsid is not None for tunnel in found) else ():
@@ -87,19 +87,11 @@ class _Search:
             return []
         return found
 
-    def _enter(self, state: NetnsState) -> None:
-        """Raises Gone and NotRead."""
-        fd = state.met.open_again()
-        try:
-            self._entering.enter(fd)
-        finally:
-            close_fd(fd)
-
     def _read_others(self, state: NetnsState) -> None:
         """Note what no interface tells, or none of this netns: ports of fou, and WireGuard's sockets."""
         for list_ends in (self._list_fou, self._list_wireguard):
             with suppress(Gone, NotRead, DumpUnavailable, FormatError):
-                self._enter(state)
+                state.met.enter(self._entering)
                 state.tunnels |= frozenset(list_ends())
 
     def _list_fou(self) -> list[TunnelEnd]:
