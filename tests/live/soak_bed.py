@@ -134,10 +134,13 @@ def read_agent(pid: int, passes: int) -> Reading:
 
 
 def list_links(directory: str, below: str) -> list[str]:
-    """What the links of a directory lead to, or those `below` its entries; without what is gone by then."""
+    """What the links of a directory lead to, or those `below` its entries; without what is gone by then.
+
+    A thread that ends may not be looked at any more once it has let go of its memory (kernel/exit.c do_exit()).
+    """
     links = []
     for name in os.listdir(directory):
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             links.append(os.readlink(os.path.join(directory, name, below).rstrip("/")))
     return links
 

@@ -108,19 +108,25 @@ def list_ways(netns: Mapping[str, Any]) -> list[str]:
     return [way for way in netns["found_by"] if way != "fd"]
 
 
-def tell(scan: Scan) -> dict[str, Any]:
+def tell(scan: Scan) -> dict[Any, Any]:
     """All that a scan says of sockets with an inode, netns and containers, and what it could not see but names."""
     return {
-        "rows": {
-            (row["netns"], row["inode"], row["cookie"]): (owners_in(row), row["container_id"], row["verdict"])
+        **{
+            ("row", row["netns"], row["inode"], row["cookie"]): (owners_in(row), row["container_id"], row["verdict"])
             for row in scan.sockets
             if row["inode"] is not None
         },
-        "netns": {
-            one["inode"]: (one["names"], one["engine"], one["is_host"], one["foreign_mounts"], list_ways(one))
+        **{
+            ("netns", one["inode"]): (
+                one["names"],
+                one["engine"],
+                one["is_host"],
+                one["foreign_mounts"],
+                list_ways(one),
+            )
             for one in scan.netns
         },
-        "containers": {one["id"]: one["runtime"] for one in scan.containers},
+        **{("container", one["id"]): one["runtime"] for one in scan.containers},
         "gaps": [gap for gap in scan.coverage["gaps"] if gap["stage"] != "names"],
         "complete": scan.coverage["complete"],
     }
@@ -129,11 +135,13 @@ def tell(scan: Scan) -> dict[str, Any]:
 def test_its_answer_is_root_s() -> None:
     """Until both say the same: nothing in this machine opens or closes a socket, but engines may."""
 
-    def differ() -> dict[str, Any]:
+    def differ() -> dict[Any, Any]:
         agent, root = tell(run_scan("--agent")), tell(run_scan())
-        return {key: (agent[key], root[key]) for key in root if agent[key] != root[key]}
+        return {
+            key: pair for key in {**agent, **root} if len(set(map(repr, pair := (agent.get(key), root.get(key))))) > 1
+        }
 
-    differences: list[dict[str, Any]] = []
+    differences: list[dict[Any, Any]] = []
 
     def are_alike() -> bool:
         differences.append(differ())
