@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart dashboard look-html clean
+.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart dashboard man look-html clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -73,6 +73,10 @@ build/kubernetes/helm: tests/manifests/tools.py tests/manifests/tools-requiremen
 # manifests/dashboard.json, written anew by what makes it.
 dashboard: $(VENV)/.tested-with
 	$(RUN) tests.monitoring.dashboard
+
+# The man pages below docs/man, made of what the commands say of themselves.
+man: $(VENV)/.tested-with
+	$(RUN) tests.man.pages
 
 # The real promtool, from a package of 19 MB; where apt has none, tests skip and say why.
 build/prometheus/promtool: tests/monitoring/promtool.py | $(VENV)/.tested-with

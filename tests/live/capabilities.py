@@ -56,6 +56,8 @@ class Capability(StrEnum):
     HELM = "helm and kubectl, which run on amd64 (make build/kubernetes/helm)"
     PROMTOOL = "promtool (make build/prometheus/promtool)"
     SYSTEMD_ANALYZE = "systemd-analyze (systemd)"
+    GROFF = "groff (groff-base)"
+    JQ = "jq"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -98,6 +100,8 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.HELM: lambda: os.uname().machine == "x86_64" and HELM.is_file() and KUBECTL.is_file(),
     Capability.PROMTOOL: PROMTOOL.is_file,
     Capability.SYSTEMD_ANALYZE: _has("systemd-analyze"),
+    Capability.GROFF: _has("groff"),
+    Capability.JQ: _has("jq"),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 
