@@ -21,15 +21,12 @@ from nsagent.model.snapshot import Netns, OwnedSocket, RowCount, Snapshot
 from nsagent.scan.coverage import count_rows, cover
 from nsagent.scan.creators import identify_all, map_creators
 from nsagent.scan.memory import Memory
-from nsagent.scan.own import Owning, read_netns_number
-from nsagent.scan.rows import KnownRows, number_of, sort_sockets
+from nsagent.scan.own import Owning, number_of, read_netns_number
+from nsagent.scan.rows import decode_rows, sort_sockets
 
 
-def attribute(facts: Facts, memory: Memory | None = None, known: KnownRows | None = None) -> Snapshot:
-    """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets.
-
-    `known` are the rows of the pass before this one, and then of this one.
-    """
+def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
+    """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets."""
     memory = memory or Memory()
     claimed = identify_all(facts)
     containers = join_containers(claimed.values(), facts.containers, facts.kept)
@@ -45,7 +42,7 @@ def attribute(facts: Facts, memory: Memory | None = None, known: KnownRows | Non
     owning = Owning(facts, processes, containers, creators={**memory.creators, **(creators or {})}, memory=memory)
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
-    decoded = (known or KnownRows()).decode(netns, facts.byteorder)
+    decoded = [decode_rows(reading, facts.byteorder) for reading in netns]
     owned = [owning.own(one.reading, one.rows, members[number_of(one.reading)]) for one in decoded]
     sockets = list(chain.from_iterable(owned))
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]

@@ -13,7 +13,8 @@ from nsagent.model.ids import ROOT_CGROUP_ID, ContainerId, SocketInode, tell_net
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.snapshot import NetnsCounts, OwnedSocket, RowCount
 from nsagent.scan.creators import Creators
-from nsagent.scan.rows import NetnsRows, number_of
+from nsagent.scan.own import number_of
+from nsagent.scan.rows import NetnsRows
 
 TELL_RUNNING: Final = frozenset(("docker", "podman", "cri", "bundles"))
 """The sources of names that tell of containers which have processes; of Container.source."""

@@ -20,7 +20,6 @@ from nsagent.scan.creators import Creators
 from nsagent.scan.listeners import Listeners, LocalEnds
 from nsagent.scan.memory import Memory
 from nsagent.scan.residents import Doubts, find_household
-from nsagent.scan.rows import number_of
 from nsagent.scan.verdicts import REASONS, Evidence, judge_ownerless
 
 _new = tuple.__new__
@@ -166,6 +165,11 @@ def join_holders(processes: Sequence[Process], readings: Sequence[ProcessReading
     for inode in more.keys() - {0}:
         holders[inode] = _merge_owners((*holders[inode], *more[inode]))
     return holders
+
+
+def number_of(reading: NetnsReading) -> int:
+    """What rows and processes call a netns."""
+    return number_netns(reading.id.inode if reading.id else None, reading.key)
 
 
 def read_netns_number(reading: ProcessReading, keys: Mapping[int, int]) -> int | None:

@@ -61,7 +61,7 @@ def take_snapshot(
     if request.since:
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
-    snapshot = attribute(facts, memory, carried.rows if carried else None)
+    snapshot = attribute(facts, memory)
     if carried:
         carried.memory = remember(facts, snapshot, memory)
         if carried.laps:

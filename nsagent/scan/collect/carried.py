@@ -16,7 +16,6 @@ from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
 from nsagent.scan.memory import Memory
-from nsagent.scan.rows import KnownRows
 
 
 class Carried:
@@ -31,8 +30,6 @@ class Carried:
         """Processes that did not run when their fds were read."""
         self.memory = Memory()
         """Who held what is closing now."""
-        self.rows = KnownRows()
-        """What the tables of the last pass held."""
         self.laps: Laps | None = None
         """How long each stage of the last pass took."""
 
@@ -44,11 +41,10 @@ class Carried:
         """Let go of what takes memory: the next pass reads everything."""
         self.resting = {}
         self.memory = Memory()
-        self.rows = KnownRows()
 
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
-        self.lookups, self.resting, self.memory, self.rows = other.lookups, other.resting, other.memory, other.rows
+        self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
 
 
 def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:
