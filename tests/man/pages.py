@@ -27,7 +27,10 @@ EXIT_STATUS: Final = (
     ("3", "with --strict: answered, but something could not be seen"),
     (
         "4",
-        "no such container, pod, netns or process, or several; or a name that meant another one by the end",
+        (
+            "no such container, pod, netns or process, or several; "
+            "or a name that meant something else by the end of the pass"
+        ),
     ),
     ("5", "nsagent diff --fail-on: there is such a change"),
     ("130", "interrupted"),

@@ -137,9 +137,7 @@ def test_its_answer_is_root_s() -> None:
 
     def differ() -> dict[Any, Any]:
         agent, root = tell(run_scan("--agent")), tell(run_scan())
-        return {
-            key: pair for key in {**agent, **root} if len(set(map(repr, pair := (agent.get(key), root.get(key))))) > 1
-        }
+        return {key: (agent.get(key), root.get(key)) for key in agent | root if agent.get(key) != root.get(key)}
 
     differences: list[dict[Any, Any]] = []
 
