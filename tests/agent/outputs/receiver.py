@@ -80,7 +80,11 @@ def receiving(behave: Behaviour | None = None, *, certificates: Path | None = No
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # Its sender was killed meanwhile: this is no request.
+                self.close_connection = True
+                return
             receiver.add(Posted(self.path, dict(self.headers), body))
             with suppress(OSError):
                 receiver.behave(self)
