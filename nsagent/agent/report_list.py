@@ -1,6 +1,6 @@
 """The reports of a config as a list: when each is due, what it shows, where it goes, what came of it last. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nsagent.agent.schedule import Moment, list_times
@@ -8,8 +8,8 @@ from nsagent.config.model import Config, HttpOutput, Output, Report, StdoutOutpu
 from nsagent.config.units import tell_seconds
 from nsagent.report.context import Context, empty_context
 from nsagent.report.layout import Column, text_column
-from nsagent.report.text_table import render_text_table
-from nsagent.report.times import tell_time
+from nsagent.report.text_table import TellLeftOut, render_text_table
+from nsagent.report.times import brief_time, tell_time
 
 _TIMES: Final = 3
 """So many of the next ones are told."""
@@ -25,9 +25,11 @@ def list_reports(
     return [_make_record(report, host, now, told.get(report.name)) for report in config.reports]
 
 
-def render_report_list(records: Sequence[ReportRecord]) -> Iterator[str]:
-    """A table, a line for each report."""
-    return render_text_table(records, _COLUMNS, empty_context(), headers=True, width=None, colour=False)
+def render_report_list(records: Sequence[ReportRecord], width: int | None, tell_left_out: TellLeftOut) -> Iterator[str]:
+    """A table, a line for each report; `width` and `tell_left_out` as for render_text_table."""
+    return render_text_table(
+        records, _COLUMNS, empty_context(), headers=True, width=width, colour=False, tell_left_out=tell_left_out
+    )
 
 
 def tell_when(report: Report) -> str:
@@ -61,27 +63,33 @@ def _make_record(report: Report, host: str, now: Moment, told: Mapping[str, Any]
     }
 
 
-def _tell(key: str) -> Column[ReportRecord]:
+def _tell(
+    key: str, *, free_text: bool = False, spare: int = 0, least: Callable[[ReportRecord, Context], str] | None = None
+) -> Column[ReportRecord]:
     def cell(record: ReportRecord, _: Context) -> str:
         value = record[key]
         return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
 
-    return text_column(key, cell)
+    return text_column(key, cell, free_text=free_text, spare=spare, least=least)
 
 
 def _tell_next(record: ReportRecord, _: Context) -> str:
     return str(record["next"][0]) if record["next"] else "never"
 
 
+def _tell_next_briefly(record: ReportRecord, _: Context) -> str:
+    return brief_time(record["next"][0]) if record["next"] else "never"
+
+
 _COLUMNS: Final = [
-    _tell("name"),
-    _tell("when"),
-    text_column("next", _tell_next),
-    _tell("view"),
-    _tell("format"),
-    _tell("outputs"),
-    _tell("runs"),
-    _tell("failed"),
-    _tell("last_success_at"),
-    _tell("error"),
+    _tell("name", free_text=True),
+    _tell("when", free_text=True),
+    text_column("next", _tell_next, least=_tell_next_briefly),
+    _tell("view", spare=6),
+    _tell("format", spare=7),
+    _tell("outputs", free_text=True, spare=4),
+    _tell("runs", spare=5),
+    _tell("failed", spare=2),
+    _tell("last_success_at", spare=3, least=lambda record, _: brief_time(record["last_success_at"])),
+    _tell("error", free_text=True, spare=1),
 ]

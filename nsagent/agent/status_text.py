@@ -1,6 +1,5 @@
 """How the agent fares, as text: for `nsagent status` and /v1/status. Pure."""
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
@@ -8,11 +7,13 @@ from typing import Any, Final, NamedTuple
 from nsagent.agent.status import AgentStatus, OutputStatus, PassStatus, ReportStatus
 from nsagent.model.gap import AlikeGaps
 from nsagent.report.context import empty_context
+from nsagent.report.display import wrap
 from nsagent.report.escape import escape
 from nsagent.report.gaps import gap_record, tell_reason, tell_subjects
 from nsagent.report.json_text import dump
 from nsagent.report.layout import Column, text_column
 from nsagent.report.text_table import render_text_table
+from nsagent.report.times import brief_time
 
 SCHEMA: Final = "nsagent/status/v1"
 
@@ -83,15 +84,8 @@ def _list_of_pass(last: PassStatus) -> Iterator[str]:
 
 def _line(name: str, text: str) -> str:
     """A name and its text, on as many lines as it takes."""
-    lines = textwrap.wrap(
-        escape(text), WIDTH, initial_indent=name.ljust(_INDENT), subsequent_indent=" " * _INDENT, break_on_hyphens=False
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _moment(text: str | None) -> str:
-    """Month, day and second of a time."""
-    return "" if text is None else text[5:19].replace("T", " ")
+    lines = wrap(escape(text), WIDTH - _INDENT)
+    return name.ljust(_INDENT) + f"\n{' ' * _INDENT}".join(lines) + "\n"
 
 
 class _Output(NamedTuple):
@@ -101,8 +95,8 @@ class _Output(NamedTuple):
 
 _REPORT_COLUMNS: Final[tuple[Column[ReportStatus], ...]] = (
     text_column("report", lambda report, _: report.name, free_text=True),
-    text_column("next", lambda report, _: _moment(report.next_at)),
-    text_column("last_good", lambda report, _: _moment(report.last_success_at)),
+    text_column("next", lambda report, _: brief_time(report.next_at)),
+    text_column("last_good", lambda report, _: brief_time(report.last_success_at)),
     text_column("runs", lambda report, _: str(report.runs)),
     text_column("failed", lambda report, _: str(report.failed)),
     text_column("skipped", lambda report, _: str(report.skipped)),

@@ -12,7 +12,7 @@ from nsagent.cli.completion import list_container_names
 from nsagent.cli.options import Printing, Texts
 from nsagent.cli.tell import tell
 from nsagent.errors import HistoryError, UsageError
-from nsagent.model.choices import OutputFormat, View
+from nsagent.model.choices import View
 
 if TYPE_CHECKING:
     from nsagent.agent.history import HistoryReader
@@ -90,11 +90,8 @@ def history(
     """
     from nsagent.agent.history import HistoryReader
     from nsagent.cli.changes import parse_time, tell_time
-    from nsagent.report.changes_columns import CHANGES_TIMED
 
     output = printing.make_options(View.CHANGES)
-    if output.format is OutputFormat.TABLE and output.columns is None:
-        output = output._replace(columns=CHANGES_TIMED)
     now = datetime.now(UTC)
     wanted = which.make_wanted(now)
     if at is not None and (wanted.since or wanted.until or wanted.kinds):
@@ -126,7 +123,7 @@ def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOpt
 
     span = reader.tell_span()
     head = ChangesHead(span.host, wanted.since or span.first, wanted.until or span.last)
-    write_answer(render_changes(reader.list_changes(wanted), output, head=head))
+    write_answer(render_changes(reader.list_changes(wanted), output, head=head, timed=True))
 
 
 def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wanted", output: "OutputOptions") -> None:
@@ -139,5 +136,5 @@ def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wante
         known = "never knows" if folded.known_from is None else f"knows from {folded.known_from} on"
         raise HistoryError(f"{path}: {known} what was open, not at {moment}")
     head = ChangesHead(reader.tell_span().host, folded.as_of, folded.as_of)
-    write_answer(render_changes(folded.open, output, head=head))
+    write_answer(render_changes(folded.open, output, head=head, timed=True))
     tell(f"nsagent: as of {folded.as_of}; {path} knows from {folded.known_from} on")

@@ -2,6 +2,8 @@
 
 import difflib
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -66,11 +68,15 @@ def print_schedule(config: "Config", host: Host, *, as_json: bool = False, agent
     """The reports of a config on stdout: the next times of each, where it goes, and what the agent tells of it."""
     from nsagent.agent.report_list import list_reports, render_report_list
     from nsagent.cli.agent_client import find_status
-    from nsagent.cli.write import write_answer
+    from nsagent.cli.write import tell_left_out, terminal_width, write_answer
 
     status = None if agent_socket is None else find_status(agent_socket)
     records = list_reports(config, host.name, make_world(host).read_clocks(), status)
-    write_answer([json.dumps({"reports": records}, indent=2), "\n"] if as_json else render_report_list(records))
+    if as_json:
+        write_answer([json.dumps({"reports": records}, indent=2), "\n"])
+        return
+    width = terminal_width(os.environ)
+    write_answer(render_report_list(records, width, partial(tell_left_out, whole="nsagent report list -o json")))
 
 
 def _find(config: "Config", name: str) -> "Report":

@@ -43,9 +43,11 @@ def terminal_width(environ: Mapping[str, str]) -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() and environ.get("TERM") != "dumb" else None
 
 
-def tell_left_out(columns: Sequence[str]) -> None:
-    """Say on stderr for which columns the terminal has no room."""
-    tell(f"nsagent: no room for {', '.join(columns)}: -o wide has all columns")
+def tell_left_out(columns: Sequence[str], cut: Sequence[str], whole: str = "-o wide") -> None:
+    """Say on stderr for which columns the terminal has no room, and which it cuts; `whole` has all of them."""
+    gone = f"no room for {', '.join(columns)}" if columns else ""
+    lacking = f"{', '.join(cut)} cut" if cut else ""
+    tell(f"nsagent: {'; '.join(filter(None, (gone, lacking)))}: {whole} has all columns")
 
 
 def use_colour(when: ColourWhen, environ: Mapping[str, str]) -> bool:

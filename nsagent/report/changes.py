@@ -16,9 +16,12 @@ SCHEMA: Final = "nsagent/changes/v1"
 Record = dict[str, object]
 
 
-def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead) -> Iterator[str]:
+def render_changes(
+    changes: Iterable[Change], options: OutputOptions, *, head: ChangesHead, timed: bool = False
+) -> Iterator[str]:
     """The text in chunks of some hundred changes; only a table, and what is sorted, needs all at once.
 
+    `timed`: they are of several times, which a table tells too.
     Raises UsageError as render.check_options does.
     """
     check_options(View.CHANGES, options)
@@ -38,7 +41,7 @@ def render_changes(changes: Iterable[Change], options: OutputOptions, *, head: C
         case _:
             from nsagent.report.changes_columns import lay_out_changes
 
-            return lay_out_changes(changes, options, head)
+            return lay_out_changes(changes, options, head, timed=timed)
 
 
 def change_record(change: Change) -> Record:

@@ -10,12 +10,13 @@ from nsagent.model.net import Family, Protocol, SocketRow, is_unconnected
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
 from nsagent.report.chunks import chunks
 from nsagent.report.columns import UNCONNECTED
-from nsagent.report.context import Context, empty_context, pod_text, short_id
+from nsagent.report.context import Context, empty_context, pod_text, short_id, short_image
 from nsagent.report.csv import csv_records
 from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
 from nsagent.report.options import OutputOptions
 from nsagent.report.summary import Summary
 from nsagent.report.text_table import render_text_table
+from nsagent.report.times import brief_time
 
 _NAMED: Final = 3
 _FAMILIES: Final = {
@@ -25,13 +26,15 @@ _FAMILIES: Final = {
 }
 
 
-def lay_out_changes(changes: Iterable[Change], options: OutputOptions, head: ChangesHead) -> Iterator[str]:
-    """The changes in a format that has columns."""
+def lay_out_changes(
+    changes: Iterable[Change], options: OutputOptions, head: ChangesHead, *, timed: bool
+) -> Iterator[str]:
+    """The changes in a format that has columns; a table of `timed` ones tells when each was."""
     if options.format is OutputFormat.CSV:
         return render_changes_csv(changes, options)
     changes = tuple(changes)
     if options.format not in (OutputFormat.MARKDOWN, OutputFormat.HTML):
-        return render_changes_table(changes, options)
+        return render_changes_table(changes, options, timed=timed)
     from nsagent.report.html import render_html
     from nsagent.report.markdown import render_markdown
 
@@ -46,9 +49,11 @@ def _summarize(changes: Sequence[Change], head: ChangesHead) -> Summary:
     return Summary("Changes", head.host or "", head.until or "", counts, seen)
 
 
-def render_changes_table(changes: Sequence[Change], options: OutputOptions) -> Iterator[str]:
-    """One line per change; see table.render_table."""
-    usual = CHANGES_WIDE if options.format is OutputFormat.WIDE else CHANGES_DEFAULT
+def render_changes_table(changes: Sequence[Change], options: OutputOptions, *, timed: bool = False) -> Iterator[str]:
+    """One line per change; see text_table.render_text_table."""
+    usual: Sequence[str] = CHANGES_TIMED if timed else CHANGES_DEFAULT
+    if options.format is OutputFormat.WIDE:
+        usual = CHANGES_WIDE
     picked = pick_columns(CHANGE_COLUMNS, options.columns or usual)
     return render_text_table(
         changes,
@@ -134,6 +139,11 @@ def _join_brief(texts: Sequence[str]) -> str:
     return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
 
 
+def _join_least(texts: Sequence[str]) -> str:
+    """The first one, and how many more there are."""
+    return f"{texts[0]} +{len(texts) - 1}" if len(texts) > 1 else ",".join(texts)
+
+
 def _pids(holders: Holders) -> list[str]:
     return [str(pid) for pid, _, _ in holders]
 
@@ -151,10 +161,10 @@ def _container(change: Change, context: Context) -> str:
 
 
 CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
-    text_column("time", lambda change, _: change.at),
+    text_column("time", lambda change, _: change.at, least=lambda change, _: brief_time(change.at)),
     text_column("change", lambda change, _: change.kind),
-    text_column("netns", _of_socket(_netns), free_text=True),
-    text_column("proto", _of_socket(lambda socket: socket.protocol)),
+    text_column("netns", _of_socket(_netns), free_text=True, spare=6),
+    text_column("proto", _of_socket(lambda socket: socket.protocol), spare=5),
     text_column("state", _of_socket(_state)),
     text_column("local", _of_socket(_local), sort_key=_of_socket(_local_key, None)),
     text_column("remote", _of_socket(_remote), sort_key=_of_socket(_remote_key, None)),
@@ -162,17 +172,20 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         "pid",
         _of_socket(lambda socket: ",".join(_pids(socket.holders))),
         sort_key=_of_socket(lambda socket: [pid for pid, _, _ in socket.holders] or None, None),
-        free_text=True,
         brief=_of_socket(lambda socket: _join_brief(_pids(socket.holders))),
+        spare=1,
+        least=_of_socket(lambda socket: _join_least(_pids(socket.holders))),
     ),
     text_column(
         "command",
         _of_socket(lambda socket: ",".join(_comms(socket.holders))),
         free_text=True,
         brief=_of_socket(lambda socket: _join_brief(_comms(socket.holders))),
+        spare=4,
+        least=_of_socket(lambda socket: _join_least(_comms(socket.holders))),
     ),
     text_column("container", _container, free_text=True),
-    text_column("pod", lambda change, _: pod_text(change.pod), free_text=True),
+    text_column("pod", lambda change, _: pod_text(change.pod), free_text=True, spare=3),
     text_column("unit", lambda change, _: change.unit or "", free_text=True),
     text_column(
         "before",
@@ -183,7 +196,9 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
     number_column("uid", _of_socket(lambda socket: socket.uid, None)),
     number_column("inode", _of_socket(lambda socket: socket.inode or None, None)),
     number_column("cookie", _of_socket(lambda socket: socket.cookie, None)),
-    text_column("image", lambda change, _: change.image or "", free_text=True),
+    text_column(
+        "image", lambda change, _: change.image or "", free_text=True, brief=lambda change, _: short_image(change.image)
+    ),
     text_column("container_id", lambda change, _: change.container_id or "", free_text=True),
 )
 """Every column of a change."""

@@ -12,7 +12,7 @@ from nsagent.model.net import TcpInfo, is_unconnected
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.report.accept_queues import is_listener
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
-from nsagent.report.context import Context, context_of, pod_text
+from nsagent.report.context import Context, context_of, pod_text, short_image
 from nsagent.report.layout import Column, Layout, number_column, text_column
 
 SocketColumn = Column[OwnedSocket]
@@ -55,6 +55,11 @@ def _join_first(texts: Sequence[str]) -> str:
     """Three of them, and how many more there are."""
     rest = len(texts) - _NAMED
     return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
+
+
+def _join_least(texts: Sequence[str]) -> str:
+    """The first one, and how many more there are."""
+    return f"{texts[0]} +{len(texts) - 1}" if len(texts) > 1 else ",".join(texts)
 
 
 def _netns(socket: OwnedSocket, context: Context) -> str:
@@ -233,14 +238,28 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("state", _state, sgr=_state_sgr),
     text_column("local", _local, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.local)),
     text_column("remote", _remote, sort_key=lambda socket, _: endpoint_key(socket.row.family, socket.row.remote)),
-    text_column("pid", _pid, sort_key=_pid_key, free_text=True, brief=partial(_pid, join=_join_first)),
     text_column(
-        "command", _command, free_text=True, sgr=_verdict_sgr, brief=partial(_command, join=_join_first), spare=4
+        "pid", _pid, sort_key=_pid_key, brief=partial(_pid, join=_join_first), least=partial(_pid, join=_join_least)
+    ),
+    text_column(
+        "command",
+        _command,
+        free_text=True,
+        sgr=_verdict_sgr,
+        brief=partial(_command, join=_join_first),
+        least=partial(_command, join=_join_least),
+        spare=4,
     ),
     text_column(ARGV, _argv, free_text=True, brief=_brief_argv),
     text_column("container", _container, free_text=True, spare=2),
     text_column("pod", _pod, free_text=True, spare=1),
-    text_column("unit", _unit, free_text=True, brief=partial(_unit, join=_join_first)),
+    text_column(
+        "unit",
+        _unit,
+        free_text=True,
+        brief=partial(_unit, join=_join_first),
+        least=partial(_unit, join=_join_least),
+    ),
     number_column("uid", lambda socket, _: socket.row.uid),
     number_column("inode", lambda socket, _: socket.row.inode or None),
     number_column("cookie", lambda socket, _: socket.row.cookie),
@@ -257,7 +276,13 @@ SOCKET_COLUMNS: Final[tuple[SocketColumn, ...]] = (
     text_column("confidence", lambda socket, _: socket.confidence),
     text_column("flags", lambda socket, _: ",".join(socket.flags)),
     text_column("runtime", _of_container(lambda container: container.runtime)),
-    text_column("image", _of_container(lambda container: container.image), free_text=True, spare=6),
+    text_column(
+        "image",
+        _of_container(lambda container: container.image),
+        free_text=True,
+        brief=_of_container(lambda container: short_image(container.image)),
+        spare=6,
+    ),
     text_column("mptcp", lambda socket, _: "mptcp" if socket.row.mptcp else ""),
     text_column("rtt", _rtt, sort_key=_of_tcp_info(lambda told: (told.rtt_us, told.rtt_variation_us))),
     text_column(

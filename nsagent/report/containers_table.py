@@ -1,13 +1,12 @@
 """The table of `nsagent containers`."""
 
-import re
 from dataclasses import replace
 from typing import Final
 
 from nsagent.model.container import Container
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.accept_queues import sum_accept_queues
-from nsagent.report.context import Context, context_of, pod_text, short_id
+from nsagent.report.context import Context, context_of, pod_text, short_id, short_image
 from nsagent.report.layout import Column, Layout, text_column
 
 
@@ -46,24 +45,24 @@ def _brief_ip(container: Container, context: Context) -> str:
     return f"{first} +{len(rest)}" if rest else first
 
 
-def image_text(container: Container, context: Context) -> str:
-    """The image, of a digest no more than tells it apart."""
-    return _DIGEST.sub(r"\1", container.image or "")
-
-
 def _labels(container: Container, context: Context) -> str:
     return ",".join([f"{key}={value}" for key, value in sorted((container.labels or {}).items())])
 
 
 _UNREACHABLE: Final = ("127.", "::1", "fe80:")
 """How addresses begin that mean a host itself, or nothing without an interface."""
-_DIGEST: Final = re.compile("(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 CONTAINER_COLUMNS: Final[tuple[Column[Container], ...]] = (
     text_column("id", lambda container, _: short_id(container.id), spare=2),
     text_column("name", lambda container, _: container.name or "", free_text=True),
     text_column("runtime", lambda container, _: container.runtime or "", spare=6),
-    text_column("image", lambda container, _: container.image or "", free_text=True, brief=image_text, spare=5),
+    text_column(
+        "image",
+        lambda container, _: container.image or "",
+        free_text=True,
+        brief=lambda container, _: short_image(container.image),
+        spare=5,
+    ),
     text_column("pod", lambda container, _: pod_text(container.pod), free_text=True, spare=1),
     text_column("ip", _ip, brief=_brief_ip, spare=3),
     text_column("netns", _netns, free_text=True, spare=4),

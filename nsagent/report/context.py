@@ -18,6 +18,7 @@ INIT = "init"
 
 _SHORT_ID = 12
 _HEX_ID = re.compile("[0-9a-f]{32,}")
+_DIGEST = re.compile("(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _NUMBER = re.compile(r"(?:key:)?\d+")
 
 
@@ -71,6 +72,11 @@ def empty_context() -> Context:
 def short_id(container_id: ContainerId) -> str:
     """The first 12 digits of an engine's hex id; an id that is a name (LXC, nspawn) stays whole."""
     return container_id[:_SHORT_ID] if _HEX_ID.fullmatch(container_id) else container_id
+
+
+def short_image(image: str | None) -> str:
+    """An image as its engine names it, of a digest no more than tells it apart; "" for None."""
+    return _DIGEST.sub(r"\1", image or "")
 
 
 def pod_text(pod: Pod | None) -> str:

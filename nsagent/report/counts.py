@@ -90,7 +90,7 @@ def render_counts_yaml(snapshot: Snapshot, counts: Counts) -> Iterator[str]:
 
 
 def _of_sample(column: Column[OwnedSocket]) -> CountColumn:
-    sgr, brief, number = column.sgr, column.brief, column.number
+    sgr, brief, least, number = column.sgr, column.brief, column.least, column.number
     return Column(
         column.name,
         column.header,
@@ -100,6 +100,7 @@ def _of_sample(column: Column[OwnedSocket]) -> CountColumn:
         sgr=None if sgr is None else lambda row: sgr(row.sample),
         brief=None if brief is None else lambda row, context: brief(row.sample, context),
         number=None if number is None else lambda row, context: number(row.sample, context),
+        least=None if least is None else lambda row, context: least(row.sample, context),
     )
 
 

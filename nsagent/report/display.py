@@ -28,6 +28,21 @@ def shorten(text: str, width: int) -> str:
     return head + ELLIPSIS + tail.lstrip()
 
 
+def wrap(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` (2 or more) cells, broken at spaces, and inside words that are wider."""
+    lines = [""]
+    for word in text.split():
+        line = f"{lines[-1]} {word}".lstrip()
+        if display_width(line) <= width:
+            lines[-1] = line
+            continue
+        lines.append(word)
+        while display_width(lines[-1]) > width:
+            head = _take(lines[-1], width)
+            lines[-1:] = [head, lines[-1][len(head) :]]
+    return [line for line in lines if line]
+
+
 def _take(text: Iterable[str], width: int) -> str:
     """The first characters, as many as `width` cells have room for."""
     taken: list[str] = []

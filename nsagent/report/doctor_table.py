@@ -1,10 +1,10 @@
 """What `nsagent doctor` prints: a list for people, and a JSON document of its own schema."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nsagent.model.check import Check, CheckState
+from nsagent.report.display import wrap
 from nsagent.report.escape import escape
 from nsagent.report.json_text import dump, quote
 
@@ -37,7 +37,7 @@ def render_doctor_table(checks: Sequence[Check], *, headers: bool = True, colour
         yield _line(_HEADERS[0].ljust(first), _HEADERS[1].ljust(second), _HEADERS[2])
     for state, kind, texts in rows:
         indent = first + second + 4
-        lines = [each for text in texts for each in textwrap.wrap(text, WIDTH - indent, break_on_hyphens=False)]
+        lines = [each for text in texts for each in wrap(text, WIDTH - indent)]
         shown = state.ljust(first)
         if colour:
             shown = f"\x1b[{_SGR[CheckState(state)]}m{shown}\x1b[0m"

@@ -41,6 +41,8 @@ class Column(Generic[T]):
     """The values of a column of numbers, None elsewhere."""
     spare: int = 0
     """The higher, the sooner a terminal without room goes without this column; 0: it stays."""
+    least: Callable[[T, Context], str] | None = None
+    """What a terminal without room has instead of a cell: less of it, but nothing that is cut in two."""
 
 
 class Group(NamedTuple):
@@ -75,13 +77,14 @@ def text_column(
     sgr: Callable[[T], str] | None = None,
     brief: Callable[[T, Context], str] | None = None,
     spare: int = 0,
+    least: Callable[[T, Context], str] | None = None,
 ) -> Column[T]:
     """A column of text, sorted by it unless told otherwise."""
 
     def text_key(row: T, context: Context) -> str | None:
         return cell(row, context) or None
 
-    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr, brief, spare=spare)
+    return Column(name, _header(name), cell, sort_key or text_key, free_text, sgr, brief, spare=spare, least=least)
 
 
 def number_column(name: str, value: Callable[[T, Context], int | None], *, spare: int = 0) -> Column[T]:
@@ -142,9 +145,13 @@ def _heading(row: T, columns: Sequence[Column[T]], context: Context) -> str:
 
 def escaped_cells(column: Column[T], rows: Sequence[T], context: Context, *, brief: bool = False) -> list[str]:
     """The cells of one column, all printable; `brief` ones where there are any."""
+    return escape_cells((column.brief if brief else None) or column.cell, rows, context)
+
+
+def escape_cells(cell: Callable[[T, Context], str], rows: Sequence[T], context: Context) -> list[str]:
+    """What `cell` gives of each row, all printable."""
     # Once per socket and column: no more than the cell itself, since one question for the whole
     # column (is it printable?) is much cheaper than one for each cell.
-    cell = (column.brief if brief else None) or column.cell
     cells = [cell(row, context) for row in rows]
     return cells if "".join(cells).isprintable() else [escape(each) for each in cells]
 

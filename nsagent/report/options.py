@@ -24,8 +24,9 @@ class OutputOptions(NamedTuple):
     """Names of columns: rows alike in them stand together. Of view `top` what is counted by."""
     limit: int | None = None
     """Of view `top`: how many counts are printed at most."""
-    tell_left_out: Callable[[Sequence[str]], None] | None = None
-    """Called with the names of columns for which `width` has no room, before the table is printed."""
+    tell_left_out: Callable[[Sequence[str], Sequence[str]], None] | None = None
+    """Called before a table is printed with the names of columns for which `width` has no room, and of those that it
+    cuts though they are no free text."""
 
     def mentions(self, column: str) -> bool:
         """Whether a column is printed, or sorted, grouped or counted by, because it is named."""

@@ -2,17 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from nsagent.report.chunks import chunks
 from nsagent.report.context import Context
 from nsagent.report.display import display_width, pad, shorten
-from nsagent.report.fit import GAP, fit
-from nsagent.report.layout import ABSENT, Column, Group, escaped_cells
+from nsagent.report.fit import GAP, fit, line_width
+from nsagent.report.layout import ABSENT, Column, Group, escape_cells, escaped_cells
 
 T = TypeVar("T")
 
 _BOLD = "1"
+
+Cells: TypeAlias = list[list[str]]
+"""Those of each column, from the first row to the last."""
+
+TellLeftOut: TypeAlias = Callable[[Sequence[str], Sequence[str]], None]
+"""Told the names of the columns that have gone, and of those that are cut though they are no free text."""
 
 
 def render_text_table(
@@ -25,30 +31,34 @@ def render_text_table(
     colour: bool,
     groups: Sequence[Group] = (),
     chosen: bool = False,
-    tell_left_out: Callable[[Sequence[str]], None] | None = None,
+    tell_left_out: TellLeftOut | None = None,
 ) -> Iterator[str]:
     """The table in chunks of some hundred lines: two spaces between columns, none at a line's end.
 
     A group has an empty line and its heading before its rows; groups add up to all rows. `width` is that of the
     terminal in character cells, into which the lines are fitted as report.fit says (`chosen`: the columns were asked
-    for); `tell_left_out` is given the names of those for which there is no room. With None nothing is ever left out
-    or shortened. `colour` allows SGR sequences.
+    for); `tell_left_out` is told for which there is no room. With None nothing is ever left out or shortened.
+    `colour` allows SGR sequences.
     """
     cells = [escaped_cells(column, rows, context, brief=True) for column in columns]
-    absent = [not any(texts) for texts in cells]
-    cells = [[each or ABSENT for each in texts] for texts in cells]
-    widths = [_widest(each) for each in cells]
-    if headers:
-        widths = [max(len(column.header), widest) for column, widest in zip(columns, widths, strict=True)]
-    if width is not None:
+    widths = _measure(columns, cells, headers=headers)
+    if width is not None and line_width(widths) > width:
+        absent = [not chosen and not any(texts) for texts in cells]
+        if line_width([each for each, gone in zip(widths, absent, strict=True) if not gone]) > width:
+            cells = [
+                texts if column.least is None else escape_cells(column.least, rows, context)
+                for column, texts in zip(columns, cells, strict=True)
+            ]
+            widths = _measure(columns, cells, headers=headers)
         shape = fit(columns, widths, absent, width, chosen=chosen)
-        if shape.left_out and tell_left_out:
-            tell_left_out(shape.left_out)
+        if tell_left_out and (shape.left_out or shape.cut):
+            tell_left_out(shape.left_out, shape.cut)
         cells = [
             cells[place] if limit == widths[place] else [shorten(each, limit) for each in cells[place]]
             for place, limit in zip(shape.kept, shape.widths, strict=True)
         ]
         columns, widths = [columns[place] for place in shape.kept], list(shape.widths)
+    cells = [[each or ABSENT for each in texts] for texts in cells]
     # The last column is not padded, so that no line ends in spaces; its own are cut.
     cells[:-1] = [_padded(texts, widest) for texts, widest in zip(cells[:-1], widths[:-1], strict=True)]
     cells[-1] = [each.rstrip() or ABSENT for each in cells[-1]]
@@ -71,8 +81,16 @@ def _with_headings(lines: Iterator[str], groups: Sequence[Group], *, width: int 
         yield from islice(lines, group.rows)
 
 
+def _measure(columns: Sequence[Column[T]], cells: Cells, *, headers: bool) -> list[int]:
+    """How wide each column is."""
+    return [
+        max(_widest(texts), len(column.header) if headers else 0) for column, texts in zip(columns, cells, strict=True)
+    ]
+
+
 def _widest(cells: list[str]) -> int:
-    return max(map(len if "".join(cells).isascii() else display_width, cells), default=0)
+    """At least that of what stands where there is no value."""
+    return max(map(len if "".join(cells).isascii() else display_width, cells), default=0) or len(ABSENT)
 
 
 def _padded(cells: list[str], width: int) -> list[str]:

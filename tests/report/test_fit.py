@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.container import Pod
+from nsagent.model.ids import Pid
 from nsagent.model.net import Endpoint
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.columns import DEFAULT_COLUMNS, SOCKET_COLUMNS
 from nsagent.report.display import display_width
-from nsagent.report.fit import fit
+from nsagent.report.fit import Shape, fit
 from nsagent.report.layout import Column, text_column
 from nsagent.report.options import OutputOptions
 from nsagent.report.render import render_answer
@@ -46,31 +47,31 @@ def lines_of(snapshot: Snapshot, view: View, options: OutputOptions) -> list[str
 
 
 def test_what_fits_is_left_as_it_is() -> None:
-    assert fit(columns_of(0, 1, 2), [3, 3, 3], [False, True, False], 13) == ((0, 1, 2), (3, 3, 3), ())
+    assert fit(columns_of(0, 1, 2), [3, 3, 3], [False, True, False], 13) == Shape((0, 1, 2), (3, 3, 3), (), ())
 
 
 def test_a_column_without_a_value_goes_first_and_nobody_need_be_told() -> None:
-    assert fit(columns_of(0, 0, 1), [3, 3, 3], [False, True, False], 12) == ((0, 2), (3, 3), ())
+    assert fit(columns_of(0, 0, 1), [3, 3, 3], [False, True, False], 12) == Shape((0, 2), (3, 3), (), ())
 
 
 def test_what_is_needed_least_goes_next() -> None:
-    assert fit(columns_of(0, 1, 3, 2), [9, 9, 9, 9], [False] * 4, 31) == ((0, 1, 3), (9, 9, 9), ("c",))
+    assert fit(columns_of(0, 1, 3, 2), [9, 9, 9, 9], [False] * 4, 31) == Shape((0, 1, 3), (9, 9, 9), ("c",), ())
 
 
 def test_a_narrow_column_takes_the_room_that_a_wider_one_has_not() -> None:
-    assert fit(columns_of(0, 1, 2), [9, 9, 3], [False] * 3, 14) == ((0, 2), (9, 3), ("b",))
+    assert fit(columns_of(0, 1, 2), [9, 9, 3], [False] * 3, 14) == Shape((0, 2), (9, 3), ("b",), ())
 
 
 def test_names_are_cut_before_a_column_goes() -> None:
-    assert fit(columns_of(1, 2, free_text=True), [30, 20], [False] * 2, 32) == ((0, 1), (15, 15), ())
+    assert fit(columns_of(1, 2, free_text=True), [30, 20], [False] * 2, 32) == Shape((0, 1), (15, 15), (), ())
 
 
-def test_what_must_stay_is_cut_where_there_is_no_room_for_it() -> None:
-    assert fit(columns_of(0, 0), [30, 30], [False] * 2, 42) == ((0, 1), (20, 20), ())
+def test_what_must_stay_is_cut_where_there_is_no_room_for_it_and_this_is_told() -> None:
+    assert fit(columns_of(0, 0, 0), [30, 5, 30], [False] * 3, 49) == Shape((0, 1, 2), (20, 5, 20), (), ("a", "c"))
 
 
 def test_what_was_asked_for_stays_and_is_whole() -> None:
-    assert fit(columns_of(0, 9), [30, 30], [True, False], 42, chosen=True) == ((0, 1), (30, 30), ())
+    assert fit(columns_of(0, 9), [30, 30], [True, False], 42, chosen=True) == Shape((0, 1), (30, 30), (), ())
 
 
 @given(
@@ -88,16 +89,35 @@ def test_no_line_of_sockets_is_too_long_for_a_terminal(widths: list[int], width:
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_no_row_wraps_whatever_there_is_to_show(snapshot: Snapshot, view: View, width: int) -> None:
     left_out: list[str] = []
-    lines = lines_of(crowd(snapshot), view, OutputOptions(width=width, tell_left_out=left_out.extend))
+    options = OutputOptions(width=width, tell_left_out=lambda gone, _: left_out.extend(gone))
+    lines = lines_of(crowd(snapshot), view, options)
     assert max(map(display_width, lines)) <= width
     assert bool(left_out) == (width < 100 or view is View.SOCKETS)
 
 
-def test_addresses_states_and_pids_stay(snapshot: Snapshot) -> None:
-    header, first, *_ = lines_of(crowd(snapshot), View.SOCKETS, OutputOptions(width=60))
+def test_addresses_states_and_pids_stay_and_it_is_told_which_are_cut(snapshot: Snapshot) -> None:
+    told: list[object] = []
+    options = OutputOptions(width=60, tell_left_out=lambda *names: told.extend(names))
+    header, first, *_ = lines_of(crowd(snapshot), View.SOCKETS, options)
+    assert told == [("pod", "proto", "command", "netns"), ("local", "remote")]
     assert header.split()[:4] == ["STATE", "LOCAL", "REMOTE", "PID"]
     assert first.split()[1].startswith("[2001:db8")
     assert first.split()[1].endswith(":65535")
+
+
+def test_of_many_owners_one_is_named_whole_where_there_is_no_room_for_more(snapshot: Snapshot) -> None:
+    first, *_ = snapshot.sockets
+    owners = tuple(
+        owner._replace(process=replace(owner.process, pid=Pid(4_000_000 + number)))
+        for number, owner in enumerate(first.owners * 200)
+    )
+    many = replace(snapshot, sockets=(first._replace(owners=owners),))
+    columns = ("local", "pid", "command")
+    roomy, narrow = (
+        lines_of(many, View.SOCKETS, OutputOptions(columns=columns, width=width, headers=False)) for width in (80, 40)
+    )
+    assert roomy == ["*:80  4000000,4000001,4000002 +397  nginx,nginx: wörker,nginx +397"]
+    assert narrow == ["*:80  4000000 +399  nginx +399"]
 
 
 def test_wide_has_everything_whole_on_any_terminal(snapshot: Snapshot) -> None:
