@@ -108,7 +108,11 @@ class Faults:
         return {"name": name, "every": "1s", "format": "json", "outputs": [output]}
 
     def _remove_directory(self) -> None:
-        shutil.rmtree(self._directory / "gone", ignore_errors=True)
+        """Away in one step: removed file by file, it would stay if a report were written meanwhile."""
+        away = self._directory / "away"
+        shutil.rmtree(away, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            (self._directory / "gone").rename(away)
 
     def _make_directory(self) -> None:
         (self._directory / "gone").mkdir(mode=0o700, exist_ok=True)

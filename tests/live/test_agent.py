@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -169,7 +168,7 @@ def test_an_output_that_cannot_be_written_fails_alone_and_is_written_when_it_is_
     )
     agent.start()
     agent.await_report("lost", lambda one: one["outputs"][0]["written"], "it is written")
-    shutil.rmtree(gone)
+    gone.rename(tmp_path / "away")  # In one step: the agent may be writing a file in it at this moment.
     failed = agent.await_report("lost", lambda one: one["error"], "it fails")
     assert str(gone) in failed["error"]
     assert not failed["quarantined"]
