@@ -36,6 +36,7 @@ COMMANDS = (
     "scan",
     "netns",
     "containers",
+    "inspect",
     "diff",
     "capture",
     "run",

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "scan",
     "netns",
     "containers",
+    "inspect",
     "diff",
     "capture",
     "run",

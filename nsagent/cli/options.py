@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nsagent.scan.request import SnapshotRequest
 
 Texts = list[str] | None
+Format = TypeVar("Format", bound=str)
 
 Engine = Annotated[
     EngineName,
@@ -57,7 +58,7 @@ Colour = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", envvar="NSAGENT_DEBUG", help="Show the traceback of an error.")]
 
 
-def output_option(*formats: OutputFormat) -> Any:
+def output_option(*formats: str) -> Any:
     """`-o` of a command that has these formats alone; see settle_output."""
     return typer.Option(
         "--output",
@@ -70,13 +71,14 @@ def output_option(*formats: OutputFormat) -> Any:
     )
 
 
-def settle_output(context: typer.Context, output: OutputFormat, *formats: OutputFormat) -> OutputFormat:
+def settle_output(context: typer.Context, output: str, *formats: Format) -> Format:
     """The format that was typed; raises UsageError for one that the command does not have.
 
     NSAGENT_OUTPUT is for all commands: where it names a format of others, it says nothing here.
     """
-    if output in formats:
-        return output
+    for each in formats:
+        if each == output.lower():
+            return each
     source = context.get_parameter_source("output")
     if source is None or source.name != "ENVIRONMENT":
         raise UsageError(f"--output: expected one of {', '.join(formats)}, got '{output}'")

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
+from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_cmdline import parse_cmdline
-from nsagent.kernel.lookup_child import MOST_CMDLINE_BYTES
-from nsagent.kernel.lookups import CmdlineLookup, Lookups
+from nsagent.kernel.lookups import Lookups, ProcessLookup
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.process import CommandLine, ProcessKey
+
+_MOST_BYTES: Final = 1 << 12
+"""Of a command line; of a longer one one byte more is read."""
 
 
 def read_command_lines(
@@ -32,10 +35,10 @@ def read_command_lines(
     Needs no privilege where procfs shows the process.
     """
     keys = list(wanted)
-    asked = [CmdlineLookup(key, partial(_open_same, procfs, key)) for key in keys]
+    asked = [ProcessLookup(key, partial(_open_same, procfs, key), _MOST_BYTES, b"rcmdline") for key in keys]
     with closing(lookups.read_each(asked, seconds, clock=clock, stop=stop)) as answers:
         for index, answer in answers:
-            told = parse_cmdline(answer, MOST_CMDLINE_BYTES) if isinstance(answer, bytes) else answer
+            told = parse_cmdline(answer, _MOST_BYTES) if isinstance(answer, bytes) else answer
             yield keys[index], told
 
 

@@ -2,10 +2,11 @@
 
 A question about a mount is the index of the look-up, the inode of the netns and its mount points, separated by NUL,
 with an fd on the /proc/PID directory of a process in that mount namespace. One about a socket comes without an fd: the
-index, the inode of the socket, and at which fd of which process or thread it is. One about a command line is the index
-and 0, with an fd on the /proc/PID directory of the process. An answer is the index and an errno; with 0 comes an fd on
-the netns, or the bytes of the command line. When its socket is closed it ends, or as soon as nobody holds up one of its
-threads.
+index, the inode of the socket, and at which fd of which process or thread it is. One about a process is the index, a
+number, and what begins with the byte that says what is to be read (kernel.lookup_process), which is no slash, with an
+fd on the /proc/PID directory of the process. An answer is the index and an errno; with 0 comes an fd on the netns, or
+what was read: as bytes, or, where these are many, as an fd on them in memory. When its socket is closed it ends, or as
+soon as nobody holds up one of its threads.
 
 Only what is imported here is loaded: it runs in a new interpreter, without site.
 """
@@ -27,8 +28,8 @@ SOCKET: Final = struct.Struct("=ii?")
 ANSWER: Final = struct.Struct("=Ii")
 MOST_BYTES: Final = 1 << 16
 """Of a question."""
-MOST_CMDLINE_BYTES: Final = 1 << 12
-"""Of a command line; of a longer one comes one byte more, and no further one."""
+MOST_INLINE_BYTES: Final = 1 << 13
+"""Of what is read; of more only so many and one come like this, and all of it in memory."""
 
 _STACK_BYTES: Final = 1 << 18
 
@@ -68,8 +69,8 @@ def send(connection: socket.socket, message: bytes, fd: int) -> None:
 
 def _answer(asked: socket.socket, index: int, question: bytes, process: int | None) -> None:
     try:
-        if process is not None and len(question) == QUESTION.size:
-            asked.sendmsg([ANSWER.pack(index, 0), _read_cmdline(process)])
+        if process is not None and question[QUESTION.size : QUESTION.size + 1] != b"/":
+            _send_read(asked, index, _read(process, question))
             return
         fd = _open_mounted(process, question) if process is not None else _open_netns_of_socket(question)
     except OSError as err:
@@ -105,20 +106,31 @@ def _open_mounted(process: int, question: bytes) -> int:
         close_fd(root)
 
 
-def _read_cmdline(process: int) -> bytes:
-    """The bytes of the command line of a process, of which the directory is closed; raises OSError.
+def _read(process: int, question: bytes) -> bytes:
+    """What is asked of a process, of which the directory is closed; raises OSError."""
+    from nsagent.kernel.lookup_process import READS
 
-    They are read from its memory, for which its mmap lock is waited for as long as it holds that (fs/proc/base.c
-    get_mm_cmdline()).
-    """
+    _, number = QUESTION.unpack_from(question)
+    what = question[QUESTION.size :]
     try:
-        fd = os.open("cmdline", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=process)
+        return READS[what[:1]](process, number, what[1:])
     finally:
         close_fd(process)
+
+
+def _send_read(asked: socket.socket, index: int, data: bytes) -> None:
+    """Send what was read; raises OSError."""
+    if len(data) <= MOST_INLINE_BYTES:
+        asked.sendmsg([ANSWER.pack(index, 0), data])
+        return
+    memory = os.memfd_create("", os.MFD_CLOEXEC)
     try:
-        return os.read(fd, MOST_CMDLINE_BYTES + 1)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(memory, rest) :]
+        send(asked, ANSWER.pack(index, 0) + data[: MOST_INLINE_BYTES + 1], memory)
     finally:
-        close_fd(fd)
+        close_fd(memory)
 
 
 def _open_first(root: int, question: bytes) -> int:

@@ -1,11 +1,11 @@
-"""Netns mounted in foreign mount namespaces, or of foreign sockets, and command lines, by a child to be left behind.
+"""Netns that others have mounted, or of their sockets, and what processes have, by a child that can be left behind.
 
 Whoever has a mount namespace of its own can put a file system over a mount point that never answers: then whoever looks
 that up waits, in state D and beyond SIGKILL, until its server goes, and a process ends only when all of its threads do.
 Whoever duplicates an fd of somebody else may get another file than the link had told, and waits at the latest when he
 closes it: a FUSE server is told of each close, and answers when it likes (fs/fuse/file.c fuse_flush()).
-Whoever reads a command line waits for the mmap lock of its process, which that holds while a FUSE server writes back
-what it unmaps (fs/fuse/file.c fuse_vma_close()).
+Whoever reads a command line, or what else a process has in memory, waits for its mmap lock, which that holds while a
+FUSE server writes back what it unmaps (fs/fuse/file.c fuse_vma_close()).
 So a process that is good for nothing else does it. It has its own interpreter (posix_spawn(3), which is vfork and exec:
 no fork beside threads) and nothing of ours but one end of a socketpair: held up it holds nothing up.
 It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then.
@@ -28,7 +28,7 @@ from typing import Final, NamedTuple, TypeVar
 from nsagent.errors import Gone, NoAnswer, NotRead, Reason
 from nsagent.kernel.files import translate_errno, translate_failure
 from nsagent.kernel.libc import close_fd
-from nsagent.kernel.lookup_child import ANSWER, MOST_CMDLINE_BYTES, QUESTION, SOCKET, receive, send
+from nsagent.kernel.lookup_child import ANSWER, MOST_INLINE_BYTES, QUESTION, SOCKET, receive, send
 from nsagent.kernel.procfs import ProcessDir
 
 T = TypeVar("T")
@@ -75,14 +75,19 @@ class SocketLookup(NamedTuple):
     thread: bool
 
 
-class CmdlineLookup(NamedTuple):
-    """The command line of a process, which is opened for it: that raises what says that it is gone."""
+class ProcessLookup(NamedTuple):
+    """What is to be read of a process, which is opened for it: that raises what says that it is gone.
+
+    `what` begins with the byte that says how, of kernel.lookup_process, which tells what `number` means there.
+    """
 
     view: Hashable
     open_process: Callable[[], ProcessDir]
+    number: int
+    what: bytes
 
 
-_Question = Lookup | SocketLookup | CmdlineLookup
+_Question = Lookup | SocketLookup | ProcessLookup
 
 _Take = Callable[[bytes, int | None], T | Gone | NotRead]
 """Makes of the bytes behind the head of an answer, and the fd that came with them, what was asked for."""
@@ -119,10 +124,10 @@ class Lookups:
         return self._look_up(wanted, seconds, _take_fd, clock, stop)
 
     def read_each(
-        self, wanted: Sequence[CmdlineLookup], seconds: float, *, clock: Callable[[], float], stop: threading.Event
+        self, wanted: Sequence[ProcessLookup], seconds: float, *, clock: Callable[[], float], stop: threading.Event
     ) -> Generator[tuple[int, bytes | Gone | NotRead], None, None]:
-        """The same for command lines: of each its bytes, one more than MOST_CMDLINE_BYTES of one that is longer."""
-        return self._look_up(wanted, seconds, lambda data, _: data, clock, stop)
+        """The same for what is read of processes: of each its bytes."""
+        return self._look_up(wanted, seconds, _take_bytes, clock, stop)
 
     def _look_up(
         self,
@@ -230,7 +235,7 @@ def _send(connection: socket.socket, index: int, lookup: _Question, seconds: flo
     if isinstance(lookup, Lookup):
         question = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
     else:
-        question = QUESTION.pack(index, 0)
+        question = QUESTION.pack(index, lookup.number) + lookup.what
     with lookup.open_process() as process:
         send(connection, question, process.fileno())
 
@@ -242,7 +247,7 @@ def _receive(
     while (left := tell_left()) > 0:
         connection.settimeout(min(left, _STOP_SECONDS))
         try:
-            message, fd = receive(connection, ANSWER.size + MOST_CMDLINE_BYTES + 1)
+            message, fd = receive(connection, ANSWER.size + MOST_INLINE_BYTES + 1)
         except TimeoutError:
             continue
         if not message:
@@ -254,6 +259,16 @@ def _receive(
 
 def _take_fd(_: bytes, fd: int | None) -> int | Gone | NotRead:
     return _translate(EMFILE) if fd is None else fd  # Without room for one more it is dropped.
+
+
+def _take_bytes(data: bytes, fd: int | None) -> bytes | Gone | NotRead:
+    if len(data) <= MOST_INLINE_BYTES:
+        return data
+    if fd is None:
+        return _translate(EMFILE)
+    with os.fdopen(fd, "rb") as memory:
+        memory.seek(0)
+        return memory.read()
 
 
 def _translate(number: int) -> Gone | NotRead:

@@ -47,14 +47,22 @@ def open_netns_below(root: int, mount_point: str, inode: int) -> int:
     for as long as a file system that its owner has mounted there wants to, and beyond SIGKILL. Raises OSError:
     ENOSYS before Linux 5.6, EPERM or ENOSYS where seccomp refuses openat2(2), ELOOP for a link.
     """
-    how = _OPEN_HOW.pack(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
-    found = call_libc("syscall", _SYS_OPENAT2, root, os.fsencode(mount_point), how, len(how))
+    found = open_below(root, os.fsencode(mount_point))
     try:
         if not _is_nsfs(found) or os.fstat(found).st_ino != inode:
             raise _no_netns()
         return _open_anew(found)
     finally:
         close_fd(found)
+
+
+def open_below(root: int, path: bytes) -> int:
+    """An O_PATH fd on what is at a path below this directory, which is taken for the root, by no symbolic link.
+
+    To be closed by the caller. May block, and raises OSError, as open_netns_below().
+    """
+    how = _OPEN_HOW.pack(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
+    return call_libc("syscall", _SYS_OPENAT2, root, path, how, len(how))
 
 
 def _is_nsfs(fd: int) -> bool:

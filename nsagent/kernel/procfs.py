@@ -66,6 +66,10 @@ class ProcessDir:
         """Let go of the directory."""
         close_fd(self._fd)
 
+    def duplicate(self) -> "ProcessDir":
+        """The same directory held once more, to be closed by itself; raises NotRead."""
+        return ProcessDir(self._call(lambda: os.dup(self._fd)), self.number, self.subject, self.path)
+
     def read_stat(self) -> PidStat:
         """Its stat line, which every process has: raises ProcessGone without, and FormatError."""
         try:

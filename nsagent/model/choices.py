@@ -18,6 +18,15 @@ class OutputFormat(StrEnum):
     NAME = "name"
 
 
+class InspectFormat(StrEnum):
+    """The values of `-o` of `nsagent inspect`."""
+
+    TABLE = "table"
+    TREE = "tree"
+    JSON = "json"
+    YAML = "yaml"
+
+
 class View(StrEnum):
     """What the rows of an answer are."""
 

@@ -23,6 +23,7 @@ class Stage(StrEnum):
     CGROUPS = "cgroups"
     NAMES = "names"
     COMMAND_LINES = "command_lines"
+    DETAILS = "details"
     CHECKS = "checks"
 
 
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     PROCESSES = "processes"  # none; what is counted are processes
     THREADS = "threads"  # the pid; what is counted are threads
     COMMAND_LINE = "command_line"  # the pid
+    DETAIL = "detail"  # which one of a process: what its file is called, or what is read of that
     IO_URING = "io_uring"  # the pid
     MOUNTINFO = "mountinfo"  # the pid
     HIDDEN_PROCESSES = "hidden_processes"  # none

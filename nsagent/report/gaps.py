@@ -14,6 +14,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.PROCESSES: "processes",
     Kind.THREADS: "threads of pid {id}",
     Kind.COMMAND_LINE: "command line of pid {id}",
+    Kind.DETAIL: "{id}",
     Kind.IO_URING: "io_uring of pid {id}",
     Kind.MOUNTINFO: "mountinfo of pid {id}",
     Kind.HIDDEN_PROCESSES: "hidden processes",

@@ -29,7 +29,7 @@ class PassRequest:
     deadline_seconds: float | None = None
     """How long a pass may take: what is not read by then is a gap. It ends soon after, for names are waited for."""
     only: Filter | None = None
-    """The containers that the pass is about, None for all."""
+    """The containers, or the processes by their pids, that the pass is about; None for all."""
     owners: OwnersWanted = OwnersWanted.PID
     """With `container` no fd is read."""
     host_root: str = "/"

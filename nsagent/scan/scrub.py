@@ -77,6 +77,9 @@ _FORM: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_HARMLESS: Final = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"))
+"""Names of variables that are no secrets, though they sound like it."""
+
 _MYSQL: Final = ("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mariadb", "mariadb-dump")
 _LDAP: Final = ("ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldapwhoami", "ldappasswd")
 _MONGO: Final = ("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport")
@@ -116,6 +119,14 @@ def scrub(line: CommandLine) -> CommandLine:
     if len(words) == 1:  # A title, which is often a command line as a whole.
         return line._replace(argv=(_scrub_argument(words[0], command=True),))
     return line._replace(argv=tuple(_scrub_each(words)))
+
+
+def scrub_variable(variable: str) -> str:
+    """NAME=VALUE of an environment by the same rules; a name in which any of them may be has no value told at all."""
+    name, equals, value = variable.partition("=")
+    if equals and value and name not in _HARMLESS and _HINT.search(name):
+        return f"{name}={HIDDEN}"
+    return _scrub_argument(variable)
 
 
 def _scrub_each(words: Iterable[str]) -> Iterator[str]:

@@ -124,7 +124,8 @@ def _pass_over_host(
     from nsagent.scan.collect import collect
 
     only = request.only
-    if request.since or request.owners is OwnersWanted.CONTAINER or not (only and only.chooses_containers):
+    narrow = only is not None and (only.chooses_containers or bool(only.pids))
+    if request.since or request.owners is OwnersWanted.CONTAINER or not narrow:
         # What an earlier pass remembers, and what a container has made, may stand in any netns.
         only = None
     raise_fd_limit()

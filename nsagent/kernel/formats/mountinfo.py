@@ -105,6 +105,26 @@ def parse_mount_roots(text: bytes) -> list[str]:
     return [parse_mount(line).root for line in text.split(b"\n") if line]
 
 
+def find_mount(text: bytes, path: str) -> Mount | None:
+    """The mount that a path lies on, the last one of those that are mounted over each other; raises FormatError."""
+    found = None
+    for line in filter(None, text.split(b"\n")):
+        mount = parse_mount(line)
+        point = mount.mount_point.rstrip("/")
+        if (path == point or path.startswith(f"{point}/")) and (
+            found is None or len(point) >= len(found.mount_point.rstrip("/"))
+        ):
+            found = mount
+    return found
+
+
+def list_mounts_of(text: bytes, major: int, minor: int) -> list[Mount]:
+    """The mounts of the file system with this device number; raises FormatError."""
+    number = b" %d:%d " % (major, minor)
+    mounts = (parse_mount(line) for line in text.split(b"\n") if number in line)
+    return [mount for mount in mounts if (mount.major, mount.minor) == (major, minor)]
+
+
 def parse_mount_of_file(text: bytes, fdinfo: bytes) -> Mount | None:
     """The mount that an open file lies on, by its /proc/PID/fdinfo/FD; None where it is not listed; raises FormatError.
 

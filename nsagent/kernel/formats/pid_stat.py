@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.numbers import parse_decimal
+from nsagent.model.ids import Pid
 
 PF_KTHREAD = 0x00200000
 """Bit of `flags`: a kernel thread (include/linux/sched.h)."""
@@ -67,4 +68,13 @@ def parse_pid_stat(line: bytes) -> PidStat:
             start_ticks=parse_decimal(fields[19], 64),
         )
     except ValueError as err:
+        raise FormatError("a line of /proc/PID/stat", line) from err
+
+
+def parse_parent(line: bytes) -> Pid:
+    """Whose child it is, 0 where that is not seen in the PID namespace of the procfs; raises FormatError."""
+    fields = line[line.rfind(b")") + 2 :].split(maxsplit=2)
+    try:
+        return Pid(parse_decimal(fields[1], 32))
+    except (IndexError, ValueError) as err:
         raise FormatError("a line of /proc/PID/stat", line) from err

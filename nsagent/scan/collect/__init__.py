@@ -22,7 +22,7 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.carried import Carried
-from nsagent.scan.collect.chosen import Chosen, check_names, choose, list_nameless
+from nsagent.scan.collect.chosen import Chosen, check_names, choose, choose_processes, list_nameless
 from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.follow_mounts import follow_mounts
@@ -31,7 +31,7 @@ from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import read_met, settle
-from nsagent.scan.collect.unlisted import find_unlisted
+from nsagent.scan.collect.unlisted import find_unlisted, leave_vsock, see_sockets
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
 from nsagent.scan.laps import Lap, Laps
 from nsagent.scan.request import PassRequest
@@ -104,11 +104,15 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carri
     else:
         walk = _walk(context, carried)
         answers = runtimes.collect(lambda: list_nameless(walk.readings))
-        chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
+        if only.pids:
+            chosen = choose_processes(only.pids, walk.readings, answers)
+        else:
+            chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
         context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
     laps.end(Lap.WALK)
-    settled = settle(context, walk, walk.readings if chosen is None else chosen.readings)
+    concerned = walk.readings if only is None else [] if only.pids or chosen is None else chosen.readings
+    settled = settle(context, walk, concerned)
     read_the_rest(context, walk, settled)
     if context.stop.is_set():
         raise Aborted("interrupted")
@@ -176,6 +180,12 @@ def _read_chosen(context: PassContext, chosen: Chosen) -> None:
     met = context.registry.list_met()
     theirs = chosen.list_netns(met)
     read_met(context, theirs)
+    only = context.request.only
+    if only and only.pids and context.live and context.procfs.shows_own_pids():
+        others = see_sockets(context, leave_vsock(context, find_unlisted(context, chosen.readings)))
+        read_met(context, context.reader.find_new(others))
+        context.reader.skip(context.reader.find_new(met))
+        return
     inside = {one.serial for one in theirs}
     context.reader.skip(one for one in met if one.serial not in inside)
     if find_unlisted(context, chosen.readings):

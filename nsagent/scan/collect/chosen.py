@@ -1,10 +1,10 @@
-"""A pass about some containers only: which they are, which netns it reads, and whether they are still the same.
+"""A pass about some containers, or processes, only: which they are, what it reads, and whether they are still the same.
 
-Only their netns are read, and all the others where a socket of theirs stands in none of these: a
-process keeps its sockets when it moves, and may be handed one.
+Only their netns are read, and all the others where a socket of a container stands in none of these: a process keeps its
+sockets when it moves, and may be handed one. Of processes each of these sockets is asked where it is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from nsagent.identity.join import NAMED_BY_ID, join_containers
 from nsagent.model.container import Container
 from nsagent.model.facts import Placed, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, Pid
 from nsagent.query.containers import choose_containers, include_below, tell_sources
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
@@ -82,6 +82,11 @@ def _should_be_seen(container: Container) -> bool:
 
 def _tell_unseen(container: Container) -> Gap:
     return Gap(Stage.PROCESSES, Subject(Kind.CONTAINER, container.name or container.id), Reason.UNSEEN)
+
+
+def choose_processes(pids: Collection[Pid], readings: Iterable[ProcessReading], answers: Answers) -> Chosen:
+    """The processes with these pids, of whatever container."""
+    return Chosen(frozenset(), tuple(reading for reading in readings if reading.pid in pids), answers)
 
 
 def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answers, runtimes: Runtimes) -> Answers:

@@ -166,11 +166,12 @@ class NetnsRegistry:
         met.members.append(pid)
         return key
 
-    def see_socket(self, open_netns: Callable[[], int]) -> None:
-        """The netns of a socket; raises what opening it raises."""
+    def see_socket(self, open_netns: Callable[[], int]) -> MetNetns | None:
+        """The netns of a socket, None where it is none; raises what opening it raises."""
         met = self._hold(open_netns, "")
         if met is not None and not met.found_by:
             met.found_by.add(FoundBy.SOCKET)
+        return met
 
     def see_fd(self, process: ProcessDir, fd: Fd, inode: int) -> None:
         """A netns that a process holds open by an fd, unless it is closed by now."""

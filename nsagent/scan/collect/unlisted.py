@@ -24,7 +24,7 @@ from nsagent.model.ids import Fd, Pid, SocketInode, Tid, tell_netns
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.holders import MAX_THREADS, list_fair_threads, threads_subject
-from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.shares import Shares, in_turns
 
 MAX_SOCKETS: Final = 8192
@@ -122,21 +122,28 @@ def see_threads(context: PassContext, unlisted: Iterable[UnlistedSocket]) -> Non
             context.gaps.note(Stage.PROCESSES, threads_subject(pid), err)
 
 
-def see_sockets(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> None:
-    """Look for netns that only these sockets keep alive; gaps say how many could not be asked, and why."""
+def see_sockets(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> list[MetNetns]:
+    """The netns that these sockets are in, which they alone may keep alive, each once.
+
+    Gaps say how many could not be asked, and why.
+    """
     failed: Counter[Gap] = Counter()
+    seen: dict[int, MetNetns] = {}
     asked, unasked = _choose_fairly(unlisted)
     for one in unasked:
         subject = Subject(Kind.NETNS_OF_SOCKETS, str(one.holder.pid))
         failed[Gap(Stage.NETNS, subject, Reason.TOO_MANY)] += 1
     for open_netns in _open_each(context, asked):
         try:
-            context.registry.see_socket(open_netns)
+            met = context.registry.see_socket(open_netns)
         except Gone:
             continue  # Closed by now.
         except NotRead as err:
             failed[make_gap(Stage.NETNS, _SUBJECT, err)] += 1
+        else:
+            seen |= {} if met is None else {met.serial: met}
     context.gaps.add(replace(gap, count=count) for gap, count in failed.items())
+    return list(seen.values())
 
 
 def _choose_fairly(unlisted: Sequence[UnlistedSocket]) -> tuple[Sequence[UnlistedSocket], Sequence[UnlistedSocket]]:

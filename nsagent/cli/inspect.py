@@ -1,0 +1,171 @@
+"""`nsagent inspect`: details of one process, or of each process of a container."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nsagent.cli.completion import list_pids
+from nsagent.cli.options import (
+    Debug,
+    Engine,
+    Host,
+    Source,
+    Texts,
+    WhichContainers,
+    output_option,
+    settle_output,
+)
+from nsagent.cli.tell import tell
+from nsagent.errors import EXIT_PARTIAL, NotFound, ProcessGone, UsageError, WrongValue
+from nsagent.model.choices import EngineName, InspectFormat
+from nsagent.model.ids import Pid
+
+if TYPE_CHECKING:
+    from nsagent.inspect.request import Wanted
+    from nsagent.model.inspection import Inspection
+    from nsagent.model.snapshot import Snapshot
+    from nsagent.query.filter import Filter
+
+
+def inspect(
+    *,
+    context: typer.Context,
+    number: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[PID]", min=1, help="The process, by its pid or that of a thread.", autocompletion=list_pids
+        ),
+    ] = None,
+    containers: WhichContainers,
+    environ: Annotated[
+        bool, typer.Option("--environ", help="The environment too, without the secrets that can be told.")
+    ] = False,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="The environment as it is.")] = False,
+    checksums: Annotated[
+        Texts, typer.Option("--checksums", metavar="NAME", help="Checksums of what runs: sha256, sha1, md5.")
+    ] = None,
+    mem_of: Annotated[
+        str | None,
+        typer.Option(
+            "--mem-of", metavar="PATH", help="What the process has in memory of this file that it maps, by checksum."
+        ),
+    ] = None,
+    engine: Engine = EngineName.AUTO,
+    host: Host,
+    output: Annotated[str, output_option(*InspectFormat)] = InspectFormat.TABLE,
+    strict: Annotated[
+        bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Details of one process: who it is and runs, what it holds open, whom it talks to, and what it may do.
+
+    With --container, --pod, --kube-namespace or --label those of each process of a container.
+    """
+    from nsagent.cli.answer import read_snapshot
+    from nsagent.cli.write import write_answer, write_coverage
+    from nsagent.model.net import Protocol
+    from nsagent.query.filter import Filter
+    from nsagent.scan.plan import TablesWanted
+
+    shape = settle_output(context, output, *InspectFormat)
+    wanted = _make_wanted(checksums, mem_of, environ=environ, show_secrets=show_secrets)
+    chosen = containers.make_filter()
+    if (number is None) is not chosen.chooses_containers:
+        raise UsageError("expected a PID, or a container by -c, --pod, -n or -l, and not both")
+    if number is not None:
+        chosen = Filter(pids=(_find_leader(host, number),))
+    request = replace(host.make_request(), engine=engine, only=chosen, tables=TablesWanted(frozenset(Protocol)))
+    source = Source(host)
+    snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
+    numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
+    inspections = list(_inspect(snapshot, numbers, wanted, host))
+    if number is not None and not inspections:
+        raise NotFound("process", str(number), hint="it ended while it was read")
+    write_answer(_render(shape, inspections, snapshot))
+    status = write_coverage(snapshot, strict=strict)
+    raise typer.Exit(EXIT_PARTIAL if strict and any(one.gaps for one in inspections) else status)
+
+
+def _make_wanted(checksums: Texts, mem_of: str | None, *, environ: bool, show_secrets: bool) -> "Wanted":
+    """Raises UsageError; warns of secrets."""
+    from nsagent.inspect.request import Wanted
+    from nsagent.kernel.questions import HASHED
+    from nsagent.query.filter import split_values
+    from nsagent.scan.scrub import scrub_variable
+
+    algorithms = tuple(name.lower() for name in split_values(checksums, "--checksums"))
+    if unknown := [name for name in algorithms if name not in HASHED]:
+        raise WrongValue("--checksums", f"expected some of {', '.join(HASHED)}, got {unknown[0]!r}")
+    if show_secrets and not environ:
+        raise UsageError("--show-secrets: shows those of the environment; use it with --environ")
+    if show_secrets:
+        tell("nsagent: --show-secrets: what is printed may hold passwords and keys")
+    told: Callable[[str], str] | None = (_keep if show_secrets else scrub_variable) if environ else None
+    return Wanted(told, algorithms, mem_of)
+
+
+def _keep(variable: str) -> str:
+    return variable
+
+
+def _find_leader(host: Host, number: int) -> Pid:
+    from nsagent.inspect.subject import find_leader
+    from nsagent.kernel.procfs import ProcFs
+
+    return find_leader(ProcFs(str(host.proc_root)), number)
+
+
+def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> list[int]:
+    """The processes of the containers chosen, of those below them too; raises NotFound and Ambiguous."""
+    from nsagent.cli.ended import explain
+    from nsagent.query.containers import include_below
+    from nsagent.query.select import select_containers
+
+    try:
+        containers = select_containers(snapshot, chosen).containers
+    except NotFound as err:
+        raise explain(err, host) from err
+    ids = include_below(frozenset(one.id for one in containers), snapshot.containers)
+    return [process.pid for process in snapshot.processes if process.container_id in ids]
+
+
+def _inspect(snapshot: "Snapshot", numbers: Sequence[int], wanted: "Wanted", host: Host) -> "Iterator[Inspection]":
+    """Those that are still there; of several those that cannot be read are told on stderr. Raises NotRead."""
+    from nsagent.inspect.asking import Asker
+    from nsagent.inspect.checksums import Checksums
+    from nsagent.inspect.read import Inspector
+    from nsagent.kernel.lookups import Lookups
+    from nsagent.kernel.procfs import ProcFs
+    from nsagent.model.inspection import Inspection
+
+    asker = Asker(Lookups(), clock=time.monotonic, stop=threading.Event())
+    inspector = Inspector(snapshot, ProcFs(str(host.proc_root)), asker, Checksums())
+    for number, told in zip(numbers, inspector.inspect(numbers, wanted), strict=True):
+        if isinstance(told, Inspection):
+            if told.is_thread:
+                tell(f"nsagent: {number} is a thread of process {told.key.pid}, which is told")
+            yield told
+        elif isinstance(told, ProcessGone):
+            continue
+        elif len(numbers) == 1:
+            raise told
+        else:
+            tell(f"nsagent: pid {number} not read: {told}")
+
+
+def _render(shape: InspectFormat, inspections: "Sequence[Inspection]", snapshot: "Snapshot") -> Iterator[str]:
+    from nsagent.report import inspection, inspection_table
+
+    match shape:
+        case InspectFormat.JSON:
+            return inspection.render_inspections_json(inspections, host=snapshot.host)
+        case InspectFormat.YAML:
+            return inspection.render_inspections_yaml(inspections, host=snapshot.host)
+        case InspectFormat.TREE:
+            return inspection_table.render_inspections_tree(inspections, snapshot.containers)
+    return inspection_table.render_inspections_table(inspections, snapshot.containers)

@@ -1,0 +1,113 @@
+"""The sockets that a process holds, each with its row in the netns that it is in, and who is at its other end.
+
+The rows are those of a snapshot: no address, and no netns of the process, is taken for that of a socket.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.kernel.details import read_detail
+from nsagent.kernel.formats.fd_link import parse_inode_link
+from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.if_inet6 import parse_if_inet6
+from nsagent.kernel.procfs import ProcessDir, ProcFs
+from nsagent.model.ids import Fd, Pid, SocketInode
+from nsagent.model.inspection import InspectedSocket, Peer
+from nsagent.model.net import Endpoint, Family, Protocol, has_remote
+from nsagent.model.snapshot import Confidence, Netns, OwnedSocket, Snapshot
+
+_IP: Final = (Family.IPV4, Family.IPV6)
+_MOST_ROUTES_BYTES: Final = 4 << 20
+"""Of fib_trie, which has every route: a router with more of them is not asked for its addresses."""
+
+_Ends = tuple[int, Protocol, str, int, str, int]
+"""A netns, a protocol, and both ends of a connection in it."""
+
+
+class Sockets:
+    """Finds those of some processes in one snapshot; the addresses of other netns are read once, if it takes them."""
+
+    def __init__(self, snapshot: Snapshot, procfs: ProcFs) -> None:
+        self._snapshot = snapshot
+        self._procfs = procfs
+        self._by_inode = {one.row.inode: one for one in snapshot.sockets if one.row.inode}
+        self._by_ends: dict[_Ends, OwnedSocket] | None = None
+        self._netns_of: Mapping[str, set[int]] | None = None
+
+    def find(self, process: ProcessDir, fds: Iterable[tuple[Fd, str]]) -> tuple[InspectedSocket, ...]:
+        """The sockets at these fds with what their links say, by the first fd of each."""
+        held: defaultdict[SocketInode, list[Fd]] = defaultdict(list)
+        for fd, target in fds:
+            if (inode := parse_inode_link(target, "socket")) is not None:
+                held[SocketInode(inode)].append(fd)
+        return tuple(self._find_one(process, inode, tuple(at)) for inode, at in held.items())
+
+    def _find_one(self, process: ProcessDir, inode: SocketInode, fds: tuple[Fd, ...]) -> InspectedSocket:
+        owned = self._by_inode.get(inode)
+        try:
+            protocol = process.read_socket_protocol(fds[0])
+        except (Gone, NotRead):
+            protocol = ""
+        peer = self._find_peer(owned) if owned and owned.row.family in _IP and has_remote(owned.row) else None
+        return InspectedSocket(fds, inode, protocol, owned, peer)
+
+    def _find_peer(self, owned: OwnedSocket) -> Peer | None:
+        if self._by_ends is None:
+            connected = [one for one in self._snapshot.sockets if one.row.family in _IP and has_remote(one.row)]
+            self._by_ends = {_name_ends(one, one.row.local, one.row.remote): one for one in connected}
+        other = self._by_ends.get(_name_ends(owned, owned.row.remote, owned.row.local))
+        if other is not None:
+            holders = tuple(owner.process.pid for owner in other.owners)
+            return Peer(holders, other.container_id, other.pod, Confidence.EXACT)
+        return self._find_by_address(owned)
+
+    def _find_by_address(self, owned: OwnedSocket) -> Peer | None:
+        """A peer in the only netns that has the address, if there is one container, or one pod, in there."""
+        if self._netns_of is None:
+            self._netns_of = self._read_addresses()
+        numbers = self._netns_of.get(owned.row.remote.address, set())
+        if len(numbers) != 1 or owned.netns in numbers:
+            return None
+        (number,) = numbers
+        netns = next((one for one in self._snapshot.netns if one.number == number and not one.is_host), None)
+        return None if netns is None else _name_resident(netns)
+
+    def _read_addresses(self) -> dict[str, set[int]]:
+        """Which netns have an address, as a process in each of them shows; 40 us for each netns."""
+        members: dict[int, Pid] = {}
+        for process in self._snapshot.processes:
+            if process.netns is not None and process.netns >= 0:
+                members.setdefault(process.netns, process.pid)
+        found: dict[str, set[int]] = {}
+        for number, pid in members.items():
+            try:
+                with self._procfs.open_process(pid) as member:
+                    addresses = _read_own_addresses(member) if member.read_netns_inode() == number else ()
+            except (Gone, NotRead, FormatError):
+                continue
+            for address in addresses:
+                found.setdefault(address.partition("/")[0], set()).add(number)
+        return found
+
+
+def _read_own_addresses(process: ProcessDir) -> tuple[str, ...]:
+    routes = read_detail(process, "net/fib_trie", _MOST_ROUTES_BYTES)
+    if len(routes) > _MOST_ROUTES_BYTES:
+        return ()
+    return (
+        *parse_fib_trie(routes.decode("ascii", "replace")),
+        *parse_if_inet6(process.read_net("if_inet6").decode("ascii", "replace")),
+    )
+
+
+def _name_ends(owned: OwnedSocket, local: Endpoint, remote: Endpoint) -> _Ends:
+    return owned.netns, owned.row.protocol, local.address, local.port, remote.address, remote.port
+
+
+def _name_resident(netns: Netns) -> Peer | None:
+    """The only container, or the only pod, whose processes are in it."""
+    if len(netns.containers) == 1:
+        return Peer((), netns.containers[0], None, Confidence.INFERRED)
+    return Peer((), None, netns.pods[0], Confidence.INFERRED) if len(netns.pods) == 1 else None
