@@ -50,7 +50,7 @@ def parse_status(status: bytes) -> Status:
             parent=family.parent,
             pids=family.pids,
             tracer=Pid(parse_decimal(lines[b"TracerPid"], 32)),
-            umask=None if umask is None else int(umask, 8),
+            umask=None if umask is None else _parse_octal(umask),
             uids=uids,
             gids=gids,
             groups=tuple(parse_decimal(each, 32) for each in lines[b"Groups"].split()),
@@ -89,6 +89,12 @@ def _parse_four(text: bytes) -> tuple[int, int, int, int]:
 
 def _parse_number(lines: Mapping[bytes, bytes], name: bytes) -> int | None:
     return parse_decimal(lines[name], 64) if name in lines else None
+
+
+def _parse_octal(text: bytes) -> int:
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text, 8)
 
 
 def _parse_kib(text: bytes) -> int:

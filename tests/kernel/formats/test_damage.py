@@ -15,11 +15,17 @@ from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.fou import decode_ports
 from nsagent.kernel.formats.generic_netlink import decode_families
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
-from nsagent.kernel.formats.mountinfo import collect_netns_mounts, parse_mount_roots
+from nsagent.kernel.formats.mountinfo import collect_netns_mounts, find_mount, list_mounts_of, parse_mount_roots
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
-from nsagent.kernel.formats.pid_stat import parse_pid_stat
-from nsagent.kernel.formats.pid_status import parse_family
+from nsagent.kernel.formats.pid_environ import parse_environ
+from nsagent.kernel.formats.pid_io import parse_io
+from nsagent.kernel.formats.pid_limits import parse_limits
+from nsagent.kernel.formats.pid_maps import parse_maps, summarize_maps
+from nsagent.kernel.formats.pid_smaps_rollup import parse_rollup
+from nsagent.kernel.formats.pid_stat import parse_parent, parse_pid_stat
+from nsagent.kernel.formats.pid_statm import parse_statm
+from nsagent.kernel.formats.pid_status import parse_family, parse_status, parse_status_memory
 from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
 from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.kernel.formats.sunrpc_xprt import make_flow, parse_ports
@@ -33,6 +39,12 @@ from tests.kernel.formats.test_fib_trie import ROUTES
 from tests.kernel.formats.test_fou import RECORDED as FOU
 from tests.kernel.formats.test_generic_netlink import RECORDED as FAMILIES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
+from tests.kernel.formats.test_pid_io import LINES as IO
+from tests.kernel.formats.test_pid_limits import HEADING
+from tests.kernel.formats.test_pid_limits import LINES as LIMITS
+from tests.kernel.formats.test_pid_maps import LINES as MAPS
+from tests.kernel.formats.test_pid_smaps_rollup import LATER, SUMS
+from tests.kernel.formats.test_pid_status import RIGHTS
 from tests.kernel.formats.test_route_link import VXLAN_PORT, make_link
 from tests.kernel.formats.test_sunrpc_xprt import INFO
 from tests.kernel.formats.test_udp_diag import RECORDED as UDP_MEMORY
@@ -131,6 +143,17 @@ DECODERS = {
         [b"sockets: used 290\nTCP: inuse 12 orphan 0 tw 3 alloc 38 mem 2\nUDP: inuse 4 mem 0\nTCP6: inuse 5\n"],
     ),
     "mountinfo": Decoder(lambda data: collect_netns_mounts(data.split(b"\n"), 4096), [MOUNTS]),
+    "mountinfo of a path": Decoder(lambda data: find_mount(data, "/run/netns/w b"), [MOUNTS]),
+    "mountinfo of a device": Decoder(lambda data: list_mounts_of(data, 0, 4), [MOUNTS]),
+    "pid_environ": Decoder(lambda data: parse_environ(data, 4096), [b"A=1\0B=\xff\0"]),
+    "pid_io": Decoder(parse_io, [IO]),
+    "pid_limits": Decoder(parse_limits, [HEADING + LIMITS]),
+    "pid_maps": Decoder(lambda data: summarize_maps(parse_maps(data)), [MAPS]),
+    "pid_parent": Decoder(parse_parent, [b"321 (cron) S 1 321 321 0 -1 4194560"]),
+    "pid_smaps_rollup": Decoder(parse_rollup, [SUMS + LATER]),
+    "pid_statm": Decoder(lambda data: parse_statm(data, 4096), [b"765 422 394 5 0 123 0\n"]),
+    "pid_status rights": Decoder(parse_status, [RIGHTS]),
+    "pid_status memory": Decoder(parse_status_memory, [RIGHTS]),
     "mountinfo roots": Decoder(parse_mount_roots, [MOUNTS]),
     "pid_status": Decoder(parse_family, [b"Pid:\t812\nPPid:\t1\nUid:\t0\t0\nNSpid:\t812\t7\t1\nThreads:\t1\n"]),
     "fd_link": Decoder(

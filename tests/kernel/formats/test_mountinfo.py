@@ -13,6 +13,8 @@ from nsagent.kernel.formats.mountinfo import (
     NetnsMounts,
     ProcOptions,
     collect_netns_mounts,
+    find_mount,
+    list_mounts_of,
     parse_cgroup2_mounts,
     parse_mount,
     parse_mount_of_file,
@@ -192,3 +194,28 @@ def test_the_roots_of_mounts_tell_what_is_mounted() -> None:
         b"90 23 0:25 /overlay-containers/a\\040b/userdata/hosts /etc/hosts rw - tmpfs tmpfs rw\n"
     )
     assert parse_mount_roots(text) == ["/", "/overlay-containers/a b/userdata/hosts"]
+
+
+BELOW = b"30 23 0:40 / /srv rw - tmpfs none rw\n31 30 0:41 /part /srv/a rw - tmpfs none rw\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "mount_point"),
+    [("/", "/"), ("/srvx/a", "/"), ("/srv", "/srv"), ("/srv/b", "/srv"), ("/srv/a/b", "/srv/a"), ("/srv/ab", "/srv")],
+)
+def test_a_path_lies_on_the_mount_that_is_nearest_to_it(path: str, mount_point: str) -> None:
+    found = find_mount(ROOT + BELOW, path)
+    assert found is not None
+    assert found.mount_point == mount_point
+
+
+def test_of_two_mounts_at_one_place_the_last_one_covers_the_other() -> None:
+    assert find_mount(ROOT + BELOW + BELOW.replace(b"0:41", b"0:42"), "/srv/a") == Mount(
+        0, 42, "/part", "/srv/a", "tmpfs"
+    )
+    assert find_mount(b"", "/srv") is None
+
+
+def test_mounts_of_a_file_system_are_those_with_its_number() -> None:
+    assert list_mounts_of(ROOT + BELOW, 0, 41) == [Mount(0, 41, "/part", "/srv/a", "tmpfs")]
+    assert list_mounts_of(ROOT + BELOW, 0, 4) == []

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.pid_stat import PF_KTHREAD, PidStat, parse_pid_stat
+from nsagent.kernel.formats.pid_stat import PF_KTHREAD, PidStat, parse_parent, parse_pid_stat
 
 TAIL = (
     b" S 1 321 321 0 -1 4194560 1337 26061 0 8 2 3 29 12 20 0 5 0 4711 11616256 1284 18446744073709551615 1 1 0 0 0 0"
@@ -71,3 +71,13 @@ def test_a_damaged_line_is_a_format_error_that_holds_it(line: bytes) -> None:
     with pytest.raises(FormatError) as caught:
         parse_pid_stat(line)
     assert caught.value.text == line
+
+
+def test_a_parent_is_found_behind_any_comm() -> None:
+    assert parse_parent(b"321 () R 7 7)" + TAIL) == 1
+
+
+@pytest.mark.parametrize("line", [b"", b"321 (cron)", b"321 (cron) S", b"321 (cron) S -1 2"])
+def test_a_line_without_a_parent_is_an_error(line: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_parent(line)
