@@ -85,7 +85,7 @@ def _judge(direct: Direct, file: FileStatus, path: str | None, there: FileStatus
         return ImageState.PRESENT if _is_same(there, file) else ImageState.REPLACED
     if file.links == 0:
         return ImageState.DELETED
-    return ImageState.UNLINKED if there else None
+    return ImageState.UNLINKED if isinstance(there, _Absent) else None
 
 
 def _list_paths(target: str, root: str) -> list[str]:
