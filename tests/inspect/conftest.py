@@ -1,5 +1,5 @@
 """Fixtures of the tests of nsagent.inspect."""
 
-from tests.kernel.conftest import same_fds
+from tests.kernel.conftest import same_fds, tree
 
-__all__ = ["same_fds"]
+__all__ = ["same_fds", "tree"]
