@@ -124,9 +124,10 @@ def scrub(line: CommandLine) -> CommandLine:
 def scrub_variable(variable: str) -> str:
     """NAME=VALUE of an environment by the same rules; a name in which any of them may be has no value told at all."""
     name, equals, value = variable.partition("=")
-    if equals and value and name not in _HARMLESS and _HINT.search(name):
-        return f"{name}={HIDDEN}"
-    return _scrub_argument(variable)
+    if not equals:
+        return _scrub_argument(variable)
+    hidden = value and name not in _HARMLESS and _HINT.search(name)
+    return f"{name}={HIDDEN if hidden else _scrub_argument(value)}"
 
 
 def _scrub_each(words: Iterable[str]) -> Iterator[str]:

@@ -88,3 +88,17 @@ def test_a_socket_file_that_is_held_by_its_path_is_no_socket(tmp_path: Path) -> 
             os.close(fd)
     assert [each.kind for each in one.fds if each.fd == fd] == [FdKind.SOCKET_FILE]
     assert all(fd not in each.fds for each in one.sockets)
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_file_that_lets_nobody_close_it_is_looked_at_and_holds_up_nothing() -> None:
+    require(Capability.ROOT, Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("swap") as (one,):
+        (told,) = inspect_each(one.pid, wanted=SHORT, lookups=lookups)
+        assert lookups.count_left() == 0
+    assert isinstance(told, Inspection)
+    assert list_missing(told) == {}
+    assert {each.size_bytes for each in told.fds if each.target == "/mnt/file" and each.size_bytes is not None} <= {
+        4096
+    }

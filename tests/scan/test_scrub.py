@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from nsagent.model.process import CommandLine
-from nsagent.scan.scrub import scrub
+from nsagent.scan.scrub import scrub, scrub_variable
 from tests.cpu_time import cpu_seconds
 
 S = "hUnTer2-\u00e4/x"
@@ -149,3 +149,22 @@ def test_no_text_takes_long(part: str) -> None:
     text = part * ((1 << 14) // len(part))
     for argv in ((text,), ("x", text), tuple(text.split(" "))):
         assert cpu_seconds(partial(scrub, CommandLine(argv))) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("DB_PASSWORD=a b c", "DB_PASSWORD=***"),
+        ("SECRET_KEY_BASE=x", "SECRET_KEY_BASE=***"),
+        ("URL=postgres://u:hunter2@h/db", "URL=postgres://u:***@h/db"),
+        ("OPTS=--password hunter2 --verbose", "OPTS=--password *** --verbose"),
+        ("GIVEN=ghp_0123456789abcdef0123", "GIVEN=***"),
+        ("PWD=/srv/keys", "PWD=/srv/keys"),
+        ("SSH_AUTH_SOCK=/tmp/agent", "SSH_AUTH_SOCK=/tmp/agent"),
+        ("TOKEN=", "TOKEN="),
+        ("PATH=/bin", "PATH=/bin"),
+        ("no variable", "no variable"),
+    ],
+)
+def test_a_variable_is_told_without_what_may_be_a_secret(variable: str, told: str) -> None:
+    assert scrub_variable(variable) == told
