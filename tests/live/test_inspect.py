@@ -1,0 +1,34 @@
+"""`nsagent inspect` of the processes of real containers."""
+
+import json
+from typing import Any
+
+from tests.live.deadlines import until
+from tests.live.docker_bed import DockerBed
+from tests.live.nsagent_cli import run_nsagent
+
+
+def inspect(bed: DockerBed, *arguments: str) -> list[dict[str, Any]]:
+    """The processes of the document."""
+    ran = run_nsagent("inspect", "-o", "json", *bed.runtime_option, *arguments)
+    assert ran.status == 0, ran.stderr
+    return list(json.loads(ran.stdout)["processes"])
+
+
+def test_each_process_of_a_container_is_told_with_its_container_and_where_the_host_has_its_file(
+    docker_bed: DockerBed,
+) -> None:
+    made = docker_bed.run("inspected", "bridge", ["httpd", "-f", "-p", "8091"])
+    further = docker_bed.execute(made, ["httpd", "-f", "-p", "8092"])
+    until(lambda: inspect(docker_bed, str(further))[0]["container"], "its engine tells of it")
+    told = inspect(docker_bed, "-c", made.id)
+    assert {one["pid"] for one in told} == {made.pid, further}
+    for one in told:
+        assert one["container"]["id"] == made.id
+        assert one["argv"][:2] == ["httpd", "-f"]
+        assert one["exe"]["path"].startswith("/bin/")
+        assert one["exe"]["state"] == "present"
+        assert one["namespaces"]["net"] == {"inode": made.netns_inode, "differs": True}
+        (socket,) = (each["socket"] for each in one["fds"] if each["kind"] == "socket" and each["socket"])
+        assert (socket["netns"], socket["state"], socket["container_id"]) == (made.netns_inode, "listen", made.id)
+    assert [parent["begins_container"] for parent in told[0]["parents"]].count(True) == 0
