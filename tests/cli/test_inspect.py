@@ -11,7 +11,7 @@ import yaml
 
 from nsagent.errors import EXIT_NOT_FOUND, EXIT_USAGE
 from tests.cli.conftest import Ran, Run
-from tests.inspect.inspecting import read_proc
+from tests.inspect.inspecting import await_sleep, read_proc
 from tests.kernel.children import start_child
 from tests.live.deadlines import until
 
@@ -36,6 +36,7 @@ def read_document(*arguments: str) -> dict[str, Any]:
 
 def test_a_process_is_told_with_its_sockets_in_their_netns() -> None:
     with start_child("one = socket.create_server(('127.0.0.1', 0)); ready(one.getsockname()[1]); wait()") as child:
+        await_sleep(child.pid)
         told = read_document(str(child.pid))
         argv = read_proc(child.pid, "cmdline").decode().split("\0")[:-1]
         netns = os.stat(f"/proc/{child.pid}/ns/net").st_ino

@@ -13,6 +13,7 @@ from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.inspection import Inspection
 from nsagent.model.snapshot import Snapshot
+from tests.live.deadlines import until
 from tests.scan.snapshots import snapshot
 
 ENOUGH_SECONDS = 120.0
@@ -49,3 +50,8 @@ def read_proc(pid: int, name: str) -> bytes:
     with suppress(OSError), open(f"/proc/{pid}/{name}", "rb") as file:
         return file.read()
     return b""
+
+
+def await_sleep(pid: int) -> None:
+    """Wait until a process that has said that it is ready waits for more."""
+    until(lambda: read_proc(pid, "stat").rpartition(b")")[2].startswith(b" S "), "it sleeps")

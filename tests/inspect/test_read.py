@@ -17,7 +17,7 @@ from nsagent.model.ids import Pid
 from nsagent.model.inspection import Inspection
 from nsagent.model.process import CommandLine
 from nsagent.model.process_details import FdKind, Namespace
-from tests.inspect.inspecting import WANTED, inspect, inspect_each, list_missing, read_proc
+from tests.inspect.inspecting import WANTED, await_sleep, inspect, inspect_each, list_missing, read_proc
 from tests.kernel.children import start_child
 from tests.kernel.test_command_lines import DEAD_LEADER
 from tests.live.capabilities import Capability, require
@@ -214,6 +214,7 @@ def test_a_pid_that_is_given_out_again_is_never_mixed_in() -> None:
 
 def test_control_characters_in_comm_are_told_as_they_are() -> None:
     with start_child("import ctypes; ctypes.CDLL(None).prctl(15, b') R 1 \\n\\x1b['); ready(); wait()") as child:
+        await_sleep(child.pid)
         one = inspect(child.pid)
     assert (one.comm, one.state) == (") R 1 \n\x1b[", "S")
     assert one.parents[0].key.pid == os.getpid()
