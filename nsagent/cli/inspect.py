@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -31,6 +31,50 @@ if TYPE_CHECKING:
     from nsagent.query.filter import Filter
 
 
+class Details(NamedTuple):
+    """What is told of a process beside what always is."""
+
+    environ: Annotated[
+        bool, typer.Option("--environ", help="The environment too, without the secrets that can be told.")
+    ] = False
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="The environment as it is.")] = False
+    checksums: Annotated[
+        Texts, typer.Option("--checksums", metavar="NAME", help="Checksums of what runs: sha256, sha1, md5.")
+    ] = None
+    mem_of: Annotated[
+        str | None,
+        typer.Option(
+            "--mem-of", metavar="PATH", help="What the process has in memory of this file that it maps, by checksum."
+        ),
+    ] = None
+
+    def make_wanted(self) -> "Wanted":
+        """Raises UsageError; warns of secrets."""
+        from nsagent.inspect.request import Wanted
+        from nsagent.kernel.questions import HASHED
+        from nsagent.query.filter import split_values
+        from nsagent.scan.scrub import scrub_variable
+
+        algorithms = tuple(name.lower() for name in split_values(self.checksums, "--checksums"))
+        if unknown := [name for name in algorithms if name not in HASHED]:
+            raise WrongValue("--checksums", f"expected some of {', '.join(HASHED)}, got {unknown[0]!r}")
+        if self.show_secrets and not self.environ:
+            raise UsageError("--show-secrets: shows those of the environment; use it with --environ")
+        if self.show_secrets:
+            tell("nsagent: --show-secrets: what is printed may hold passwords and keys")
+        told: Callable[[str], str] | None = (_keep if self.show_secrets else scrub_variable) if self.environ else None
+        return Wanted(told, algorithms, self.mem_of)
+
+
+class Answer(NamedTuple):
+    """How the answer is given."""
+
+    output: Annotated[str, output_option(*InspectFormat)] = InspectFormat.TABLE
+    strict: Annotated[
+        bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
+    ] = False
+
+
 def inspect(
     *,
     context: typer.Context,
@@ -41,25 +85,10 @@ def inspect(
         ),
     ] = None,
     containers: WhichContainers,
-    environ: Annotated[
-        bool, typer.Option("--environ", help="The environment too, without the secrets that can be told.")
-    ] = False,
-    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="The environment as it is.")] = False,
-    checksums: Annotated[
-        Texts, typer.Option("--checksums", metavar="NAME", help="Checksums of what runs: sha256, sha1, md5.")
-    ] = None,
-    mem_of: Annotated[
-        str | None,
-        typer.Option(
-            "--mem-of", metavar="PATH", help="What the process has in memory of this file that it maps, by checksum."
-        ),
-    ] = None,
+    details: Details,
     engine: Engine = EngineName.AUTO,
     host: Host,
-    output: Annotated[str, output_option(*InspectFormat)] = InspectFormat.TABLE,
-    strict: Annotated[
-        bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
-    ] = False,
+    answer: Answer,
     debug: Debug = False,
 ) -> None:
     """Details of one process: who it is and runs, what it holds open, whom it talks to, and what it may do.
@@ -72,8 +101,8 @@ def inspect(
     from nsagent.query.filter import Filter
     from nsagent.scan.plan import TablesWanted
 
-    shape = settle_output(context, output, *InspectFormat)
-    wanted = _make_wanted(checksums, mem_of, environ=environ, show_secrets=show_secrets)
+    shape = settle_output(context, answer.output, *InspectFormat)
+    wanted = details.make_wanted()
     chosen = containers.make_filter()
     if (number is None) is not chosen.chooses_containers:
         raise UsageError("expected a PID, or a container by -c, --pod, -n or -l, and not both")
@@ -87,26 +116,8 @@ def inspect(
     if number is not None and not inspections:
         raise NotFound("process", str(number), hint="it ended while it was read")
     write_answer(_render(shape, inspections, snapshot))
-    status = write_coverage(snapshot, strict=strict)
-    raise typer.Exit(EXIT_PARTIAL if strict and any(one.gaps for one in inspections) else status)
-
-
-def _make_wanted(checksums: Texts, mem_of: str | None, *, environ: bool, show_secrets: bool) -> "Wanted":
-    """Raises UsageError; warns of secrets."""
-    from nsagent.inspect.request import Wanted
-    from nsagent.kernel.questions import HASHED
-    from nsagent.query.filter import split_values
-    from nsagent.scan.scrub import scrub_variable
-
-    algorithms = tuple(name.lower() for name in split_values(checksums, "--checksums"))
-    if unknown := [name for name in algorithms if name not in HASHED]:
-        raise WrongValue("--checksums", f"expected some of {', '.join(HASHED)}, got {unknown[0]!r}")
-    if show_secrets and not environ:
-        raise UsageError("--show-secrets: shows those of the environment; use it with --environ")
-    if show_secrets:
-        tell("nsagent: --show-secrets: what is printed may hold passwords and keys")
-    told: Callable[[str], str] | None = (_keep if show_secrets else scrub_variable) if environ else None
-    return Wanted(told, algorithms, mem_of)
+    status = write_coverage(snapshot, strict=answer.strict)
+    raise typer.Exit(EXIT_PARTIAL if answer.strict and any(one.gaps for one in inspections) else status)
 
 
 def _keep(variable: str) -> str:
