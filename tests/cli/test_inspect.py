@@ -19,16 +19,16 @@ QUIET = ("--runtime", "none")
 
 
 def run_inspect(*arguments: str) -> Ran:
-    """In a process of its own: what is held open by this one is not inspected."""
+    """As users run it: in a process of its own."""
     command = [sys.executable, "-m", "nsagent", "inspect", *arguments, *QUIET]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def read_document(*arguments: str) -> dict[str, Any]:
+def read_document(ran: Ran) -> dict[str, Any]:
     """The only process of the document."""
-    document = json.loads(run_inspect(*arguments, "-o", "json").out)
+    document = json.loads(ran.out)
     assert document["schema"] == "nsagent/inspect/v1"
     (process,) = document["processes"]
     return dict(process)
@@ -37,7 +37,7 @@ def read_document(*arguments: str) -> dict[str, Any]:
 def test_a_process_is_told_with_its_sockets_in_their_netns() -> None:
     with start_child("one = socket.create_server(('127.0.0.1', 0)); ready(one.getsockname()[1]); wait()") as child:
         await_sleep(child.pid)
-        told = read_document(str(child.pid))
+        told = read_document(run_inspect(str(child.pid), "-o", "json"))
         argv = read_proc(child.pid, "cmdline").decode().split("\0")[:-1]
         netns = os.stat(f"/proc/{child.pid}/ns/net").st_ino
     assert (told["pid"], told["argv"], told["state"], told["gaps"]) == (child.pid, argv, "sleeping", [])
@@ -47,11 +47,11 @@ def test_a_process_is_told_with_its_sockets_in_their_netns() -> None:
     assert [owner["pid"] for owner in socket["owners"]] == [child.pid]
 
 
-def test_yaml_is_the_same_document_and_table_and_tree_are_for_people() -> None:
+def test_yaml_is_the_same_document_and_table_and_tree_are_for_people(run_cli: Run) -> None:
     with start_child("import ctypes; ctypes.CDLL(None).prctl(15, b'a\\x1b[b'); ready(); wait()") as child:
-        document = yaml.safe_load(run_inspect(str(child.pid), "-o", "yaml").out)
-        table = run_inspect(str(child.pid)).out
-        tree = run_inspect(str(child.pid), "-o", "tree").out
+        document = yaml.safe_load(run_cli("inspect", str(child.pid), "-o", "yaml", *QUIET).out)
+        table = run_cli("inspect", str(child.pid), *QUIET).out
+        tree = run_cli("inspect", str(child.pid), "-o", "tree", *QUIET).out
     assert (document["schema"], document["processes"][0]["comm"]) == ("nsagent/inspect/v1", "a\x1b[b")
     assert f"PID           {child.pid}\n" in table
     assert "COMM          a\\x1b[b\n" in table
@@ -59,21 +59,21 @@ def test_yaml_is_the_same_document_and_table_and_tree_are_for_people() -> None:
     assert "\x1b" not in table + tree
 
 
-def test_a_thread_is_told_as_its_process_and_stderr_says_so() -> None:
+def test_a_thread_is_told_as_its_process_and_stderr_says_so(run_cli: Run) -> None:
     program = "threading.Thread(target=lambda: (ready(threading.get_native_id()), wait())).start()"
     with start_child(program) as child:
-        ran = run_inspect(child.said, "-o", "json")
+        ran = run_cli("inspect", child.said, "-o", "json", *QUIET)
     assert json.loads(ran.out)["processes"][0]["pid"] == child.pid
     assert f"nsagent: {child.said} is a thread of process {child.pid}, which is told\n" in ran.err
 
 
-def test_the_environment_is_told_without_secrets_unless_they_are_asked_for() -> None:
+def test_the_environment_is_told_without_secrets_unless_they_are_asked_for(run_cli: Run) -> None:
     environment = {"DB_PASSWORD": "a b", "URL": "http://u:hunter2@h/", "PLAIN": "x", "PWD": "/"}
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=environment) as child:
         until(lambda: read_proc(child.pid, "comm") == b"cat\n", "it runs cat")
-        told = read_document(str(child.pid), "--environ")
-        shown = run_inspect(str(child.pid), "--environ", "--show-secrets", "-o", "json")
-        silent = read_document(str(child.pid))
+        told = read_document(run_cli("inspect", str(child.pid), "--environ", "-o", "json", *QUIET))
+        shown = run_cli("inspect", str(child.pid), "--environ", "--show-secrets", "-o", "json", *QUIET)
+        silent = read_document(run_cli("inspect", str(child.pid), "-o", "json", *QUIET))
     assert told["environ"] == ["DB_PASSWORD=***", "URL=http://u:***@h/", "PLAIN=x", "PWD=/"]
     assert json.loads(shown.out)["processes"][0]["environ"] == [
         f"{name}={value}" for name, value in environment.items()
