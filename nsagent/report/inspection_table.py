@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from nsagent.model.container import Container
-from nsagent.model.ids import ContainerId
+from nsagent.model.ids import ContainerId, tell_netns
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
 from nsagent.model.net import Endpoint, has_remote
 from nsagent.model.process_details import Image, ImageState, OpenFd
@@ -188,7 +188,7 @@ def _tell_socket(socket: InspectedSocket) -> str:
         return f"{name} [{socket.inode}]"
     row = socket.owned.row
     ends = _tell_end(row.local) + (f" -> {_tell_end(row.remote)}" if has_remote(row) else "")
-    return f"{name} {row.state} {ends} netns {abs(socket.owned.netns)}"
+    return f"{name} {row.state} {ends} netns {tell_netns(socket.owned.netns)}"
 
 
 def _tell_end(end: Endpoint) -> str:
