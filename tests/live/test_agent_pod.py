@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import nsagent
-from nsagent.kernel.capabilities import Capability as Right
+from nsagent.kernel.formats.capability_names import NAMES
+from tests.kernel.children import start_child
 from tests.live.agent_image import BuiltImage
 from tests.live.agent_pod import NODE_NAME, AgentPod, running
 from tests.live.capabilities import PATH, trials
@@ -31,7 +32,19 @@ END_SECONDS = 2.0
 LATE_PORT, STRANGERS_PORT = 31000, 31010
 STRANGER = 65534
 CONFIG = "config.yaml"
-BASE, OBSERVER = "install.yaml", "profiles/observer.yaml"
+KEPT_PORT = 31011
+BASE, OBSERVER, EVENTS = "install.yaml", "profiles/observer.yaml", "profiles/events.yaml"
+KEEP = f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+home = os.open("/proc/self/ns/net", os.O_RDONLY)
+assert libc.unshare({1 << 30}) == 0
+kept = socket.create_server(("0.0.0.0", {KEPT_PORT}))
+assert libc.setns(home, {1 << 30}) == 0
+os.close(home)
+ready(); wait()
+"""
+"""A process that listens in a netns that nothing but this socket keeps."""
 WAYS: dict[str, Callable[[NodeBed], AbstractContextManager[None]]] = {
     "stopped": NodeBed.stopped,
     "killed": NodeBed.killed,
@@ -216,9 +229,8 @@ def test_without_a_capability_it_sees_what_is_promised(
 
 
 def test_the_pod_has_the_rights_of_its_manifest_and_no_others(agent: AgentPod, node_bed: NodeBed) -> None:
-    rights = agent.manifest.container["securityContext"]["capabilities"]["add"]
+    mask = rights_mask(agent)
     status = read_process_status(node_bed, agent.container.pid)
-    mask = f"{sum(1 << Right[name] for name in rights):016x}"
     kept = {name: status[name] for name in ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")}
     assert kept == {
         "Uid": "0\t0\t0\t0",
@@ -229,6 +241,12 @@ def test_the_pod_has_the_rights_of_its_manifest_and_no_others(agent: AgentPod, n
         "NoNewPrivs": "1",
         "Seccomp": "2",
     }
+
+
+def rights_mask(agent: AgentPod) -> str:
+    """The capabilities of the manifest as /proc/PID/status writes them."""
+    names = agent.manifest.container["securityContext"]["capabilities"]["add"]
+    return f"{sum(1 << NAMES.index(name.lower()) for name in names):016x}"
 
 
 def test_its_metrics_name_every_listener_of_every_pod(agent: AgentPod, node: Node) -> None:
@@ -248,6 +266,22 @@ def test_with_its_capabilities_all_is_seen(agent: AgentPod, stranger: int) -> No
     assert (is_whole(scan.coverage), gap_codes(scan)) == (True, [])
     assert {netns["engine"] for netns in scan.netns} == {"sock_diag"}
     assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
+
+
+@pytest.mark.parametrize("profile", [BASE, EVENTS])
+def test_a_netns_that_only_a_socket_keeps_is_seen_with_the_rights_for_events(
+    node: Node, node_bed: NodeBed, image: PulledImage, profile: str
+) -> None:
+    """With the others its socket is counted as one that could not be looked up."""
+    with start_child(KEEP, *node_bed.enter), running(node_bed, read_quick_manifest(profile), image) as agent:
+        agent.await_started()
+        await_another_pass(agent)
+        scan = read_now(agent)
+        assert read_process_status(node_bed, agent.container.pid)["CapBnd"] == rights_mask(agent)
+        assert listeners_in(scan, node) == node.listeners
+    found = [(len(row["owners"]), row["attribution"]) for row in scan.sockets if row["local"]["port"] == KEPT_PORT]
+    expected = ([(1, "fd")], []) if profile == EVENTS else ([], ["EPERM"])
+    assert (found, gap_codes(scan)) == expected
 
 
 @pytest.mark.parametrize("agent", [OBSERVER], indirect=True)
