@@ -99,6 +99,30 @@ def record_pods(bed: CriBed) -> None:
     record("pods", *bed.runtime_option("cri", "bundles", "logs"), enter=bed.enter)
 
 
+def record_troubled(bed: CriBed) -> None:
+    """What operators look for, and the same node before: a leak, a full accept queue, a new listener, left-overs."""
+    stuck = "httpd -f -p 8080 & sleep 15; kill -STOP $!; wait"
+    leaky = ("nc", "-ll", "-p", "9000", "-e", "sleep", "9999")
+    web, api, slow = bed.run_pods(
+        [
+            PodSpec("web-6d5f8c7b9-x2x7k", (ContainerSpec("nginx", ("httpd", "-f", "-p", "443")),), "shop"),
+            PodSpec("api-5c9d7-q8w2r", (ContainerSpec("api", leaky),), "shop"),
+            PodSpec("slow-7f6b5-m4n3v", (ContainerSpec("slow", ("sh", "-c", stuck)),), "shop"),
+        ]
+    )
+    watcher = ContainerSpec("agent", ("httpd", "-f", "-p", "127.0.0.1:9100"))
+    bed.run_pod(PodSpec("node-agent-4kq2z", (watcher,), "ops", host_network=True))
+    used = f"sleep 20 | nc {web.address} 443 & sleep 15"
+    leak = f"for each in 1 2 3; do nc {api.address} 9000 </dev/null & sleep 1; kill $!; done"
+    fill = f"for each in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 9999 | nc {slow.address} 8080 & done"
+    ask = f"wget -q -O /dev/null http://{web.address}:443/; sleep 9999 | nc {web.address} 443"
+    script = f"{used}; {leak}; {fill}; httpd -p 4444; {ask}"
+    bed.run_pod(PodSpec("load-8c5d", (ContainerSpec("client", ("sh", "-c", script)),), "test"))
+    for seconds, name in (("5", "earlier"), ("25", "troubled")):
+        subprocess.run(["sleep", seconds], check=True)
+        record(name, *bed.runtime_option("cri", "bundles", "logs"), enter=bed.enter)
+
+
 def on_bed(scene: Callable[[NetnsBed], None]) -> None:
     bed = NetnsBed(TOKEN)
     try:
@@ -122,6 +146,7 @@ def main() -> None:
     scenes = {
         "docker": lambda: on_engine(DockerBed(TOKEN), record_docker),
         "pods": lambda: on_engine(CriBed(TOKEN), record_pods),
+        "troubled": lambda: on_engine(CriBed(TOKEN), record_troubled),
         "equal-addresses": lambda: on_bed(record_equal_addresses),
         "busy": lambda: on_bed(record_busy),
         "plain": lambda: on_bed(record_plain),

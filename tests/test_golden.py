@@ -11,9 +11,11 @@ def test_there_is_a_capture_of_each_kind_of_host() -> None:
     assert [capture.name.removesuffix(".json.gz") for capture in CAPTURES] == [
         "busy",
         "docker",
+        "earlier",
         "equal-addresses",
         "plain",
         "pods",
+        "troubled",
     ]
 
 
