@@ -1,20 +1,18 @@
-"""README, CONTRIBUTING and docs/ are true: commands run, outputs shown are what they print, nothing is left out."""
+"""README, CONTRIBUTING and docs/ are true: commands end as told, outputs are those shown, nothing is left out."""
 
 import json
-import os
 import re
-import shlex
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nsagent.agent.history import History
 from nsagent.agent.history_rows import SCHEMA
 from nsagent.config.load import load
 from nsagent.config.schema import make_schema
@@ -29,9 +27,11 @@ from nsagent.report.columns import SOCKET_COLUMNS
 from nsagent.report.containers_table import CONTAINER_COLUMNS
 from nsagent.report.layout import Column
 from nsagent.report.netns_table import NETNS_COLUMNS
+from nsagent.scan.attribute import attribute
+from nsagent.scan.capture_file import read_capture
+from tests.agent.histories import record_all
+from tests.docs import CAPTURES, DOCS, PAGES, ROOT, Command, blocks, console, run, shell_commands
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = (
     "scan",
     "netns",
@@ -53,53 +53,89 @@ COMMANDS = (
 )
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
-    """(page, text) of every fenced block of that language."""
-    return [
-        (page.name, match[1])
-        for page in PAGES
-        for match in re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    ]
+def name(value: Command | str) -> str:
+    """What a case is called: the first words of its command."""
+    return value.line[:60] if isinstance(value, Command) else ""
 
 
-def shell_lines() -> list[str]:
-    return [line for _, text in blocks("sh") for line in text.splitlines() if line.strip()]
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an agent remembers that was asleep from 02:59 to 09:00, on the host of docs/recipes.md."""
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    times = {"earlier": "2026-11-29T02:59:00.000Z", "troubled": "2026-11-29T09:00:00.000Z"}
+    with closing(History.open(path, 1e9, 1 << 20)) as kept:
+        snapshots = [attribute(read_capture(CAPTURES / f"{name}.json.gz")) for name in times]
+        record_all(kept, [replace(taken, taken_at=at) for taken, at in zip(snapshots, times.values(), strict=True)])
+    return path
 
 
-def run_line(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of the docs; commands that say nothing else read the recorded host with Docker."""
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "NSAGENT_FROM": "fixtures/captures/docker.json.gz",
-    }
-    return subprocess.run(
-        shlex.split(line), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-@pytest.mark.parametrize("line", [line for line in shell_lines() if not line.startswith("make ")])
-def test_a_command_in_the_docs_runs_and_answers(line: str) -> None:
-    done = run_line(line)
-    assert done.returncode in ((0, 3) if "--strict" in line else (0,)), done.stderr
+@pytest.mark.parametrize("command", [each for each in shell_commands() if not each.line.startswith("make ")], ids=name)
+def test_a_command_in_the_docs_answers_and_ends_with_the_status_told(command: Command, history: Path) -> None:
+    done = run(command.line, page=command.page, NSAGENT_HISTORY=str(history))
+    assert done.returncode == command.status, done.stderr
     assert done.stdout
 
 
-@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("make ")])
-def test_a_make_command_in_the_docs_is_a_target(line: str) -> None:
-    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("command", [each for each in shell_commands() if each.line.startswith("make ")], ids=name)
+def test_a_make_command_in_the_docs_is_a_target(command: Command) -> None:
+    assert re.search(rf"^{command.line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize(("page", "text"), blocks("console"))
-def test_an_output_in_the_docs_is_what_the_command_prints(page: str, text: str) -> None:
-    prompt, _, shown = text.partition("\n")
-    assert prompt.startswith("$ "), page
-    assert run_line(prompt[2:]).stdout == shown
+@pytest.mark.parametrize(("command", "shown"), console(), ids=name)
+def test_an_output_in_the_docs_is_what_the_command_prints(command: Command, shown: str, history: Path) -> None:
+    done = run(command.line, page=command.page, NSAGENT_HISTORY=str(history))
+    assert (done.stdout, done.returncode) == (shown, command.status), done.stderr
+
+
+def test_the_first_outputs_fit_a_terminal_of_80_columns() -> None:
+    lines = [line for page, text in blocks("console") if page == "README.md" for line in text.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def list_untried() -> list[tuple[str, str]]:
+    """(page, arguments) of each nsagent that stands in a block that cannot be run here."""
+    return [
+        (page, line)
+        for page, text in blocks("text")
+        for line in re.findall(r"^(?:\$ )?nsagent ([a-z].*)$", text, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), list_untried())
+def test_a_command_that_is_not_run_has_options_that_there_are(page: str, line: str) -> None:
+    words = line.partition("|")[0].partition(">")[0].split()
+    name = next(name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS)
+    known = re.findall(r"(?<![\w-])-[\w-]+", run(f"nsagent {name} --help").stdout)
+    assert [word for word in words if word.startswith("-") and word not in known] == [], page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    links = [link.partition("#") for link in re.findall(r"\]\(([^):]+)\)", page.read_text())]
+    assert [path for path, _, _ in links if path and not (page.parent / path).exists()] == []
+    for path, _, anchor in (link for link in links if link[2]):
+        headings = re.findall(r"^#+ (.+)$", ((page.parent / path) if path else page).read_text(), re.MULTILINE)
+        assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_index_has_one_line_for_each_page() -> None:
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text())
+    assert sorted(linked) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
+
+
+def test_the_problems_of_a_config_are_told_as_the_page_shows(tmp_path: Path) -> None:
+    [shown] = [text for page, text in blocks("text") if page == "config.md" and text.startswith("$ cat config.yaml\n")]
+    config, command, told = re.split(r"^\$ (nsagent .*)\n", shown, flags=re.MULTILINE)
+    file = tmp_path / "config.yaml"
+    file.write_text(config.partition("\n")[2])
+    file.chmod(0o600)
+    done = run(f"cd {tmp_path} && {command}")
+    assert (done.returncode, done.stdout + done.stderr) == (2, told)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_stands_in_the_docs(command: str) -> None:
-    done = run_line(f"nsagent {command} --help")
+    done = run(f"nsagent {command} --help")
     assert done.returncode == 0
     assert "--debug" in done.stdout
     assert any(f"nsagent {command}" in page.read_text() for page in PAGES)
@@ -107,7 +143,7 @@ def test_every_command_has_help_and_stands_in_the_docs(command: str) -> None:
 
 def list_commands(command: str) -> list[str]:
     """The commands that the help of this one lists."""
-    listed = run_line(f"{command} --help").stdout.partition("Commands:")[2]
+    listed = run(f"{command} --help").stdout.partition("Commands:")[2]
     return re.findall(r"^  (\w+)", listed, re.MULTILINE)
 
 
@@ -122,12 +158,12 @@ def test_the_commands_are_those_that_help_lists() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_stands_in_the_docs(command: str) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    options = set(re.findall(r"--[a-z-]+", run_line(f"nsagent {command} --help").stdout)) - {"--help"}
+    options = set(re.findall(r"--[a-z-]+", run(f"nsagent {command} --help").stdout)) - {"--help"}
     assert [option for option in sorted(options) if f"`{option}" not in text] == []
 
 
 def test_every_key_of_a_config_stands_in_the_docs() -> None:
-    text = (ROOT / "docs" / "config.md").read_text()
+    text = (DOCS / "config.md").read_text()
     schema = make_schema()
     keys = {key for section in (schema, *schema["$defs"].values()) for key in section.get("properties", {})}
     assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
@@ -139,24 +175,24 @@ def test_every_yaml_in_the_page_of_the_config_is_right() -> None:
 
 
 def test_every_column_stands_in_the_docs() -> None:
-    text = (ROOT / "docs" / "commands.md").read_text()
+    text = (DOCS / "commands.md").read_text()
     assert [column.name for column in SOCKET_COLUMNS if f"`{column.name}`" not in text] == []
 
 
 @pytest.mark.parametrize("columns", [CONTAINER_COLUMNS, NETNS_COLUMNS], ids=["containers", "netns"])
 def test_every_column_of_the_other_tables_stands_in_the_docs(columns: Sequence[Column[Any]]) -> None:
-    text = (ROOT / "docs" / "commands.md").read_text()
+    text = (DOCS / "commands.md").read_text()
     assert [column.name for column in columns if f"`{column.name}`" not in text] == []
 
 
 def test_every_kind_and_column_of_changes_stands_in_the_docs() -> None:
-    text = (ROOT / "docs" / "changes.md").read_text()
+    text = (DOCS / "changes.md").read_text()
     names = [*ChangeKind, *(column.name for column in CHANGE_COLUMNS)]
     assert [str(name) for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_table_and_column_of_the_history_stands_in_the_docs() -> None:
-    text = (ROOT / "docs" / "changes.md").read_text()
+    text = (DOCS / "changes.md").read_text()
     with closing(sqlite3.connect(":memory:")) as database:
         for statement in SCHEMA:
             database.execute(statement)
@@ -177,23 +213,23 @@ def list_keys(value: object) -> Iterator[str]:
 
 
 def test_every_key_of_the_document_stands_in_the_docs() -> None:
-    text = (ROOT / "docs" / "json.md").read_text()
+    text = (DOCS / "json.md").read_text()
     document = json.loads((ROOT / "tests" / "report" / "golden" / "document.json").read_text())
     assert [key for key in sorted({*list_keys(document)}) if f"`{key}`" not in text] == []
 
 
 @pytest.mark.parametrize("names", [VerdictKind, Attribution, Confidence, Flag, FoundBy, HeldBy, Stage, Kind, Reason])
 def test_every_name_that_a_row_or_a_gap_may_have_stands_in_the_docs(names: type[StrEnum]) -> None:
-    text = (ROOT / "docs" / "json.md").read_text()
+    text = (DOCS / "json.md").read_text()
     assert [str(name) for name in names if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("kind", VerdictKind)
 def test_every_verdict_is_explained(kind: VerdictKind) -> None:
-    assert f"\n| `{kind}` | " in (ROOT / "docs" / "how-it-works.md").read_text()
+    assert f"\n| `{kind}` | " in (DOCS / "how-it-works.md").read_text()
 
 
 @pytest.mark.parametrize("names", [Protocol, SocketState])
 def test_every_value_of_a_filter_stands_in_the_docs(names: type[StrEnum]) -> None:
-    text = (ROOT / "docs" / "commands.md").read_text()
+    text = (DOCS / "commands.md").read_text()
     assert [str(name) for name in names if f"`{name}`" not in text] == []

@@ -44,6 +44,13 @@ P11: Final[Mapping[str, float]] = {"node": 0.5}
 """The longest that a pass after the first may take where nothing changes, in times of the first, by state."""
 
 
+_TOLD: Final[Mapping[str, tuple[str, str]]] = {
+    "    ss -tunap in each netns / scan": ("ss", "scan"),
+    "    scan --owners container / scan": ("scan-owners-container", "scan"),
+}
+"""Ratios of which README tells, each to the tools that it compares."""
+
+
 class Verdict(NamedTuple):
     """A ratio (P4, P8 and the metrics of P7: a value) beside its target.
 
@@ -56,10 +63,13 @@ class Verdict(NamedTuple):
 
 
 def judge_scan(state: str, tools: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
-    """P1, from the records of the tools `bound`, `scan` and `version`, and P8 where the state is `million`."""
+    """P1, from the records of the tools `bound`, `scan` and `version`, P8 of the state `million`, what README tells."""
     scan, version, bound = (_wall(tools, name) for name in ("scan", "version", "bound"))
     ratio = None if scan is None or version is None or not bound else (scan - version) / bound
-    verdicts = [Verdict("P1 (scan - version) / C bound", ratio, P1.get(state))]
+    verdicts = [
+        Verdict("P1 (scan - version) / C bound", ratio, P1.get(state)),
+        *(Verdict(what, _ratio(tools, *pair), None) for what, pair in _TOLD.items() if set(pair) <= set(tools)),
+    ]
     if state == "million":
         peak = tools["scan"].get("peak_rss_bytes")
         verdicts += [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.bench.measure import measure, pick_sample, scaled_runs
-from tests.bench.targets import judge_rendering, judge_scan, judge_startup
+from tests.bench.targets import Verdict, judge_rendering, judge_scan, judge_startup
 
 
 @pytest.mark.parametrize(("wall", "runs"), [(0.1, 5), (10.0, 3), (29.0, 1), (31.0, 1)])
@@ -45,6 +45,15 @@ def test_the_scan_is_judged_without_the_start_of_the_program() -> None:
     [verdict] = judge_scan("node", tools)
     assert verdict.ratio == pytest.approx(2.0)
     assert verdict.target == 2.0
+
+
+def test_the_scan_is_compared_with_the_peers_that_ran() -> None:
+    walls = {"bound": 0.2, "scan": 0.5, "version": 0.1, "ss": 10.0, "lsof": 20.0, "scan-owners-container": 0.4}
+    _, ss, owners = judge_scan("node", {name: {"wall_seconds": wall} for name, wall in walls.items()})
+    assert (ss, owners) == (
+        Verdict("    ss -tunap in each netns / scan", 20.0, None),
+        Verdict("    scan --owners container / scan", 0.8, None),
+    )
 
 
 def test_a_tool_that_failed_leaves_no_ratio() -> None:

@@ -57,6 +57,7 @@ class Capability(StrEnum):
     PROMTOOL = "promtool (make build/prometheus/promtool)"
     SYSTEMD_ANALYZE = "systemd-analyze (systemd)"
     GROFF = "groff (groff-base)"
+    JQ = "jq"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -100,6 +101,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.PROMTOOL: PROMTOOL.is_file,
     Capability.SYSTEMD_ANALYZE: _has("systemd-analyze"),
     Capability.GROFF: _has("groff"),
+    Capability.JQ: _has("jq"),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 
