@@ -65,7 +65,7 @@ def agent(docker_bed: DockerBed, tmp_path: Path) -> Iterator[Container]:
     config = {"version": 1, "interval": "1s", "http": {"listen": "127.0.0.1:9469"}, "reports": [report]}
     (tmp_path / "etc" / "config.yaml").write_text(json.dumps(config))
     docker_bed.client.api.import_image_from_data(
-        make_busybox_layer(), repository="nsagent", tag="0.1.0", changes=[f"ENTRYPOINT {json.dumps(PYTHON)}"]
+        make_busybox_layer(), repository="nsagent", tag="0.2.0", changes=[f"ENTRYPOINT {json.dumps(PYTHON)}"]
     )
     path, _, options = line.tmpfs.partition(":")
     container = docker_bed.client.containers.run(
