@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 NAME = f"nsagent-{nsagent.__version__}"
 DIRECTORIES = (".ci", ".github", "docs", "fixtures", "manifests", "nsagent", "tests")
 FILES = {
+    ".dockerignore",
     ".gitignore",
     ".pre-commit-config.yaml",
     "CHANGELOG.md",

@@ -74,10 +74,11 @@ def test_it_has_what_is_locked_and_nsagent(agent_image: BuiltImage) -> None:
     assert found == {**{name: str(version) for name, version in locked.items()}, "nsagent": nsagent.__version__}
 
 
-def test_it_has_no_shell_no_package_manager_and_no_compiler(agent_image: BuiltImage) -> None:
+def test_it_has_no_shell_no_package_manager_no_compiler_and_no_manual(agent_image: BuiltImage) -> None:
     directories = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", f"{PACKAGES}/bin")
     programs = {name for one in directories for name in list_directory(agent_image.root / one)}
     assert programs == {"python3", "python3.11"}
+    assert not (agent_image.root / PACKAGES / "share").exists()
     assert not [path for path in agent_image.root.rglob("*") if path.stat(follow_symlinks=False).st_mode & 0o6000]
 
 
@@ -107,6 +108,14 @@ def test_the_containerfile_says_the_same_of_it(agent_image: BuiltImage) -> None:
         "Labels": dict(word.split("=", 1) for word in instructions["LABEL"]),
     } == config
     assert config["Labels"]["org.opencontainers.image.version"] == nsagent.__version__
+
+
+def test_docker_is_sent_what_the_containerfile_copies_and_no_more() -> None:
+    text = (ROOT / "manifests" / "Containerfile").read_text()
+    copied = set(" ".join(re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)).split())
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert ignored[1] == "*"
 
 
 def test_its_bill_of_materials_names_every_python_package(agent_image: BuiltImage) -> None:
