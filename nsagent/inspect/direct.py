@@ -33,6 +33,7 @@ _NAMESPACES: Final = (
     "uts",
 )
 _NO_FDS: Final = FdTargets((), (), 0)
+"""Of what has no memory: a thread of the kernel, a zombie."""
 
 
 class Direct(NamedTuple):
@@ -45,11 +46,11 @@ class Direct(NamedTuple):
     """What its link says."""
     cwd: str | None
     root: str | None
-    namespaces: tuple[Namespace, ...]
-    cgroup: tuple[str, ...]
-    threads: tuple[Thread, ...]
-    fds: FdTargets
-    limits: tuple[Limit, ...]
+    namespaces: tuple[Namespace, ...] | None
+    cgroup: tuple[str, ...] | None
+    threads: tuple[Thread, ...] | None
+    fds: FdTargets | None
+    limits: tuple[Limit, ...] | None
     oom_score: int | None
     oom_score_adj: int | None
     wchan: str | None
@@ -76,10 +77,10 @@ def read_direct(held: Held, host: dict[str, int], notes: Notes) -> Direct:
         cwd=link("cwd"),
         root=link("root"),
         namespaces=_read_namespaces(alive, host, notes) if lives else (),
-        cgroup=tuple((notes.read("cgroup", alive.read_cgroup) or "").splitlines()),
-        threads=notes.read("task", lambda: _read_threads(held.process)) or (),
+        cgroup=notes.read("cgroup", lambda: tuple(alive.read_cgroup().splitlines())),
+        threads=notes.read("task", lambda: _read_threads(held.process)),
         fds=_read_fds(alive, notes) if has_memory else _NO_FDS,
-        limits=(notes.read("limits", lambda: parse_limits(limits)) or ()) if limits else (),
+        limits=notes.read("limits", lambda: parse_limits(limits)) if limits else None,
         oom_score=_read_number(alive, "oom_score", notes),
         oom_score_adj=_read_number(alive, "oom_score_adj", notes),
         wchan=_read_wchan(alive, notes) if lives else None,
@@ -96,8 +97,10 @@ def list_host_namespaces(procfs: ProcFs) -> dict[str, int]:
         return {}
 
 
-def _read_namespaces(process: ProcessDir, host: dict[str, int], notes: Notes) -> tuple[Namespace, ...]:
-    found = notes.read("ns", lambda: _list_namespaces(process)) or {}
+def _read_namespaces(process: ProcessDir, host: dict[str, int], notes: Notes) -> tuple[Namespace, ...] | None:
+    found = notes.read("ns", lambda: _list_namespaces(process))
+    if found is None:
+        return None
     return tuple(Namespace(kind, inode, host[kind] == inode if kind in host else None) for kind, inode in found.items())
 
 
@@ -127,9 +130,9 @@ def _read_threads(process: ProcessDir) -> tuple[Thread, ...]:
     return tuple(threads)
 
 
-def _read_fds(process: ProcessDir, notes: Notes) -> FdTargets:
-    fds = notes.read("fd", lambda: list_fd_targets(process, MOST_FDS)) or _NO_FDS
-    for fd, err in fds.unread:
+def _read_fds(process: ProcessDir, notes: Notes) -> FdTargets | None:
+    fds = notes.read("fd", lambda: list_fd_targets(process, MOST_FDS))
+    for fd, err in fds.unread if fds else ():
         notes.note(f"fd {fd}", err)
     return fds
 

@@ -58,7 +58,7 @@ class LookedUp(NamedTuple):
     stack: tuple[str, ...] | None
     mappings: tuple[MemoryMapping, ...] | None
     mappings_cut: bool
-    fds: tuple[OpenFd, ...]
+    fds: tuple[OpenFd, ...] | None
 
 
 def list_questions(held: Held, direct: Direct, *, environ: bool) -> dict[str, Question]:
@@ -113,8 +113,8 @@ def find_kind(target: str) -> FdKind | None:
     return known or (None if target.startswith("/") else FdKind.NAMESPACE)
 
 
-def _list_batches(fds: FdTargets) -> Iterator[Sequence[tuple[Fd, str]]]:
-    paths = [link for link in fds.targets if find_kind(link[1]) in (None, FdKind.MEMFD)]
+def _list_batches(fds: FdTargets | None) -> Iterator[Sequence[tuple[Fd, str]]]:
+    paths = [link for link in (fds.targets if fds else ()) if find_kind(link[1]) in (None, FdKind.MEMFD)]
     return (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
 
 
@@ -123,7 +123,9 @@ def _name_batch(batch: Sequence[tuple[Fd, str]]) -> str:
     return f"fd {first}" if first == last else f"fds {first} to {last}"
 
 
-def _join_fds(fds: FdTargets, answers: Answers, notes: Notes) -> tuple[OpenFd, ...]:
+def _join_fds(fds: FdTargets | None, answers: Answers, notes: Notes) -> tuple[OpenFd, ...] | None:
+    if fds is None:
+        return None
     statuses: dict[Fd, FileStatus] = {}
     for batch in _list_batches(fds):
         name = _name_batch(batch)

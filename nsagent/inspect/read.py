@@ -131,7 +131,7 @@ class Inspector:
         """What is known of one; raises ProcessGone where it has ended meanwhile."""
         (held, notes, direct, _), looked_up, exe = told
         family = self._families.find(held.process, notes)
-        sockets = self._sockets.find(held.alive, direct.fds.targets)
+        sockets = self._sockets.find(held.alive, direct.fds.targets if direct.fds else ())
         known = self._known.get(held.key)
         container, pod = self._find_container(known)
         started = date_start(held.stat.start_ticks)
@@ -164,7 +164,7 @@ class Inspector:
             pod=pod,
             unit=known.unit if known else None,
             fds=looked_up.fds,
-            fds_left_out=direct.fds.left_out,
+            fds_left_out=direct.fds.left_out if direct.fds else 0,
             sockets=sockets,
             io=looked_up.io,
             memory=direct.memory,

@@ -83,20 +83,20 @@ class Inspection:
     same_exe_as_parent: bool | None
     """Whether its parent, which may not have called execve(2) since, runs the same file in the same mount namespace."""
     children: tuple[Relative, ...]
-    threads: tuple[Thread, ...]
+    threads: tuple[Thread, ...] | None
     """Some of them, where they are many; `status` counts them."""
     command_line: CommandLine | None
     exe: Image | None
     cwd: str | None
     root: str | None
-    namespaces: tuple[Namespace, ...]
-    cgroup: tuple[str, ...]
+    namespaces: tuple[Namespace, ...] | None
+    cgroup: tuple[str, ...] | None
     """The lines of its cgroup file."""
     container: Container | None
     pod: Pod | None
     unit: str | None
     """The systemd unit."""
-    fds: tuple[OpenFd, ...]
+    fds: tuple[OpenFd, ...] | None
     fds_left_out: int
     """How many more it has."""
     sockets: tuple[InspectedSocket, ...]
@@ -105,7 +105,7 @@ class Inspection:
     statm: Statm | None
     rollup: Rollup | None
     maps: MapsSummary | None
-    limits: tuple[Limit, ...]
+    limits: tuple[Limit, ...] | None
     oom_score: int | None
     oom_score_adj: int | None
     wchan: str | None

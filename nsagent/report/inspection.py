@@ -4,11 +4,11 @@ The keys stand in their published order. What there is not, or could not be read
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
-from nsagent.model.process_details import Image, MemoryImage, OpenFd, Status
+from nsagent.model.process_details import Image, Limit, MemoryImage, Namespace, OpenFd, Status, Thread
 from nsagent.report.gaps import gap_record
 from nsagent.report.json_text import dump, quote
 from nsagent.report.records import Record, container_record, pod_record
@@ -69,26 +69,18 @@ def inspection_record(one: Inspection) -> Record:
         "pod": one.pod and pod_record(one.pod),
         "unit": one.unit,
         "cgroup": one.cgroup,
-        "namespaces": {
-            each.kind: {"inode": each.inode, "differs": None if each.is_host is None else not each.is_host}
-            for each in one.namespaces
-        },
+        "namespaces": None if one.namespaces is None else dict(map(_namespace_item, one.namespaces)),
         "parents": [_relative_record(each) for each in one.parents],
         "same_exe_as_parent": one.same_exe_as_parent,
         "children": [_relative_record(each) for each in one.children],
-        "thread_list": [
-            {"tid": each.tid, "comm": each.comm, "state": STATES.get(each.state, each.state)} for each in one.threads
-        ],
-        "fds": list(_fd_records(one)),
+        "thread_list": None if one.threads is None else [*map(_thread_record, one.threads)],
+        "fds": None if one.fds is None else list(_fd_records(one.fds, one.sockets)),
         "fds_left_out": one.fds_left_out,
         "io": one.io and one.io._asdict(),
         "memory": _memory_record(one),
         "maps": one.maps and one.maps._asdict(),
         "memory_image": one.memory_image and _memory_image_record(one.memory_image),
-        "limits": {
-            each.name.replace(" ", "_"): {"soft": each.soft, "hard": each.hard, "unit": each.unit or None}
-            for each in one.limits
-        },
+        "limits": None if one.limits is None else dict(map(_limit_item, one.limits)),
         "oom": {"score": one.oom_score, "score_adj": one.oom_score_adj},
         "wchan": one.wchan,
         "stack": one.stack,
@@ -96,6 +88,18 @@ def inspection_record(one: Inspection) -> Record:
         "environ_cut": one.environ_cut,
         "gaps": [gap_record(each) for each in one.gaps],
     }
+
+
+def _namespace_item(one: Namespace) -> tuple[str, Record]:
+    return one.kind, {"inode": one.inode, "differs": None if one.is_host is None else not one.is_host}
+
+
+def _thread_record(one: Thread) -> Record:
+    return {"tid": one.tid, "comm": one.comm, "state": STATES.get(one.state, one.state)}
+
+
+def _limit_item(one: Limit) -> tuple[str, Record]:
+    return one.name.replace(" ", "_"), {"soft": one.soft, "hard": one.hard, "unit": one.unit or None}
 
 
 def name_fd_socket(socket: InspectedSocket) -> str:
@@ -164,11 +168,11 @@ def _relative_record(one: Relative) -> Record:
     }
 
 
-def _fd_records(one: Inspection) -> Iterator[Record]:
-    sockets = {fd: socket for socket in one.sockets for fd in socket.fds}
+def _fd_records(fds: Iterable[OpenFd], sockets: Iterable[InspectedSocket]) -> Iterator[Record]:
+    held = {fd: socket for socket in sockets for fd in socket.fds}
     rows = SocketRows()
-    for each in one.fds:
-        yield _fd_record(each, sockets.get(each.fd), rows)
+    for each in fds:
+        yield _fd_record(each, held.get(each.fd), rows)
 
 
 def _fd_record(one: OpenFd, socket: InspectedSocket | None, rows: SocketRows) -> Record:

@@ -42,7 +42,7 @@ def render_inspections_tree(inspections: Sequence[Inspection], containers: Itera
             yield _branch(depth, _tell_relative(parent, names))
             depth += 1
         yield _branch(depth, _tell_self(one, names))
-        others = [each for each in one.threads if int(each.tid) != one.key.pid]
+        others = [each for each in one.threads or () if int(each.tid) != one.key.pid]
         below = [f"thread {each.tid} {escape(each.comm)}" for each in others]
         below += [_tell_relative(child, names) for child in one.children]
         for text in below:
@@ -79,7 +79,7 @@ def _render_one(one: Inspection, names: Names) -> Iterator[str]:
         yield "\n"
         yield from _lay_out([_FD_HEADERS, *rows])
     shown = sum(kind != "socket" for _, kind, _, _ in rows)
-    if (more := len(one.fds) + one.fds_left_out - sum(len(each.fds) for each in one.sockets) - shown) > 0:
+    if (more := len(one.fds or ()) + one.fds_left_out - sum(len(each.fds) for each in one.sockets) - shown) > 0:
         yield f"and {more} fds more (-o json)\n"
 
 
@@ -104,7 +104,8 @@ def _list_lines(one: Inspection, names: Names) -> Iterator[tuple[str, str]]:
         yield "PIDS", " > ".join(map(str, status.pids)) if len(status.pids) > 1 else ""
         yield "TRACER", str(status.tracer or "")
         yield "UID", " ".join(map(str, status.uids))
-        yield "GID", " ".join(map(str, status.gids)) + (f"  groups {' '.join(map(str, status.groups))}")
+        yield "GID", " ".join(map(str, status.gids))
+        yield "GROUPS", " ".join(map(str, status.groups))
         yield "CAPABILITIES", _tell_capabilities(status.capabilities.effective, status.capabilities.bounding)
         yield "CONFINED", ", ".join(_list_confinement(one))
     yield from _list_place_lines(one)
@@ -128,10 +129,11 @@ def _list_place_lines(one: Inspection) -> Iterator[tuple[str, str]]:
     if one.pod is not None:
         yield "POD", "/".join(filter(None, (one.pod.kube_namespace, one.pod.name or one.pod.uid)))
     yield "UNIT", one.unit or ""
-    yield "CGROUP", " ".join(one.cgroup)
-    differing = [f"{each.kind}:[{each.inode}]" for each in one.namespaces if each.is_host is False]
-    unknown = any(each.is_host is None for each in one.namespaces)
-    yield "NAMESPACES", " ".join(differing) or ("" if unknown or not one.namespaces else "all of the host")
+    yield "CGROUP", " ".join(one.cgroup or ())
+    namespaces = one.namespaces or ()
+    differing = [f"{each.kind}:[{each.inode}]" for each in namespaces if each.is_host is False]
+    unknown = not namespaces or any(each.is_host is None for each in namespaces)
+    yield "NAMESPACES", " ".join(differing) or ("" if unknown else "all of the host")
 
 
 def _list_use_lines(one: Inspection) -> Iterator[tuple[str, str]]:
@@ -150,8 +152,8 @@ def _list_use_lines(one: Inspection) -> Iterator[tuple[str, str]]:
             yield each.algorithm.upper(), each.hex
     if one.io is not None:
         yield "IO", f"read {tell_size(one.io.read_characters)}, written {tell_size(one.io.written_characters)}"
-    files = next((each for each in one.limits if each.name == "open files"), None)
-    if files is not None:
+    files = next((each for each in one.limits or () if each.name == "open files"), None)
+    if files is not None and one.fds is not None:
         fds = len(one.fds) + one.fds_left_out
         yield "OPEN FILES", f"{fds} of {'unlimited' if files.soft is None else files.soft}"
     if one.oom_score is not None:
@@ -206,7 +208,7 @@ def _tell_peer(peer: Peer | None, names: Names) -> str:
 
 def _list_files(one: Inspection) -> Iterator[tuple[str, str, str, str]]:
     held = {fd for socket in one.sockets for fd in socket.fds}
-    files = [each for each in one.fds if each.fd not in held]
+    files = [each for each in one.fds or () if each.fd not in held]
     for each in files[:MOST_FILES]:
         yield str(each.fd), str(each.kind), f"{each.target}{_tell_file(each)}", ABSENT
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import suppress
+from typing import TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.inspect.asking import Asker
@@ -17,6 +18,8 @@ from tests.live.deadlines import until
 from tests.scan.snapshots import snapshot
 
 ENOUGH_SECONDS = 120.0
+T = TypeVar("T")
+
 WANTED = Wanted(lookup_seconds=ENOUGH_SECONDS, hashing_seconds=ENOUGH_SECONDS)
 
 
@@ -38,6 +41,12 @@ def inspect(number: int, wanted: Wanted = WANTED, *, known: Snapshot | None = No
     (told,) = inspect_each(number, wanted=wanted, known=known)
     assert isinstance(told, Inspection), told
     return told
+
+
+def known(details: tuple[T, ...] | None) -> tuple[T, ...]:
+    """Details of which there are several, all of which could be read."""
+    assert details is not None
+    return details
 
 
 def list_missing(one: Inspection) -> dict[str, str]:

@@ -17,7 +17,7 @@ from nsagent.model.ids import Pid
 from nsagent.model.inspection import Inspection
 from nsagent.model.process import CommandLine
 from nsagent.model.process_details import FdKind, Namespace
-from tests.inspect.inspecting import WANTED, await_sleep, inspect, inspect_each, list_missing, read_proc
+from tests.inspect.inspecting import WANTED, await_sleep, inspect, inspect_each, known, list_missing, read_proc
 from tests.kernel.children import start_child
 from tests.kernel.test_command_lines import DEAD_LEADER
 from tests.live.capabilities import Capability, require
@@ -104,7 +104,7 @@ def test_each_kind_of_fd_is_told_and_the_size_of_files_alone(tmp_path: Path) -> 
         links = {fd: os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in numbers}
     finally:
         end(child)
-    found = {int(each.fd): each for each in one.fds if each.fd in numbers}
+    found = {int(each.fd): each for each in known(one.fds) if each.fd in numbers}
     assert {fd: each.target for fd, each in found.items()} == links
     kinds = [found[fd].kind for fd in numbers]
     assert kinds == ["file", "directory", "pipe", "socket", "memfd", "anon_inode", "namespace"]
@@ -139,8 +139,8 @@ def test_a_thread_finds_its_process_and_threads_have_names() -> None:
         one = inspect(tid)
         assert find_leader(ProcFs(), tid) == child.pid
         assert (one.key.pid, one.asked, one.is_thread) == (child.pid, tid, True)
-        assert [(int(each.tid), each.comm) for each in one.threads if each.tid == tid] == [(tid, "worker")]
-        assert len(one.threads) == 2
+        assert [(int(each.tid), each.comm) for each in known(one.threads) if each.tid == tid] == [(tid, "worker")]
+        assert len(known(one.threads)) == 2
 
 
 def test_of_a_process_whose_first_thread_has_ended_another_one_tells() -> None:
@@ -149,7 +149,7 @@ def test_of_a_process_whose_first_thread_has_ended_another_one_tells() -> None:
         assert (one.leader_ended, one.key.pid) == (True, child.pid)
         assert one.exe is not None
         assert one.exe.state == "present"
-        assert [each.kind for each in one.fds].count(FdKind.SOCKET) == 1
+        assert [each.kind for each in known(one.fds)].count(FdKind.SOCKET) == 1
         assert list_missing(one) == {}
 
 
@@ -162,7 +162,7 @@ def test_a_zombie_is_told_as_one_and_has_no_gaps() -> None:
     finally:
         child.wait()
     assert (one.state, one.kernel_thread, one.comm) == ("Z", False, "true")
-    assert (one.exe, one.command_line, one.fds, one.maps, one.cwd) == (None, None, (), None, None)
+    assert (one.exe, one.command_line, known(one.fds), one.maps, one.cwd) == (None, None, (), None, None)
     assert list_missing(one) == {}
     assert one.parents[0].key.pid == os.getpid()
 
@@ -171,7 +171,7 @@ def test_a_thread_of_the_kernel_is_told_by_its_flag() -> None:
     require(Capability.ROOT)
     one = inspect(2)
     assert (one.kernel_thread, one.comm, one.parents) == (True, "kthreadd", ())
-    assert (one.exe, one.command_line, one.fds, one.memory) == (None, None, (), None)
+    assert (one.exe, one.command_line, known(one.fds), one.memory) == (None, None, (), None)
     assert one.children
     assert {child.comm for child in one.children} >= {"rcu_preempt"} or len(one.children) > 5
     assert list_missing(one) == {}
@@ -186,8 +186,8 @@ def test_a_process_of_another_pid_namespace_tells_both_its_pids_and_which_namesp
         one = inspect(inner)
     assert one.status is not None
     assert one.status.pids == (inner, 1)
-    assert {each.kind for each in one.namespaces if each.is_host is False} >= {"pid", "net", "pid_for_children"}
-    assert Namespace("uts", os.stat("/proc/self/ns/uts").st_ino, True) in one.namespaces
+    assert {each.kind for each in known(one.namespaces) if each.is_host is False} >= {"pid", "net", "pid_for_children"}
+    assert Namespace("uts", os.stat("/proc/self/ns/uts").st_ino, True) in known(one.namespaces)
 
 
 def test_a_pid_that_is_gone_is_no_process() -> None:

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from tests.kernel.children import start_child
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
 from tests.live.nsagent_cli import run_nsagent
+from tests.live.unprivileged import PlainUser
 
 
 def inspect(bed: DockerBed, *arguments: str) -> list[dict[str, Any]]:
@@ -32,3 +34,19 @@ def test_each_process_of_a_container_is_told_with_its_container_and_where_the_ho
         (socket,) = (each["socket"] for each in one["fds"] if each["kind"] == "socket" and each["socket"])
         assert (socket["netns"], socket["state"], socket["container_id"]) == (made.netns_inode, "listen", made.id)
     assert [parent["begins_container"] for parent in told[0]["parents"]].count(True) == 0
+
+
+def test_to_a_plain_user_what_may_not_be_read_of_others_is_null_and_a_gap(plain_user: PlainUser) -> None:
+    with start_child("ready(); wait()") as child:
+        ran = plain_user.run_nsagent("inspect", str(child.pid), "-o", "json", "--runtime", "none")
+        table = plain_user.run_nsagent("inspect", str(child.pid), "--runtime", "none").stdout.decode()
+    assert ran.status == 0, ran.stderr
+    (one,) = json.loads(ran.stdout)["processes"]
+    secret = ("fds", "namespaces", "exe", "cwd", "root", "io", "maps", "environ", "stack")
+    assert {name: one[name] for name in secret} == dict.fromkeys(secret)
+    assert (one["pid"], one["uids"]["real"], one["argv"][1]) == (child.pid, 0, "-c")
+    (gap,) = one["gaps"]
+    assert (gap["stage"], gap["code"]) == ("details", "EACCES")
+    assert set(gap["ids"]) >= {"fd", "ns", "exe", "cwd", "root", "io", "maps"}
+    assert "OPEN FILES" not in table
+    assert "(EACCES)" in table

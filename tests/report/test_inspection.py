@@ -143,7 +143,8 @@ THREADS       2
 PIDS          145 > 7
 TRACER        99
 UID           1000 1000 1000 1000
-GID           100 100 100 100  groups 4 27
+GID           100 100 100 100
+GROUPS        4 27
 CAPABILITIES  net_raw net_admin
 CONFINED      seccomp filter, no new privileges
 CONTAINER     k8s_web_a aaaaaaaaaaaa
