@@ -184,6 +184,15 @@ class WrongValue(UsageError):
         self.expected = expected
 
 
+class WrongExpression(WrongValue):
+    """A filter expression is none: `expected` tells what should stand in `text` at `position`, counted from 0."""
+
+    def __init__(self, expected: str, text: str, position: int) -> None:
+        super().__init__("filter", expected)
+        self.text = text
+        self.position = position
+
+
 class ConfigProblem(NamedTuple):
     """One thing that is wrong with a config: one line."""
 

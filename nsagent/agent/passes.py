@@ -149,5 +149,5 @@ def read_rss_bytes() -> int | None:
 
 
 def _list_protocols(config: Config) -> frozenset[Protocol]:
-    wanted = (report.select.make_filter().protocols for report in config.reports)
+    wanted = (report.select.make_filter().named_protocols for report in config.reports)
     return frozenset(PROTOCOLS).union(*wanted)

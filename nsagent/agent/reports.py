@@ -10,6 +10,7 @@ from nsagent.errors import NotFound
 from nsagent.model.change import ChangeKind, ChangesHead
 from nsagent.model.choices import Cmdline, OutputFormat, View
 from nsagent.model.snapshot import Snapshot
+from nsagent.query.evaluate import take_unknown_for_nothing
 from nsagent.query.filter import Filter
 from nsagent.query.select import leave_labels, select_containers, select_snapshot, select_view
 from nsagent.report.changes import render_changes
@@ -61,7 +62,7 @@ def make_options(report: Report, format_: OutputFormat) -> OutputOptions:
 
 def select_report(report: Report, snapshot: Snapshot) -> Snapshot:
     """What a report is about; nothing where what it names is not there now, and no labels that it does not ask for."""
-    wanted = report.select.make_filter()
+    wanted = take_unknown_for_nothing(report.select.make_filter(), snapshot)
     try:
         selected = _select(report.view, snapshot, wanted)
     except NotFound:

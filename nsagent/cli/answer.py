@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import typer
@@ -16,7 +16,6 @@ from nsagent.model.choices import Cmdline, View
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.containers import is_called_by_id
-from nsagent.query.filter import Filter
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import take_snapshot
@@ -25,11 +24,21 @@ Select = Callable[[Snapshot], Snapshot]
 
 
 def answer(
-    view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
+    view: View,
+    request: SnapshotRequest,
+    source: Source,
+    select: Select,
+    output: OutputOptions,
+    *,
+    strict: bool,
+    named: Collection[str] = (),
 ) -> None:
-    """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong."""
+    """Answer once; raises typer.Exit with the exit status, and NsagentError for what went wrong.
+
+    `named` are names of containers that `select` looks for, beside those of the request.
+    """
     try:
-        _answer(view, request, source, select, output, strict=strict)
+        _answer(view, request, source, select, output, strict=strict, named=named)
     except NotFound as err:
         if request.from_file is not None:
             raise
@@ -39,12 +48,20 @@ def answer(
 
 
 def _answer(
-    view: View, request: SnapshotRequest, source: Source, select: Select, output: OutputOptions, *, strict: bool
+    view: View,
+    request: SnapshotRequest,
+    source: Source,
+    select: Select,
+    output: OutputOptions,
+    *,
+    strict: bool,
+    named: Collection[str],
 ) -> None:
     by_label = request.only is not None and bool(request.only.labels)
     snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
     selected = select(snapshot)
-    if request.from_file is None and request.only is not None and (claims := _list_claims(snapshot, request.only)):
+    names = {*named, *(request.only.containers if request.only else ())}
+    if request.from_file is None and (claims := _list_claims(snapshot, names)):
         from nsagent.cli.ended import check_claims
 
         check_claims(claims, source.host)
@@ -68,10 +85,10 @@ def _add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot
     return lines.add(snapshot, Cmdline.FULL)
 
 
-def _list_claims(snapshot: Snapshot, only: Filter) -> dict[str, ContainerId]:
-    """The ids that names of containers stand for and that nobody vouches for, by name."""
-    unsure = [one for one in snapshot.containers if not one.verified] if only.containers else []
-    return {name: one.id for one in unsure for name in only.containers if is_called_by_id(one, (name,))}
+def _list_claims(snapshot: Snapshot, names: Collection[str]) -> dict[str, ContainerId]:
+    """The ids that these names of containers stand for and that nobody vouches for, by name."""
+    unsure = [one for one in snapshot.containers if not one.verified] if names else []
+    return {name: one.id for one in unsure for name in names if is_called_by_id(one, (name,))}
 
 
 class Read(NamedTuple):

@@ -13,7 +13,7 @@ import typer
 import nsagent
 from nsagent.cli.command import Group, Prepare, make_command
 from nsagent.cli.tell import tell
-from nsagent.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ConfigError, NsagentError
+from nsagent.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ConfigError, NsagentError, WrongExpression
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
@@ -91,9 +91,13 @@ def run(
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
         # Those of a config begin with FILE:LINE:COLUMN, where editors look for it.
-        lines = err.problems if isinstance(err, ConfigError) else [f"nsagent: {err}"]
+        lines = list(map(str, err.problems)) if isinstance(err, ConfigError) else [f"nsagent: {err}"]
+        if isinstance(err, WrongExpression):
+            from nsagent.cli.expression import point_at
+
+            lines += point_at(err)
         for line in lines:
-            tell(escape(str(line)))
+            tell(escape(line))
         return err.exit_status if isinstance(err, NsagentError) else EXIT_FAILED
     return 0
 

@@ -51,6 +51,16 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
 
+def list_expression_words(incomplete: str) -> list[str]:
+    """What the last word of an expression may be, for the shell: words of the grammar, and names of containers."""
+    from nsagent.query.conditions import WORDS
+
+    before, space, last = incomplete.rpartition(" ")
+    words = [word for word in ("not", "and", "or", *WORDS) if word.startswith(last)]
+    names = find_container_names(last, _DEADLINE_SECONDS) if last else []
+    return [f"{before}{space}{word}" for word in (*words, *names)]
+
+
 def list_pids(incomplete: str) -> list[tuple[str, str]]:
     """Processes whose numbers start so, for the shell: each with its command where that is a plain word to every shell.
 

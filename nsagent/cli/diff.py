@@ -33,6 +33,10 @@ def diff(
     ] = None,
     containers: WhichContainers,
     sockets: WhichSockets,
+    expression: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPRESSION", help="Only what meets it, as the expression of nsagent scan."),
+    ] = None,
     engine: Engine = EngineName.AUTO,
     host: Host,
     printing: Printing,
@@ -46,18 +50,21 @@ def diff(
     from nsagent.cli.changes import parse_kinds
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
+    from nsagent.query.evaluate import check_names
     from nsagent.report.changes import render_changes
     from nsagent.scan.diff import diff_selected
 
     _check_stdin(before, after)
     kinds = parse_kinds(fail_on, "--fail-on")
     output = printing.make_options(View.CHANGES)
-    wanted = sockets.narrow(containers.make_filter())
+    wanted = sockets.narrow(containers.make_filter(), None if expression is None else [expression])
     request = host.make_request()
-    request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.protocols))
+    request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.named_protocols))
     source, by_label = Source(host), bool(wanted.labels)
     was, was_lacks, _ = read_snapshot(replace(request, from_file=before), source, labels_wanted=by_label)
     now, now_lacks, _ = read_snapshot(replace(request, from_file=after), source, labels_wanted=by_label)
+    if wanted.expression is not None:
+        check_names(wanted.expression, (was, now))
     changes = diff_selected(was, now, wanted)
     write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
     _tell_notes(was, now, str(before), "now" if after is None else str(after))

@@ -16,6 +16,7 @@ from nsagent.cli.completion import (
     list_column_names,
     list_container_names,
     list_each,
+    list_expression_words,
     list_netns_names,
     list_pids,
     list_pod_names,
@@ -46,6 +47,14 @@ CountBy = Annotated[
     Texts,
     typer.Option(
         "--count-by", metavar="COLUMN", help="Not the sockets, but how many of them are alike in these columns."
+    ),
+]
+Expression = Annotated[
+    Texts,
+    typer.Argument(
+        metavar="[EXPRESSION]",
+        help="Only sockets that meet it, in the words of ss: sport = :443 and not dst 10.0.0.0/8.",
+        autocompletion=list_expression_words,
     ),
 ]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
@@ -166,15 +175,26 @@ class WhichSockets(NamedTuple):
             autocompletion=list_each(lambda: SocketState),
         ),
     ] = None
+    local: Annotated[
+        Texts, typer.Option("--local", metavar="ADDR|CIDR", help="Local address, or the prefix that it is in.")
+    ] = None
+    remote: Annotated[
+        Texts, typer.Option("--remote", metavar="ADDR|CIDR", help="Remote address, or the prefix that it is in.")
+    ] = None
     listening: Annotated[
         bool, typer.Option("--listening", help="What listens, and UDP and the like without a remote, as ss -l.")
     ] = False
 
-    def narrow(self, chosen: "Filter") -> "Filter":
-        """The filter with these options too; raises UsageError."""
+    def narrow(self, chosen: "Filter", expression: Texts = None) -> "Filter":
+        """The filter with these options too, and the words of an expression; raises UsageError."""
         from nsagent.query.filter import narrow_filter
 
-        return narrow_filter(chosen, **self._asdict())
+        wanted = narrow_filter(chosen, **self._asdict())
+        if not expression:
+            return wanted
+        from nsagent.cli.expression import read_expression
+
+        return replace(wanted, expression=read_expression(expression))
 
 
 class HowFar(NamedTuple):

@@ -2,13 +2,24 @@
 
 from dataclasses import replace
 
-from nsagent.cli.options import CountBy, Engine, HowFar, Owning, Printing, Source, WhichContainers, WhichSockets
+from nsagent.cli.options import (
+    CountBy,
+    Engine,
+    Expression,
+    HowFar,
+    Owning,
+    Printing,
+    Source,
+    WhichContainers,
+    WhichSockets,
+)
 from nsagent.errors import UsageError
 from nsagent.model.choices import EngineName, OwnersWanted, View
 
 
 def scan(
     *,
+    expression: Expression = None,
     containers: WhichContainers,
     sockets: WhichSockets,
     how_far: HowFar,
@@ -23,7 +34,8 @@ def scan(
     Other protocols are read if --protocol names them, and all of them with --all.
 
     Options repeat or take commas: values of one option are alternatives, different options must
-    all match. A pass about some containers only reads the netns in which they have something.
+    all match, and so must an expression. A pass about some containers only reads the netns in which they
+    have something.
     """
     from nsagent.cli.answer import answer
     from nsagent.cli.threads import name_processes
@@ -32,13 +44,14 @@ def scan(
     view = View.SOCKETS if count_by is None else View.TOP
     output = printing.make_options(view, count_by)
     chosen = containers.make_filter()
-    wanted = sockets.narrow(chosen)
-    if owning.owners is OwnersWanted.CONTAINER and wanted.pids:
-        raise UsageError("--pid: with --owners container nobody is looked for who holds a socket; use --owners pid")
+    wanted = sockets.narrow(chosen, expression)
+    if owning.owners is OwnersWanted.CONTAINER and wanted.asks_for_owners:
+        what = "--pid" if wanted.pids else "pid, comm, unit and owner of an expression"
+        raise UsageError(f"{what}: with --owners container nobody is looked for who holds a socket; use --owners pid")
     request = replace(
         source.make_request(),
         engine=engine,
-        tables=how_far.make_wanted(wanted.protocols),
+        tables=how_far.make_wanted(wanted.named_protocols),
         owners=owning.owners,
         only=chosen,
         since=owning.since,
@@ -50,4 +63,5 @@ def scan(
         lambda snapshot: select_snapshot(snapshot, name_processes(wanted, snapshot, source)),
         output,
         strict=printing.strict,
+        named=wanted.named_containers,
     )

@@ -20,8 +20,14 @@ def name_processes(wanted: Filter, snapshot: Snapshot, source: Source) -> Filter
     What is no thread there, or not any more, stays as it is; so does all where a capture was read.
     """
     known = {process.pid for process in snapshot.processes}
+    expression = wanted.expression
+    if expression is not None:
+        from nsagent.query.expression import map_filters
+
+        expression = map_filters(expression, lambda each: name_processes(each, snapshot, source))
     return replace(
         wanted,
+        expression=expression,
         pids=tuple(pid if pid in known else _find_leader(pid, source) or pid for pid in wanted.pids),
         netns=tuple(name_netns(text, snapshot, source) for text in wanted.netns),
     )

@@ -1,15 +1,19 @@
-"""What rows are asked for: the filter options of `scan` as values. Pure."""
+"""What rows are asked for: the filter options of `scan`, and what expressions name, as values. Pure."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from nsagent.errors import WrongValue
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol, SocketState
 from nsagent.query.labels import LabelSelector, parse_labels
+from nsagent.query.network import Network, parse_network
+
+if TYPE_CHECKING:
+    from nsagent.query.expression import Expression
 
 E = TypeVar("E", bound=StrEnum)
 Texts = Sequence[str]
@@ -29,8 +33,21 @@ _STATE_ALIASES: Final = {
     "fin_wait_1": "fin_wait1",
     "fin_wait_2": "fin_wait2",
     "unconn": "close",
+    "unconnected": "close",
 }
 """Names that ss prints or takes, beside the kernel's."""
+
+_ALL_STATES: Final = frozenset(SocketState)
+_CONNECTED: Final = _ALL_STATES - {SocketState.LISTEN, SocketState.CLOSE, SocketState.BOUND_INACTIVE}
+_MINI_SOCKETS: Final = frozenset((SocketState.TIME_WAIT, SocketState.SYN_RECV))
+_STATE_GROUPS: Final = {
+    "all": _ALL_STATES,
+    "connected": _CONNECTED,
+    "synchronized": _CONNECTED - {SocketState.SYN_SENT},
+    "bucket": _MINI_SOCKETS,
+    "big": _ALL_STATES - _MINI_SOCKETS,
+}
+"""Names of several states, as ss has them."""
 
 MAX_PORT: Final = 65535
 
@@ -49,6 +66,8 @@ class Filter:
     pids: tuple[Pid, ...] = ()
     ports: frozenset[int] = frozenset()
     """Local or remote, of the protocols that have ports."""
+    local: tuple[Network, ...] = ()
+    remote: tuple[Network, ...] = ()
     protocols: frozenset[Protocol] = frozenset()
     states: frozenset[SocketState] = frozenset()
     listening: bool = False
@@ -57,6 +76,37 @@ class Filter:
     """Rows with a verdict: owners were looked for, and there are none."""
     accept_queue_above: float | None = None
     """The part of its accept queue beyond which a listener is wanted: 0.8 is four fifths. None for any row."""
+    comms: tuple[str, ...] = ()
+    """Names of processes that hold the socket."""
+    units: tuple[str, ...] = ()
+    """systemd units in which processes that hold it are."""
+    interfaces: tuple[str, ...] = ()
+    """Names or indexes of the interface that it is bound to."""
+    expression: "Expression | None" = None
+    """Must be met too."""
+
+    def list_parts(self) -> Iterator["Filter"]:
+        """Itself, and every filter in its expression."""
+        yield self
+        if self.expression is not None:
+            from nsagent.query.expression import list_filters
+
+            yield from list_filters(self.expression)
+
+    @property
+    def named_protocols(self) -> frozenset[Protocol]:
+        """Those that are named anywhere in it: their tables are to be read."""
+        return frozenset[Protocol]().union(*(part.protocols for part in self.list_parts()))
+
+    @property
+    def named_containers(self) -> tuple[str, ...]:
+        """The names of containers anywhere in it."""
+        return tuple(name for part in self.list_parts() for name in part.containers)
+
+    @property
+    def asks_for_owners(self) -> bool:
+        """Whether anything in it asks who holds a socket."""
+        return any(part.pids or part.comms or part.units or part.ownerless for part in self.list_parts())
 
     @property
     def chooses_containers(self) -> bool:
@@ -88,6 +138,8 @@ def narrow_filter(
     port: Texts | None = None,
     protocol: Texts | None = None,
     state: Texts | None = None,
+    local: Texts | None = None,
+    remote: Texts | None = None,
     listening: bool = False,
     ownerless: bool = False,
     accept_queue_above: float | None = None,
@@ -100,6 +152,8 @@ def narrow_filter(
         ports=parse_ports(port),
         protocols=parse_protocols(protocol),
         states=parse_states(state),
+        local=parse_networks(local, "--local"),
+        remote=parse_networks(remote, "--remote"),
         listening=listening,
         ownerless=ownerless,
         accept_queue_above=accept_queue_above,
@@ -141,9 +195,14 @@ def parse_protocols(texts: Sequence[str] | None) -> frozenset[Protocol]:
 
 
 def parse_states(texts: Sequence[str] | None) -> frozenset[SocketState]:
-    """State names, in any case, with `-` or `_`; raises WrongValue with those that there are."""
+    """State names, in any case, with `-` or `_`, also those of several; raises WrongValue with those that there are."""
     names = (value.lower().replace("-", "_") for value in split_values(texts, "--state"))
-    return frozenset(_parse_name(_STATE_ALIASES.get(name, name), "--state", SocketState) for name in names)
+    return frozenset[SocketState]().union(*map(_parse_state, names))
+
+
+def parse_networks(texts: Sequence[str] | None, option: str) -> tuple[Network, ...]:
+    """Addresses and prefixes; raises WrongValue."""
+    return tuple(parse_network(value, option) for value in split_values(texts, option))
 
 
 def parse_number(text: str, option: str, most: int) -> int:
@@ -151,6 +210,10 @@ def parse_number(text: str, option: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > most:
         raise WrongValue(option, f"expected a number from 0 to {most}, got {text!r}")
     return int(text)
+
+
+def _parse_state(name: str) -> frozenset[SocketState]:
+    return _STATE_GROUPS.get(name) or frozenset({_parse_name(_STATE_ALIASES.get(name, name), "--state", SocketState)})
 
 
 def _parse_name(text: str, option: str, names: type[E]) -> E:

@@ -16,6 +16,7 @@ from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId
 from nsagent.model.net import Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot, VerdictKind
+from nsagent.query.evaluate import take_unknown_for_nothing
 from nsagent.query.filter import Filter
 from nsagent.query.select import select_containers, select_snapshot
 from nsagent.scan.same import is_same_boot, match_netns, match_sockets
@@ -52,7 +53,7 @@ def diff_snapshots(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
 def diff_selected(before: Snapshot, after: Snapshot, wanted: Filter) -> tuple[Change, ...]:
     """Those of them that are about rows, or containers, which the filter selects in either snapshot.
 
-    Raises NotFound for what none of the two knows, and Ambiguous.
+    Raises NotFound for what none of the two knows, but in an expression, and Ambiguous.
     """
     chosen = {id(one) for part in _list_parts(wanted) for one in _choose(before, after, part)}
     found = _find(_Side(before), _Side(after))
@@ -381,7 +382,7 @@ def _choose(before: Snapshot, after: Snapshot, part: Filter) -> list[OwnedSocket
     errors = []
     for snapshot in (before, after):
         try:
-            chosen += select_snapshot(snapshot, part).sockets
+            chosen += select_snapshot(snapshot, take_unknown_for_nothing(part, snapshot)).sockets
             if part == Filter(part.containers, part.pods, part.kube_namespaces, part.labels):
                 chosen += select_containers(snapshot, part).containers
         except NotFound as err:

@@ -15,8 +15,9 @@ from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import OwnedSocket, Snapshot, Verdict, VerdictKind
 from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
+from nsagent.query.match import list_container_ids
 from nsagent.query.netns import find_each_netns, find_netns
-from nsagent.query.select import list_container_ids, select_containers, select_netns, select_snapshot, select_view
+from nsagent.query.select import select_containers, select_netns, select_snapshot, select_view
 from nsagent.scan.attribute import attribute
 from tests.gaps import alike, unnamed
 from tests.kernel.proc_tree import HOST_NETNS, text_row
