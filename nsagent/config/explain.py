@@ -19,7 +19,6 @@ _EXPECTED: Final = {
 """Type of an error of pydantic -> what is said of it."""
 
 _NOT_YET: Final = {
-    "filter": "expressions are not supported yet: use the other keys of select",
     "events": "is not supported yet",
 }
 """Keys that are laid out and that this version does not have."""

@@ -1,6 +1,7 @@
 """What a config holds, as values: frozen, units worked out, names of fields as in the file. Pure."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from nsagent.config.texts import (
     Cron,
+    Expression,
     FilePath,
     ListenText,
     TextfilePath,
@@ -25,6 +27,7 @@ from nsagent.query.filter import (
     make_filter,
     narrow_filter,
     parse_netns,
+    parse_networks,
     parse_pids,
     parse_ports,
     parse_protocols,
@@ -99,8 +102,14 @@ class Select(_Section):
     """The tables of these are then read."""
     state: OneOrMore[Annotated[str, check_option(parse_states)]] = ()
     """As the kernel calls it: listen, established, time_wait ..."""
+    local: OneOrMore[Annotated[str, check_option(partial(parse_networks, option="--local"))]] = ()
+    """Local address, or the prefix that it is in."""
+    remote: OneOrMore[Annotated[str, check_option(partial(parse_networks, option="--remote"))]] = ()
+    """Remote address, or the prefix that it is in."""
     listening: Switch = False
     """What listens, and UDP and the like without a remote, as ss -l."""
+    filter: Expression | None = None
+    """An expression in the words of ss, as `nsagent scan` takes it; without names of services."""
     ownerless: Switch = False
     """Sockets that no process holds."""
     accept_queue_above: Share | None = None
@@ -111,17 +120,24 @@ class Select(_Section):
         containers = make_filter(
             container=self.container, pod=self.pod, kube_namespace=self.kube_namespace, label=self.label
         )
-        return narrow_filter(
+        wanted = narrow_filter(
             containers,
             netns=self.netns,
             pid=self.pid,
             port=self.port,
             protocol=self.protocol,
             state=self.state,
+            local=self.local,
+            remote=self.remote,
             listening=self.listening,
             ownerless=self.ownerless,
             accept_queue_above=self.accept_queue_above,
         )
+        if self.filter is None:
+            return wanted
+        from nsagent.query.grammar import parse_expression
+
+        return replace(wanted, expression=parse_expression(self.filter))
 
 
 class Spool(_Section):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator
 
-from nsagent.errors import UsageError, WrongValue
+from nsagent.errors import UsageError, WrongExpression, WrongValue
 
 _ANY_TIME: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_CRON: Final = 200
@@ -111,6 +111,17 @@ def check_timezone(text: str) -> str:
     return text
 
 
+def check_expression(text: str) -> str:
+    """A filter expression; ValueError, with the character at which it is none, for all else."""
+    from nsagent.query.grammar import parse_expression
+
+    try:
+        parse_expression(text)
+    except WrongExpression as err:
+        raise ValueError(f"character {err.position + 1}: {err.expected}") from err
+    return text
+
+
 def check_option(parse: Callable[[list[str]], object]) -> AfterValidator:
     """A validator for the text of an option of `scan`, by the function that parses it."""
 
@@ -130,4 +141,5 @@ TextfilePath = Annotated[str, AfterValidator(check_textfile)]
 Url = Annotated[str, AfterValidator(check_url)]
 Cron = Annotated[str, AfterValidator(check_cron)]
 Timezone = Annotated[str, AfterValidator(check_timezone)]
+Expression = Annotated[str, AfterValidator(check_expression)]
 ListenText = Annotated[str, AfterValidator(check_listen)]

@@ -23,7 +23,8 @@ from nsagent.errors import EXIT_USAGE, ConfigError, UsageError
 from nsagent.model.choices import EngineName, OutputFormat, View
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol, SocketState
-from nsagent.query.filter import Filter
+from nsagent.query.expression import Between, Number
+from nsagent.query.filter import Filter, parse_networks
 from nsagent.query.labels import parse_labels
 from tests.config.rows import REPORT, config_of, problems_of, report_problems
 
@@ -119,7 +120,7 @@ def test_select_makes_the_filter_that_the_options_of_scan_make() -> None:
         "    select:\n"
         "      {container: 'a,b', pod: p, kube_namespace: [n], label: 'x=1,!y', netns: [4026532500, host], pid: 1,\n"
         "       port: [80, 443], protocol: TCP, state: time-wait, listening: true, ownerless: true,\n"
-        "       accept_queue_above: 80%}\n"
+        "       local: [10.0.0.1, '::1'], remote: 10.0.0.0/8, filter: 'sport < 1024', accept_queue_above: 80%}\n"
     )
     assert config_of(REPORT + text).reports[0].select.make_filter() == Filter(
         containers=("a", "b"),
@@ -131,9 +132,12 @@ def test_select_makes_the_filter_that_the_options_of_scan_make() -> None:
         ports=frozenset((80, 443)),
         protocols=frozenset((Protocol.TCP,)),
         states=frozenset((SocketState.TIME_WAIT,)),
+        local=parse_networks(["10.0.0.1", "::1"], "--local"),
+        remote=parse_networks(["10.0.0.0/8"], "--remote"),
         listening=True,
         ownerless=True,
         accept_queue_above=0.8,
+        expression=Between(Number.LOCAL_PORT, 0, 1023),
     )
 
 
@@ -203,7 +207,16 @@ def test_what_is_wrong_is_told_with_its_place_and_what_was_expected(text: str, e
             "format: csv\n    sort_by: [-argv]",
             "F:3:5: reports[0]: column argv needs cmdline: argv0 or full",
         ),
-        ("select: {filter: 'sport < 1'}", "F:5:14: reports[0].select.filter: expressions are not supported yet"),
+        (
+            "select: {filter: 'sport < 1 and'}",
+            "F:5:22: reports[0].select.filter: character 14: expected a condition like sport = :443; got the end",
+        ),
+        (
+            "select: {filter: 'sport = :ssh'}",
+            "F:5:22: reports[0].select.filter: character 9: expected a port from 0 to 65535, got 'ssh': services",
+        ),
+        ("select: {filter: 443}", "F:5:22: reports[0].select.filter: expected text"),
+        ("select: {remote: '10.0.0.0/33'}", "F:5:22: reports[0].select.remote: expected a prefix length from 0 to 32"),
         ("select: {port: http}", "F:5:20: reports[0].select.port: expected a number from 0 to 65535, got 'http'"),
         ("select: {port: [1, 1.5]}", "F:5:24: reports[0].select.port[1]: expected text: a number"),
         ("select: {port: [1, 70000]}", "F:5:24: reports[0].select.port[1]: expected a number from 0 to 65535"),
