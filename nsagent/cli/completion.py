@@ -51,14 +51,17 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
 
-def list_expression_words(incomplete: str) -> list[str]:
-    """What the last word of an expression may be, for the shell: words of the grammar, and names of containers."""
+def list_expression_words(context: typer.Context, incomplete: str) -> list[str]:
+    """What the last word of an expression may be, for the shell: one of the grammar, or behind `container` a name."""
     from nsagent.query.conditions import WORDS
 
     before, space, last = incomplete.rpartition(" ")
-    words = [word for word in ("not", "and", "or", *WORDS) if word.startswith(last)]
-    names = find_container_names(last, _DEADLINE_SECONDS) if last else []
-    return [f"{before}{space}{word}" for word in (*words, *names)]
+    words = [*(context.params.get("expression") or ()), *before.split()]
+    if (words[:-1] if words[-1:] in (["="], ["!="]) else words)[-1:] == ["container"]:
+        offered = list_container_names(last)
+    else:
+        offered = [word for word in ("not", "and", "or", *WORDS) if word.startswith(last)]
+    return [f"{before}{space}{word}" for word in offered]
 
 
 def list_pids(incomplete: str) -> list[tuple[str, str]]:

@@ -16,7 +16,6 @@ from nsagent.cli.completion import (
     list_column_names,
     list_container_names,
     list_each,
-    list_expression_words,
     list_netns_names,
     list_pids,
     list_pod_names,
@@ -46,15 +45,10 @@ Engine = Annotated[
 CountBy = Annotated[
     Texts,
     typer.Option(
-        "--count-by", metavar="COLUMN", help="Not the sockets, but how many of them are alike in these columns."
-    ),
-]
-Expression = Annotated[
-    Texts,
-    typer.Argument(
-        metavar="[EXPRESSION]",
-        help="Only sockets that meet it, in the words of ss: sport = :443 and not dst 10.0.0.0/8.",
-        autocompletion=list_expression_words,
+        "--count-by",
+        metavar="COLUMN",
+        help="Not the sockets, but how many of them are alike in these columns.",
+        autocompletion=list_column_names,
     ),
 ]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Tables and CSV without their header line.")]
@@ -344,17 +338,6 @@ class Source(NamedTuple):
         return replace(request, from_file=self.agent_socket, captured=ask_capture(self.agent_socket))
 
 
-def _split_columns(texts: Texts, option: str) -> tuple[str, ...]:
-    """Names of columns as they are typed, or as they stand above a table: `FOUND-BY` is `found_by`."""
-    from nsagent.query.filter import split_values
-
-    names = []
-    for text in split_values(texts, option):
-        sign = "-" if text.startswith("-") else ""
-        names.append(sign + text.removeprefix("-").lower().replace("-", "_"))
-    return tuple(names)
-
-
 class Printing(NamedTuple):
     """How the answer is printed, and what its exit status tells."""
 
@@ -391,17 +374,18 @@ class Printing(NamedTuple):
 
     def make_options(self, view: View, count_by: Texts = None) -> "OutputOptions":
         """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra."""
+        from nsagent.cli.columns import split_columns
         from nsagent.cli.write import tell_left_out, terminal_width, use_colour
         from nsagent.report.render import OutputOptions, check_options
 
         options = OutputOptions(
             format=self.output,
-            columns=_split_columns(self.columns, "--columns") or None,
-            sort_by=_split_columns(self.sort_by, "--sort-by"),
+            columns=split_columns(self.columns, "--columns") or None,
+            sort_by=split_columns(self.sort_by, "--sort-by"),
             headers=not self.no_headers,
             colour=use_colour(self.color, os.environ),
             width=terminal_width(os.environ),
-            group_by=_split_columns(count_by, "--count-by"),
+            group_by=split_columns(count_by, "--count-by"),
             tell_left_out=tell_left_out,
         )
         check_options(view, options)

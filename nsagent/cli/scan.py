@@ -1,15 +1,19 @@
 """`nsagent scan`: every socket of the host, with its owners."""
 
 from dataclasses import replace
+from typing import Annotated
 
+import typer
+
+from nsagent.cli.completion import list_expression_words
 from nsagent.cli.options import (
     CountBy,
     Engine,
-    Expression,
     HowFar,
     Owning,
     Printing,
     Source,
+    Texts,
     WhichContainers,
     WhichSockets,
 )
@@ -19,7 +23,14 @@ from nsagent.model.choices import EngineName, OwnersWanted, View
 
 def scan(
     *,
-    expression: Expression = None,
+    expression: Annotated[
+        Texts,
+        typer.Argument(
+            metavar="[EXPRESSION]",
+            help="Only sockets that meet it, in the words of ss: sport = :443 and not dst 10.0.0.0/8.",
+            autocompletion=list_expression_words,
+        ),
+    ] = None,
     containers: WhichContainers,
     sockets: WhichSockets,
     how_far: HowFar,

@@ -174,3 +174,17 @@ def test_a_textfile_has_metrics_whatever_the_format_is(docker: Snapshot) -> None
     assert (first.format, first.content_type) == (OutputFormat.CSV, "text/csv; charset=utf-8")
     assert second.format is OutputFormat.PROM
     assert b"# TYPE nsagent_sockets gauge" in second.data
+
+
+@pytest.mark.parametrize(
+    ("expression", "ports"),
+    [
+        ("sport < 1024", [80]),
+        ("container = gone or sport = :9100", [9100]),
+        ("not container = gone and state = listen", [9100, 80, 2222, 9090, 7000]),
+    ],
+)
+def test_an_expression_may_name_what_is_not_there_now(docker: Snapshot, expression: str, ports: list[int]) -> None:
+    text = text_of(make_report(format="jsonl", select={"filter": expression}), docker)
+    rows = [row for row in map(json.loads, text.splitlines()) if row["type"] == "socket"]
+    assert [row["local"]["port"] for row in rows] == ports

@@ -164,6 +164,13 @@ def test_the_shell_is_given_the_names_one_a_line(root: Path) -> None:
     assert complete("nsagent", "scan", "--container", "ba") == ["batch-0/run"]
 
 
+def test_names_of_containers_are_offered_behind_that_word(root: Path) -> None:
+    add_log(root)
+    assert complete("nsagent", "scan", "not", "container", "ba") == ["batch-0/run"]
+    assert complete("nsagent", "scan", "container", "!=", "ba") == ["batch-0/run"]
+    assert complete("nsagent", "scan", "comm", "=", "ba") == []
+
+
 def complete(*words: str) -> list[str]:
     """What bash is offered for the last of these words."""
     environment = {
@@ -189,6 +196,9 @@ def complete(*words: str) -> list[str]:
         ("containers --sort-by ima", ["image"]),
         ("scan -o js", ["json", "jsonl"]),
         ("netns ho", ["host"]),
+        ("scan sp", ["sport"]),
+        ("scan not sport = :80 an", ["and"]),
+        ("scan --count-by cha", ["charged"]),
     ],
 )
 def test_words_are_offered_where_they_are_known(words: str, offered: list[str]) -> None:
