@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -14,6 +14,21 @@ from nsagent.model.choices import EngineName, View
 
 if TYPE_CHECKING:
     from nsagent.model.snapshot import Snapshot
+    from nsagent.query.filter import Filter
+
+
+class WhichChanges(NamedTuple):
+    """Which sockets the changes are about."""
+
+    options: WhichSockets = WhichSockets()
+    filter: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPRESSION", help="Only what meets it, as the expression of nsagent scan."),
+    ] = None
+
+    def narrow(self, chosen: "Filter") -> "Filter":
+        """The filter with these options too; raises UsageError."""
+        return self.options.narrow(chosen, None if self.filter is None else [self.filter])
 
 
 def diff(
@@ -32,11 +47,7 @@ def diff(
         ),
     ] = None,
     containers: WhichContainers,
-    sockets: WhichSockets,
-    expression: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="EXPRESSION", help="Only what meets it, as the expression of nsagent scan."),
-    ] = None,
+    sockets: WhichChanges,
     engine: Engine = EngineName.AUTO,
     host: Host,
     printing: Printing,
@@ -57,7 +68,7 @@ def diff(
     _check_stdin(before, after)
     kinds = parse_kinds(fail_on, "--fail-on")
     output = printing.make_options(View.CHANGES)
-    wanted = sockets.narrow(containers.make_filter(), None if expression is None else [expression])
+    wanted = sockets.narrow(containers.make_filter())
     request = host.make_request()
     request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.named_protocols))
     source, by_label = Source(host), bool(wanted.labels)

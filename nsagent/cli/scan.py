@@ -1,7 +1,7 @@
 """`nsagent scan`: every socket of the host, with its owners."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,9 +20,13 @@ from nsagent.cli.options import (
 from nsagent.errors import UsageError
 from nsagent.model.choices import EngineName, OwnersWanted, View
 
+if TYPE_CHECKING:
+    from nsagent.query.filter import Filter
 
-def scan(
-    *,
+
+class WhichRows(NamedTuple):
+    """Which sockets the answer is about."""
+
     expression: Annotated[
         Texts,
         typer.Argument(
@@ -30,9 +34,18 @@ def scan(
             help="Only sockets that meet it, in the words of ss: sport = :443 and not dst 10.0.0.0/8.",
             autocompletion=list_expression_words,
         ),
-    ] = None,
+    ] = None
+    options: WhichSockets = WhichSockets()
+
+    def narrow(self, chosen: "Filter") -> "Filter":
+        """The filter with the options and the expression too; raises UsageError."""
+        return self.options.narrow(chosen, self.expression)
+
+
+def scan(
+    *,
     containers: WhichContainers,
-    sockets: WhichSockets,
+    sockets: WhichRows,
     how_far: HowFar,
     owning: Owning,
     engine: Engine = EngineName.AUTO,
@@ -55,7 +68,7 @@ def scan(
     view = View.SOCKETS if count_by is None else View.TOP
     output = printing.make_options(view, count_by)
     chosen = containers.make_filter()
-    wanted = sockets.narrow(chosen, expression)
+    wanted = sockets.narrow(chosen)
     if owning.owners is OwnersWanted.CONTAINER and wanted.asks_for_owners:
         what = "--pid" if wanted.pids else "pid, comm, unit and owner of an expression"
         raise UsageError(f"{what}: with --owners container nobody is looked for who holds a socket; use --owners pid")

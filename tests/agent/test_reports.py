@@ -188,3 +188,10 @@ def test_an_expression_may_name_what_is_not_there_now(docker: Snapshot, expressi
     text = text_of(make_report(format="jsonl", select={"filter": expression}), docker)
     rows = [row for row in map(json.loads, text.splitlines()) if row["type"] == "socket"]
     assert [row["local"]["port"] for row in rows] == ports
+
+
+def test_what_is_new_is_told_by_an_expression_that_names_what_is_not_there(docker: Snapshot) -> None:
+    earlier = replace(docker, sockets=docker.sockets[1:])
+    for expression, told in (("not container = gone", 1), ("container = gone", 0), ("sport = :9100", 1)):
+        report = make_report(view="listeners", diff=True, format="json", select={"filter": expression})
+        assert len(json.loads(text_of(report, earlier, docker))["changes"]) == told, expression

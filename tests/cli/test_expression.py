@@ -180,4 +180,5 @@ def test_sockets_are_counted_by_the_command_lines_of_their_owners(run_cli: Run) 
         )
     [counted] = json.loads(ran.out)["counts"]
     assert counted["count"] == 1
-    assert "pytest" in counted["argv"]
+    [first, *_] = Path("/proc/self/cmdline").read_text().split("\0")
+    assert counted["argv"].startswith(first)
