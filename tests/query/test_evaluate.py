@@ -22,7 +22,7 @@ from nsagent.query.select import select_snapshot
 from nsagent.scan.attribute import attribute
 from nsagent.scan.capture_file import read_capture
 from tests.query.expressions import LAST, conditions, trees, write_network
-from tests.scan.facts import facts
+from tests.scan.facts import facts, listen_row, netns, reading, tcp_text
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 SNAPSHOTS = [
@@ -178,6 +178,14 @@ def test_an_interface_goes_by_its_name_and_its_index() -> None:
     snapshot = replace(SNAPSHOTS[0], sockets=(sample, bound))
     for text in ("dev = eth0", "dev 7", "dev != lo and not dev = 0"):
         assert select(snapshot, parse_expression(text)) == [bound], text
+
+
+def test_a_unit_is_that_of_a_process_that_holds_the_socket() -> None:
+    sshd = reading(10, {3: 1}, comm="sshd", cgroup="0::/system.slice/ssh.service\n")
+    cron = reading(11, {3: 2}, comm="ssh.service", cgroup="0::/system.slice/cron.service\n")
+    snapshot = attribute(facts([sshd, cron], [netns(tcp_text(listen_row(22, 1), listen_row(23, 2)))]))
+    assert select_text(snapshot, "unit = ssh.service,x.service") == ["127.0.0.1:22"]
+    assert select_text(snapshot, "unit != ssh.service") == ["127.0.0.1:23"]
 
 
 def test_conditions_select_what_the_options_select() -> None:
