@@ -35,6 +35,7 @@ _CONDITION: Final = "a condition like sport = :443"
 _FOUND: Final = re.compile(r"[^\s()!=<>&|\"']+|\S|$")
 """What stands where something else was expected."""
 _EXPECTED: Final = {"EOF": "the end"}
+"""What parsy calls its own expectations -> what is said of them."""
 _BARE: Final = r"[^\s()!=<>&|\"']+"
 _END_OF_WORD: Final = r"(?![^\s()!=<>&|\"'])"
 _OPERATORS: Final = {"==": "=", "eq": "=", "ne": "!=", "neq": "!=", "lt": "<", "gt": ">"} | {
