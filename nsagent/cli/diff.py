@@ -28,7 +28,12 @@ class WhichChanges(NamedTuple):
 
     def narrow(self, chosen: "Filter") -> "Filter":
         """The filter with these options too; raises UsageError."""
-        return self.options.narrow(chosen, None if self.filter is None else [self.filter])
+        wanted = self.options.narrow(chosen)
+        if self.filter is None:
+            return wanted
+        from nsagent.cli.expression import read_expression
+
+        return replace(wanted, expression=read_expression([self.filter]))
 
 
 def diff(

@@ -47,7 +47,7 @@ CountBy = Annotated[
     typer.Option(
         "--count-by",
         metavar="COLUMN",
-        help="Not the sockets, but how many of them are alike in these columns.",
+        help="Not sockets, but how many are alike in these columns.",
         autocompletion=list_column_names,
     ),
 ]
@@ -179,16 +179,11 @@ class WhichSockets(NamedTuple):
         bool, typer.Option("--listening", help="What listens, and UDP and the like without a remote, as ss -l.")
     ] = False
 
-    def narrow(self, chosen: "Filter", expression: Texts = None) -> "Filter":
-        """The filter with these options too, and the words of an expression; raises UsageError."""
+    def narrow(self, chosen: "Filter") -> "Filter":
+        """The filter with these options too; raises UsageError."""
         from nsagent.query.filter import narrow_filter
 
-        wanted = narrow_filter(chosen, **self._asdict())
-        if not expression:
-            return wanted
-        from nsagent.cli.expression import read_expression
-
-        return replace(wanted, expression=read_expression(expression))
+        return narrow_filter(chosen, **self._asdict())
 
 
 class HowFar(NamedTuple):

@@ -39,7 +39,12 @@ class WhichRows(NamedTuple):
 
     def narrow(self, chosen: "Filter") -> "Filter":
         """The filter with the options and the expression too; raises UsageError."""
-        return self.options.narrow(chosen, self.expression)
+        wanted = self.options.narrow(chosen)
+        if not self.expression:
+            return wanted
+        from nsagent.cli.expression import read_expression
+
+        return replace(wanted, expression=read_expression(self.expression))
 
 
 def scan(
