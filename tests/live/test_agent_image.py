@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(600)
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
 # Everything that is only imported where it is used, and the parts of Python that Debian splits off.
 IMPORTS = (
-    "cronsim, docker, grpc, google.protobuf, prometheus_client, pydantic, pyroute2, typer, urllib3, waitress, yaml,"
-    " ctypes, sqlite3, ssl, zoneinfo"
+    "cronsim, docker, grpc, google.protobuf, parsy, prometheus_client, pydantic, pyroute2, typer, urllib3, waitress,"
+    " yaml, ctypes, sqlite3, ssl, zoneinfo"
 )
 
 
