@@ -1,16 +1,13 @@
 """python -m nsagent, and the `nsagent` command."""
 
+import os
 import signal
+import sys
+from contextlib import suppress
 
-# Whoever is interrupted before there is a command ends as any program does: by the signal, without a word.
-_HANDLES = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if _HANDLES:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import os  # noqa: E402
-import sys  # noqa: E402
-from contextlib import suppress  # noqa: E402
-from typing import NoReturn  # noqa: E402
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # To import typing takes as long as all else that is here, in which an interrupt is a traceback.
+    from typing import NoReturn
 
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ import main; main()"
 """nsagent from a directory in which it may stand alone; nothing in there hides a module that is elsewhere."""
@@ -18,8 +15,20 @@ _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ 
 
 def main() -> None:
     """The `nsagent` command: in an interpreter that nobody's variables or user site steer."""
+    interruptible = _hold_interrupts()
     _isolate()
-    _answer()
+    _answer(interruptible)
+
+
+def _hold_interrupts() -> bool:
+    """Whoever is interrupted before there is a command ends as any program does: by the signal, without a word.
+
+    Whether interrupts mean anything: a shell starts what runs in the background without.
+    """
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return interruptible
 
 
 def _isolate() -> None:
@@ -49,13 +58,16 @@ def _find_user_site() -> str:
     return getattr(sys.modules.get("site"), "USER_SITE", None) or ""
 
 
-def _answer() -> NoReturn:
+def _answer(interruptible: bool) -> "NoReturn":
     """Run the command line and end the process with its exit status."""
     _open_streams()
-    from nsagent.cli.app import run
-    from nsagent.cli.rights import give_back_rights
-
-    _leave(run(sys.argv[1:], _leave, give_back_rights, interruptible=_HANDLES))
+    try:
+        from nsagent.cli.app import run
+        from nsagent.cli.rights import give_back_rights
+    except (MemoryError, ImportError, SystemError) as err:  # There may be no memory for a module.
+        os.write(2, f"nsagent: {err or 'out of memory'}\n".encode())
+        _leave(1)
+    _leave(run(sys.argv[1:], _leave, give_back_rights, interruptible=interruptible))
 
 
 def _open_streams() -> None:
@@ -72,7 +84,7 @@ def _open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _leave(status: int) -> NoReturn:
+def _leave(status: int) -> "NoReturn":
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # Who closed it has had enough.
@@ -86,4 +98,4 @@ def _leave(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _answer()
+    _answer(_hold_interrupts())

@@ -12,12 +12,16 @@ from nsagent.errors import NsagentError
 from nsagent.model.choices import OutputFormat
 
 
-def deliver(name: str, entry: Entry, made: Made, book: Book, delivery: Delivery) -> None:
-    """Make a report of a pass, hand it to its outputs, and do not wait for these. What fails stands in the book."""
+def deliver(name: str, entry: Entry, made: Made, book: Book, delivery: Delivery, *, logged: bool = True) -> None:
+    """Make a report of a pass, hand it to its outputs, and do not wait for these. What fails stands in the book.
+
+    `logged`: and in the log, for who does not look into the book.
+    """
     try:
         written = entry.maker.make(made.taken.snapshot, made.command_lines.add)
     except NsagentError as err:
-        logger.warning("report %s: %s", name, err)
+        if logged:
+            logger.warning("report %s: %s", name, err)
         book.finish(name, [str(err)], made=False)
         return
     except Exception as err:  # noqa: BLE001 - it costs this report, and no other one.
@@ -28,7 +32,7 @@ def deliver(name: str, entry: Entry, made: Made, book: Book, delivery: Delivery)
     by_format = {one.format: one for one in written}
 
     def tell(error: str | None) -> None:
-        if error is not None:
+        if error is not None and logged:
             logger.warning("report %s: %s", name, error)
         outcome.add(error)
 

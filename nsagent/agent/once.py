@@ -25,7 +25,7 @@ def make_once(config: Config, world: World) -> tuple[Snapshot, dict[str, str | N
     try:
         made = setup.passes.make(threading.Event(), changes_wanted=False)
         for name in names:
-            deliver(name, setup.book.begin(name, 0), made, setup.book, delivery)
+            deliver(name, setup.book.begin(name, 0), made, setup.book, delivery, logged=False)
         written = delivery.wait(_PATIENCE_SECONDS)
     finally:
         setup.close()

@@ -16,7 +16,7 @@ from nsagent.agent.delivery import Lane
 from nsagent.agent.history import History
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
-from nsagent.agent.outputs.stdout import Stdout
+from nsagent.agent.outputs.stdout import KeptStdout, Stdout
 from nsagent.agent.passes import Passes, Place
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
@@ -34,7 +34,7 @@ class World(NamedTuple):
     environ: Mapping[str, str]
     board: Board
     metrics: Metrics
-    stdout: Stdout
+    stdout: Stdout | KeptStdout
     tell: Callable[[str], None]
     """Takes a line about what nobody waits for."""
     read_clocks: Callable[[], Moment]

@@ -11,13 +11,17 @@ from typing import Annotated, Final
 import typer
 
 import nsagent
-from nsagent.cli.command import Group, Prepare, make_command
+from nsagent.cli.command import Command, Group, Prepare, make_command
 from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ConfigError, NsagentError, WrongExpression
 from nsagent.report.escape import escape
 
 YES = ("1", "true", "t", "yes", "y", "on")
 """What typer takes for true in a variable."""
+
+_TOLD: Final = (NsagentError, OSError, MemoryError, ImportError, SystemError)
+"""What ends with a line: a system call that fails where none ever does, too, and what a module that is not there, or
+for which there is no memory, and an interpreter without any, raise."""
 
 COMMANDS: Final = (
     "scan",
@@ -52,9 +56,9 @@ def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     for name in commands:
         command = getattr(import_module(f"nsagent.cli.{name}"), name)
         if isinstance(command, typer.Typer):
-            app.add_typer(command)
+            app.add_typer(command, cls=Group)
         else:
-            app.command(name)(make_command(command))
+            app.command(name, cls=Command)(make_command(command))
     return app
 
 
@@ -78,20 +82,28 @@ def run(
     try:
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _run(arguments, leave, prepare)
+    except KeyboardInterrupt:  # Before a command began, or after it.
+        tell("nsagent: interrupted")
+        return EXIT_INTERRUPTED
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # All is said.
+
+
+def _run(arguments: Sequence[str], leave: Callable[[int], object], prepare: Prepare | None) -> int:
+    try:
         app = make_app(_list_needed(arguments))
         app(args=list(arguments), prog_name="nsagent", obj=prepare)
     except SystemExit as err:
         status = err.code if isinstance(err.code, int) else EXIT_USAGE
         leave(status)
         return status
-    except KeyboardInterrupt:  # Before a command began, or after it.
-        tell("nsagent: interrupted")
-        return EXIT_INTERRUPTED
-    except (NsagentError, OSError) as err:  # A system call that fails where none ever does is one line, too.
+    except _TOLD as err:
         if "--debug" in arguments or os.environ.get("NSAGENT_DEBUG", "").lower() in YES:
             traceback.print_exc()
         # Those of a config begin with FILE:LINE:COLUMN, where editors look for it.
-        lines = list(map(str, err.problems)) if isinstance(err, ConfigError) else [f"nsagent: {err}"]
+        lines = list(map(str, err.problems)) if isinstance(err, ConfigError) else [f"nsagent: {_explain(err)}"]
         if isinstance(err, WrongExpression):
             from nsagent.cli.expression import point_at
 
@@ -102,17 +114,24 @@ def run(
     return 0
 
 
+def _explain(err: Exception) -> str:
+    return "out of memory" if isinstance(err, MemoryError) else str(err)
+
+
 def _list_needed(arguments: Sequence[str]) -> Sequence[str]:
-    """The commands that these arguments need: all, where help or completion may be asked for."""
+    """The commands that these arguments, or those that are completed, need: all, where help may be asked for."""
     first = arguments[0] if arguments else ""
     if "_NSAGENT_COMPLETE" in os.environ:
-        return COMMANDS
+        # Of bash, and of zsh and fish; nothing after the command means that it is itself being typed.
+        typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+        words = typed.split(" ", 2)
+        return (words[1],) if len(words) > 2 and words[1] in COMMANDS else COMMANDS
     return () if first == "--version" else (first,) if first in COMMANDS else COMMANDS
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"nsagent {nsagent.__version__}")
+        print(f"nsagent {nsagent.__version__}", flush=True)
         raise typer.Exit
 
 

@@ -12,7 +12,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from nsagent.errors import Aborted, UsageError
@@ -30,18 +30,16 @@ _OPTIONS: Final = {"from_file": "--from"}
 def make_command(function: Callable[..., None]) -> Callable[..., None]:
     """`function` as typer takes it: in the place of a theme stands a parameter for each option of it.
 
-    It takes its parameters by keyword. One that is no theme stays as it is. An interrupt ends the
-    command with Aborted.
+    It takes its parameters by keyword. One that is no theme stays as it is. One called `context`, of the
+    function or of a theme, is typer's. An interrupt ends the command with Aborted.
     """
     taken = list(signature(function).parameters.values())
-    spread = list(_spread(taken))
-    takes_context = any(parameter.name == "context" for parameter in taken)
-    if not takes_context:
-        spread.append(Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context))
+    spread = [parameter for parameter in _spread(taken) if parameter.name != "context"]
+    spread.append(Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context))
 
     @wraps(function)
     def run(**values: Any) -> None:
-        context: typer.Context | None = values["context"] if takes_context else values.pop("context", None)
+        context: typer.Context | None = values.setdefault("context", None)
         _check_used(context, values)
         if context is not None and context.obj is not None:
             context.obj = context.obj(values)
@@ -55,8 +53,20 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+class Command(TyperCommand):
+    """A command whose help that cannot be printed is one line."""
+
+    def parse_args(self, *arguments: Any) -> Any:
+        with _one_output():
+            return super().parse_args(*arguments)
+
+
 class Group(TyperGroup):
-    """Commands whose usage errors are one line as all others are."""
+    """Commands whose usage errors are one line as all others are, and whose help that cannot be printed is."""
+
+    def parse_args(self, *arguments: Any) -> Any:
+        with _one_output():
+            return super().parse_args(*arguments)
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
         with _one_line():
@@ -65,6 +75,18 @@ class Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with _one_line():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _one_output() -> Iterator[None]:
+    """While options are parsed nothing but help, the version and completion is written: their stdout may be closed."""
+    try:
+        yield
+    except OSError as err:
+        from nsagent.cli.write import end_output
+
+        end_output(err)
+        raise typer.Exit from err
 
 
 @contextmanager
@@ -99,6 +121,12 @@ def _refuse(context: typer.Context, values: Mapping[str, Any], unused: Iterable[
     if typed:
         options = ", ".join(_OPTIONS.get(name) or f"--{name.replace('_', '-')}" for name in typed)
         raise UsageError(f"{options}: {why}")
+
+
+def is_of_environment(context: typer.Context | None, name: str) -> bool:
+    """Whether the value of an option is that of its NSAGENT_* variable."""
+    source = None if context is None else context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsagent.agent.config_file import DEFAULT_PATH, load_config, read_config_file
-from nsagent.cli.command import make_command
+from nsagent.cli.command import Command, make_command
 from nsagent.cli.extras import needs_agent_extra
 from nsagent.cli.options import Debug
 from nsagent.cli.write import write_answer
@@ -57,7 +57,7 @@ config = typer.Typer(
     name="config", help="The agent's config: check it, show it, begin one.", no_args_is_help=True, rich_markup_mode=None
 )
 for command in (validate, schema, show, init):
-    config.command()(make_command(command))
+    config.command(cls=Command)(make_command(command))
 
 
 def _load(file: Path) -> "Config":

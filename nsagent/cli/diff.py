@@ -91,9 +91,9 @@ def diff(
 
 
 def _check_stdin(before: Path, after: Path | None) -> None:
-    from nsagent.scan.capture_file import STDIN
+    from nsagent.scan.capture_file import STDIO
 
-    if before == after == STDIN:
+    if before == after == STDIO:
         raise UsageError("A, B: only one of them can be read from stdin")
 
 

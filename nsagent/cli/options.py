@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from nsagent.cli.command import is_of_environment
 from nsagent.cli.completion import (
     list_column_names,
     list_container_names,
@@ -82,8 +83,7 @@ def settle_output(context: typer.Context, output: str, *formats: Format) -> Form
     for each in formats:
         if each == output.lower():
             return each
-    source = context.get_parameter_source("output")
-    if source is None or source.name != "ENVIRONMENT":
+    if not is_of_environment(context, "output"):
         raise UsageError(f"--output: expected one of {', '.join(formats)}, got '{output}'")
     return formats[0]
 
@@ -324,7 +324,11 @@ class Source(NamedTuple):
         return self.agent or self.from_file is not None
 
     def make_request(self) -> "SnapshotRequest":
-        """A request that starts now, of this host or of the capture; raises AgentUnavailable."""
+        """A request that starts now, of this host or of the capture; raises AgentUnavailable, and UsageError."""
+        from nsagent.scan.capture_file import STDIO
+
+        if self.capture == STDIO:
+            raise UsageError("--capture: expected a file: stdout has the answer; use nsagent capture -")
         request = replace(self.host.make_request(), from_file=self.from_file, capture=self.capture)
         if not self.agent:
             return request
@@ -366,15 +370,20 @@ class Printing(NamedTuple):
         bool, typer.Option("--strict", envvar="NSAGENT_STRICT", help="Exit with 3 if anything could not be seen.")
     ] = False
     debug: Debug = False
+    context: typer.Context | None = None
 
     def make_options(self, view: View, count_by: Texts = None) -> "OutputOptions":
-        """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra."""
+        """These options for a view, with what the terminal allows; raises UsageError, and MissingExtra.
+
+        NSAGENT_OUTPUT is for all commands: where it names a format that this view has not, it says nothing here.
+        """
         from nsagent.cli.columns import split_columns
         from nsagent.cli.write import tell_left_out, terminal_width, use_colour
-        from nsagent.report.render import OutputOptions, check_options
+        from nsagent.report.render import OutputOptions, check_options, has_format
 
+        fits = has_format(view, self.output) or not is_of_environment(self.context, "output")
         options = OutputOptions(
-            format=self.output,
+            format=self.output if fits else OutputFormat.TABLE,
             columns=split_columns(self.columns, "--columns") or None,
             sort_by=split_columns(self.sort_by, "--sort-by"),
             headers=not self.no_headers,

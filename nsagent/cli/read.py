@@ -2,24 +2,27 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from nsagent.cli.options import Host
-from nsagent.cli.tell import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nsagent.runtimes.runtimes import Runtimes
+    from nsagent.scan.progress import Progress
     from nsagent.scan.request import SnapshotRequest
 
 T = TypeVar("T", covariant=True)
+
+_RESERVE_BYTES: Final = 4 << 20
+"""Let go of at the end of a pass, be it for want of memory: CPython 3.11 may raise and catch a MemoryError for ever
+where none at all is left for what is to be done then. It is never touched, and takes no memory but of a limit."""
 
 
 class Take(Protocol[T]):
@@ -32,6 +35,7 @@ class Take(Protocol[T]):
         *,
         clock: "Callable[[], float]",
         stop: threading.Event | None,
+        progress: "Progress | None" = None,
     ) -> T: ...
 
 
@@ -42,6 +46,7 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
     """
     if request.from_file is not None:
         return take(request, None, clock=time.monotonic, stop=None)
+    from nsagent.cli.progress import progress_on_terminal
     from nsagent.runtimes.discover import discover_runtimes
 
     runtimes = discover_runtimes(
@@ -52,11 +57,11 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
         labels_wanted=labels_wanted,
     )
     with (
-        _progress_on_terminal("reading processes and tables ..."),
+        progress_on_terminal() as progress,
         _interruptible() as stop,
         closing(runtimes),
     ):
-        return take(request, runtimes, clock=time.monotonic, stop=stop)
+        return take(request, runtimes, clock=time.monotonic, stop=stop, progress=progress)
 
 
 @contextmanager
@@ -73,26 +78,10 @@ def _interruptible() -> Iterator[threading.Event]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    reserve = bytearray(_RESERVE_BYTES)
     try:
         yield stop
     finally:
+        del reserve
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _progress_on_terminal(text: str) -> Iterator[None]:
-    """Say what takes so long, after a second and only to a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    timer = threading.Timer(1.0, lambda: tell(f"\r{text}", end=""))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        if timer.finished.is_set():
-            tell("\r\x1b[K", end="")

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from nsagent.agent.config_file import DEFAULT_PATH, read_config_file
-from nsagent.cli.command import make_command
+from nsagent.cli.command import Command, make_command
 from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host, output_option, settle_output
-from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_world
-from nsagent.cli.write import write_coverage
+from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_once, make_world
 from nsagent.errors import NotFound, OutputFailed
 from nsagent.model.choices import OutputFormat
 
@@ -37,14 +36,11 @@ def run(
     """Make one report now: a pass, what it selects, in its format, on stdout."""
     config = make_loader(engine, host)(read_config_file(str(config_path)))
     report = _find(config, name)
-    world = make_world(host)
-    from nsagent.agent.once import make_once
     from nsagent.config.model import StdoutOutput
 
     if not outputs:
         report = report.model_copy(update={"outputs": (StdoutOutput(type="stdout"),)})
-    snapshot, failed = make_once(config.model_copy(update={"reports": (report,)}), world)
-    write_coverage(snapshot, strict=False)
+    failed = make_once(config.model_copy(update={"reports": (report,)}), host)
     if (error := failed[name]) is not None:
         raise OutputFailed(f"report {name}: {error}")
 
@@ -91,4 +87,4 @@ report = typer.Typer(
     name="report", help="The agent's reports: make one now, list them.", no_args_is_help=True, rich_markup_mode=None
 )
 for command, called in ((run, "run"), (list_, "list")):
-    report.command(called)(make_command(command))
+    report.command(called, cls=Command)(make_command(command))

@@ -12,9 +12,10 @@ from nsagent.agent.config_file import DEFAULT_PATH, ConfigFile, load_config, rea
 from nsagent.cli.extras import needs_agent_extra
 from nsagent.cli.options import Debug, Host
 from nsagent.cli.tell import tell
-from nsagent.cli.write import write_coverage
+from nsagent.cli.write import write_bytes, write_coverage
 from nsagent.errors import EXIT_FAILED
 from nsagent.model.choices import EngineName
+from nsagent.report.escape import escape
 
 if TYPE_CHECKING:
     from nsagent.agent.setup import World
@@ -95,13 +96,23 @@ def _run(file: ConfigFile, load: "Callable[[ConfigFile], Config]", config: "Conf
     agent.run()
 
 
-def _run_once(config: "Config", host: Host) -> None:
+def make_once(config: "Config", host: Host) -> "dict[str, str | None]":
+    """Make each report of a config now, print those that go to stdout; why each one failed, None where it did not."""
     world = make_world(host)
-    from nsagent.agent.once import make_once
+    from nsagent.agent import once
+    from nsagent.agent.outputs.stdout import KeptStdout
 
-    snapshot, failed = make_once(config, world)
+    stdout = KeptStdout()
+    snapshot, failed = once.make_once(config, world._replace(stdout=stdout))
+    if stdout.reports:
+        write_bytes(b"".join(stdout.reports))
     write_coverage(snapshot, strict=False)
+    return failed
+
+
+def _run_once(config: "Config", host: Host) -> None:
+    failed = make_once(config, host)
     errors = [f"report {name}: {error}" for name, error in failed.items() if error is not None]
     for line in errors:
-        tell(f"nsagent: {line}")
+        tell(f"nsagent: {escape(line)}")
     raise typer.Exit(EXIT_FAILED if errors else 0)

@@ -24,11 +24,25 @@ def write_answer(chunks: Iterable[str]) -> None:
     try:
         out.writelines(chunks)
         out.flush()
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     except OSError as err:
+        end_output(err)
+
+
+def write_bytes(data: bytes) -> None:
+    """The same for an answer that is no text: what a pipe takes in part is written on."""
+    try:
+        with os.fdopen(sys.stdout.fileno(), "wb", closefd=False) as out:
+            out.write(data)
+    except OSError as err:
+        end_output(err)
+
+
+def end_output(err: OSError) -> None:
+    """Nothing more goes to stdout; raises OutputFailed, unless it is a pipe whose reader has closed it."""
+    if not isinstance(err, BrokenPipeError):
         raise OutputFailed(f"stdout: cannot be written: {err.strerror}") from err
+    # The interpreter flushes stdout once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_coverage(snapshot: Snapshot, *, strict: bool) -> int:

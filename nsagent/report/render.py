@@ -10,7 +10,7 @@ from nsagent.report import writers
 from nsagent.report.layouts import Answer, arrange, list_columns
 from nsagent.report.options import OutputOptions, bare_names
 
-__all__ = ["OutputOptions", "check_options", "render_answer"]
+__all__ = ["OutputOptions", "check_options", "has_format", "render_answer"]
 
 Write = Callable[[Answer], Iterator[str]]
 
@@ -95,9 +95,14 @@ def render_answer(
     return _WRITERS[view][options.format](arrange(Answer(snapshot, view, options, whole)))
 
 
+def has_format(view: View, format_: OutputFormat) -> bool:
+    """Whether there is such a format of this view."""
+    return format_ in _WRITERS.get(view, _OF_CHANGES)
+
+
 def _check_format(view: View, format_: OutputFormat, names: OptionNames) -> None:
-    formats = tuple(_WRITERS.get(view, _OF_CHANGES))
-    if format_ not in formats:
+    if not has_format(view, format_):
+        formats = tuple(_WRITERS.get(view, _OF_CHANGES))
         what = "counts" if view is View.TOP else view
         raise UsageError(f"{names.format}: {format_} has nothing to say of {what}; {', '.join(formats)} have")
 

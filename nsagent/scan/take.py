@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nsagent.model.lacking import Lacking
     from nsagent.runtimes.runtimes import Runtimes
     from nsagent.scan.collect.carried import Carried
+    from nsagent.scan.progress import Progress
 
 
 class Taken(NamedTuple):
@@ -47,6 +48,7 @@ def take_snapshot(
     clock: Callable[[], float],
     stop: threading.Event | None = None,
     carried: "Carried | None" = None,
+    progress: "Progress | None" = None,
 ) -> Taken:
     """What the facts asked for mean; see take_facts. Raises CaptureError for an earlier pass that does not fit, too.
 
@@ -55,7 +57,9 @@ def take_snapshot(
     from nsagent.scan.attribute import attribute
     from nsagent.scan.memory import Memory, remember
 
-    facts = take_facts(replace(request, capture=None), runtimes, clock=clock, stop=stop, carried=carried)
+    facts = take_facts(
+        replace(request, capture=None), runtimes, clock=clock, stop=stop, carried=carried, progress=progress
+    )
     not_kept = _keep(facts, request.capture)
     memory = carried.memory if carried else Memory()
     if request.since:
@@ -86,16 +90,18 @@ def take_facts(
     clock: Callable[[], float],
     stop: threading.Event | None = None,
     carried: "Carried | None" = None,
+    progress: "Progress | None" = None,
 ) -> Facts:
     """The facts asked for, kept in a file too if the request says so.
 
     `runtimes` are asked for names, and are left open; None asks nobody, as where a capture is read. Who makes
     one pass after another for the same request, but for when it starts, hands on what is `carried`.
+    `progress` can be looked at meanwhile.
     `clock` is monotonic, in seconds. A pass raises the process's soft limit of open files to the
     hard one. Raises CaptureError, and what scan.collect raises: Aborted soon after `stop` is set.
     """
     if request.from_file is None:
-        facts = _pass_over_host(request, runtimes, clock, stop, carried)
+        facts = _pass_over_host(request, runtimes, clock, stop, carried, progress)
     else:
         facts = _read_captured(request.from_file, request.captured)
         if request.owners is OwnersWanted.CONTAINER:
@@ -119,6 +125,7 @@ def _pass_over_host(
     clock: Callable[[], float],
     stop: threading.Event | None,
     carried: "Carried | None",
+    progress: "Progress | None",
 ) -> Facts:
     from nsagent.runtimes.runtimes import Runtimes
     from nsagent.scan.collect import collect
@@ -131,7 +138,8 @@ def _pass_over_host(
     raise_fd_limit()
     tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
     request = replace(request, tables=tables, only=only)
-    return collect(request, runtimes or Runtimes([], clock=clock), clock=clock, stop=stop, carried=carried)
+    runtimes = runtimes or Runtimes([], clock=clock)
+    return collect(request, runtimes, clock=clock, stop=stop, carried=carried, progress=progress)
 
 
 def _read_captured(path: Path, data: bytes | None) -> Facts:

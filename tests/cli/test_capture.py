@@ -1,19 +1,29 @@
 """`nsagent capture FILE` and `--capture FILE`."""
 
+import gzip
+import json
 import os
 import resource
 import signal
+import socket
 import stat
+import subprocess
+import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from nsagent.errors import EXIT_FAILED, EXIT_USAGE
+from nsagent.errors import EXIT_FAILED, EXIT_USAGE, CaptureError
 from nsagent.model.net import Protocol
-from nsagent.scan.capture import decode_capture
+from nsagent.scan.capture import decode_capture, encode_capture
+from nsagent.scan.capture_file import read_capture
 from tests.cli.conftest import Run, run_with_stdin
+from tests.cli.terminals import run_on_terminal
+from tests.cli.test_app import environment
 from tests.live.capabilities import Capability, require
+from tests.scan.facts import BARE
 
 
 def test_the_facts_of_a_pass_are_in_the_file(on_node: Run, tmp_path: Path) -> None:
@@ -179,9 +189,92 @@ def test_a_capture_may_come_through_a_pipe(on_node: Run, node_capture: Path, tmp
     assert through.out == on_node("scan", "--from", node_capture, "--no-headers").out
 
 
-def test_a_pipe_that_nobody_writes_to_is_no_wait(on_node: Run, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    assert "cut off after 0 bytes" in on_node("scan", "--from", tmp_path / "pipe").err
+@pytest.mark.parametrize("written", [None, b"", b"\x1f\x8b"], ids=["nobody", "nothing", "a part"])
+def test_a_pipe_that_is_silent_is_waited_for_so_long(tmp_path: Path, written: bytes | None) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ExitStack() as opened:
+        if written is not None:
+            writer = os.open(pipe, os.O_RDWR)
+            opened.callback(os.close, writer)
+            os.write(writer, written)
+        with pytest.raises(CaptureError) as caught:
+            read_capture(pipe, patience_seconds=0.05)
+    assert str(caught.value) == f"{pipe}: cannot be read: nothing came for 0.05 s"
+
+
+def test_a_capture_may_be_written_to_stdout(on_node: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    on_node("capture", kept)
+    ran = run_with_stdin("capture", "-", data=None)
+    through = run_with_stdin("scan", "--from", "-", data=ran.stdout)
+    assert (ran.returncode, ran.stderr, through.stdout.decode()) == (0, b"", on_node("scan", "--from", kept).out)
+
+
+def test_no_capture_is_written_to_a_terminal_or_into_an_answer(on_node: Run) -> None:
+    shown = run_on_terminal([sys.executable, "-m", "nsagent", "capture", "-"], 80)
+    assert shown == (EXIT_USAGE, "", "nsagent: FILE: - is stdout, which is a terminal\n")
+    ran = on_node("scan", "--capture", "-")
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err == "nsagent: --capture: expected a file: stdout has the answer; use nsagent capture -\n"
+
+
+def make_unreadable(directory: Path) -> dict[str, Path]:
+    """What is no capture, by what is said of it."""
+    long = gzip.compress(json.dumps({"schema": "\x1b[31m\n" + "x" * 10_000}).encode())
+    contents = {
+        "unpacks to more than": gzip.compress(bytes(1 << 26), 1),
+        "nested too deep": b"[" * 1_000_000,
+        "'\\x1b[31m\\nxxx": long,
+        "cut off after 100 bytes": encode_capture(BARE)[:100],
+        "neither gzip nor JSON": b"\x1b[31m" * 1000,
+    }
+    paths = {"Is a directory": directory, "it is a device": Path("/dev/zero"), "No such file": directory / "none"}
+    for number, (told, data) in enumerate(contents.items()):
+        paths[told] = directory / f"file-{number}"
+        paths[told].write_bytes(data)
+    paths["No such device"] = directory / "socket"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(paths["No such device"]))
+    paths["has more than 1024 MiB"] = directory / "huge"
+    with paths["has more than 1024 MiB"].open("wb") as huge:
+        huge.truncate(1 << 31)
+    return paths
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["scan", "--from", "{}"],
+        ["netns", "--from", "{}"],
+        ["containers", "--from", "{}"],
+        ["scan", "--since", "{}"],
+        ["diff", "{}"],
+        ["diff", "{good}", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_capture_is_one_line_and_a_failure_in_every_command_that_takes_one(
+    on_node: Run, node_capture: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    for told, path in make_unreadable(tmp_path).items():
+        ran = on_node(*(argument.format(path, good=node_capture) for argument in arguments))
+        assert (ran.status, ran.out, ran.err.count("\n")) == (EXIT_FAILED, "", 1)
+        assert ran.err.startswith(f"nsagent: {path}: ")
+        assert told in ran.err
+        assert ran.err[:-1].isprintable()
+        assert len(ran.err) < len(str(path)) + 200
+
+
+def test_a_bomb_takes_little_memory(tmp_path: Path) -> None:
+    """Within what a small capture takes: nobody who may have no more than that is killed by one."""
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(bytes(1 << 28), 1))
+    limited = f'ulimit -v {256 << 10}; exec "$@"'
+    command = ["sh", "-c", limited, "sh", sys.executable, "-m", "nsagent", "scan", "--from", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (EXIT_FAILED, "")
+    assert ran.stderr.startswith(f"nsagent: {path}: unpacks to more than ")
 
 
 def test_a_capture_may_come_from_stdin(on_node: Run, node_capture: Path) -> None:
@@ -191,7 +284,7 @@ def test_a_capture_may_come_from_stdin(on_node: Run, node_capture: Path) -> None
 
 @pytest.mark.parametrize(
     ("data", "essentials"),
-    [(b"", "-: cut off after 0 bytes"), (b"{}", "-: "), (None, "-: cannot be read: it is a device")],
+    [(b"", "-: cut off after 0 bytes"), (b"{}", "-: not a capture"), (None, "-: cannot be read: it is a device")],
 )
 def test_stdin_that_has_no_capture_is_an_error(data: bytes | None, essentials: str) -> None:
     ran = run_with_stdin("scan", "--from", "-", data=data)

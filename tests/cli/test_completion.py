@@ -205,6 +205,24 @@ def test_words_are_offered_where_they_are_known(words: str, offered: list[str]) 
     assert complete("nsagent", *words.split()) == offered
 
 
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [("nsagent scan ", ["scan"]), ("nsagent scan --st", ["scan"]), ("nsagent scan", ["run", "scan"])],
+)
+@pytest.mark.parametrize(("shell", "variable"), [("bash", "COMP_WORDS"), ("zsh", "_TYPER_COMPLETE_ARGS")])
+def test_only_the_command_that_is_typed_is_loaded(words: str, loaded: list[str], shell: str, variable: str) -> None:
+    """All of them take as long as an empty command does."""
+    program = (
+        "import sys; from nsagent.cli.app import run; run([]); "
+        "print([name for name in ('run', 'scan') if f'nsagent.cli.{name}' in sys.modules], file=sys.stderr)"
+    )
+    environment = {**os.environ, "_NSAGENT_COMPLETE": f"complete_{shell}", "COMP_CWORD": "2", variable: words}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == f"{loaded}\n"
+
+
 def test_a_process_is_offered_by_its_number() -> None:
     pid = str(os.getpid())
     assert complete("nsagent", "scan", "--pid", pid) == [pid]

@@ -12,7 +12,7 @@ from hypothesis import given
 from nsagent.errors import CaptureError
 from nsagent.model.facts import Facts
 from nsagent.scan.attribute import attribute
-from nsagent.scan.capture import SCHEMA, decode_capture, encode_capture
+from nsagent.scan.capture import MAX_VALUES, SCHEMA, decode_capture, encode_capture
 from tests.kernel.damage import damaged
 from tests.kernel.rows import read_recorded
 from tests.live.capabilities import trials
@@ -46,6 +46,14 @@ def test_any_facts_come_back(given_facts: Facts) -> None:
     assert read(encode_capture(given_facts)) == given_facts
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_capture_may_be_plain_json_as_other_programs_write_it(indent: int | None, ascii_only: bool) -> None:
+    kept = facts([reading(10, {3: 7}, comm="wörker")])
+    document = json.loads(gzip.decompress(encode_capture(kept)))
+    assert read(b"\n" + json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode()) == kept
+
+
 def test_the_same_facts_give_the_same_bytes() -> None:
     assert encode_capture(SAMPLE) == encode_capture(read(encode_capture(SAMPLE)))
 
@@ -64,21 +72,30 @@ def test_a_replayed_capture_means_what_the_facts_meant() -> None:
     ("data", "essentials"),
     [
         (b"", "cut off after 0 bytes"),
-        (b"{}", "not a capture, or damaged"),
+        (b"{}", "expected an object with a schema"),
+        (b"PK\x03\x04", "neither gzip nor JSON"),
+        (b'"text"', "neither gzip nor JSON"),
+        (b"\x1f", "cut off after 1 bytes"),
         (b"\x1f\x8b", "cut off after 2 bytes"),
         (encode_capture(SAMPLE)[:-9], "cut off after"),
         (encode_capture(SAMPLE)[:100], "cut off after 100 bytes"),
         (encode_capture(SAMPLE)[:-5] + b"\0\0\0\0\0", "not a capture, or damaged"),
         (gzip.compress(b"", mtime=0), "not the JSON of a capture"),
         (gzip.compress(b"{", mtime=0), "not the JSON of a capture"),
+        (b'{"schema": ', "not the JSON of a capture"),
         (gzip.compress(b"\xff\xfe\xfd", mtime=0), "not the JSON of a capture"),
-        (gzip.compress(b"[" * 200_000, mtime=0), "not the JSON of a capture"),
+        (gzip.compress(b"[" * 200_000, mtime=0), "not the JSON of a capture: nested too deep"),
+        (b'{"a":' * 200_000, "not the JSON of a capture: nested too deep"),
+        (b"[" + b"0," * MAX_VALUES + b"0]", "has more than 16 million values"),
+        ('["é"'.encode() + b" " * (256 << 20), "has more than 256 MiB of text"),
         (gzip.compress(b"1" * 5000, mtime=0), "not the JSON of a capture"),
         (gzip.compress(b" " * (48 << 20), 1, mtime=0), "unpacks to more than"),
         (pack([]), "expected an object with a schema"),
         (pack({"facts": {}}), "expected an object with a schema"),
         (pack({"schema": "nsagent/facts/9", "facts": {}}), "schema 'nsagent/facts/9' is not 'nsagent/facts/5'"),
         (pack({"schema": None, "facts": {}}), "schema None"),
+        (pack({"schema": "x" * 10_000}), f"schema '{'x' * 59}... is not"),
+        (pack({"schema": ["x" * 10_000]}), f"schema ['{'x' * 58}... is not"),
         (pack({"schema": SCHEMA}), "facts: an object"),
         (pack({"schema": SCHEMA, "facts": []}), "facts: an object"),
         (pack({"schema": SCHEMA, "facts": {}}), "facts: a value for host, boot_id"),

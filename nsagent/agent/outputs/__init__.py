@@ -8,11 +8,11 @@ of one config may be used by several threads, each by one at a time. No two of t
 from nsagent.agent.outputs.direct import DirectOutput
 from nsagent.agent.outputs.file import REPORT_MODE, TEXTFILE_MODE, AppendedFile, WholeFile
 from nsagent.agent.outputs.report import Out, Tell
-from nsagent.agent.outputs.stdout import Stdout
+from nsagent.agent.outputs.stdout import KeptStdout, Stdout
 from nsagent.config.model import FileOutput, HttpOutput, Output, TextfileOutput
 
 
-def open_output(config: Output, *, stdout: Stdout, tell: Tell) -> Out:
+def open_output(config: Output, *, stdout: Stdout | KeptStdout, tell: Tell) -> Out:
     """An output as the config asks for it; `stdout` is the one that all of them share.
 
     `tell` is called with a line about what `write` does not raise: what a receiver refused, and what was mended.

@@ -64,3 +64,14 @@ class Stdout:
             self._rest = data if is_begun or len(data) < size else data[:0]
             self._is_stuck = bool(data)
         return self._is_stuck
+
+
+class KeptStdout:
+    """All reports in memory, for a command that prints them as its answer once they are made; for any thread."""
+
+    def __init__(self) -> None:
+        self.reports: list[bytes] = []
+
+    def put(self, data: bytes) -> None:
+        """Never fails."""
+        self.reports.append(data)

@@ -19,6 +19,7 @@ from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.facts import Facts
 from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.ids import NetnsId
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Answers, Runtimes
 from nsagent.scan.collect.carried import Carried
@@ -34,6 +35,7 @@ from nsagent.scan.collect.settle import read_met, settle
 from nsagent.scan.collect.unlisted import find_unlisted, leave_vsock, see_sockets
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
 from nsagent.scan.laps import Lap, Laps
+from nsagent.scan.progress import Progress, Reached
 from nsagent.scan.request import PassRequest
 
 MetQueue = SimpleQueue[MetNetns | None]
@@ -47,8 +49,10 @@ def collect(
     clock: Callable[[], float],
     carried: Carried | None = None,
     stop: threading.Event | None = None,
+    progress: Progress | None = None,
 ) -> Facts:
     """The facts of one pass; `clock` is monotonic, in seconds. Who makes many keeps what is `carried`.
+    `progress` can be looked at meanwhile.
 
     Raises EngineUnavailable if the engine asked for cannot work at all, NotRead or NoProcfs if the procfs
     itself cannot be read, and Aborted soon after `stop` is set; for a pass about some containers NotFound,
@@ -61,7 +65,7 @@ def collect(
         raise EngineUnavailable(
             f"engine sock_diag: {procfs.root} is no procfs of the running kernel; use --engine proc"
         )
-    netns, held = read_own_netns(), _list_own_netns_fds()
+    netns, held = _read_own_netns(), _list_own_netns_fds()
     met: MetQueue = SimpleQueue()
     stop = stop or threading.Event()
     with open_context(
@@ -74,6 +78,8 @@ def collect(
         clock=clock,
         stop=stop,
     ) as context:
+        if progress is not None:
+            progress.show(lambda: Reached(context.reader.count_taken(), context.registry.count_met()))
         facts = _run(context, met, runtimes, carried)
     broken = []
     if read_own_netns() != netns:
@@ -84,6 +90,16 @@ def collect(
     elif left := after - held:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.LEFT_OPEN, count=len(left)))
     return replace(facts, gaps=(*facts.gaps, *broken)) if broken else facts
+
+
+def _read_own_netns() -> NetnsId:
+    """Raises NoProcfs where none is mounted: then nobody can be looked at."""
+    try:
+        return read_own_netns()
+    except NotRead as err:
+        if err.errno != "ENOENT":
+            raise
+        raise NoProcfs("/proc") from err
 
 
 def _list_own_netns_fds() -> frozenset[int] | None:

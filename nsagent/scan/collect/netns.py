@@ -131,6 +131,10 @@ class NetnsRegistry:
         for met in self._by_inode.values():
             met.let_go()
 
+    def count_met(self) -> int:
+        """How many there are so far; for any thread."""
+        return self._count()
+
     def list_met(self) -> list[MetNetns]:
         """Each netns once, by inode; then, by key, those of which nobody's ns/net may be read."""
         met = [self._by_inode[inode] for inode in sorted(self._by_inode)]

@@ -98,6 +98,10 @@ class TableReader:
                 self._keep_pace()
                 self._read_proc(state)
 
+    def count_taken(self) -> int:
+        """How many netns were begun to be read, or skipped; for any thread."""
+        return len(self._states)
+
     def find_new(self, met: Iterable[MetNetns]) -> list[MetNetns]:
         """Those of `met` that were neither read nor skipped."""
         return [each for each in met if each.serial not in self._states]

@@ -1,8 +1,9 @@
-"""`filter_calls.py netlink=ERRNO|kill=NUMBERS COMMAND...`: run a command under a filter of its system calls.
+"""`filter_calls.py netlink=ERRNO|refuse=ERRNO,NUMBERS|kill=NUMBERS COMMAND...`: run it under a filter of system calls.
 
 `netlink`: socket(AF_NETLINK) is refused with that errno, as a seccomp profile does, or
-RestrictAddressFamilies= of systemd. `kill`: who makes a call of these numbers ends by SIGSYS, as by
-SystemCallFilter= of systemd. Source: seccomp(2), the classic BPF of include/uapi/linux/filter.h.
+RestrictAddressFamilies= of systemd. `refuse`: so are calls of these numbers. `kill`: who makes a call
+of these numbers ends by SIGSYS, as by SystemCallFilter= of systemd. Source: seccomp(2), the classic
+BPF of include/uapi/linux/filter.h.
 """
 
 import ctypes
@@ -41,9 +42,9 @@ def refuse_netlink(errno: int) -> list[Step]:
     ]
 
 
-def kill_for(numbers: list[int]) -> list[Step]:
-    """The filter that kills for these system calls."""
-    one_by_one = [step for number in numbers for step in ((JUMP_IF_EQUAL, 0, 1, number), (RETURN, 0, 0, KILL_PROCESS))]
+def end_with(action: int, numbers: list[int]) -> list[Step]:
+    """The filter that does this for these system calls."""
+    one_by_one = [step for number in numbers for step in ((JUMP_IF_EQUAL, 0, 1, number), (RETURN, 0, 0, action))]
     return [(LOAD, 0, 0, NUMBER_AT), *one_by_one, (RETURN, 0, 0, ALLOW)]
 
 
@@ -61,5 +62,10 @@ def install(steps: list[Step]) -> None:
 if __name__ == "__main__":
     kind, _, values = sys.argv[1].partition("=")
     given = [int(value) for value in values.split(",")]
-    install(kill_for(given) if kind == "kill" else refuse_netlink(given[0]))
+    if kind == "netlink":
+        install(refuse_netlink(given[0]))
+    elif kind == "refuse":
+        install(end_with(FAIL | given[0], given[1:]))
+    else:
+        install(end_with(KILL_PROCESS, given))
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - that is what it is for.
