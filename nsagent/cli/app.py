@@ -79,11 +79,21 @@ def run(
     # A pass makes up to millions of records and no cycles: collecting them again and again takes
     # a tenth of the time and finds nothing.
     gc.disable()
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
     try:
         if interruptible:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, interrupt)
         return _run(arguments, leave, prepare)
-    except KeyboardInterrupt:  # Before a command began, or after it.
+    except BaseException as err:
+        # Before a command began, or after it. Python 3.11 makes a RuntimeError of one in the middle of a class.
+        if not interrupted and not isinstance(err, KeyboardInterrupt):
+            raise
         tell("nsagent: interrupted")
         return EXIT_INTERRUPTED
     finally:

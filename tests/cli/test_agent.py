@@ -142,7 +142,7 @@ def test_an_agent_that_has_made_no_pass_yet_is_waited_for(run_cli: Run, path: Pa
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\nno such path\n", "no such path"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\n\x1b[2J", "\\x1b[2J"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut", "cut off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "not a capture, or damaged: "),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "not a capture: neither gzip nor JSON"),
     ],
 )
 def test_what_is_no_agent_is_one_line(run_cli: Run, tmp_path: Path, answer: bytes, told: str) -> None:
