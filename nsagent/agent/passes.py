@@ -77,7 +77,7 @@ class Passes:
             place.proc_root,
             config.engine,
             interfaces=any(report.view is View.NETNS for report in config.reports),
-            tables=TablesWanted(_list_protocols(config)),
+            tables=TablesWanted(_list_protocols(config), own_addresses=True),
             deadline_seconds=_DEADLINE_SECONDS if share is None else _PACED_SECONDS,
             host_root=place.host_root,
         )

@@ -167,7 +167,7 @@ class NetnsReading:
     skipped: bool = False
     """Its tables were not read, because the containers that the pass was about have nothing there."""
     own_addresses: tuple[str, ...] | None = None
-    """Its own, as "address/prefix length"; None where no row asks for them, or unknown."""
+    """Its own, as "address/prefix length"; None where neither rows nor the caller ask for them, or unknown."""
     client_ports: tuple[int, int] | None = None
     """The first and the last of those that it gives to clients; None where no row asks for them, or unknown."""
     tunnels: tuple[TunnelEnd, ...] = ()

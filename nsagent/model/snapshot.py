@@ -160,6 +160,8 @@ class Netns:
     """The paths of its mounts in other mount namespaces, as in NetnsReading: no netns is called by them."""
     client_ports: tuple[int, int] | None = None
     """The first and the last of those that it gives to clients, None where the pass did not read them."""
+    own_addresses: tuple[str, ...] | None = None
+    """Its own, as "address/prefix length": 127.0.0.0/8 is own as a whole. None where the pass did not read them."""
 
     @property
     def number(self) -> int:

@@ -144,6 +144,7 @@ def _make_netns(
         is_init=not host_is_known and any(process.pid == 1 for process in members),
         foreign_mounts=reading.foreign_mounts,
         client_ports=reading.client_ports,
+        own_addresses=reading.own_addresses,
     )
 
 

@@ -8,13 +8,13 @@ Source: net/ipv4/inet_hashtables.c __inet_lookup_listener(), inet_connection_soc
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.facts import NetnsReading
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import OwnedSocket, VerdictKind
+from nsagent.query.own_addresses import pack
 
 _ANY: Final = ("0.0.0.0", "::")
 _LINK_LOCAL: Final = ("fe8", "fe9", "fea", "feb")
@@ -40,7 +40,7 @@ class LocalEnds:
         """The leading bits of addresses, by how long an address is and how many bits it has behind them."""
         for text in reading.own_addresses or ():
             address, _, length = text.partition("/")
-            packed = _pack(address)
+            packed = pack(address)
             try:
                 shift = len(packed) * 8 - parse_decimal(length, 8)
                 self._own[len(packed), shift].add(int.from_bytes(packed, "big") >> shift)
@@ -49,7 +49,7 @@ class LocalEnds:
 
     def is_server(self, local: Endpoint) -> bool:
         """Whether this is one of them."""
-        packed = _pack(local.address)
+        packed = pack(local.address)
         number = int.from_bytes(packed, "big")
         return not self._first <= local.port <= self._last and any(
             len(packed) == size and number >> shift in own for (size, shift), own in self._own.items()
@@ -121,11 +121,3 @@ def _prefer(sockets: list[OwnedSocket], preferred: Callable[[OwnedSocket], bool]
 def _is_ipv6(row: SocketRow) -> bool:
     """Whether the row is one of an IPv6 socket, whatever address it shows."""
     return row.mapped or row.family is Family.IPV6
-
-
-def _pack(address: str) -> bytes:
-    """The bytes of an address, none of what is no address."""
-    try:
-        return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
-    except OSError:
-        return b""

@@ -16,12 +16,14 @@ class TablesWanted:
     """Which tables a pass reads, and how far it looks.
 
     `deep`: the sockets that are bound and do nothing too, and every thread of every process.
-    `tcp_info`: what the kernel knows about each TCP connection.
+    `tcp_info`: what the kernel knows about each TCP connection. `own_addresses`: those of every netns that is read,
+    and not only of one whose rows ask for them.
     """
 
     protocols: frozenset[Protocol] = frozenset(PROTOCOLS)
     deep: bool = False
     tcp_info: bool = False
+    own_addresses: bool = False
 
 
 _COUNTED: Final = {

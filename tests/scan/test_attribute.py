@@ -285,6 +285,7 @@ def test_a_netns_counts_its_processes_and_names_their_containers() -> None:
             interfaces=(loopback,),
             rows=(RowCount("tcp", 0, 0), RowCount("time_wait", 0, 0), RowCount("udp", 0, 0)),
             client_ports=(32768, 60999),
+            own_addresses=("10.0.0.1/32", "127.0.0.0/8", "::1/128"),
         ),
     )
 

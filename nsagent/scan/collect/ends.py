@@ -1,6 +1,6 @@
 """The own addresses of a netns and the ports of its clients: they tell whether a closed connection came in or went out.
 
-Read right after its tables, where these have rows that no fd can hold.
+Read right after its tables, where these have rows that no fd can hold, or where it is asked for.
 """
 
 from typing import Final

@@ -168,7 +168,7 @@ class TableReader:
                     raise ReadFailed("sock_diag", "ENOENT")
             state.take(read)
         state.engine = engine
-        if state.has_bare_rows():
+        if state.has_bare_rows() or self._wanted.own_addresses:
             read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
             read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
         if state.empty:
@@ -189,7 +189,7 @@ class TableReader:
             return
         state.take(read)
         state.engine = EngineName.PROC
-        if state.has_bare_rows():
+        if state.has_bare_rows() or self._wanted.own_addresses:
             is_own = self._may_enter and state.met.id == read_own_netns()
             ports = self._procfs.read_sysctl(CLIENT_PORTS) if is_own else None
             with suppress(NotRead):  # Whoever was in there has left.

@@ -110,7 +110,8 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
 def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     container = "c0ffee" + "0" * 58
     nothing = {key: list[str]() for key in ("names", "mounts", "foreign_mounts")}
-    common = {"key": None, "cookie": None, **nothing, "engine": "proc", "found_by": ["process"], "client_ports": None}
+    untold = {"key": None, "cookie": None, "client_ports": None, "own_addresses": None}
+    common = {**untold, **nothing, "engine": "proc", "found_by": ["process"]}
     assert [to_plain(one) for one in attribute(node).netns] == [
         {
             **common,
@@ -122,6 +123,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
             "interfaces": None,
             "pods": [],
             "rows": [["tcp", 3, 3], ["time_wait", 1, 1], ["udp", 1, 1]],
+            "own_addresses": [],
         },
         {
             **common,
@@ -133,6 +135,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
             "interfaces": None,
             "pods": [],
             "rows": [["tcp", 3, 3], ["time_wait", 0, 0], ["udp", 0, 0]],
+            "own_addresses": [],
         },
         {
             **common,

@@ -1,0 +1,58 @@
+"""In which netns of a snapshot an address is an own one. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Final
+
+from nsagent.model.snapshot import Netns
+
+_BROADCAST: Final = "255.255.255.255"
+
+
+class OwnAddresses:
+    """The own addresses of all netns."""
+
+    def __init__(self, netns: Iterable[Netns]) -> None:
+        self._single: defaultdict[str, set[int]] = defaultdict(set)
+        self._ranges: defaultdict[tuple[int, int, int], set[int]] = defaultdict(set)
+        """By how many bytes an address has, how many bits of it are free, and the others."""
+        self.unknown: set[int] = set()
+        """The netns of which they are not known."""
+        for one in netns:
+            if one.own_addresses is None:
+                self.unknown.add(one.number)
+            for text in one.own_addresses or ():
+                address, _, length = text.partition("/")
+                packed = pack(address)
+                free = len(packed) * 8 - int(length) if length.isascii() and length.isdigit() else 0
+                if free > 0:
+                    self._ranges[len(packed), free, int.from_bytes(packed) >> free].add(one.number)
+                else:
+                    self._single[address].add(one.number)
+
+    def find(self, address: str) -> set[int]:
+        """The netns of which it is surely an own address; a loopback one also of those that are unknown."""
+        found = set(self._single.get(address, ()))
+        if self._ranges:
+            packed = pack(address)
+            number = int.from_bytes(packed)
+            for (size, free, bits), netns in self._ranges.items():
+                if size == len(packed) and number >> free == bits:
+                    found |= netns
+        is_loopback = address.startswith("127.") or address == "::1"
+        return found | self.unknown if self.unknown and is_loopback else found
+
+
+def is_group(address: str) -> bool:
+    """Whether it is one of multicast or broadcast: all get it who have joined, in whichever netns."""
+    packed = pack(address)
+    return (packed[0] >> 4 == 0xE or address == _BROADCAST) if len(packed) == 4 else packed[:1] == b"\xff"
+
+
+def pack(address: str) -> bytes:
+    """The bytes of an address, none of what is no address."""
+    try:
+        return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
+    except OSError:
+        return b""
