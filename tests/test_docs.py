@@ -34,6 +34,9 @@ from tests.docs import CAPTURES, DOCS, PAGES, ROOT, Command, blocks, console, ru
 
 COMMANDS = (
     "scan",
+    "who",
+    "port",
+    "pid",
     "netns",
     "containers",
     "inspect",

@@ -66,7 +66,7 @@ def _answer(
 
         check_claims(claims, source.host)
     if output.mentions("argv"):
-        selected = _add_command_lines(selected, request)
+        selected = add_command_lines(selected, request)
     write_answer(render_answer(selected, view, output, whole=snapshot))
     status = write_coverage(selected, strict=strict)
     if not_kept is not None:
@@ -74,7 +74,7 @@ def _answer(
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
 
 
-def _add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot:
+def add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot:
     """Those of the owners of rows, as they are now; raises UsageError for a pass of another time."""
     from nsagent.kernel.lookups import Lookups
     from nsagent.scan.collect.command_lines import CommandLines

@@ -25,6 +25,9 @@ for which there is no memory, and an interpreter without any, raise."""
 
 COMMANDS: Final = (
     "scan",
+    "who",
+    "port",
+    "pid",
     "netns",
     "containers",
     "inspect",

@@ -1,5 +1,6 @@
 """`nsagent scan`: every socket of the host, with its owners."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -19,6 +20,7 @@ from nsagent.cli.options import (
 )
 from nsagent.errors import UsageError
 from nsagent.model.choices import EngineName, OwnersWanted, View
+from nsagent.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from nsagent.query.filter import Filter
@@ -47,6 +49,19 @@ class WhichRows(NamedTuple):
         return replace(wanted, expression=read_expression(self.expression))
 
 
+class Asked(NamedTuple):
+    """The options of `scan`, as a theme for what is short for it."""
+
+    containers: WhichContainers
+    sockets: WhichRows
+    how_far: HowFar
+    owning: Owning
+    source: Source
+    printing: Printing
+    engine: Engine = EngineName.AUTO
+    count_by: CountBy = None
+
+
 def scan(
     *,
     containers: WhichContainers,
@@ -66,21 +81,27 @@ def scan(
     all match, and so must an expression. A pass about some containers only reads the netns in which they
     have something.
     """
+    answer_sockets(Asked(containers, sockets, how_far, owning, source, printing, engine, count_by))
+
+
+def answer_sockets(asked: Asked, narrow: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot) -> None:
+    """Answer as `scan` does; of the rows that the options select only those that `narrow` leaves."""
     from nsagent.cli.answer import answer
     from nsagent.cli.threads import name_processes
     from nsagent.query.select import select_snapshot
 
-    view = View.SOCKETS if count_by is None else View.TOP
-    output = printing.make_options(view, count_by)
-    chosen = containers.make_filter()
-    wanted = sockets.narrow(chosen)
+    source, owning = asked.source, asked.owning
+    view = View.SOCKETS if asked.count_by is None else View.TOP
+    output = asked.printing.make_options(view, asked.count_by)
+    chosen = asked.containers.make_filter()
+    wanted = asked.sockets.narrow(chosen)
     if owning.owners is OwnersWanted.CONTAINER and wanted.asks_for_owners:
         what = "--pid" if wanted.pids else "pid, comm, unit and owner of an expression"
         raise UsageError(f"{what}: with --owners container nobody is looked for who holds a socket; use --owners pid")
     request = replace(
         source.make_request(),
-        engine=engine,
-        tables=how_far.make_wanted(wanted.named_protocols),
+        engine=asked.engine,
+        tables=asked.how_far.make_wanted(wanted.named_protocols),
         owners=owning.owners,
         only=chosen,
         since=owning.since,
@@ -89,8 +110,8 @@ def scan(
         view,
         request,
         source,
-        lambda snapshot: select_snapshot(snapshot, name_processes(wanted, snapshot, source)),
+        lambda snapshot: narrow(select_snapshot(snapshot, name_processes(wanted, snapshot, source))),
         output,
-        strict=printing.strict,
+        strict=asked.printing.strict,
         named=wanted.named_containers,
     )

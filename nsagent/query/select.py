@@ -71,6 +71,27 @@ def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     )
 
 
+def select_rows(snapshot: Snapshot, sockets: Iterable[OwnedSocket]) -> Snapshot:
+    """These rows of the snapshot, in this order, with the netns and containers that they name."""
+    rows = tuple(sockets)
+    netns = {socket.netns for socket in rows}
+    containers = {id_ for socket in rows for id_ in list_container_ids(socket)}
+    return replace(
+        snapshot,
+        sockets=rows,
+        netns=tuple(one for one in snapshot.netns if one.number in netns),
+        containers=tuple(one for one in snapshot.containers if one.id in containers),
+    )
+
+
+def select_local_port(snapshot: Snapshot, port: int) -> Snapshot:
+    """The rows with this local port, of protocols that have ports."""
+    rows = snapshot.sockets
+    return select_rows(
+        snapshot, (one for one in rows if one.row.local.port == port and one.row.protocol in _WITH_PORTS)
+    )
+
+
 def leave_labels(snapshot: Snapshot) -> Snapshot:
     """The snapshot without labels of containers and pods, which may hold secrets."""
     return replace(
@@ -86,15 +107,7 @@ def leave_labels(snapshot: Snapshot) -> Snapshot:
 
 
 def _narrow(snapshot: Snapshot, test: Test) -> Snapshot:
-    sockets = tuple(socket for socket in snapshot.sockets if test(socket))
-    netns = {socket.netns for socket in sockets}
-    containers = {id_ for socket in sockets for id_ in list_container_ids(socket)}
-    return replace(
-        snapshot,
-        sockets=sockets,
-        netns=tuple(one for one in snapshot.netns if one.number in netns),
-        containers=tuple(one for one in snapshot.containers if one.id in containers),
-    )
+    return select_rows(snapshot, filter(test, snapshot.sockets))
 
 
 def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:

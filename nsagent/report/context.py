@@ -54,7 +54,7 @@ def context_of(snapshot: Snapshot, accept_queues: AcceptQueues | None = None) ->
     return Context(
         netns=netns,
         containers=containers,
-        netns_labels=Memo(lambda number: _netns_label(netns.get(number), number)),
+        netns_labels=Memo(lambda number: netns_label(netns.get(number), number)),
         container_labels=Memo(lambda container_id: _container_label(containers, container_id)),
         pod_labels=Memo(lambda container_id: _pod_label(containers, container_id)),
         sockets=Counter(map(attrgetter("netns"), snapshot.sockets)),
@@ -86,7 +86,8 @@ def pod_text(pod: Pod | None) -> str:
     return pod.name if pod.kube_namespace is None else f"{pod.kube_namespace}/{pod.name}"
 
 
-def _netns_label(netns: Netns | None, number: int) -> str:
+def netns_label(netns: Netns | None, number: int) -> str:
+    """What a netns with this number is called in tables; None where only its number is known."""
     if netns is not None and (netns.is_host or netns.is_init):
         return HOST if netns.is_host else INIT
     # Anyone may call a netns "host", or by the number of another: such a name is not shown, its own number is.

@@ -1,0 +1,23 @@
+"""`nsagent port`: the sockets with a local port."""
+
+from typing import Annotated
+
+import typer
+
+from nsagent.cli.scan import Asked, answer_sockets
+from nsagent.model.snapshot import Snapshot
+
+
+def port(
+    *,
+    number: Annotated[int, typer.Argument(metavar="PORT", min=1, max=65535, help="The local port.")],
+    asked: Asked,
+) -> None:
+    """The sockets with this local port, in every netns: what `scan` shows of them, with its options."""
+
+    def narrow(snapshot: Snapshot) -> Snapshot:
+        from nsagent.query.select import select_local_port
+
+        return select_local_port(snapshot, number)
+
+    answer_sockets(asked, narrow)

@@ -1,0 +1,70 @@
+"""`nsagent who`, `port` and `pid`, in a copied procfs and in captures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsagent.errors import EXIT_NOT_FOUND, EXIT_USAGE
+from tests.cli.conftest import Ran, Run
+
+
+def sockets(ran: Ran) -> list[dict[str, Any]]:
+    assert ran.status == 0, ran.err
+    found: list[dict[str, Any]] = json.loads(ran.out)["sockets"]
+    return found
+
+
+def scanned(run: Run, *options: str | Path) -> list[dict[str, Any]]:
+    return sockets(run("scan", "-o", "json", *options))
+
+
+def test_every_end_of_the_node_leads_to_its_row(on_node: Run, node_capture: Path) -> None:
+    rows = scanned(on_node)
+    assert rows
+    for row in rows:
+        local = row["local"]
+        address = f"[{local['address']}]" if ":" in local["address"] else local["address"]
+        end = f"{address}:{local['port']}"
+        assert row in sockets(on_node("who", "-o", "json", end))
+        assert row in sockets(on_node("who", "-o", "json", end, "--from", node_capture))
+
+
+@pytest.mark.parametrize("port", [80, 22])
+def test_port_is_what_scan_shows_of_a_local_port(on_node: Run, port: int) -> None:
+    expected = [row for row in scanned(on_node) if row["local"]["port"] == port]
+    assert sockets(on_node("port", "-o", "json", str(port))) == expected
+
+
+def test_a_port_that_nobody_has_is_an_empty_answer(on_node: Run) -> None:
+    assert on_node("port", "1", "--no-headers")[:2] == (0, "")
+
+
+def test_pid_is_what_scan_shows_of_a_process(on_node: Run) -> None:
+    pid = next(row["owners"][0]["pid"] for row in scanned(on_node) if row["owners"])
+    assert sockets(on_node("pid", "-o", "json", str(pid))) == scanned(on_node, "--pid", str(pid))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("pid", "4194304"), EXIT_NOT_FOUND, "no process '4194304'"),
+        (("who", "127.0.0.1:1"), EXIT_NOT_FOUND, "no endpoint '127.0.0.1:1'"),
+        (("who", "127.0.0.1:80", "--netns", "nowhere"), EXIT_NOT_FOUND, "no netns 'nowhere'"),
+        (("who", "localhost:80"), EXIT_USAGE, "names are not looked up"),
+        (("who", "::1:80"), EXIT_USAGE, "brackets"),
+        (("who", "*:80", "127.0.0.1:80"), EXIT_USAGE, "both ends"),
+        (("who", "*:80", "--protocol", "raw"), EXIT_USAGE, "has ports"),
+        (("who",), EXIT_USAGE, "ADDRESS:PORT"),
+        (("port", "0"), EXIT_USAGE, "PORT"),
+        (("port", "http"), EXIT_USAGE, "PORT"),
+        (("pid", "0"), EXIT_USAGE, "PID"),
+    ],
+)
+def test_what_is_not_there_or_means_nothing_is_one_line(
+    on_node: Run, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    ran = on_node(*arguments)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (status, "", 1)
+    assert said in ran.err

@@ -1,0 +1,231 @@
+"""Which rows answer who holds an end, and what is said of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from nsagent.errors import NotFound, UsageError
+from nsagent.model.found import Note, NoteKind
+from nsagent.model.net import Endpoint, Family, Protocol, SocketState
+from nsagent.model.process import CommandLine, Process
+from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
+from nsagent.query.socket_index import SocketIndex
+from nsagent.query.who import find_behind, find_who, parse_question
+from tests.scan.snapshots import ANY, HOST, WEB, make_netns, process, snapshot, socket
+
+LISTEN, CLOSE, ESTABLISHED = SocketState.LISTEN, SocketState.CLOSE, SocketState.ESTABLISHED
+UDP = Protocol.UDP
+HERE, THERE = "10.0.0.1", "10.0.0.2"
+LOOPBACK = ("127.0.0.0/8", "127.0.0.1/32", "::1/128")
+HTTPD = process(10, "httpd")
+
+
+def own(number: int, *addresses: str) -> Netns:
+    return replace(make_netns(number), own_addresses=(*LOOPBACK, *addresses))
+
+
+def row(
+    state: SocketState,
+    local: str,
+    remote: Endpoint = ANY,
+    *,
+    protocol: Protocol = Protocol.TCP,
+    netns: int = HOST,
+    device: str | None = None,
+    v6only: bool | None = False,
+    holder: Process = HTTPD,
+) -> OwnedSocket:
+    """A socket at `ADDRESS port`; of IPv6 where the address is."""
+    address, port = local.split()
+    made = socket(state, Endpoint(address, int(port)), remote, holder, protocol=protocol, netns=netns, interface=device)
+    family = Family.IPV6 if ":" in address else Family.IPV4
+    return made._replace(row=made.row._replace(family=family, v6only=v6only, interface=7 if device else 0))
+
+
+def of(*sockets: OwnedSocket, netns: Sequence[Netns] = (own(HOST, "10.0.0.1/32"), own(WEB, "10.0.0.2/32"))) -> Snapshot:
+    return snapshot(*sockets, netns=netns)
+
+
+def ask(given: Snapshot, *ends: str, protocol: str | None = None, netns: Iterable[int] = ()) -> list[OwnedSocket]:
+    question = parse_question(ends, None if protocol is None else [protocol])
+    return [*find_who(given, SocketIndex(given), question._replace(netns=frozenset(netns) or None)).sockets]
+
+
+def notes(given: Snapshot, *ends: str) -> list[Note]:
+    return [*find_who(given, SocketIndex(given), parse_question(ends)).notes]
+
+
+EXACT = row(LISTEN, f"{HERE} 80")
+WIDE = row(LISTEN, "0.0.0.0 80")
+WIDE6 = row(LISTEN, ":: 80")
+ONLY6 = row(LISTEN, ":: 80", v6only=True)
+MAPPED = row(LISTEN, f"{HERE} 80")
+MAPPED = MAPPED._replace(row=MAPPED.row._replace(mapped=True))
+ON_DEVICE = row(LISTEN, "0.0.0.0 80", device="eth0")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "end", "expected"),
+    [
+        ([WIDE6, WIDE, MAPPED, EXACT], f"{HERE}:80", [EXACT]),
+        ([WIDE6, WIDE, MAPPED], f"{HERE}:80", [MAPPED]),
+        ([WIDE6, WIDE], f"{HERE}:80", [WIDE]),
+        ([WIDE6], f"{HERE}:80", [WIDE6]),
+        ([WIDE6, WIDE], "[::1]:80", [WIDE6]),
+        ([ONLY6], "[::1]:80", [ONLY6]),
+        ([ONLY6, WIDE], f"{HERE}:80", [WIDE]),
+        ([WIDE, ON_DEVICE], f"{HERE}:80", [ON_DEVICE, WIDE]),
+        ([EXACT, ON_DEVICE], f"{HERE}:80", [EXACT]),
+        ([WIDE, WIDE6], "0.0.0.0:80", [WIDE]),
+        ([WIDE, WIDE6], "[::]:80", [WIDE6]),
+        ([WIDE, EXACT], "*:80", [WIDE, EXACT]),
+    ],
+)
+def test_the_very_address_comes_before_any_and_ipv4_before_both(
+    waiting: list[OwnedSocket], end: str, expected: list[OwnedSocket]
+) -> None:
+    assert ask(of(*waiting), end) == expected
+
+
+def test_a_zone_leaves_what_is_bound_to_another_interface() -> None:
+    own_link = (own(HOST, "fe80::1/128"),)
+    here, there = (row(LISTEN, "fe80::1 80", device=name, v6only=True) for name in ("eth0", "eth1"))
+    wide = row(LISTEN, ":: 80", v6only=True)
+    given = of(here, there, wide, netns=own_link)
+    assert ask(given, "[fe80::1%eth0]:80") == [here]
+    assert ask(given, "[fe80::1%eth2]:80") == [wide]
+    assert ask(given, "[fe80::1]:80") == [here, there, wide]
+
+
+def test_a_connection_is_found_from_either_side_in_any_order() -> None:
+    server = row(ESTABLISHED, f"{THERE} 80", Endpoint(HERE, 5000), netns=WEB)
+    client = row(ESTABLISHED, f"{HERE} 5000", Endpoint(THERE, 80))
+    other = row(ESTABLISHED, f"{THERE} 80", Endpoint(HERE, 5001), netns=WEB)
+    listening = row(LISTEN, "0.0.0.0 80", netns=WEB)
+    given = of(listening, server, client, other)
+    assert ask(given, f"{HERE}:5000", f"{THERE}:80") == [client, server]
+    assert ask(given, f"{THERE}:80", f"{HERE}:5000") == [server, client]
+
+
+def test_a_connection_that_is_not_there_leads_to_who_would_take_it() -> None:
+    listening = row(LISTEN, "0.0.0.0 80", netns=WEB)
+    assert ask(of(listening), f"{HERE}:5000", f"{THERE}:80") == [listening]
+
+
+def test_what_is_connected_at_an_end_comes_before_what_waits_there() -> None:
+    accepted = row(ESTABLISHED, f"{HERE} 80", Endpoint("10.9.9.9", 5000))
+    assert ask(of(WIDE, accepted), f"{HERE}:80") == [accepted, WIDE]
+
+
+def test_a_connected_udp_socket_waits_for_nobody_else() -> None:
+    connected = row(ESTABLISHED, f"{HERE} 53", Endpoint("10.9.9.9", 5000), protocol=UDP)
+    wide = row(CLOSE, "0.0.0.0 53", protocol=UDP)
+    given = of(connected, wide)
+    assert ask(given, f"{HERE}:53", "10.9.9.9:5000") == [connected]
+    assert ask(given, f"{HERE}:53", "10.9.9.9:5001") == [wide]
+
+
+def test_both_protocols_are_asked_about_unless_one_is_named() -> None:
+    tcp, udp = row(LISTEN, "0.0.0.0 53"), row(CLOSE, "0.0.0.0 53", protocol=UDP)
+    given = of(tcp, udp)
+    assert ask(given, f"{HERE}:53") == [tcp, udp]
+    assert ask(given, f"{HERE}:53", protocol="udp") == [udp]
+
+
+def test_a_group_of_reuseport_is_told_whole() -> None:
+    group = [row(LISTEN, "0.0.0.0 80", holder=process(pid)) for pid in (1, 2, 3)]
+    given = of(*group)
+    assert ask(given, f"{HERE}:80") == group
+    assert notes(given, f"{HERE}:80") == [Note(NoteKind.ONE_OF, f"{HERE}:80", sockets=tuple(group))]
+
+
+def test_only_the_netns_that_has_the_address_counts() -> None:
+    host, web = row(LISTEN, "0.0.0.0 80"), row(LISTEN, "0.0.0.0 80", netns=WEB)
+    given = of(host, web)
+    assert ask(given, f"{THERE}:80") == [web]
+    assert ask(given, "127.0.0.1:80") == [host, web]
+    assert ask(given, "127.0.0.1:80", netns=[WEB]) == [web]
+    assert notes(given, "127.0.0.1:80") == [Note(NoteKind.SEVERAL_NETNS, "127.0.0.1:80", (HOST, WEB))]
+
+
+def test_what_is_shadowed_is_said() -> None:
+    assert notes(of(EXACT, WIDE), f"{HERE}:80") == [Note(NoteKind.SHADOWED, f"{HERE}:80", sockets=(WIDE,))]
+
+
+def test_a_listener_of_which_proc_does_not_tell_v6only_is_told_with_a_note() -> None:
+    untold = row(LISTEN, ":: 80", v6only=None)
+    assert notes(of(untold), f"{HERE}:80") == [Note(NoteKind.V6ONLY, f"{HERE}:80", sockets=(untold,))]
+    assert notes(of(untold), "[::1]:80") == []
+
+
+def test_of_a_foreign_address_those_that_talk_to_it_are_told() -> None:
+    client = row(ESTABLISHED, f"{HERE} 5000", Endpoint("93.184.216.34", 443))
+    given = of(client, row(LISTEN, "0.0.0.0 443"))
+    assert ask(given, "93.184.216.34:443") == [client]
+    assert notes(given, "93.184.216.34:443") == [Note(NoteKind.NOT_LOCAL, "93.184.216.34:443")]
+
+
+def test_where_own_addresses_are_not_known_any_may_be_meant() -> None:
+    wide = row(LISTEN, "0.0.0.0 80", netns=WEB)
+    given = of(wide, netns=(own(HOST), make_netns(WEB)))
+    assert ask(given, "10.7.7.7:80") == [wide]
+    assert notes(given, "10.7.7.7:80") == [Note(NoteKind.ADDRESSES, "10.7.7.7:80", (WEB,))]
+
+
+@pytest.mark.parametrize("address", ["224.0.0.251", "255.255.255.255"])
+def test_all_who_may_have_joined_a_group_are_told(address: str) -> None:
+    wide, wide6 = row(CLOSE, "0.0.0.0 5353", protocol=UDP), row(CLOSE, ":: 5353", protocol=UDP, netns=WEB)
+    bound = row(CLOSE, f"{address} 5353", protocol=UDP)
+    given = of(wide, wide6, bound, row(CLOSE, f"{HERE} 5353", protocol=UDP), row(LISTEN, "0.0.0.0 5353"))
+    assert ask(given, f"{address}:5353") == [wide, wide6, bound]
+    assert Note(NoteKind.GROUP, f"{address}:5353") in notes(given, f"{address}:5353")
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((f"{HERE}:81",), ("no endpoint '10.0.0.1:81'; near names: tcp 10.0.0.1:80 in netns host; "
+         "10.0.0.1 is an address of netns host")),
+        (("10.7.7.7:80",), ("no endpoint '10.7.7.7:80'; near names: tcp 10.0.0.1:80 in netns host; "
+         "10.7.7.7 is no address of this host")),
+        ((f"{HERE}:5000", f"{THERE}:500"), ("no endpoint '10.0.0.1:5000 10.0.0.2:500'; "
+         "10.0.0.1 is an address of netns host; 10.0.0.2 is an address of netns 4026532500")),
+        (("*:443",), "no endpoint '*:443'"),
+        (("[::1]:80",), ("no endpoint '[::1]:80'; near names: tcp 10.0.0.1:80 in netns host; "
+         "::1 is an address of netns host, 4026532500")),
+    ],
+)  # fmt: skip
+def test_where_nobody_is_what_is_near_is_told(ends: tuple[str, ...], said: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        ask(of(EXACT), *ends)
+    assert str(caught.value) == said
+
+
+def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to() -> None:
+    proxy = row(LISTEN, "0.0.0.0 8080", holder=process(20, "docker-proxy"))
+    inside = row(LISTEN, "0.0.0.0 80", netns=WEB)
+    given = of(proxy, inside)
+    found = find_who(given, SocketIndex(given), parse_question([f"{HERE}:8080"]))
+    assert found.notes == (Note(NoteKind.PROXY, f"{HERE}:8080", sockets=(proxy,)),)
+    argv = ("docker-proxy", "-proto", "tcp", "-host-port", "8080", "-container-ip", THERE, "-container-port", "80")
+    lines = {proxy.owners[0].process.key: CommandLine(argv)}
+    behind = [Note(NoteKind.BEHIND, f"{THERE}:80", sockets=(inside,))]
+    assert [*find_behind(SocketIndex(given), found.notes[0], lines)] == behind
+    damaged = {proxy.owners[0].process.key: CommandLine((*argv[:6], "nowhere", *argv[7:]))}
+    assert [*find_behind(SocketIndex(given), found.notes[0], damaged)] == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "protocol", "said"),
+    [
+        (["*:80", f"{HERE}:80"], None, "both ends"),
+        ([f"{HERE}:80", "[::]:80"], None, "both ends"),
+        ([], None, "one end or two"),
+        ([f"{HERE}:80"] * 3, None, "one end or two"),
+        ([f"{HERE}:80"], "raw", "expected one that has ports"),
+    ],
+)
+def test_a_question_that_means_nothing_is_refused(ends: list[str], protocol: str | None, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_question(ends, None if protocol is None else [protocol])
