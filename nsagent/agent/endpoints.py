@@ -6,6 +6,7 @@
 | /healthz | 200 while passes finish as they should, else 503 |
 | /readyz | 200 once a pass of the host has finished, else 503 |
 | /v1/snapshot | the JSON document of the last pass; JSON lines with ?format=jsonl |
+| /v1/who | the same document with the rows that hold an end: ?endpoint=ADDRESS:PORT, given twice for a connection |
 | /v1/changes | the last changes as JSON lines; with ?since=NUMBER those after it |
 | /v1/status | how the agent fares, as JSON; with ?format=table or yaml for people |
 | /v1/capture | the capture of the last pass: over the unix socket only |
@@ -24,9 +25,11 @@ from nsagent.agent.board import Board, LastPass
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.status_text import render_status
 from nsagent.agent.token_file import TokenFile
-from nsagent.errors import ServeFailed, UsageError
+from nsagent.agent.who import Who
+from nsagent.errors import Ambiguous, NotFound, ServeFailed, UsageError
 from nsagent.model.change import Change
 from nsagent.query.select import leave_labels
+from nsagent.report.escape import escape
 from nsagent.report.json import render_json
 from nsagent.report.json_text import dump
 from nsagent.report.jsonl import render_jsonl
@@ -92,6 +95,7 @@ class Endpoints:
         self._metrics = metrics
         self._access = access
         self._change_record = change_record
+        self._who = Who()
         self._long = threading.BoundedSemaphore(LONG_ANSWERS)
         self._capture_lock = threading.Lock()
         self._capture: tuple[LastPass | None, bytes] = (None, b"")
@@ -138,7 +142,12 @@ class Endpoints:
                 return tell(HTTPStatus.SERVICE_UNAVAILABLE, self._board.blind)
             return tell(HTTPStatus.OK, "ok") if self._board.last_pass else _not_yet()
         answers: dict[str, Callable[[dict[str, list[str]]], Answer]]
-        answers = {"/v1/snapshot": self._snapshot, "/v1/changes": self._changes, "/v1/status": self._status}
+        answers = {
+            "/v1/snapshot": self._snapshot,
+            "/v1/who": self._find_who,
+            "/v1/changes": self._changes,
+            "/v1/status": self._status,
+        }
         if self._access.capture:
             answers["/v1/capture"] = self._captured
         if path not in answers:
@@ -151,6 +160,8 @@ class Endpoints:
             return answers[path](parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=8))
         except (ValueError, UsageError) as err:
             return tell(HTTPStatus.BAD_REQUEST, str(err))
+        except (NotFound, Ambiguous) as err:
+            return tell(HTTPStatus.NOT_FOUND, escape(str(err)))
 
     def _check_token(self, authorization: str) -> Answer | None:
         """Why /v1 is closed to whoever shows this, None if it is open."""
@@ -174,6 +185,10 @@ class Endpoints:
         # Labels are for those who ask for them, in a report: here anybody on this host may.
         snapshot = leave_labels(last.snapshot)
         return self._long_answer(content_type, lambda: (text.encode() for text in render(snapshot)))
+
+    def _find_who(self, query: dict[str, list[str]]) -> Answer:
+        last = self._board.last_pass
+        return _not_yet() if last is None else Answer(HTTPStatus.OK, _JSON, self._who.render(last, query).encode())
 
     def _changes(self, query: dict[str, list[str]]) -> Answer:
         since = query.get("since", ["0"])[-1]

@@ -2,7 +2,8 @@
 
 waitress reads requests and sends answers in one thread, without waiting for anybody; threads of its own make
 the answers. Added to it here is who has to go: a client that does not get its request out, or its answer
-in, in time, and the oldest of these where there are too many. Each connection is for one request.
+in, in time, and the oldest of these where there are too many. A connection is for one request, but that of a user who
+is known may be for many, one after the other: who asks often need not connect each time.
 """
 
 import logging
@@ -90,23 +91,28 @@ class Server:
 
 
 class _Task(WSGITask):
-    """A request that ends its connection: none waits for another one."""
+    """A request that ends its connection, unless another one may come by it."""
+
+    channel: "_Channel"
 
     def start(self) -> None:
         super().start()
-        self.set_close_on_finish()
+        if not self.channel.server.keeps_open:
+            self.set_close_on_finish()
 
 
 class _Channel(HTTPChannel):
     """A client, and how long it has been waited for."""
 
     task_class = _Task
+    server: "_Waitress"
 
     def __init__(self, server: "_Waitress", *arguments: Any, **named: Any) -> None:
         super().__init__(server, *arguments, **named)
         self._judged_seconds = server.clock()
         self._asking_seconds = self._taking_seconds = 0.0
         self._sent_bytes = 0
+        self._was_answered = False
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent: int = super().send(data, do_close=do_close)
@@ -125,7 +131,11 @@ class _Channel(HTTPChannel):
         """
         passed = min(now - self._judged_seconds, 2 * _TURN_SECONDS)
         self._judged_seconds = now
-        if self.is_reading:
+        if self.is_reading and self.request is None and (self._sent_bytes or self._was_answered):
+            # Between two requests: the next one is judged anew, however long it is in coming.
+            self._asking_seconds = self._taking_seconds = 0.0
+            self._sent_bytes, self._was_answered = 0, True
+        elif self.is_reading:
             self._asking_seconds += passed
         elif self.total_outbufs_len:
             self._taking_seconds += passed
@@ -149,6 +159,7 @@ class _Waitress(BaseWSGIServer):
         uids: frozenset[int] | None,
     ) -> None:
         self.clock = clock
+        self.keeps_open = uids is not None
         self._listener = listener
         self._limits = limits
         self._uids = uids

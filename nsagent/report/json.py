@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from nsagent.model.found import Note
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.accept_queues import sum_accept_queues
 from nsagent.report.chunks import chunks
@@ -10,11 +11,14 @@ from nsagent.report.records import container_record, coverage_record, head_recor
 from nsagent.report.socket_rows import SocketRows
 
 
-def render_json(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | None = None) -> Iterator[str]:
+def render_json(
+    snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | None = None, notes: Iterable[Note] | None = None
+) -> Iterator[str]:
     """The document in chunks of some hundred lines, all of it ASCII and with a line end at its end.
 
     Without `sockets` the key is left out, as the commands about netns and containers print it.
-    `whole` is the snapshot from which this one was selected: containers are told with all their sockets.
+    `whole` is the snapshot from which this one was selected: containers are told with all their sockets. With `notes`
+    there is a key more, before the coverage.
     """
     queues = sum_accept_queues((whole or snapshot).sockets) if snapshot.containers else {}
     yield f"{dump(head_record(snapshot)).removesuffix('}')},\n"
@@ -24,6 +28,10 @@ def render_json(snapshot: Snapshot, *, sockets: bool = True, whole: Snapshot | N
     )
     if sockets:
         yield from _list("sockets", SocketRows(command_lines=snapshot.command_lines).chunks(snapshot.sockets))
+    if notes is not None:
+        from nsagent.report.notes import note_records
+
+        yield from _list("notes", chunks(dump(note) for note in note_records(notes, whole or snapshot)))
     yield f'"coverage": {dump(coverage_record(snapshot.coverage))}}}\n'
 
 

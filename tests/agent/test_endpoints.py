@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from wsgiref.util import setup_testing_defaults
@@ -112,6 +113,64 @@ def test_changes_are_told_after_a_number(board: Board) -> None:
 def test_a_query_that_means_nothing_is_told_in_one_line(board: Board, target: str) -> None:
     got = get(make_endpoints(board), target)
     assert (got.status, got.body.count(b"\n")) == (400, 1)
+
+
+def who(board: Board, query: str) -> Got:
+    return get(make_endpoints(board), f"/v1/who?{query}")
+
+
+def test_who_is_the_document_with_the_rows_that_hold_an_end_without_labels(board: Board) -> None:
+    got = who(board, "endpoint=10.213.0.3:54430&endpoint=10.213.0.2:9090&protocol=tcp")
+    assert (got.status, got.headers["Content-Type"]) == (200, "application/json")
+    document = json.loads(got.body)
+    whole = json.loads(get(make_endpoints(board), "/v1/snapshot").body)
+    named = {each["netns"] for each in document["sockets"]}
+    ids = {each["container_id"] for each in document["sockets"]}
+    ends = (("10.213.0.3", 54430), ("10.213.0.2", 9090))
+    assert document == {
+        **whole,
+        "netns": [each for each in whole["netns"] if each["inode"] in named],
+        "containers": [each for each in whole["containers"] if each["id"] in ids],
+        "sockets": [
+            one
+            for address, port in ends
+            for one in whole["sockets"]
+            if one["local"]["address"] == address and one["local"]["port"] == port
+        ],
+        "notes": [],
+    }
+    assert len(document["sockets"]) == 2
+
+
+def test_what_is_said_of_an_answer_stands_in_its_notes(board: Board) -> None:
+    document = json.loads(who(board, "endpoint=10.9.9.9:9100").body)
+    assert [(note["kind"], note["end"]) for note in document["notes"]] == [("addresses", "10.9.9.9:9100")]
+
+
+def test_who_is_asked_about_one_netns_by_name(board: Board) -> None:
+    assert who(board, "endpoint=*:9100&netns=host").status == 200
+    got = who(board, "endpoint=*:9090&netns=host")
+    assert (got.status, got.body.startswith(b"no endpoint '*:9090'")) == (404, True)
+    assert who(board, "endpoint=*:9090&netns=nowhere").body == b"no netns 'nowhere'\n"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "endpoint=", "endpoint=localhost:80", "endpoint=*:80&protocol=raw", "endpoint=a&endpoint=b&endpoint=c"],
+)
+def test_a_question_that_means_nothing_is_told_in_one_line(board: Board, query: str) -> None:
+    got = who(board, query)
+    assert (got.status, got.body.count(b"\n")) == (400, 1)
+
+
+def test_the_next_pass_is_asked_about_as_soon_as_it_is_there(board: Board) -> None:
+    application = make_endpoints(board)
+    assert get(application, "/v1/who?endpoint=*:9100").status == 200
+    last = board.last_pass
+    assert last is not None
+    board.publish_pass(replace(last.snapshot, sockets=()), last.facts, last.status)
+    assert get(application, "/v1/who?endpoint=*:9100").status == 404
+    assert get(make_endpoints(Board(30.0, clock=Clock(0.0))), "/v1/who?endpoint=*:9100").status == 503
 
 
 def test_health_is_told_by_the_last_finished_pass() -> None:

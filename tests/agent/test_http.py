@@ -1,6 +1,7 @@
 """Slow, huge and many clients cost the others nothing, and nobody makes a pass: over real sockets."""
 
 import os
+import re
 import resource
 import socket
 import threading
@@ -8,13 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
 import pytest
 
 from nsagent.agent.board import Board
-from nsagent.agent.http import Server, ServerLimits
-from nsagent.agent.listeners import open_tcp
+from nsagent.agent.http import Server, ServerLimits, own_uids
+from nsagent.agent.listeners import open_tcp, open_unix
 from nsagent.query.select import leave_labels
 from nsagent.report.json import render_json
 from nsagent.scan.take import raise_fd_limit
@@ -237,3 +239,29 @@ def test_it_ends_within_a_second_whoever_is_there(board: Board) -> None:
         for client in clients:
             with suppress(ConnectionResetError):
                 read_to_end(client)
+
+
+def test_a_known_user_may_ask_again_by_one_connection_however_long_nothing_is_said_between(
+    stack: ExitStack, board: Board, tmp_path: Path
+) -> None:
+    limits = ServerLimits(patience_seconds=0.3)
+    path = tmp_path / "agent" / "agent.sock"
+    listener = open_unix(str(path)).socket
+    application = make_endpoints(board)
+    stack.enter_context(closing(Server(application, listener, clock=time.monotonic, limits=limits, uids=own_uids())))
+    client = stack.enter_context(socket.socket(socket.AF_UNIX))
+    client.settimeout(30)
+    client.connect(str(path))
+    answers = stack.enter_context(client.makefile("rb"))
+    for turn in range(4):
+        client.sendall(REQUEST % b"/v1/who?endpoint=*:9090")
+        head = b"".join(iter(answers.readline, b"\r\n"))
+        length = re.search(rb"Content-Length: (\d+)", head)
+        assert length is not None
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"Connection: close" not in head
+        assert b'"notes": []' in answers.read(int(length[1]))
+        if turn == 2:
+            time.sleep(5 * limits.patience_seconds)
+    client.sendall(b"GET /v1/who")  # Half a request is waited for as everybody's is.
+    assert answers.read() == b""
