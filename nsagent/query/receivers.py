@@ -1,11 +1,12 @@
 """Which of the sockets that wait in one netns get what is sent to an end: the kernel's rules. Pure.
 
-The very address comes before any; what is bound to a device gets only what comes in by that. Between those that are
-left a score decides, which the kernel gives to TCP and to UDP in different ways; with equal scores it chooses within a
-group of SO_REUSEPORT, or takes the one that was bound last, which no table tells.
+The very address comes before any; what is bound to a device gets only what comes in by that. Among those that are left
+IPv4 sockets come before IPv6 ones. Between one that is bound to the device and one that is bound to none, no table
+tells who gets it: they share a port by SO_REUSEPORT, where the first in the kernel's list takes all, or, of UDP, by
+SO_REUSEADDR, where the device counts. Nor does one tell whom the kernel chooses within a group of SO_REUSEPORT.
 
-Source: net/ipv4/inet_hashtables.c and udp.c compute_score(), the same in net/ipv6 (inet6_hashtables.c, udp.c), and
-include/net/inet_sock.h inet_bound_dev_eq(). Before Linux 5.0 a device counted as much as an address.
+Source: net/ipv4/inet_hashtables.c inet_lhash2_lookup() and __inet_hash(), net/ipv4/udp.c udp4_lib_lookup2() and
+udp_lib_get_port(), the same in net/ipv6 (inet6_hashtables.c, udp.c), and include/net/inet_sock.h inet_bound_dev_eq().
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,8 +16,6 @@ from nsagent.model.net import Family, Protocol, SocketRow
 from nsagent.model.snapshot import OwnedSocket
 
 ANY_ADDRESSES: Final = ("0.0.0.0", "::")
-
-_LIKE_UDP: Final = frozenset((Protocol.UDP, Protocol.UDPLITE))
 
 
 class Receivers(NamedTuple):
@@ -38,11 +37,10 @@ def pick_receivers(waiting: Iterable[OwnedSocket], address: str, interface: str 
         fitting = [one for one in fitting if one.interface in (None, interface)]
     if len(fitting) < 2:
         return Receivers(tuple(fitting))
-    unbound = [one for one in fitting if not one.row.interface]
     devices = dict.fromkeys(one.row.interface for one in fitting if one.row.interface)
-    ways = [[one for one in fitting if one.row.interface in (0, device)] for device in devices]
     # Without any device last: it may come in by another one than those.
-    chosen = [one for way in (*ways, [] if interface and devices else unbound) for one in _prefer(way, address)]
+    ways = [*devices, None] if interface is None or not devices else [*devices]
+    chosen = [one for device in ways for one in _pick_by(device, fitting, address)]
     first = {id(one): one for one in chosen}
     return Receivers(tuple(first.values()), tuple(one for one in fitting if id(one) not in first))
 
@@ -61,14 +59,23 @@ def fits(row: SocketRow, address: str) -> bool:
     return own in (address, "0.0.0.0") or (own == "::" and row.v6only is not True)
 
 
-def _prefer(candidates: Sequence[OwnedSocket], address: str) -> list[OwnedSocket]:
-    """Those with the highest score."""
-    pool = [one for one in candidates if one.row.local.address == address] or candidates
-    highest = max((_score(one.row) for one in pool), default=0)
-    return [one for one in pool if _score(one.row) == highest]
+def _pick_by(device: int | None, fitting: Sequence[OwnedSocket], address: str) -> list[OwnedSocket]:
+    """Those that may get what comes in by a device, None for one to which none is bound; the bound ones first."""
+    way = [one for one in fitting if not one.row.interface or one.row.interface == device]
+    pool = [one for one in way if one.row.local.address == address] or way
+    ipv4 = [one for one in pool if _is_ipv4(one.row)]
+    if any(one.row.interface for one in ipv4) or not all(map(_is_udp, pool)):
+        pool = ipv4 or pool
+    elif ipv4:
+        # For UDP a device counts more than the family, but not within SO_REUSEPORT.
+        pool = [one for one in pool if one.row.interface or _is_ipv4(one.row)]
+    return sorted(pool, key=lambda one: not one.row.interface)
 
 
-def _score(row: SocketRow) -> int:
-    """What a device counts beside being a socket of IPv4, which none is where an IPv6 address is asked for."""
-    device = (4 if row.protocol in _LIKE_UDP else 1) if row.interface else 0
-    return device + (row.family is Family.IPV4 and not row.mapped)
+def _is_udp(socket: OwnedSocket) -> bool:
+    return socket.row.protocol in (Protocol.UDP, Protocol.UDPLITE)
+
+
+def _is_ipv4(row: SocketRow) -> bool:
+    """Whether it is one of an IPv4 socket, which none is where an IPv6 address is asked for."""
+    return row.family is Family.IPV4 and not row.mapped

@@ -1,15 +1,16 @@
 """The part of a Snapshot that a Filter selects. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from nsagent.errors import Reason
 from nsagent.model.choices import View
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.net import has_remote, is_listening
-from nsagent.model.snapshot import Coverage, Snapshot
+from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
 from nsagent.query.containers import count_unjudged, include_below, is_called_by_id
 from nsagent.query.filter import Filter
-from nsagent.query.match import Test, choose, lacks_limit, list_container_ids, make_test
+from nsagent.query.match import WITH_PORTS, Test, choose, lacks_limit, list_container_ids, make_test
 from nsagent.query.netns import find_netns
 
 
@@ -87,9 +88,7 @@ def select_rows(snapshot: Snapshot, sockets: Iterable[OwnedSocket]) -> Snapshot:
 def select_local_port(snapshot: Snapshot, port: int) -> Snapshot:
     """The rows with this local port, of protocols that have ports."""
     rows = snapshot.sockets
-    return select_rows(
-        snapshot, (one for one in rows if one.row.local.port == port and one.row.protocol in _WITH_PORTS)
-    )
+    return select_rows(snapshot, (one for one in rows if one.row.local.port == port and one.row.protocol in WITH_PORTS))
 
 
 def leave_labels(snapshot: Snapshot) -> Snapshot:

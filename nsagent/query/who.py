@@ -66,8 +66,11 @@ def find_who(snapshot: Snapshot, index: SocketIndex, question: Question) -> Foun
         waiting += chain.from_iterable(one.waiting for one in held)
         if other is None and _is_elsewhere(end, held):
             connected += _list_talking(snapshot, end, question)
-            notes.append(Note(NoteKind.NOT_LOCAL, str(end)))
+            own = index.own.find(end.address or "") | index.own.unknown
+            notes.append(Note(NoteKind.NOT_LOCAL, str(end), tuple(sorted(own))))
         notes += _list_notes(index, end, held)
+    if len(question.ends) > 1 and waiting and not connected:
+        notes.insert(0, Note(NoteKind.NOT_CONNECTED, str(question)))
     rows = tuple({id(one): one for one in (*connected, *waiting)}.values())
     if not rows:
         raise _explain(snapshot, index, question)
@@ -105,7 +108,7 @@ def _list_sides(ends: Sequence[AskedEnd]) -> Iterator[tuple[AskedEnd, AskedEnd |
 
 
 def _is_elsewhere(end: AskedEnd, held: Sequence[Held]) -> bool:
-    """Whether the address is none of this host's."""
+    """Whether the address is none of the netns that are asked about."""
     if end.address is None or end.address in ANY_ADDRESSES or is_group(end.address):
         return False
     return not any(one.netns or one.connected for one in held)

@@ -33,7 +33,12 @@ def _words(note: Note, context: Context) -> str:
     told = _tell_sockets(note.sockets, context)
     match note.kind:
         case NoteKind.NOT_LOCAL:
-            return "no address of this host: these are the sockets that talk to it"
+            whose = "no address of this host"
+            if note.netns:
+                whose = f"no address of the netns asked about, if perhaps one of netns {_tell_netns(note, context)}"
+            return f"{whose}: these are the sockets that talk to it"
+        case NoteKind.NOT_CONNECTED:
+            return "no such connection is there: this is what waits for one"
         case NoteKind.SEVERAL_NETNS:
             return f"each of these netns has its own, and who connects gets that of his: {_tell_netns(note, context)}"
         case NoteKind.SHADOWED:

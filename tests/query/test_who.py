@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from nsagent.errors import NotFound, UsageError
-from nsagent.model.found import Note, NoteKind
+from nsagent.model.found import Found, Note, NoteKind
 from nsagent.model.net import Endpoint, Family, Protocol, SocketState
 from nsagent.model.process import CommandLine, Process
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
@@ -15,6 +15,7 @@ from nsagent.query.who import find_behind, find_who, parse_question
 from tests.scan.snapshots import ANY, HOST, WEB, make_netns, process, snapshot, socket
 
 LISTEN, CLOSE, ESTABLISHED = SocketState.LISTEN, SocketState.CLOSE, SocketState.ESTABLISHED
+SYN_SENT = SocketState.SYN_SENT
 UDP = Protocol.UDP
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 LOOPBACK = ("127.0.0.0/8", "127.0.0.1/32", "::1/128")
@@ -63,6 +64,7 @@ ONLY6 = row(LISTEN, ":: 80", v6only=True)
 MAPPED = row(LISTEN, f"{HERE} 80")
 MAPPED = MAPPED._replace(row=MAPPED.row._replace(mapped=True))
 ON_DEVICE = row(LISTEN, "0.0.0.0 80", device="eth0")
+ON_DEVICE6 = row(LISTEN, ":: 80", device="eth0")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,11 @@ ON_DEVICE = row(LISTEN, "0.0.0.0 80", device="eth0")
         ([ONLY6], "[::1]:80", [ONLY6]),
         ([ONLY6, WIDE], f"{HERE}:80", [WIDE]),
         ([WIDE, ON_DEVICE], f"{HERE}:80", [ON_DEVICE, WIDE]),
+        ([WIDE6, WIDE, ON_DEVICE], f"{HERE}:80", [ON_DEVICE, WIDE]),
+        ([WIDE6, ON_DEVICE], f"{HERE}:80", [ON_DEVICE, WIDE6]),
+        ([WIDE, ON_DEVICE6], f"{HERE}:80", [WIDE]),
+        ([WIDE6, ON_DEVICE6], f"{HERE}:80", [ON_DEVICE6, WIDE6]),
+        ([WIDE6, ON_DEVICE6], "[::1]:80", [ON_DEVICE6, WIDE6]),
         ([EXACT, ON_DEVICE], f"{HERE}:80", [EXACT]),
         ([WIDE, WIDE6], "0.0.0.0:80", [WIDE]),
         ([WIDE, WIDE6], "[::]:80", [WIDE6]),
@@ -86,6 +93,24 @@ def test_the_very_address_comes_before_any_and_ipv4_before_both(
     waiting: list[OwnedSocket], end: str, expected: list[OwnedSocket]
 ) -> None:
     assert ask(of(*waiting), end) == expected
+
+
+def test_for_udp_a_device_may_count_more_than_the_family() -> None:
+    """With SO_REUSEADDR it does, with SO_REUSEPORT it does not, and no table tells which of the two it is."""
+    wide, bound, bound6 = (
+        row(CLOSE, local, protocol=UDP, device=device)
+        for local, device in (("0.0.0.0 80", None), ("0.0.0.0 80", "eth0"), (":: 80", "eth0"))
+    )
+    assert ask(of(wide, bound6), f"{HERE}:80") == [bound6, wide]
+    assert ask(of(wide, bound6, bound), f"{HERE}:80") == [bound, wide]
+
+
+def test_within_a_device_no_table_tells_which_of_a_group_has_precedence() -> None:
+    """Both have SO_REUSEPORT, else the second could not have listened, and the kernel takes the first in its list."""
+    bound, wide = row(LISTEN, ":: 80", device="eth0"), row(LISTEN, ":: 80")
+    given = of(wide, bound, netns=(own(HOST, "fe80::1/128"),))
+    assert ask(given, "[fe80::1%eth0]:80") == [bound, wide]
+    assert ask(given, "[fe80::1%eth1]:80") == [wide]
 
 
 def test_a_zone_leaves_what_is_bound_to_another_interface() -> None:
@@ -110,7 +135,26 @@ def test_a_connection_is_found_from_either_side_in_any_order() -> None:
 
 def test_a_connection_that_is_not_there_leads_to_who_would_take_it() -> None:
     listening = row(LISTEN, "0.0.0.0 80", netns=WEB)
-    assert ask(of(listening), f"{HERE}:5000", f"{THERE}:80") == [listening]
+    given = of(listening)
+    assert ask(given, f"{HERE}:5000", f"{THERE}:80") == [listening]
+    ends = f"{HERE}:5000 {THERE}:80"
+    assert notes(given, *ends.split()) == [Note(NoteKind.NOT_CONNECTED, ends)]
+
+
+@pytest.mark.parametrize(
+    ("state", "protocol", "expected"),
+    [(ESTABLISHED, Protocol.TCP, 1), (SYN_SENT, Protocol.TCP, 2), (ESTABLISHED, UDP, 2)],
+)
+def test_who_waits_does_not_hold_the_other_end_of_what_is_connected_elsewhere(
+    state: SocketState, protocol: Protocol, expected: int
+) -> None:
+    """NAT has led the connection of a client to another socket; what UDP sends, and a SYN, comes to who waits."""
+    client = row(state, f"{HERE} 5000", Endpoint(THERE, 80), protocol=protocol)
+    waits = row(CLOSE if protocol is UDP else LISTEN, "0.0.0.0 80", protocol=protocol, netns=WEB)
+    given = of(client, waits)
+    for ends in ((f"{HERE}:5000", f"{THERE}:80"), (f"{THERE}:80", f"{HERE}:5000")):
+        assert ask(given, *ends) == [client, waits][:expected]
+        assert notes(given, *ends) == []
 
 
 def test_what_is_connected_at_an_end_comes_before_what_waits_there() -> None:
@@ -164,6 +208,14 @@ def test_of_a_foreign_address_those_that_talk_to_it_are_told() -> None:
     given = of(client, row(LISTEN, "0.0.0.0 443"))
     assert ask(given, "93.184.216.34:443") == [client]
     assert notes(given, "93.184.216.34:443") == [Note(NoteKind.NOT_LOCAL, "93.184.216.34:443")]
+
+
+def test_of_an_address_of_another_netns_than_is_asked_about_it_is_not_said_to_be_foreign() -> None:
+    client = row(ESTABLISHED, f"{HERE} 5000", Endpoint(THERE, 80))
+    given = of(client, row(LISTEN, "0.0.0.0 80", netns=WEB))
+    question = parse_question([f"{THERE}:80"])._replace(netns=frozenset((HOST,)))
+    found = find_who(given, SocketIndex(given), question)
+    assert found == Found((client,), (Note(NoteKind.NOT_LOCAL, f"{THERE}:80", (WEB,)),))
 
 
 def test_where_own_addresses_are_not_known_any_may_be_meant() -> None:

@@ -21,6 +21,11 @@ FIRST, SECOND = "tcp 0.0.0.0:80 of pid 12 (httpd) in container web", "udp 127.0.
     [
         (Note(NoteKind.NOT_LOCAL, "x:80"), "no address of this host: these are the sockets that talk to it"),
         (
+            Note(NoteKind.NOT_LOCAL, "x:80", (WEB,)),
+            "no address of the netns asked about, if perhaps one of netns web: these are the sockets that talk to it",
+        ),
+        (Note(NoteKind.NOT_CONNECTED, "x:80"), "no such connection is there: this is what waits for one"),
+        (
             Note(NoteKind.SEVERAL_NETNS, "x:80", (HOST, WEB, 1, 2, 3)),
             "each of these netns has its own, and who connects gets that of his: host, web, 1 and 2 more",
         ),
