@@ -95,6 +95,10 @@ def probe(waiting: list[socket.socket], protocol: str, address: str, port: int) 
         return take(waiting, client)
 
 
+def list_inodes(sockets: list[socket.socket | None]) -> list[int | None]:
+    return [None if one is None else os.fstat(one.fileno()).st_ino for one in sockets]
+
+
 def main() -> None:
     near, far = sys.argv[1:]
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -115,8 +119,8 @@ def main() -> None:
             waiting = [one for one in sockets if one is not None]
             protocol = request["sets"][number][0]["protocol"]
             takers = [probe(waiting, protocol, address, FIRST_PORT + number) for _ in range(ATTEMPTS)]
-            got[number].append([one and os.fstat(one.fileno()).st_ino for one in takers])
-    inodes = [[one and os.fstat(one.fileno()).st_ino for one in sockets] for sockets in made]
+            got[number].append(list_inodes(takers))
+    inodes = [list_inodes(sockets) for sockets in made]
     print(json.dumps({"inodes": inodes, "got": got}), flush=True)
     sys.stdin.readline()
 

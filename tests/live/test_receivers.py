@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from random import Random
 from typing import Any, NamedTuple
 
@@ -16,13 +15,10 @@ import pytest
 from nsagent.model.net import Protocol
 from nsagent.query.endpoint import AskedEnd, make_end
 from nsagent.query.socket_index import Held, SocketIndex
-from nsagent.runtimes.discover import discover_runtimes
-from nsagent.scan.plan import TablesWanted
-from nsagent.scan.request import SnapshotRequest
-from nsagent.scan.take import take_snapshot
 from tests.live import receiver_program
 from tests.live.capabilities import choose_seed, trials
 from tests.live.leftovers import marked_environment
+from tests.live.look import read_snapshot
 from tests.live.netns_bed import MadeNetns, NetnsBed, run_ip
 
 SETS = trials(default=300, full=6000)
@@ -86,15 +82,6 @@ def join(near: MadeNetns, far: MadeNetns) -> None:
             run_ip("-n", str(netns.name), "address", "add", f"{address}/{length}", "dev", name, *flags)
 
 
-def read_index(netns: MadeNetns) -> SocketIndex:
-    """The sockets of this host, as a pass over it finds them; they are in this netns."""
-    request = SnapshotRequest("node", time.time_ns(), tables=TablesWanted(own_addresses=True))
-    runtimes = discover_runtimes("none", {}, clock=time.monotonic)
-    snapshot = take_snapshot(request, runtimes, clock=time.monotonic).snapshot
-    assert any(one.number == netns.inode and one.own_addresses for one in snapshot.netns)
-    return SocketIndex(snapshot)
-
-
 def explain(told: Told, netns: MadeNetns, index: SocketIndex, port: int) -> list[str]:
     """How the kernel differs from what is told of a set, none if it does not."""
     protocol, numbers = Protocol(told.wanted[0]["protocol"]), frozenset((netns.inode,))
@@ -109,7 +96,7 @@ def explain(told: Told, netns: MadeNetns, index: SocketIndex, port: int) -> list
         first = {one.row.inode for one in held.waiting}
         wide = {one.row.inode for one in hold(end).waiting}
         shadowed = {one.row.inode for one in hold(end).shadowed}
-        if set(got) - (first or {None}) or set(got) & shadowed or not first <= wide:
+        if set(got) - set(first or [None]) or set(got) & shadowed or not first <= wide:
             wrong.append(f"{address} by {interface}: told {first}, without it {wide}, not {shadowed}; but {got}")
         if len(first) > 1 and told.wanted[0]["reuse"] is None:
             wrong.append(f"{address} by {interface}: more than one of {first}, which share nothing")
@@ -133,7 +120,7 @@ def test_the_kernel_gives_what_comes_to_those_that_are_told(bed: NetnsBed, token
         process.stdin.write(json.dumps({"sets": sets, "probes": PROBES}) + "\n")
         process.stdin.flush()
         answer = json.loads(process.stdout.readline() or pytest.fail("the program gave no answer"))
-        index = read_index(near)
+        index = SocketIndex(read_snapshot(near))
     tolds = [Told(*each) for each in zip(sets, answer["inodes"], answer["got"], strict=True)]
     wrong = [
         line for number, told in enumerate(tolds)

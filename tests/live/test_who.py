@@ -1,0 +1,105 @@
+"""Who holds it, asked about every row of real netns: the row that ss(8) shows, with all of its holders.
+
+NSAGENT_TEST_SEED repeats the topology that a failure names.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from nsagent.errors import EXIT_NOT_FOUND
+from nsagent.model.found import NoteKind
+from nsagent.model.snapshot import OwnedSocket, Snapshot
+from nsagent.query.select import select_rows
+from nsagent.query.socket_index import SocketIndex
+from nsagent.query.who import find_who, parse_question
+from nsagent.report.json import render_json
+from tests.live.capabilities import choose_seed, trials
+from tests.live.look import read_snapshot
+from tests.live.netns_bed import MadeNetns, NetnsBed
+from tests.live.nsagent_cli import Scan, owners_in, run_nsagent
+from tests.live.rows import Row, parse_scan_row
+from tests.live.test_agreement import ROUNDS, Tables, read_tables
+from tests.live.topology import Builder, Town
+
+TOPOLOGIES = trials(default=6, full=200)
+
+
+def read_while_quiet(town: Town) -> tuple[Tables, Snapshot]:
+    """What ss says both before and after a pass, and the pass."""
+    for _ in range(ROUNDS):
+        before, snapshot = read_tables(town), read_snapshot(*town.netns)
+        if read_tables(town) == before:
+            return before, snapshot
+    pytest.fail(f"in {ROUNDS} rounds the topology never kept quiet")
+
+
+def tell(snapshot: Snapshot, *sockets: OwnedSocket) -> list[Row]:
+    """Sockets as ss shows them."""
+    document = json.loads("".join(render_json(select_rows(snapshot, sockets))))
+    return [parse_scan_row(socket) for socket in Scan(document).sockets]
+
+
+def write_end(end: tuple[str, int]) -> str:
+    address, port = end
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def ask(
+    snapshot: Snapshot, index: SocketIndex, netns: MadeNetns, *ends: tuple[str, int]
+) -> tuple[list[Row], list[Row]]:
+    """The rows that are told, and those of which it is said that they get nothing."""
+    question = parse_question(list(map(write_end, ends)))._replace(netns=frozenset((netns.inode,)))
+    found = find_who(snapshot, index, question)
+    shadowed = [one for note in found.notes if note.kind is NoteKind.SHADOWED for one in note.sockets]
+    return tell(snapshot, *found.sockets), tell(snapshot, *shadowed)
+
+
+def explain(row: Row, snapshot: Snapshot, index: SocketIndex, netns: MadeNetns) -> list[str]:
+    """What is wrong with the answers of which a row has to be a part, nothing if they are right."""
+    if row.remote != ("", 0):
+        told, _ = ask(snapshot, index, netns, row.local, row.remote)
+        backwards, _ = ask(snapshot, index, netns, row.remote, row.local)
+        to_come = row.protocol == "udp" or row.state == "syn_sent"  # Its other end is who waits.
+        ends = {row.local, row.remote}
+        wrong = [one for one in told if {one.local, one.remote} != ends and not (to_come and one.remote == ("", 0))]
+        return [f"{row} of {told}"] if row not in told or row not in backwards or wrong else []
+    told, _ = ask(snapshot, index, netns, row.local)
+    at_loopback = row.local[0] in ("0.0.0.0", "::")
+    family = "::1" if row.local[0] == "::" else "127.0.0.1"
+    got, shadowed = ask(snapshot, index, netns, (family, row.local[1])) if at_loopback else (told, [])
+    return [] if row in told and row in (*got, *shadowed) else [f"{row} of {told} or {got}, {shadowed}"]
+
+
+@pytest.mark.parametrize("trial", range(TOPOLOGIES))
+def test_every_row_of_a_netns_is_led_to_by_its_ends(bed: NetnsBed, tmp_path: Path, trial: int) -> None:
+    seed = choose_seed(trial)
+    print(f"NSAGENT_TEST_SEED={seed}")
+    town = Builder(bed, seed, os.fspath(tmp_path)).build()
+    tables, snapshot = read_while_quiet(town)
+    index = SocketIndex(snapshot)
+    wrong = [
+        line for netns in town.netns for row in tables[netns.inode] for line in explain(row, snapshot, index, netns)
+    ]
+    assert wrong == []
+
+
+def test_the_command_finds_a_connection_and_its_listener_in_a_netns_of_its_own(bed: NetnsBed) -> None:
+    netns, actor = bed.stage()
+    listener = actor.listen()
+    pair = actor.pair(listener)
+    ends = [write_end(end) for end in (pair.client.local, pair.server.local)]
+    ran = run_nsagent("who", "-o", "json", *ends, "--netns", str(netns.name))
+    told = Scan(json.loads(ran.stdout)).sockets
+    assert [(one["inode"], owners_in(one)) for one in told] == [
+        (end.inode, {end.pid: [end.fd]}) for end in (pair.client, pair.server)
+    ]
+    waits = run_nsagent("port", "-o", "json", "--listening", "--netns", str(netns.name), str(listener.port))
+    assert [one["inode"] for one in Scan(json.loads(waits.stdout)).sockets] == [listener.inode]
+    held = run_nsagent("pid", "-o", "json", str(actor.pid))
+    inodes = {listener.inode, pair.client.inode, pair.server.inode}
+    assert {one["inode"] for one in Scan(json.loads(held.stdout)).sockets} == inodes
+    nobody = run_nsagent("who", "127.0.0.1:1", "--netns", str(netns.name))
+    assert (nobody.status, nobody.stdout) == (EXIT_NOT_FOUND, b"")
