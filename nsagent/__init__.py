@@ -1,3 +1,67 @@
-"""Which process, container and pod holds each socket, in every network namespace of a Linux node."""
+"""Which process, container and pod holds each socket, in every network namespace of a Linux node.
+
+What is named in `__all__` is for other programs (docs/library.md); each is loaded when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsagent.errors import NsagentError, UsageError
+    from nsagent.lookup.monitored import Monitored
+    from nsagent.lookup.records import End, Holder, Resolution
+    from nsagent.lookup.resolver import Limits, Resolver
+    from nsagent.lookup.sight import HostLooks
+    from nsagent.model.container import Container, Pod
+    from nsagent.model.snapshot import OwnedSocket, Snapshot
+    from nsagent.runtimes.discover import discover_runtimes
+    from nsagent.scan.request import SnapshotRequest
+    from nsagent.scan.take import Taken, take_snapshot
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "Container",
+    "End",
+    "Holder",
+    "HostLooks",
+    "Limits",
+    "Monitored",
+    "NsagentError",
+    "OwnedSocket",
+    "Pod",
+    "Resolution",
+    "Resolver",
+    "Snapshot",
+    "SnapshotRequest",
+    "Taken",
+    "UsageError",
+    "discover_runtimes",
+    "take_snapshot",
+]
+
+_PLACES = {
+    "errors": ("NsagentError", "UsageError"),
+    "lookup.monitored": ("Monitored",),
+    "lookup.records": ("End", "Holder", "Resolution"),
+    "lookup.resolver": ("Limits", "Resolver"),
+    "lookup.sight": ("HostLooks",),
+    "model.container": ("Container", "Pod"),
+    "model.snapshot": ("OwnedSocket", "Snapshot"),
+    "runtimes.discover": ("discover_runtimes",),
+    "scan.request": ("SnapshotRequest",),
+    "scan.take": ("Taken", "take_snapshot"),
+}
+"""The module of each name."""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _PLACES.items():
+        if name in names:
+            from importlib import import_module
+
+            return getattr(import_module(f"nsagent.{module}"), name)
+    raise AttributeError(f"module 'nsagent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,6 +27,10 @@ MAY_IMPORT = {
     "scan.take": {
         "errors", "model", "identity", "query", "kernel.formats", "kernel", "runtimes", "scan", "scan.collect",
     },
+    "lookup": {
+        "errors", "model", "query", "identity", "kernel.formats", "kernel", "runtimes", "scan", "scan.collect",
+        "scan.take",
+    },
     "doctor": {
         "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
         "scan.collect", "config",
@@ -41,7 +45,7 @@ MAY_IMPORT = {
         "scan.collect", "scan.take", "doctor", "config", "agent", "inspect",
     },
     "__main__": {"cli"},
-    "": set[str](),
+    "": {"errors", "model", "runtimes", "scan", "scan.take", "lookup"},
 }  # fmt: skip
 """Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
 

@@ -1,0 +1,1 @@
+"""Who holds the ends of a connection, for programs that ask often."""

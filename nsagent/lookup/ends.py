@@ -1,0 +1,124 @@
+"""Both ends of a connection in one sight of the host, with the processes that hold them. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from nsagent.errors import UsageError
+from nsagent.lookup.monitored import Aliases, Program
+from nsagent.lookup.records import End, Holder
+from nsagent.lookup.sight import Running, Sight
+from nsagent.model.container import Container
+from nsagent.model.ids import ContainerId
+from nsagent.model.net import Protocol
+from nsagent.model.process import Process, ProcessKey
+from nsagent.model.snapshot import OwnedSocket, Owner, VerdictKind
+from nsagent.query.endpoint import AskedEnd, make_end
+from nsagent.query.filter import MAX_PORT
+from nsagent.query.socket_index import SocketIndex
+
+Address = tuple[str, int]
+"""The text of an IPv4 or IPv6 address, without brackets, and a port."""
+
+_PROTOCOLS: Final = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
+
+_TO_BE_ACCEPTED: Final = frozenset((VerdictKind.ACCEPT_QUEUE, VerdictKind.SYN_RECV))
+
+
+class Tuple(NamedTuple):
+    """A connection that is asked about."""
+
+    protocol: Protocol
+    source: AskedEnd
+    destination: AskedEnd
+
+
+def make_tuple(protocol: str, source: Address, destination: Address) -> Tuple:
+    """The connection of these ends; raises UsageError for a protocol, an address or a port that there is not."""
+    if protocol not in _PROTOCOLS:
+        raise UsageError(f"expected tcp or udp, got {protocol!r}")
+    return Tuple(_PROTOCOLS[protocol], _make_end(source), _make_end(destination))
+
+
+def _make_end(address: Address) -> AskedEnd:
+    text, port = address
+    if not 0 <= port <= MAX_PORT:
+        raise UsageError(f"expected a port from 0 to {MAX_PORT}, got {port}")
+    return make_end(text, port)
+
+
+class Ends:
+    """What holds the ends of connections, as one sight shows it. For several threads."""
+
+    def __init__(self, sight: Sight, aliases: Aliases) -> None:
+        self._index = SocketIndex(sight.snapshot, flows=True)
+        self._running = sight.running
+        self._aliases = aliases
+        snapshot = sight.snapshot
+        self._containers: dict[ContainerId, Container] = {
+            one.id: one for one in (*snapshot.containers, *snapshot.folded)
+        }
+        self._holders: dict[ProcessKey, Holder] = {}
+
+    def find(self, asked: Tuple) -> tuple[End | None, End | None]:
+        """Both ends, None of an address that is none of this host's; one that nobody holds has no holders."""
+        protocol, source, destination = asked
+        return self._find_end(protocol, source, destination), self._find_end(protocol, destination, source)
+
+    def _find_end(self, protocol: Protocol, end: AskedEnd, other: AskedEnd) -> End | None:
+        held = self._index.hold(protocol, end, other)
+        sockets = held.connected or held.waiting
+        if not sockets:
+            return End((), None, held.netns, ()) if self._index.own.find(end.address or "") else None
+        if len(sockets) == 1:
+            socket = sockets[0]
+            owners = socket.owners or self._list_listening(end, socket)
+            holders = tuple([self._find_holder(owner.process) for owner in owners])
+            return End(holders, self._find_container(socket.container_id), (socket.netns,), sockets)
+        owners = [owner for socket in sockets for owner in socket.owners or self._list_listening(end, socket)]
+        processes = {owner.process.key: owner.process for owner in owners}
+        ordered = sorted(processes.values(), key=lambda one: (one.start_ticks, one.pid))
+        netns = tuple(sorted({socket.netns for socket in sockets}))
+        return End(tuple(map(self._find_holder, ordered)), self._find_first_container(sockets), netns, sockets)
+
+    def _list_listening(self, end: AskedEnd, socket: OwnedSocket) -> Sequence[Owner]:
+        """The owners of the listeners to which a connection is charged that nobody has accepted yet."""
+        verdict = socket.verdict
+        if verdict is None or verdict.charged_to is None or verdict.kind not in _TO_BE_ACCEPTED:
+            return ()
+        pid, container_id = verdict.charged_to
+        held = self._index.hold(socket.row.protocol, end, netns=frozenset((socket.netns,)))
+        owners = [owner for one in held.waiting for owner in one.owners]
+        if pid is not None:
+            return [owner for owner in owners if owner.process.pid == pid]
+        return [owner for owner in owners if container_id in (None, owner.process.container_id)]
+
+    def _find_holder(self, process: Process) -> Holder:
+        key = process.key
+        known = self._holders.get(key)
+        if known is None:
+            known = self._holders[key] = self._make_holder(process, self._running[key])
+        return known
+
+    def _make_holder(self, process: Process, running: Running) -> Holder:
+        line = running.command_line
+        argv = None if line is None else line.argv
+        return Holder(
+            pid=process.pid,
+            start_ticks=process.start_ticks,
+            started_at=running.started_at,
+            ppid=running.ppid,
+            name=process.comm,
+            exe=running.exe,
+            cwd=running.cwd,
+            argv=argv,
+            argv_cut=line is not None and line.cut,
+            container=self._find_container(process.container_id),
+            aliases=self._aliases.find(Program(running.exe, argv)),
+        )
+
+    def _find_container(self, id_: ContainerId | None) -> Container | None:
+        return None if id_ is None else self._containers.get(id_)
+
+    def _find_first_container(self, sockets: Iterable[OwnedSocket]) -> Container | None:
+        ids = (socket.container_id for socket in sockets)
+        return next((self._containers[id_] for id_ in ids if id_ in self._containers), None)
