@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from typing import NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 
 from nsagent.errors import Aborted, NsagentError
 from nsagent.lookup.ends import Address, Ends, Tuple, make_tuple
@@ -19,6 +19,9 @@ from nsagent.lookup.sight import HostLooks, Looks
 
 V = TypeVar("V")
 
+_TIMES_APART: Final = 4
+"""So many times as long as a look took, the next one begins after it did: a large host takes no more of a core."""
+
 _Key = tuple[str, Address, Address]
 
 
@@ -26,7 +29,7 @@ class Limits(NamedTuple):
     """How old answers may be, and what they may cost."""
 
     interval_seconds: float = 2.0
-    """The least time from the start of one look to that of the next."""
+    """The least time from the start of one look to that of the next; it is four times as long as the look, if more."""
     renew_seconds: float = 10.0
     """An answer of a look that is older asks for another look, and is given all the same."""
     expiry_seconds: float = 30.0
@@ -189,13 +192,12 @@ class Resolver:
     def _run(self) -> None:
         """Look whenever a look is wanted, until the end."""
         looks = self._looks or HostLooks(clock=self._clock)
-        started = None
+        next_start = self._clock()
         try:
             while self._await_wish():
-                if started is not None:
-                    pause = started + self._limits.interval_seconds - self._clock()
-                    if pause > 0 and self._stop.wait(pause):
-                        return
+                pause = next_start - self._clock()
+                if pause > 0 and self._stop.wait(pause):
+                    return
                 with self._changed:
                     self._wanted = False
                     started = self._clock()
@@ -207,6 +209,8 @@ class Resolver:
                     self._tell_failure(err)
                 else:
                     self._publish(_Look(started, Ends(sight, self._aliases)))
+                took = self._clock() - started
+                next_start = started + max(self._limits.interval_seconds, took * _TIMES_APART)
         finally:
             looks.close()
 

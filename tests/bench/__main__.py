@@ -14,13 +14,23 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.sandbox import ROOT, AgentRequest, Request, SandboxFailed, find_missing_capability, run_inside
+from tests.bench.sandbox import (
+    ROOT,
+    AgentRequest,
+    AnyRequest,
+    LookupRequest,
+    Request,
+    SandboxFailed,
+    find_missing_capability,
+    run_inside,
+)
 from tests.bench.states import IDLE, STATES
 from tests.bench.tables import list_agent_lines, list_state_lines, list_verdict_lines
 from tests.bench.targets import (
     Verdict,
     judge_agent,
     judge_engine,
+    judge_lookup,
     judge_metrics,
     judge_rendering,
     judge_scan,
@@ -32,7 +42,8 @@ STARTUP_TOOLS: Final = ("typer-help", "help", "typer", "idle-scan")
 STARTUP_RUNS: Final = 15
 AGENT_STATES: Final = ("node", "large")
 AGENT_RUNS: Final = 3
-PARTS: Final = ("states", "startup", "rendering", "agent", "engine")
+LOOKUP_STATE: Final = "node"
+PARTS: Final = ("states", "startup", "rendering", "agent", "engine", "lookup")
 
 
 def main() -> int:
@@ -60,6 +71,8 @@ def _measure_part(part: str, options: argparse.Namespace, report: dict[str, Any]
         return [_measure_rendering(report)]
     if part == "engine":
         return [_measure_engine(report)]
+    if part == "lookup":
+        return [_measure_lookup(options.runs, report)]
     agents = [_measure_agent(name, report) for name in options.states if name in AGENT_STATES]
     return [*agents, _measure_metrics(report)]
 
@@ -161,13 +174,24 @@ def _measure_engine(report: dict[str, Any]) -> bool:
     return False
 
 
+def _measure_lookup(runs: int, report: dict[str, Any]) -> bool:
+    figures = _run(LookupRequest(LOOKUP_STATE, runs))
+    if figures is None:
+        return True
+    report["lookup"] = figures
+    for what, values in figures.items():
+        print(f"{LOOKUP_STATE}, {what}: " + ", ".join(f"{name} {value:g}" for name, value in values.items()))
+    _conclude(judge_lookup(figures), report, state=LOOKUP_STATE)
+    return False
+
+
 def _run_program(module: str) -> dict[str, Any] | None:
     """The JSON that a program of this directory prints; None if it failed."""
     done = subprocess.run([sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def _run(request: Request | AgentRequest) -> dict[str, Any] | None:
+def _run(request: AnyRequest) -> dict[str, Any] | None:
     try:
         return run_inside(request)
     except SandboxFailed as failed:

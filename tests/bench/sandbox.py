@@ -1,4 +1,4 @@
-"""Start tests.bench.inside, or tests.bench.agent, in an own PID, mount and network namespace, and get its answer.
+"""Start tests.bench.inside, or another program, in an own PID, mount and network namespace, and get its answer.
 
 The namespaces die with their PID 1, and that dies with this process (PR_SET_PDEATHSIG), whatever
 ends it: no process, mount, netns or file is left behind.
@@ -38,6 +38,23 @@ class AgentRequest:
     runs: int
 
 
+@dataclass(frozen=True, slots=True)
+class LookupRequest:
+    """What tests.bench.lookup is asked for; `runs` is how often each command runs."""
+
+    state: str
+    runs: int
+
+
+_PROGRAMS: Final = {
+    Request: "tests.bench.inside",
+    AgentRequest: "tests.bench.agent",
+    LookupRequest: "tests.bench.lookup",
+}
+
+AnyRequest = Request | AgentRequest | LookupRequest
+
+
 class SandboxFailed(Exception):
     """The state could not be made or measured; holds what was said on stderr."""
 
@@ -53,10 +70,9 @@ def find_missing_capability() -> str | None:
     return None if done.returncode == 0 else "CAP_SYS_ADMIN (unshare is refused)"
 
 
-def run_inside(request: Request | AgentRequest) -> dict[str, Any]:
+def run_inside(request: AnyRequest) -> dict[str, Any]:
     """The answer of the program that the request is for; raises SandboxFailed. Takes as long as the tools take."""
-    program = "tests.bench.agent" if isinstance(request, AgentRequest) else "tests.bench.inside"
-    inside = [sys.executable, "-m", program, json.dumps(asdict(request))]
+    inside = [sys.executable, "-m", _PROGRAMS[type(request)], json.dumps(asdict(request))]
     command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, *inside]
     process = subprocess.Popen(
         command,

@@ -40,6 +40,18 @@ P10_FURTHER: Final = 1.1
 P10_MORE_MS: Final = 150.0
 """The longest that a pass after the first may take where no engine answers, in times of one that asks for no names."""
 
+P6_COMMANDS: Final[Mapping[str, float]] = {"connection": 0.8, "listener": 0.5}
+"""The most that `nsagent who` may take on `node`, in times of `scan -o json`, by what it is asked for."""
+
+P6_ASKED_MS: Final = 5.0
+"""What 99 of 100 requests at the agent's socket may take at most, on a connection that is open."""
+
+P6_HIT: Final = 10.0
+"""The longest that a resolver may take for what it knows, in times of a dict with the same keys."""
+
+P6_SHARE_PERCENT: Final = 30.0
+"""Of one core: the most that 10,000 lookups a second take on `node`, of which one in a hundred is not known."""
+
 P11: Final[Mapping[str, float]] = {"node": 0.5}
 """The longest that a pass after the first may take where nothing changes, in times of the first, by state."""
 
@@ -84,6 +96,20 @@ def judge_startup(tools: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
     return [
         Verdict("P3 nsagent --help / empty typer --help", _ratio(tools, "help", "typer-help"), P3_HELP),
         Verdict("P3 nsagent scan, idle / empty typer", _ratio(tools, "idle-scan", "typer"), P3_IDLE_SCAN),
+    ]
+
+
+def judge_lookup(figures: Mapping[str, Any]) -> list[Verdict]:
+    """P6, and what is asked of the resolver, from the figures of tests.bench.lookup on `node`."""
+    commands, resolver = figures["commands"], figures["resolver"]
+    return [
+        *(
+            Verdict(f"P6 who, of a {what} / scan -o json, CPU", commands[what] / commands["scan"], target)
+            for what, target in P6_COMMANDS.items()
+        ),
+        Verdict("P6 a request on an open connection, p99 in ms", figures["asked"]["p99"], P6_ASKED_MS),
+        Verdict("resolver: a hit / a dict", resolver["hit_us"] / resolver["dict_us"], P6_HIT),
+        Verdict("resolver: 10,000 a second, % of a core", resolver["share_of_cpu"] * 100, P6_SHARE_PERCENT),
     ]
 
 

@@ -246,18 +246,22 @@ def test_bug_29_a_flood_of_misses_looks_once_an_interval_and_not_again_for_what_
     assert len(looks.started) == before + 1
 
 
-def test_looks_begin_an_interval_apart() -> None:
+@pytest.mark.parametrize(("interval_seconds", "look_seconds", "apart_seconds"), [(0.2, 0.0, 0.2), (0.0, 0.05, 0.2)])
+def test_looks_begin_an_interval_apart_and_four_times_as_far_as_they_take(
+    interval_seconds: float, look_seconds: float, apart_seconds: float
+) -> None:
     starts = []
 
     class Looks(MadeLooks):
         def look(self, stop: threading.Event) -> Sight:
             starts.append(time.monotonic())
+            assert not stop.wait(look_seconds)
             return super().look(stop)
 
-    with Resolver(Looks(see()), limits=NOW._replace(interval_seconds=0.2)) as resolver:
+    with Resolver(Looks(see()), limits=NOW._replace(interval_seconds=interval_seconds)) as resolver:
         for port in (1, 2, 3):
             ask(resolver, (PEER, port), (HERE, port))
-    assert all(later - earlier >= 0.19 for earlier, later in pairwise(starts))
+    assert all(later - earlier >= apart_seconds * 0.95 for earlier, later in pairwise(starts))
     assert len(starts) == 3
 
 
