@@ -5,11 +5,14 @@ NSAGENT_TEST_SEED repeats the topology that a failure names.
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND
+from nsagent.lookup.resolver import Resolver
+from nsagent.lookup.sight import HostLooks
 from nsagent.model.found import NoteKind
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.query.select import select_rows
@@ -103,3 +106,27 @@ def test_the_command_finds_a_connection_and_its_listener_in_a_netns_of_its_own(b
     assert {one["inode"] for one in Scan(json.loads(held.stdout)).sockets} == inodes
     nobody = run_nsagent("who", "127.0.0.1:1", "--netns", str(netns.name))
     assert (nobody.status, nobody.stdout) == (EXIT_NOT_FOUND, b"")
+
+
+def test_a_resolver_tells_both_ends_of_what_is_in_another_netns(bed: NetnsBed) -> None:
+    netns, actor = bed.stage()
+    other = bed.actor(netns)
+    server = other.listen()
+    pair = actor.pair(actor.listen())
+    waiting, sending = other.udp(), actor.udp()
+    sending = actor.connect_udp(sending, *waiting.local)
+    with Resolver(HostLooks(runtime="none")) as resolver:
+        tuples = [
+            ("tcp", pair.client, pair.server, actor.pid),
+            ("udp", sending, waiting, other.pid),
+            ("tcp", pair.client, server, other.pid),
+        ]
+        for protocol, client, end, pid in tuples:
+            told = resolver.resolve(protocol, client.local, end.local)
+            assert told.destination is not None
+            assert [holder.pid for holder in told.destination.holders] == [pid]
+            assert [one.row.inode for one in told.destination.sockets] == [end.inode]
+            assert told.destination.netns == (netns.inode,)
+        told = resolver.resolve("udp", sending.local, waiting.local)
+        assert told.source is not None
+        assert [(one.pid, one.argv and one.argv[0]) for one in told.source.holders] == [(actor.pid, sys.executable)]
