@@ -1,6 +1,10 @@
 """`nsagent who`, `port` and `pid`, in a copied procfs and in captures."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,50 @@ def test_every_end_of_the_node_leads_to_its_row(on_node: Run, node_capture: Path
         end = f"{address}:{local['port']}"
         assert row in sockets(on_node("who", "-o", "json", end))
         assert row in sockets(on_node("who", "-o", "json", end, "--from", node_capture))
+
+
+def test_what_is_odd_about_an_answer_is_said_on_stderr(run_cli: Run) -> None:
+    asked = ("who", "-o", "json", "--from", "fixtures/captures/docker.json.gz", "10.9.9.9:7000")
+    ran = run_cli(*asked, "--netns", "4026532480")
+    assert [one["local"]["port"] for one in sockets(ran)] == [7000]
+    assert ran.err == (
+        "nsagent: 10.9.9.9:7000: not known whether this is an address of netns 4026532480, where any is waited for\n"
+    )
+    assert run_cli(*asked, "--netns", "host").status == EXIT_NOT_FOUND
+
+
+def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to(
+    run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NSAGENT_RUNTIME", "none")
+    program = tmp_path / "docker-proxy"
+    program.symlink_to(os.path.realpath(sys.executable))
+    listen = (
+        "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as behind:
+        port = behind.getsockname()[1]
+        told = ["-container-ip", "127.0.0.1", "-container-port", str(port)]
+        with subprocess.Popen(
+            [program, "-I", "-S", "-c", listen, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as proxy:
+            assert proxy.stdout is not None
+            in_front = int(proxy.stdout.readline())
+            ran = run_cli("who", "-o", "json", "--protocol", "tcp", f"127.0.0.1:{in_front}")
+            pids = [owner["pid"] for one in sockets(ran) for owner in one["owners"]]
+            notes = [line for line in ran.err.splitlines() if f"127.0.0.1:{in_front}:" in line or f":{port}:" in line]
+            proxy.communicate("")
+    assert pids == [proxy.pid]
+    assert notes == [
+        (
+            f"nsagent: 127.0.0.1:{in_front}: passed on to a container, as the name of the program says, by "
+            f"tcp 127.0.0.1:{in_front} of pid {proxy.pid} (docker-proxy)"
+        ),
+        (
+            f"nsagent: 127.0.0.1:{port}: this is where it is passed on to, held by "
+            f"tcp 127.0.0.1:{port} of pid {os.getpid()} ({Path('/proc/self/comm').read_text().strip()})"
+        ),
+    ]
 
 
 @pytest.mark.parametrize("port", [80, 22])
