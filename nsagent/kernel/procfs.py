@@ -142,17 +142,6 @@ class ProcessDir:
         """The path of its root directory, as the root of its mount namespace sees it: what its mountinfo is cut to."""
         return self._call(lambda: os.readlink("root", dir_fd=self._fd))
 
-    def read_exe(self) -> str:
-        """The path of its program as its mount namespace has it, ` (deleted)` behind one that is not there any more.
-
-        Needs CAP_SYS_PTRACE over the process; raises Gone for a kernel thread too. The link is not followed.
-        """
-        return self._call(lambda: os.readlink("exe", dir_fd=self._fd))
-
-    def read_cwd(self) -> str:
-        """The path of its working directory, in the same way."""
-        return self._call(lambda: os.readlink("cwd", dir_fd=self._fd))
-
     def read_netns_key(self) -> int:
         """The st_ino of net/dev, which differs between netns and needs no privilege."""
         return self._call(lambda: os.stat("net/dev", dir_fd=self._fd).st_ino)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.command_lines import read_command_lines
+from nsagent.kernel.details import read_link
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
 from nsagent.model.process import CommandLine, ProcessKey
@@ -119,8 +120,8 @@ def read_running(procfs: ProcFs, key: ProcessKey, date: Callable[[int], float] =
                 process = held.enter_context(process.open_live_thread())
             return running._replace(
                 ppid=_read(lambda: process.read_family().parent),
-                exe=_read(process.read_exe),
-                cwd=_read(process.read_cwd),
+                exe=_read(lambda: read_link(process, "exe")),
+                cwd=_read(lambda: read_link(process, "cwd")),
             )
     except (Gone, NotRead, FormatError):
         return running
