@@ -35,6 +35,9 @@ HOST = ("--proc-root", str(NODE), "--runtime", "none")
 
 ANSWERING = (
     SCAN,
+    ("who", "*:80", *HOST),
+    ("port", "80", *HOST),
+    ("pid", "200", *HOST),
     ("netns", *HOST),
     ("containers", "--from", str(CAPTURE), "-o", "json"),
     ("diff", str(CAPTURE), str(CAPTURE)),
