@@ -228,6 +228,22 @@ def test_without_a_capability_it_sees_what_is_promised(
     assert {row["local"]["port"] for row in scan.sockets} >= node.listeners.keys()
 
 
+@pytest.mark.parametrize("profile", [BASE, EVENTS])
+def test_a_netns_that_only_a_socket_keeps_is_seen_with_the_rights_for_events(
+    node: Node, node_bed: NodeBed, image: PulledImage, profile: str
+) -> None:
+    """With the others its socket is counted as one that could not be looked up."""
+    with start_child(KEEP, *node_bed.enter), running(node_bed, read_quick_manifest(profile), image) as agent:
+        agent.await_started()
+        await_another_pass(agent)
+        scan = read_now(agent)
+        assert read_process_status(node_bed, agent.container.pid)["CapBnd"] == rights_mask(agent)
+        assert listeners_in(scan, node) == node.listeners
+    found = [(len(row["owners"]), row["attribution"]) for row in scan.sockets if row["local"]["port"] == KEPT_PORT]
+    expected = ([(1, "fd")], []) if profile == EVENTS else ([], ["EPERM"])
+    assert (found, gap_codes(scan)) == expected
+
+
 def test_the_pod_has_the_rights_of_its_manifest_and_no_others(agent: AgentPod, node_bed: NodeBed) -> None:
     mask = rights_mask(agent)
     status = read_process_status(node_bed, agent.container.pid)
@@ -266,22 +282,6 @@ def test_with_its_capabilities_all_is_seen(agent: AgentPod, stranger: int) -> No
     assert (is_whole(scan.coverage), gap_codes(scan)) == (True, [])
     assert {netns["engine"] for netns in scan.netns} == {"sock_diag"}
     assert owners_in(find_strangers_row(scan)) == {stranger: [3]}
-
-
-@pytest.mark.parametrize("profile", [BASE, EVENTS])
-def test_a_netns_that_only_a_socket_keeps_is_seen_with_the_rights_for_events(
-    node: Node, node_bed: NodeBed, image: PulledImage, profile: str
-) -> None:
-    """With the others its socket is counted as one that could not be looked up."""
-    with start_child(KEEP, *node_bed.enter), running(node_bed, read_quick_manifest(profile), image) as agent:
-        agent.await_started()
-        await_another_pass(agent)
-        scan = read_now(agent)
-        assert read_process_status(node_bed, agent.container.pid)["CapBnd"] == rights_mask(agent)
-        assert listeners_in(scan, node) == node.listeners
-    found = [(len(row["owners"]), row["attribution"]) for row in scan.sockets if row["local"]["port"] == KEPT_PORT]
-    expected = ([(1, "fd")], []) if profile == EVENTS else ([], ["EPERM"])
-    assert (found, gap_codes(scan)) == expected
 
 
 @pytest.mark.parametrize("agent", [OBSERVER], indirect=True)
