@@ -3,9 +3,8 @@
 What is named in `__all__` is for other programs (docs/library.md); each is loaded when it is first asked for.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # To import typing takes most of the time before interrupts are held, which would be a traceback.
     from nsagent.errors import NsagentError, UsageError
     from nsagent.lookup.monitored import Monitored
     from nsagent.lookup.records import End, Holder, Resolution

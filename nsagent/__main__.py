@@ -1,12 +1,11 @@
 """python -m nsagent, and the `nsagent` command."""
 
+# No more than the interpreter has loaded: an interrupt in an import would be a traceback.
 import os
-import signal
 import sys
-from contextlib import suppress
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # To import typing takes as long as all else that is here, in which an interrupt is a traceback.
+if TYPE_CHECKING:
     from typing import NoReturn
 
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ import main; main()"
@@ -25,6 +24,10 @@ def _hold_interrupts() -> bool:
 
     Whether interrupts mean anything: a shell starts what runs in the background without.
     """
+    try:
+        import signal
+    except KeyboardInterrupt:
+        os._exit(130)
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -36,8 +39,10 @@ def _isolate() -> None:
         flags = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
         place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         program = ["-c", _PROGRAM, place] if place in _list_told() else ["-m", "nsagent"]
-        with suppress(OSError):  # Where no program may be started the answer is worth more.
+        try:
             os.execv(sys.executable, [sys.executable, *flags, *program, *sys.argv[1:]])  # noqa: S606
+        except OSError:  # Where no program may be started the answer is worth more.
+            return
 
 
 def _is_steered() -> bool:
@@ -91,8 +96,10 @@ def _leave(status: int) -> "NoReturn":
         pass
     except (OSError, ValueError):
         status = status or 1
-    with suppress(OSError, ValueError):
+    try:
         sys.stderr.flush()
+    except (OSError, ValueError):  # There is nowhere to say so.
+        os._exit(status)
     # Not sys.exit, which takes apart what is in memory, object by object: the kernel frees it all the same.
     os._exit(status)
 
