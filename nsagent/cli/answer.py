@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import typer
@@ -37,34 +38,15 @@ def answer(
 
     `named` are names of containers that `select` looks for, beside those of the request.
     """
-    try:
-        _answer(view, request, source, select, output, strict=strict, named=named)
-    except NotFound as err:
-        if request.from_file is not None:
-            raise
-        from nsagent.cli.ended import explain
-
-        raise explain(err, source.host) from err
-
-
-def _answer(
-    view: View,
-    request: SnapshotRequest,
-    source: Source,
-    select: Select,
-    output: OutputOptions,
-    *,
-    strict: bool,
-    named: Collection[str],
-) -> None:
     by_label = request.only is not None and bool(request.only.labels)
-    snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
-    selected = select(snapshot)
-    names = {*named, *(request.only.containers if request.only else ())}
-    if request.from_file is None and (claims := _list_claims(snapshot, names)):
-        from nsagent.cli.ended import check_claims
+    with _explained(request, source):
+        snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
+        selected = select(snapshot)
+        names = {*named, *(request.only.containers if request.only else ())}
+        if request.from_file is None and (claims := _list_claims(snapshot, names)):
+            from nsagent.cli.ended import check_claims
 
-        check_claims(claims, source.host)
+            check_claims(claims, source.host)
     if output.mentions("argv"):
         selected = add_command_lines(selected, request)
     write_answer(render_answer(selected, view, output, whole=snapshot))
@@ -72,6 +54,19 @@ def _answer(
     if not_kept is not None:
         raise not_kept
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
+
+
+@contextmanager
+def _explained(request: SnapshotRequest, source: Source) -> Iterator[None]:
+    """Raises NotFound with what is known beyond the snapshot: of a container that has ended, its engine may tell."""
+    try:
+        yield
+    except NotFound as err:
+        if request.from_file is not None:
+            raise
+        from nsagent.cli.ended import explain
+
+        raise explain(err, source.host) from err
 
 
 def add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot:

@@ -1,6 +1,6 @@
 """`nsagent diff A [B]`: what has changed between two captures, or between one and now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -13,6 +13,7 @@ from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL, UsageError
 from nsagent.model.choices import EngineName, View
 
 if TYPE_CHECKING:
+    from nsagent.model.change import Change
     from nsagent.model.snapshot import Snapshot
     from nsagent.query.filter import Filter
 
@@ -66,9 +67,7 @@ def diff(
     from nsagent.cli.changes import parse_kinds
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
-    from nsagent.query.evaluate import check_names
     from nsagent.report.changes import render_changes
-    from nsagent.scan.diff import diff_selected
 
     _check_stdin(before, after)
     kinds = parse_kinds(fail_on, "--fail-on")
@@ -76,18 +75,27 @@ def diff(
     wanted = sockets.narrow(containers.make_filter())
     request = host.make_request()
     request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.named_protocols))
-    source, by_label = Source(host), bool(wanted.labels)
-    was, was_lacks, _ = read_snapshot(replace(request, from_file=before), source, labels_wanted=by_label)
-    now, now_lacks, _ = read_snapshot(replace(request, from_file=after), source, labels_wanted=by_label)
-    if wanted.expression is not None:
-        check_names(wanted.expression, (was, now))
-    changes = diff_selected(was, now, wanted)
+    (was, was_lacks, _), (now, now_lacks, _) = (
+        read_snapshot(replace(request, from_file=file), Source(host), labels_wanted=bool(wanted.labels))
+        for file in (before, after)
+    )
+    changes = _diff(was, now, wanted)
     write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
     _tell_notes(was, now, str(before), "now" if after is None else str(after))
     if any(change.kind in kinds for change in changes):
         raise typer.Exit(EXIT_FOUND)
     partial = was_lacks or now_lacks or not (was.coverage.complete and now.coverage.complete)
     raise typer.Exit(EXIT_PARTIAL if printing.strict and partial else 0)
+
+
+def _diff(was: "Snapshot", now: "Snapshot", wanted: "Filter") -> "Sequence[Change]":
+    """The changes of what is selected; raises NotFound for a name that neither side knows, and Ambiguous."""
+    from nsagent.query.evaluate import check_names
+    from nsagent.scan.diff import diff_selected
+
+    if wanted.expression is not None:
+        check_names(wanted.expression, (was, now))
+    return diff_selected(was, now, wanted)
 
 
 def _check_stdin(before: Path, after: Path | None) -> None:

@@ -3,7 +3,7 @@
 import os
 from typing import Final, NamedTuple
 
-from nsagent.errors import Gone, NotRead
+from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.inspect.notes import Notes
 from nsagent.inspect.subject import Held
 from nsagent.kernel.details import FdTargets, list_fd_targets, read_detail, read_link
@@ -138,11 +138,15 @@ def _read_fds(process: ProcessDir, notes: Notes) -> FdTargets | None:
 
 
 def _read_number(process: ProcessDir, name: str, notes: Notes) -> int | None:
-    text = notes.read(name, lambda: read_detail(process, name))
+    return notes.read(name, lambda: _parse_number(read_detail(process, name)))
+
+
+def _parse_number(text: bytes) -> int:
+    """Raises FormatError."""
     try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
+        return int(text)
+    except ValueError as err:
+        raise FormatError("a number", text) from err
 
 
 def _read_wchan(process: ProcessDir, notes: Notes) -> str | None:

@@ -92,7 +92,7 @@ class Inspector:
             told = self._ask(reads, root, wanted)
             for number in numbers:
                 try:
-                    yield failed[number] if number in failed else self._join(told[number], wanted)
+                    yield failed[number] if number in failed else self._tell(told[number], wanted)
                 except (Gone, NotRead, FormatError) as err:
                     yield err
 
@@ -127,19 +127,20 @@ class Inspector:
             self._checksums.make(running, wanted.algorithms, self._asker, wanted.hashing_seconds)
         return told
 
-    def _join(self, told: _Told, wanted: Wanted) -> Inspection:
+    def _tell(self, told: _Told, wanted: Wanted) -> Inspection:
         """What is known of one; raises ProcessGone where it has ended meanwhile."""
+        one = self._join(told, wanted)
+        told.read.held.process.read_stat()  # Raises ProcessGone, where some of this may be missing for that.
+        return one
+
+    def _join(self, told: _Told, wanted: Wanted) -> Inspection:
         (held, notes, direct, _), looked_up, exe = told
         family = self._families.find(held.process, notes)
         sockets = self._sockets.find(held.alive, direct.fds.targets if direct.fds else ())
         known = self._known.get(held.key)
         container, pod = self._find_container(known)
         started = date_start(held.stat.start_ticks)
-        memory_image = self._read_memory(told, wanted)
-        if exe is not None and exe.file is not None:
-            exe = exe._replace(checksums=self._checksums.find(exe.file, wanted.algorithms))
-        mappings, environ = looked_up.mappings, looked_up.environ
-        held.process.read_stat()  # Raises ProcessGone, where some of this may be missing for that.
+        mappings = looked_up.mappings
         return Inspection(
             asked=held.asked,
             key=held.key,
@@ -155,7 +156,7 @@ class Inspector:
             children=family.children,
             threads=direct.threads,
             command_line=looked_up.command_line,
-            exe=exe,
+            exe=self._add_checksums(exe, wanted),
             cwd=direct.cwd,
             root=direct.root,
             namespaces=direct.namespaces,
@@ -176,11 +177,16 @@ class Inspector:
             oom_score_adj=direct.oom_score_adj,
             wchan=direct.wchan,
             stack=looked_up.stack,
-            environ=None if environ is None or wanted.environ is None else tuple(map(wanted.environ, environ)),
+            environ=_tell_environ(looked_up.environ, wanted),
             environ_cut=looked_up.environ_cut,
-            memory_image=memory_image,
+            memory_image=self._read_memory(told, wanted),
             gaps=notes.list_gaps(),
         )
+
+    def _add_checksums(self, exe: Image | None, wanted: Wanted) -> Image | None:
+        if exe is None or exe.file is None:
+            return exe
+        return exe._replace(checksums=self._checksums.find(exe.file, wanted.algorithms))
 
     def _read_memory(self, told: _Told, wanted: Wanted) -> MemoryImage | None:
         mappings, path = told.looked_up.mappings, wanted.memory_of
@@ -201,6 +207,11 @@ def _read_one(held: Held, host: dict[str, int], mountinfo: bytes) -> _Read:
     direct = read_direct(held, host, notes)
     places = notes.read("mountinfo", lambda: find_places(direct, mountinfo)) or Places()
     return _Read(held, notes, direct, places)
+
+
+def _tell_environ(environ: tuple[str, ...] | None, wanted: Wanted) -> tuple[str, ...] | None:
+    """Each variable as it is to be told; None where none was read, or nobody asked."""
+    return None if environ is None or wanted.environ is None else tuple(map(wanted.environ, environ))
 
 
 def _list_asked(read: _Read, wanted: Wanted) -> Sequence[Asked]:

@@ -15,6 +15,7 @@ from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_cmdline import parse_cmdline
 from nsagent.kernel.lookups import Lookups, ProcessLookup
 from nsagent.kernel.procfs import ProcessDir, ProcFs
+from nsagent.kernel.questions import ask_file
 from nsagent.model.process import CommandLine, ProcessKey
 
 _MOST_BYTES: Final = 1 << 12
@@ -35,7 +36,8 @@ def read_command_lines(
     Needs no privilege where procfs shows the process.
     """
     keys = list(wanted)
-    asked = [ProcessLookup(key, partial(_open_same, procfs, key), _MOST_BYTES, b"rcmdline") for key in keys]
+    question = ask_file("cmdline", _MOST_BYTES)
+    asked = [ProcessLookup(key, partial(_open_same, procfs, key), *question) for key in keys]
     with closing(lookups.read_each(asked, seconds, clock=clock, stop=stop)) as answers:
         for index, answer in answers:
             told = parse_cmdline(answer, _MOST_BYTES) if isinstance(answer, bytes) else answer

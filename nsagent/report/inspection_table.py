@@ -18,6 +18,9 @@ from nsagent.report.times import tell_time
 MOST_FILES: Final = 40
 """So many fds that are no sockets are printed of one process; JSON has all."""
 
+_FEWEST_OF_ALL: Final = 39
+"""So many that nothing bounds are told as all: Linux has 40 or more since 5.8, and a container is bounded to fewer."""
+
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 _FD_HEADERS: Final = ("FD", "KIND", "WHAT", "PEER")
 
@@ -167,7 +170,9 @@ def _list_use_lines(one: Inspection) -> Iterator[tuple[str, str]]:
 def _tell_capabilities(effective: Sequence[str], bounding: Sequence[str]) -> str:
     if not effective:
         return "none"
-    return "all that there are" if set(effective) == set(bounding) and len(effective) > 38 else " ".join(effective)
+    if len(effective) >= _FEWEST_OF_ALL and set(effective) == set(bounding):
+        return "all that there are"
+    return " ".join(effective)
 
 
 def _list_confinement(one: Inspection) -> Iterator[str]:
