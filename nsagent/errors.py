@@ -132,6 +132,15 @@ class RuntimeUnavailable(NsagentError):
         self.errno = errno
 
 
+class EventsUnavailable(NsagentError):
+    """The kernel tells this program of no processes that come and go; says why. /proc can be polled."""
+
+    def __init__(self, detail: str, reason: Reason, errno: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.errno = errno
+
+
 class EngineUnavailable(NsagentError):
     """A way of reading that was asked for by name cannot work here."""
 
