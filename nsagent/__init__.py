@@ -5,12 +5,14 @@ What is named in `__all__` is for other programs (docs/library.md); each is load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # To import typing takes most of the time before interrupts are held, which would be a traceback.
-    from nsagent.errors import NsagentError, UsageError
+    from nsagent.errors import EventsUnavailable, NsagentError, ProcessGone, UsageError
+    from nsagent.events.process_events import Losses, ProcessEvents
     from nsagent.lookup.monitored import Monitored
     from nsagent.lookup.records import End, Holder, Resolution
     from nsagent.lookup.resolver import Limits, Resolver
     from nsagent.lookup.sight import HostLooks
     from nsagent.model.container import Container, Pod
+    from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
     from nsagent.model.snapshot import OwnedSocket, Snapshot
     from nsagent.runtimes.discover import discover_runtimes
     from nsagent.scan.request import SnapshotRequest
@@ -21,13 +23,22 @@ __version__ = "0.2.0"
 __all__ = [
     "Container",
     "End",
+    "EventEngine",
+    "EventsUnavailable",
+    "ExitStatus",
     "Holder",
     "HostLooks",
+    "Ids",
     "Limits",
+    "Losses",
     "Monitored",
     "NsagentError",
     "OwnedSocket",
     "Pod",
+    "ProcessEvent",
+    "ProcessEventKind",
+    "ProcessEvents",
+    "ProcessGone",
     "Resolution",
     "Resolver",
     "Snapshot",
@@ -39,12 +50,14 @@ __all__ = [
 ]
 
 _PLACES = {
-    "errors": ("NsagentError", "UsageError"),
+    "errors": ("EventsUnavailable", "NsagentError", "ProcessGone", "UsageError"),
+    "events.process_events": ("Losses", "ProcessEvents"),
     "lookup.monitored": ("Monitored",),
     "lookup.records": ("End", "Holder", "Resolution"),
     "lookup.resolver": ("Limits", "Resolver"),
     "lookup.sight": ("HostLooks",),
     "model.container": ("Container", "Pod"),
+    "model.process_event": ("EventEngine", "ExitStatus", "Ids", "ProcessEvent", "ProcessEventKind"),
     "model.snapshot": ("OwnedSocket", "Snapshot"),
     "runtimes.discover": ("discover_runtimes",),
     "scan.request": ("SnapshotRequest",),

@@ -34,7 +34,7 @@ def test_who_may_import_whom_is_what_the_layer_test_holds() -> None:
 
 
 def test_only_agent_and_cli_import_the_package_itself_which_offers_what_is_for_other_programs() -> None:
-    offered = {"errors", "model", "runtimes", "scan", "scan.take", "lookup"}
+    offered = {"errors", "model", "events", "runtimes", "scan", "scan.take", "lookup"}
     assert ([room for room, rooms in MAY_IMPORT.items() if "" in rooms], MAY_IMPORT[""]) == (["agent", "cli"], offered)
 
 

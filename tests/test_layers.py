@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "report": {"errors", "model"},
     "kernel": {"errors", "model", "kernel.formats"},
     "inspect": {"errors", "model", "identity", "kernel", "kernel.formats"},
+    "events": {"errors", "model", "kernel", "kernel.formats"},
     "runtimes": {"errors", "model", "identity"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
         "scan.collect", "scan.take", "doctor", "config", "agent", "inspect",
     },
     "__main__": {"cli"},
-    "": {"errors", "model", "runtimes", "scan", "scan.take", "lookup"},
+    "": {"errors", "model", "events", "runtimes", "scan", "scan.take", "lookup"},
 }  # fmt: skip
 """Room -> the rooms that it may import, beside itself; "" is nsagent/__init__.py."""
 

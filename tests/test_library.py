@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nsagent
+from tests.live.capabilities import Capability, require
 
 PAGE = (Path(__file__).parent.parent / "docs" / "library.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -32,10 +33,21 @@ def test_the_example_of_a_resolver_finds_this_very_process_at_both_ends(tmp_path
     assert [line.rpartition(" ")[0] for line in run(EXAMPLES[0], tmp_path)] == [f"['{COMM}']"] * 2
 
 
+def test_the_example_of_process_events_tells_of_a_child_and_its_child(tmp_path: Path) -> None:
+    require(Capability.PROCESS_EVENTS)
+    lines = [re.sub(r"\d{2,}", "PID", line) for line in run(EXAMPLES[1], tmp_path)]
+    # Whether the exec of the child itself comes before it is watched, or after, is open.
+    assert [line for line in lines if not line.startswith("exec")] == [
+        "fork PID PID None",
+        "exit PID None 1",
+        "exit PID None 3",
+    ]
+
+
 def test_the_example_of_a_snapshot_prints_a_line_for_each_socket(tmp_path: Path) -> None:
-    lines = run(EXAMPLES[1], tmp_path)
+    lines = run(EXAMPLES[2], tmp_path)
     assert all(re.fullmatch(r"(tcp|udp) \w+ Endpoint\(.*\) \[[\d, ]*\]", line) for line in lines), lines
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_all_that_is_offered_is_there_and_told_of() -> None:

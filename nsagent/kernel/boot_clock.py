@@ -11,3 +11,14 @@ def date_start(start_ticks: int) -> float:
     """When a process started, in seconds since the epoch, by the time of day as it is set now."""
     running_seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - running_seconds
+
+
+def count_ticks(monotonic_ns: int) -> int:
+    """The clock ticks since boot, as start_ticks, of a time by CLOCK_MONOTONIC, which stands still in suspend.
+
+    Of a time before the last suspend it is too many.
+    """
+    # In this order: an interruption in between makes it more, and no process seem to have started later than it did.
+    monotonic = time.monotonic_ns()
+    since_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - monotonic + monotonic_ns
+    return since_boot_ns * os.sysconf("SC_CLK_TCK") // 1_000_000_000

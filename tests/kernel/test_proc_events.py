@@ -121,7 +121,7 @@ open_here = partial(open_connector, ProcFs(), time.monotonic)
 
 @pytest.fixture
 def connector(same_fds: None) -> Iterator[ProcConnector]:
-    require(Capability.ROOT, Capability.SETPRIV)
+    require(Capability.ROOT, Capability.SETPRIV, Capability.PROCESS_EVENTS)
     connector = open_here()
     yield connector
     connector.close()
@@ -185,7 +185,7 @@ connector.close()
 
 
 def test_a_fork_that_closes_takes_nothing_from_its_parent() -> None:
-    require(Capability.ROOT)
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
     subprocess.run([sys.executable, "-c", AFTER_A_FORK], check=True, timeout=60)
 
 
@@ -236,7 +236,7 @@ print(here == os.readlink("/proc/self/ns/net") != os.readlink(f"/proc/{os.getppi
 
 
 def test_bug_77_from_another_netns_the_hosts_is_entered() -> None:
-    require(Capability.ROOT, Capability.SETPRIV)
+    require(Capability.ROOT, Capability.SETPRIV, Capability.PROCESS_EVENTS)
     command = ["unshare", "--net", "--", sys.executable, "-c", "import os" + IN_ANOTHER_NETNS]
     said = subprocess.check_output(command, text=True, timeout=60)
     assert said.splitlines() == ["unreachable ECONNREFUSED", "True"]
@@ -263,7 +263,7 @@ except EventsUnavailable as err:
     ],
 )
 def test_bug_77_in_other_namespaces_it_says_why_nothing_is_told(options: tuple[str, ...], told: str) -> None:
-    require(Capability.ROOT, Capability.SETPRIV)
+    require(Capability.ROOT, Capability.SETPRIV, Capability.PROCESS_EVENTS)
     command = ["unshare", *options, "--fork", "--kill-child", "--", sys.executable, "-c", PRINT_REASON]
     assert subprocess.check_output(command, text=True, timeout=60) == told + "\n"
 
@@ -275,7 +275,7 @@ def test_a_copy_of_proc_has_no_events(tree: ProcTree) -> None:
 
 def test_no_answer_is_told_after_a_second(same_fds: None) -> None:
     """A clock that has run out stands for a kernel that does not answer."""
-    require(Capability.ROOT)
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
     times = iter((0.0, 2.0))
     with pytest.raises(EventsUnavailable, match="CONFIG_PROC_EVENTS"):
         ProcConnector(lambda: next(times))
@@ -283,7 +283,7 @@ def test_no_answer_is_told_after_a_second(same_fds: None) -> None:
 
 def test_without_rights_the_buffer_is_smaller_or_it_says_so(same_fds: None) -> None:
     """From Linux 6.6 anybody may listen."""
-    require(Capability.ROOT)
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
     kept: list[ProcConnector | EventsUnavailable] = []
 
     def open_without_rights() -> None:

@@ -8,12 +8,16 @@ fails the test instead. NSAGENT_TEST_SCALE is `default` or `full`. NSAGENT_TEST_
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import pytest
 
+from nsagent.errors import EventsUnavailable
 from nsagent.kernel.formats.release import is_at_least
+from nsagent.kernel.proc_events import open_connector
+from nsagent.kernel.procfs import ProcFs
 from tests.manifests.tools import HELM, KUBECTL
 from tests.monitoring.promtool import PROMTOOL
 
@@ -58,6 +62,8 @@ class Capability(StrEnum):
     SYSTEMD_ANALYZE = "systemd-analyze (systemd)"
     GROFF = "groff (groff-base)"
     JQ = "jq"
+    PROCESS_EVENTS = "process events, which the kernel tells in the host's PID namespace"
+    LAST_PID = "ns_last_pid in /proc/sys/kernel (CONFIG_CHECKPOINT_RESTORE)"
     READABLE_INTERPRETER = "an interpreter that other users may run"
 
 
@@ -69,6 +75,14 @@ def find_program(name: str) -> str | None:
 def find_cni_directory() -> str | None:
     """The directory with the CNI plugins that the beds need."""
     return next((path for path in CNI_DIRECTORIES if all(shutil.which(name, path=path) for name in CNI_PLUGINS)), None)
+
+
+def _has_process_events() -> bool:
+    try:
+        open_connector(ProcFs(), time.monotonic).close()
+    except EventsUnavailable:
+        return False
+    return True
 
 
 def _has(*programs: str) -> Callable[[], bool]:
@@ -102,6 +116,8 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.SYSTEMD_ANALYZE: _has("systemd-analyze"),
     Capability.GROFF: _has("groff"),
     Capability.JQ: _has("jq"),
+    Capability.PROCESS_EVENTS: _has_process_events,
+    Capability.LAST_PID: lambda: os.path.exists("/proc/sys/kernel/ns_last_pid"),
     Capability.FUSE: lambda: os.path.exists("/dev/fuse"),
 }
 

@@ -78,3 +78,14 @@ def parse_parent(line: bytes) -> Pid:
         return Pid(parse_decimal(fields[1], 32))
     except (IndexError, ValueError) as err:
         raise FormatError("a line of /proc/PID/stat", line) from err
+
+
+def parse_start_stack(line: bytes) -> int:
+    """The address of the bottom of its stack, which execve(2) chooses anew; raises FormatError.
+
+    A fork has that of its parent. 0 where it may not be read: that takes CAP_SYS_PTRACE over the process.
+    """
+    try:
+        return parse_decimal(line[line.rfind(b")") + 2 :].split(maxsplit=26)[25], 64)
+    except (IndexError, ValueError) as err:
+        raise FormatError("a line of /proc/PID/stat", line) from err

@@ -38,6 +38,16 @@ def parse_family(status: bytes) -> Family:
         raise FormatError("lines like PPid:\t1 and NSpid:\t812\t1", status) from err
 
 
+def parse_ids(status: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Its uids and its gids, of each the real and the effective one; raises FormatError."""
+    found = re.search(rb"^Uid:\t(\d+)\t(\d+)\t.*\nGid:\t(\d+)\t(\d+)\t", status, re.MULTILINE)
+    try:
+        uid, euid, gid, egid = (parse_decimal(each, 32) for each in (found.groups() if found else ()))
+    except ValueError as err:
+        raise FormatError("lines like Uid:\t0\t0\t0\t0 and Gid:\t0\t0\t0\t0", status) from err
+    return (uid, euid), (gid, egid)
+
+
 def parse_status(status: bytes) -> Status:
     """All of it but memory; raises FormatError, also where a line is missing that every kernel since 4.1 has."""
     lines = _split_lines(status)

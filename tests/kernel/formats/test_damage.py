@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats import inet_diag, net_inet, raw_table
+from nsagent.kernel.formats.cn_proc import decode_message
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.fou import decode_ports
@@ -23,9 +24,9 @@ from nsagent.kernel.formats.pid_io import parse_io
 from nsagent.kernel.formats.pid_limits import parse_limits
 from nsagent.kernel.formats.pid_maps import parse_maps, summarize_maps
 from nsagent.kernel.formats.pid_smaps_rollup import parse_rollup
-from nsagent.kernel.formats.pid_stat import parse_parent, parse_pid_stat
+from nsagent.kernel.formats.pid_stat import parse_parent, parse_pid_stat, parse_start_stack
 from nsagent.kernel.formats.pid_statm import parse_statm
-from nsagent.kernel.formats.pid_status import parse_family, parse_status, parse_status_memory
+from nsagent.kernel.formats.pid_status import parse_family, parse_ids, parse_status, parse_status_memory
 from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
 from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.kernel.formats.sunrpc_xprt import make_flow, parse_ports
@@ -35,6 +36,7 @@ from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.net import Protocol
 from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
+from tests.kernel.formats.test_cn_proc import RECORDED as EVENTS
 from tests.kernel.formats.test_fib_trie import ROUTES
 from tests.kernel.formats.test_fou import RECORDED as FOU
 from tests.kernel.formats.test_generic_netlink import RECORDED as FAMILIES
@@ -133,6 +135,7 @@ DECODERS = {
     "sunrpc_xprt address": Decoder(
         lambda data: make_flow((805, 2049), data.decode("ascii", "replace"), "::1"), [b"fd00::2\n", b"<closed>\n"]
     ),
+    "cn_proc": Decoder(decode_message, EVENTS),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,
@@ -150,9 +153,11 @@ DECODERS = {
     "pid_limits": Decoder(parse_limits, [HEADING + LIMITS]),
     "pid_maps": Decoder(lambda data: summarize_maps(parse_maps(data)), [MAPS]),
     "pid_parent": Decoder(parse_parent, [b"321 (cron) S 1 321 321 0 -1 4194560"]),
+    "pid_start_stack": Decoder(parse_start_stack, [b"321 (cron) S 1" + b" 4711" * 30]),
     "pid_smaps_rollup": Decoder(parse_rollup, [SUMS + LATER]),
     "pid_statm": Decoder(lambda data: parse_statm(data, 4096), [b"765 422 394 5 0 123 0\n"]),
     "pid_status rights": Decoder(parse_status, [RIGHTS]),
+    "pid_status ids": Decoder(parse_ids, [RIGHTS]),
     "pid_status memory": Decoder(parse_status_memory, [RIGHTS]),
     "mountinfo roots": Decoder(parse_mount_roots, [MOUNTS]),
     "pid_status": Decoder(parse_family, [b"Pid:\t812\nPPid:\t1\nUid:\t0\t0\nNSpid:\t812\t7\t1\nThreads:\t1\n"]),

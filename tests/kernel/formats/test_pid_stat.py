@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.pid_stat import PF_KTHREAD, PidStat, parse_parent, parse_pid_stat
+from nsagent.kernel.formats.pid_stat import PF_KTHREAD, PidStat, parse_parent, parse_pid_stat, parse_start_stack
 
 TAIL = (
     b" S 1 321 321 0 -1 4194560 1337 26061 0 8 2 3 29 12 20 0 5 0 4711 11616256 1284 18446744073709551615 1 1 0 0 0 0"
@@ -81,3 +81,14 @@ def test_a_parent_is_found_behind_any_comm() -> None:
 def test_a_line_without_a_parent_is_an_error(line: bytes) -> None:
     with pytest.raises(FormatError):
         parse_parent(line)
+
+
+def test_the_bottom_of_the_stack_is_the_28th_field() -> None:
+    fields = b" ".join(b"%d" % number for number in range(4, 53))
+    assert parse_start_stack(b"321 () R) S " + fields) == 28
+
+
+@pytest.mark.parametrize("line", [b"", b"321 (cron) S 1"])
+def test_a_line_without_a_stack_is_told(line: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_start_stack(line)

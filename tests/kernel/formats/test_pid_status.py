@@ -3,7 +3,7 @@
 import pytest
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.pid_status import Family, parse_family, parse_status, parse_status_memory
+from nsagent.kernel.formats.pid_status import Family, parse_family, parse_ids, parse_status, parse_status_memory
 from nsagent.model.ids import Pid
 from nsagent.model.process_details import Capabilities, Seccomp, Status, StatusMemory
 
@@ -56,6 +56,16 @@ TOLD = Status(
     voluntary_switches=150,
     involuntary_switches=545,
 )
+
+
+def test_real_and_effective_ids_are_told_apart() -> None:
+    assert parse_ids(RIGHTS) == ((1, 2), (5, 6))
+
+
+@pytest.mark.parametrize("status", [b"", STATUS, RIGHTS.replace(b"Gid:\t5", b"Gid:\t" + b"9" * 20)])
+def test_ids_that_are_missing_or_malformed_are_told(status: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_ids(status)
 
 
 def test_rights_are_told_by_name() -> None:

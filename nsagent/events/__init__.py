@@ -1,0 +1,1 @@
+"""Processes as they come and go, for other programs."""

@@ -1,0 +1,318 @@
+"""Processes as they come and go: those that somebody watches, or all.
+
+Subscribed to first, and looked at in /proc then, so that nothing falls in between. What waits, waits in the kernel: a
+reader that is slow loses events, which is seen, counted and mended by one more look, and costs no memory. Where the
+kernel tells nothing, one look after the other is compared.
+"""
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol, Self
+
+from nsagent.errors import EventsUnavailable
+from nsagent.events.running import look_at, look_at_all
+from nsagent.events.table import ProcessTable
+from nsagent.events.watches import Watch, Watches
+from nsagent.kernel.boot_clock import count_ticks
+from nsagent.kernel.libc import close_fd
+from nsagent.kernel.proc_events import Batch, open_connector
+from nsagent.kernel.procfs import ProcFs
+from nsagent.model.ids import Pid
+from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
+
+_TIMES_APART: Final = 4
+"""So many times as long as a look took, the next one begins after its end: a large host takes no more of a core."""
+_UNDRAINED_NS: Final = 1_000_000_000
+"""After a loss what still waits is read first, but not longer than this."""
+_MOST_BATCHES: Final = 64
+
+ALL_KINDS: Final = frozenset(ProcessEventKind)
+
+
+class Source(Protocol):
+    """What tells events."""
+
+    def fileno(self) -> int:
+        """An fd that can be read from when events wait."""
+        ...
+
+    def read(self) -> Batch:
+        """What waits."""
+        ...
+
+    def close(self) -> None:
+        """Tell no more."""
+        ...
+
+
+class Losses(NamedTuple):
+    """What did not arrive since the beginning."""
+
+    gaps: int = 0
+    """How often something was lost. Each time a look at /proc found what there is."""
+    events: int = 0
+    """How many events of threads and processes were, as far as the kernel's numbers show."""
+
+
+def _connect(procfs: ProcFs) -> Source:
+    return open_connector(procfs, time.monotonic)
+
+
+class ProcessEvents:
+    """Events of the processes that are watched; a context manager, an iterator, and one for asyncio.
+
+    Any number of threads may use it at once; each event goes to one of them. It has no thread of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        proc_root: str = "/proc",
+        poll_seconds: float = 1.0,
+        connect: Callable[[ProcFs], Source] = _connect,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
+
+        `connect` raises EventsUnavailable where it cannot. `clock_ns` is CLOCK_MONOTONIC. Raises NotRead where there
+        is no procfs at all.
+        """
+        self._procfs, self._clock_ns = ProcFs(proc_root), clock_ns
+        self._poll_ns = int(poll_seconds * 1e9)
+        self.failure: EventsUnavailable | None = None
+        """Why the kernel tells nothing; None if it does."""
+        self._source: Source | None = None
+        try:
+            self._source = connect(self._procfs)
+        except EventsUnavailable as err:
+            self.failure = err
+        self._table, self._watches = ProcessTable(count_ticks), Watches()
+        self._ready: deque[ProcessEvent] = deque()
+        self._lost_at: int | None = None
+        """When a loss was told of that no look has mended."""
+        self._next_look = 0
+        self._closed = False
+        self._waiting = 0
+        self._awake = False
+        """Whether whoever waits is woken: events are ready that somebody else has read, or this is closed."""
+        self._lock = threading.RLock()
+        """Guards all of these; not held while anybody waits. A signal handler may close what its thread is reading."""
+        self.losses = Losses()
+        self._wake, self._poll = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), select.epoll()
+        self._poll.register(self._wake, select.EPOLLIN)
+        if self._source is not None:
+            self._poll.register(self._source.fileno(), select.EPOLLIN)
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def engine(self) -> EventEngine:
+        """Whether events come from the kernel, or from looks that are compared."""
+        return EventEngine.POLL if self._source is None else EventEngine.CONNECTOR
+
+    def watch(self, pid: int, kinds: Collection[ProcessEventKind] = ALL_KINDS, *, follow: bool = False) -> None:
+        """Tell what happens to a process from now on; with `follow` to its children and theirs, those to come too.
+
+        A watch ends with its process. Raises ProcessGone, UsageError for a thread, and NotRead.
+        """
+        with self._lock:
+            self._catch_up()
+            process = Pid(pid)
+            if self._source is None or process not in self._table:
+                self._keep(self._table.add_one(process, look_at(self._procfs, process, self._clock_ns)))
+            watch = Watch(frozenset(kinds), follow)
+            for each in (process, *(self._table.list_descendants(process) if follow else ())):
+                self._watches.put(each, watch)
+
+    def watch_all(self, kinds: Collection[ProcessEventKind] = ALL_KINDS) -> None:
+        """Tell what happens to any process from now on; no kinds tell nothing but what single watches want."""
+        with self._lock:
+            self._catch_up()
+            self._watches.put_all(kinds)
+
+    def unwatch(self, pid: int) -> bool:
+        """Tell no more of a process; whether it was watched. Children that were followed stay watched."""
+        with self._lock:
+            return self._watches.remove(Pid(pid))
+
+    def take(self, seconds: float | None = None) -> ProcessEvent | None:
+        """The next event; None if none comes in this time, or once this is closed. Raises NotRead."""
+        until = None if seconds is None else self._clock_ns() + int(seconds * 1e9)
+        while True:
+            event = self._pop()
+            if event is not None or self._closed:
+                return event
+            wait_ns = self._advance()
+            if until is not None:
+                left = until - self._clock_ns()
+                if left <= 0:
+                    return self._pop()
+                wait_ns = left if wait_ns is None else min(wait_ns, left)
+            if wait_ns != 0 and self._begin_waiting():
+                try:
+                    self._poll.poll(None if wait_ns is None else wait_ns / 1e9)
+                finally:
+                    self._end_waiting()
+
+    def __iter__(self) -> Iterator[ProcessEvent]:
+        return self
+
+    def __next__(self) -> ProcessEvent:
+        event = self.take()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __aiter__(self) -> AsyncIterator[ProcessEvent]:
+        return self
+
+    async def __anext__(self) -> ProcessEvent:
+        """As __next__; what is read in a thread of the loop's executor stays here if the task is cancelled."""
+        import asyncio
+
+        while True:
+            event = self._pop()
+            if event is not None:
+                return event
+            if self._closed:
+                raise StopAsyncIteration
+            wait_ns = await asyncio.to_thread(self._advance)
+            if wait_ns != 0 and self._begin_waiting():
+                try:
+                    await self._await_readable(None if wait_ns is None else wait_ns / 1e9)
+                finally:
+                    self._end_waiting()
+
+    def close(self) -> None:
+        """Hear no more; who waits for an event is told that there is none."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._source is not None:
+                self._source.close()
+            self._set_awake()
+            self._let_go()
+
+    async def _await_readable(self, seconds: float | None) -> None:
+        """Wait for the source, or for the end of this, at most so long."""
+        import asyncio
+
+        loop, readable = asyncio.get_running_loop(), asyncio.Event()
+        own = os.dup(self._poll.fileno())  # A loop has one reader for an fd, and several tasks may wait.
+        loop.add_reader(own, readable.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await readable.wait()
+        finally:
+            loop.remove_reader(own)
+            close_fd(own)
+
+    def _begin_waiting(self) -> bool:
+        """Whether there is something to wait for: its fds then stay open until this waiting has ended."""
+        with self._lock:
+            self._waiting += not self._closed
+            return not self._closed
+
+    def _end_waiting(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the fds that were waited for, once nobody does: their numbers may be somebody else's at once."""
+        if self._closed and not self._waiting:
+            self._poll.close()
+            close_fd(self._wake)
+
+    def _set_awake(self) -> None:
+        awake = self._closed or bool(self._ready)
+        if awake and not self._awake:
+            os.eventfd_write(self._wake, 1)
+        elif self._awake and not awake:
+            os.eventfd_read(self._wake)
+        self._awake = awake
+
+    def _pop(self) -> ProcessEvent | None:
+        with self._lock:
+            if not self._ready or self._closed:
+                return None
+            event = self._ready.popleft()
+            self._set_awake()
+            return event
+
+    def _advance(self) -> int | None:
+        """Read what waits, and look if that is due; how long to wait then for more, None where the source tells."""
+        with self._lock:
+            if self._closed:
+                return 0
+            drained = self._read()
+            if self._is_look_due(drained):
+                self._look()
+            if self._ready or not drained:
+                return 0
+            if self._source is not None and self._lost_at is None:
+                return None
+            return max(self._next_look - self._clock_ns(), 0)
+
+    def _read(self) -> bool:
+        """Apply what waits; whether that was all."""
+        if self._source is None:
+            return True
+        batch = self._source.read()
+        if batch.lost is not None:
+            self.losses = Losses(self.losses.gaps + batch.lost.afresh, self.losses.events + batch.lost.number)
+            if batch.lost.afresh and self._lost_at is None:
+                self._lost_at = self._clock_ns()
+        for timestamp_ns, event in batch.events:
+            self._keep(self._table.apply(timestamp_ns, event))
+        return batch.drained
+
+    def _catch_up(self) -> None:
+        """Make the table what it is now, as far as events tell."""
+        self._read_all()
+        if self._lost_at is not None:
+            self._look()
+
+    def _read_all(self) -> None:
+        for _ in range(_MOST_BATCHES):
+            if self._read():
+                return
+
+    def _is_look_due(self, drained: bool) -> bool:
+        now = self._clock_ns()
+        if now < self._next_look:
+            return False
+        if self._source is None:
+            return True
+        return self._lost_at is not None and (drained or now >= self._lost_at + _UNDRAINED_NS)
+
+    def _look(self) -> None:
+        """Hold all processes against what is known of them."""
+        look = look_at_all(self._procfs, self._clock_ns)
+        self._lost_at = None
+        self._keep(self._table.add(look))
+        self._read_all()
+        self._keep(self._table.drop(look))
+        ended = self._clock_ns()
+        apart = 0 if self._source is not None else self._poll_ns
+        self._next_look = max(look.started_ns + apart, ended + (ended - look.started_ns) * _TIMES_APART)
+
+    def _keep(self, events: Iterable[ProcessEvent]) -> None:
+        self._ready.extend(event for event in events if self._watches.take(event))
+        self._set_awake()

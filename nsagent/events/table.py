@@ -1,0 +1,148 @@
+"""The processes that there are: what events and looks at /proc say, put together. Pure.
+
+An event that is older than the last look at its process is passed over: the look has shown what it tells. So looks and
+events may come in any order, and a pid that was given out anew keeps what is its own.
+"""
+
+from collections.abc import Callable, Iterator
+
+from nsagent.events.running import Look, Running
+from nsagent.kernel.formats.cn_proc import Ack, Comm, Event, Exec, Exit, Fork, Gid, Uid
+from nsagent.model.ids import Pid
+from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
+
+_CONNECTOR, _POLL = EventEngine
+
+
+class ProcessTable:
+    """Every process that has not ended, as far as it is known; for one thread at a time.
+
+    `count_ticks` gives the clock ticks since boot of a time by CLOCK_MONOTONIC in nanoseconds.
+    """
+
+    def __init__(self, count_ticks: Callable[[int], int]) -> None:
+        self._count_ticks = count_ticks
+        self._running: dict[Pid, Running] = {}
+
+    def __contains__(self, pid: Pid) -> bool:
+        return pid in self._running
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def list_descendants(self, pid: Pid) -> list[Pid]:
+        """Its children, and theirs."""
+        children: dict[Pid, list[Pid]] = {}
+        for each, running in self._running.items():
+            children.setdefault(running.parent, []).append(each)
+        found, new = {pid}, [pid]
+        while new:
+            new = [each for parent in new for each in children.get(parent, ()) if each not in found]
+            found.update(new)
+        return sorted(found - {pid})
+
+    def apply(self, timestamp_ns: int, event: Event) -> Iterator[ProcessEvent]:
+        """What this event of a thread means for processes: none or one, two where an end was not told."""
+        if isinstance(event, Fork) and event.pid == event.tgid:
+            yield from self._add_child(timestamp_ns, event)
+            return
+        if isinstance(event, Ack):
+            return
+        pid = Pid(event.tgid)
+        running = self._running.get(pid)
+        if running is None or timestamp_ns < running.seen_ns:
+            return
+        if isinstance(event, Fork):
+            self._running[pid] = running._replace(threads=running.threads | {event.pid})
+        elif isinstance(event, Exit):
+            yield from self._end_thread(timestamp_ns, event, running)
+        elif event.pid == event.tgid:
+            yield self._change(timestamp_ns, event, running)
+
+    def add(self, look: Look) -> Iterator[ProcessEvent]:
+        """What a look shows that events have not told, but who has ended; the oldest processes first."""
+        for pid, running in sorted(look.processes.items(), key=lambda item: (item[1].start_ticks or 0, item[0])):
+            yield from self.add_one(pid, running)
+
+    def add_one(self, pid: Pid, now: Running) -> Iterator[ProcessEvent]:
+        """The same of one process."""
+        was = self._running.get(pid)
+        if was is not None and not self._is_same(was, now):
+            yield ProcessEvent(ProcessEventKind.EXIT, pid, now.seen_ns, _POLL)
+            was = None
+        self._running[pid] = now._replace(code=was.code if was and was.left else None)
+        if was is None:
+            yield ProcessEvent(ProcessEventKind.FORK, now.parent, now.seen_ns, _POLL, child=pid)
+        else:
+            yield from _compare(pid, was, now)
+
+    def drop(self, look: Look) -> Iterator[ProcessEvent]:
+        """Who has ended by a look that has been added; events that came meanwhile are to be applied in between."""
+        for pid, running in list(self._running.items()):
+            if pid not in look.processes and pid not in look.unread and running.seen_ns < look.started_ns:
+                del self._running[pid]
+                yield ProcessEvent(ProcessEventKind.EXIT, pid, look.started_ns, _POLL)
+
+    def _add_child(self, timestamp_ns: int, event: Fork) -> Iterator[ProcessEvent]:
+        child, parent = Pid(event.tgid), Pid(event.parent_tgid)
+        was = self._running.get(child)
+        if was is not None:
+            if timestamp_ns < was.seen_ns:
+                return
+            yield ProcessEvent(ProcessEventKind.EXIT, child, timestamp_ns, _CONNECTOR)
+        # Its name and ids are those of the thread that forked, which need not be its parent's.
+        self._running[child] = Running(timestamp_ns, parent, frozenset())
+        yield ProcessEvent(ProcessEventKind.FORK, parent, timestamp_ns, _CONNECTOR, child=child)
+
+    def _end_thread(self, timestamp_ns: int, event: Exit, running: Running) -> Iterator[ProcessEvent]:
+        """A process ends with its last thread, be it the first one or not.
+
+        Its parent is told how that one ended if exit_group(2) or a signal ended it, else how the first did.
+        """
+        pid, code = Pid(event.tgid), event.code
+        if event.pid == event.tgid:
+            running = running._replace(left=True, code=code)
+        else:
+            running = running._replace(threads=running.threads - {event.pid})
+        if not running.left or running.threads:
+            self._running[pid] = running
+            return
+        del self._running[pid]
+        known = code or running.code
+        status = None if known is None else ExitStatus(known >> 8 & 0xFF, known & 0x7F, bool(known & 0x80))
+        yield ProcessEvent(ProcessEventKind.EXIT, pid, timestamp_ns, _CONNECTOR, status=status)
+
+    def _change(self, timestamp_ns: int, event: Exec | Comm | Uid | Gid, running: Running) -> ProcessEvent:
+        pid = Pid(event.tgid)
+        if isinstance(event, Exec):
+            # The thread that calls execve(2) goes on as the first one, and all others have ended.
+            self._running[pid] = running._replace(threads=frozenset(), left=False, code=None, comm=None, start_stack=0)
+            return ProcessEvent(ProcessEventKind.EXEC, pid, timestamp_ns, _CONNECTOR)
+        if isinstance(event, Comm):
+            self._running[pid] = running._replace(comm=event.comm)
+            return ProcessEvent(ProcessEventKind.COMM, pid, timestamp_ns, _CONNECTOR, comm=event.comm)
+        ids = Ids(event.real, event.effective)
+        if isinstance(event, Uid):
+            self._running[pid] = running._replace(uids=ids)
+            return ProcessEvent(ProcessEventKind.UID, pid, timestamp_ns, _CONNECTOR, ids=ids)
+        self._running[pid] = running._replace(gids=ids)
+        return ProcessEvent(ProcessEventKind.GID, pid, timestamp_ns, _CONNECTOR, ids=ids)
+
+    def _is_same(self, was: Running, now: Running) -> bool:
+        """Whether a pid is still the same process's: of one that only events have told of no start is known."""
+        if was.start_ticks is None or now.start_ticks is None:
+            return now.start_ticks is None or now.start_ticks <= self._count_ticks(was.seen_ns)
+        return was.start_ticks == now.start_ticks
+
+
+def _compare(pid: Pid, was: Running, now: Running) -> Iterator[ProcessEvent]:
+    """What has changed between two looks, or between an event and a look."""
+    at = (pid, now.seen_ns, _POLL)
+    if 0 != was.start_stack != now.start_stack != 0:
+        yield ProcessEvent(ProcessEventKind.EXEC, *at)
+    elif None is not was.comm != now.comm:
+        yield ProcessEvent(ProcessEventKind.COMM, *at, comm=now.comm)
+    if None is not was.uids != now.uids:
+        yield ProcessEvent(ProcessEventKind.UID, *at, ids=now.uids)
+    if None is not was.gids != now.gids:
+        yield ProcessEvent(ProcessEventKind.GID, *at, ids=now.gids)
