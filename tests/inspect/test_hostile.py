@@ -101,3 +101,19 @@ def test_a_file_that_lets_nobody_close_it_is_looked_at_and_holds_up_nothing() ->
     assert list_missing(told) == {}
     sizes = {each.size_bytes for each in known(told.fds) if each.target == "/mnt/file"}
     assert sizes <= {4096, None}
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_a_file_of_which_nobody_tells_the_size_is_told_without_it() -> None:
+    require(Capability.ROOT, Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("sizeless") as (one,):
+        told, other = inspect_each(one.pid, os.getpid(), wanted=SHORT, lookups=lookups)
+    assert isinstance(told, Inspection)
+    assert isinstance(other, Inspection)
+    assert [(each.kind, each.size_bytes) for each in known(told.fds) if each.target == "/mnt/file"] == [
+        (FdKind.PATH, None)
+    ]
+    assert set(list_missing(told).values()) == {"no_answer"}
+    assert list_missing(other) == {}
+    until(lambda: lookups.count_left() == 0, "the child has ended")

@@ -3,10 +3,11 @@
 COUNT is of mount namespaces, each with a process and a netns in which nobody is. MODE says what is done there:
 `plain` nothing; `silent` and `held` put a FUSE over the mount point, of which the server reads nothing, or answers
 everything but look-ups; `swap` one that lets nobody else close a file, and puts such a file by turns at fds of sockets;
-`link` a directory with a symbolic link to /run/secret/fifo; `mapped` a FUSE that takes nothing of what is written, for
-which the process that is said waits with its mmap lock held. Or one mount namespace has COUNT mounts of one netns:
-`long`, each at a path of 3.4 KiB; `covered`, all below another mount. Says `process PID NETNS` for each, `server PID`
-for whoever has to end before what it holds up can, and `ready`; all ends with stdin.
+`sizeless` one that tells of no file what it is, and keeps one open; `link` a directory with a symbolic link to
+/run/secret/fifo; `mapped` a FUSE that takes nothing of what is written, for which the process that is said waits with
+its mmap lock held. Or one mount namespace has COUNT mounts of one netns: `long`, each at a path of 3.4 KiB; `covered`,
+all below another mount. Says `process PID NETNS` for each, `server PID` for whoever has to end before what it holds up
+can, and `ready`; all ends with stdin.
 """
 
 import ctypes
@@ -31,7 +32,7 @@ FUSE_OPEN, FUSE_READ, FUSE_WRITE, FUSE_FLUSH = 14, 15, 16, 25
 WITHOUT_ANSWER = (FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT)
 ROOT_NODE, FILE_NODE, DIRECTORY, FILE, ENOSYS = 1, 2, 0o40755, 0o100644, 38
 SWAPPED, SWAP_SECONDS = 12, 0.4
-UNANSWERED = {"swap": FUSE_FLUSH, "mapped": FUSE_WRITE}
+UNANSWERED = {"swap": FUSE_FLUSH, "mapped": FUSE_WRITE, "sizeless": FUSE_GETATTR}
 PAGE = 4096
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x02, 0x10, 0x20
 
@@ -92,7 +93,8 @@ def serve(device: int, unanswered: int) -> None:
 
     answers = {
         FUSE_INIT: struct.pack("=IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 9, 65536, 1, 16, 0, 0, *[0] * 7),
-        FUSE_LOOKUP: struct.pack("=QQQQII", FILE_NODE, 0, 1, 1, 0, 0) + pack_attributes(FILE_NODE),
+        FUSE_LOOKUP: struct.pack("=QQQQII", FILE_NODE, 0, 1, unanswered != FUSE_GETATTR, 0, 0)
+        + pack_attributes(FILE_NODE),
         FUSE_OPEN: struct.pack("=QII", 1, 0, 0),
         FUSE_READ: bytes(PAGE),
         FUSE_FLUSH: b"",
@@ -152,9 +154,10 @@ def live_apart(mode: str) -> None:
         serve(device, UNANSWERED.get(mode, FUSE_LOOKUP))
     os.close(device)  # It is gone as soon as its server is.
     say("server", server)
-    if mode == "swap":
+    if mode in ("swap", "sizeless"):
         file = os.open(f"{PLACE}/file", os.O_RDONLY)
-        swap_always(file)
+        if mode == "swap":
+            swap_always(file)
     if mode == "mapped":
         say("process", hang(), inode)
 
