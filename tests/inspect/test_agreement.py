@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
@@ -12,6 +13,8 @@ from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, find_program, require, trials
 
 OPENS = "file = open('/proc/version'); one = socket.create_server(('127.0.0.1', 0)); pipe = os.pipe(); ready(); wait()"
+AT_WORK = 5
+"""So often one that differs is compared anew."""
 
 
 def read_psutil(pid: int) -> dict[str, Any] | None:
@@ -55,27 +58,40 @@ def tell(one: Inspection) -> dict[str, Any]:
     }
 
 
-def test_what_psutil_tells_of_live_processes_is_told_alike() -> None:
-    """Of those that tell the same before and after; the start is compared to a second, as psutil rounds its clock."""
-    require(Capability.ROOT)
-    pids = [pid for pid in psutil.pids() if pid != 1][: trials(default=40, full=500)]
-    with start_child(OPENS) as plain, start_child(OPENS, *IN_NEW_NETNS) as other:
-        pids += [plain.pid, other.pid]  # Not the own one, which holds what it reads.
-        before = {pid: read_psutil(pid) for pid in pids}
-        told = dict(zip(pids, inspect_each(*pids), strict=True))
-        after = {pid: read_psutil(pid) for pid in pids}
-    compared = 0
+def compare(pids: Sequence[int]) -> tuple[int, dict[int, tuple[dict[str, Any], dict[str, Any]]]]:
+    """How many of them tell the same before and after, and of these what is told otherwise here than by psutil.
+
+    The start is compared to a second, as psutil rounds its clock.
+    """
+    before = {pid: read_psutil(pid) for pid in pids}
+    told = dict(zip(pids, inspect_each(*pids), strict=True))
+    after = {pid: read_psutil(pid) for pid in pids}
+    compared, unlike = 0, {}
     for pid, one in told.items():
         expected = before[pid]
         if expected is None or expected != after[pid] or not isinstance(one, Inspection) or one.state == "Z":
             continue
         found = tell(one)
-        ticks, ours = expected.pop("start_ticks"), found.pop("start_ticks")
-        assert abs(ticks - ours) <= 200, pid
         if one.kernel_thread:
             expected["cwd"] = found["cwd"]
-        assert found == expected, pid
+        if abs(expected["start_ticks"] - found["start_ticks"]) <= 200:
+            expected["start_ticks"] = found["start_ticks"]
+        if found != expected:
+            unlike[pid] = (found, expected)
         compared += 1
+    return compared, unlike
+
+
+def test_what_psutil_tells_of_live_processes_is_told_alike() -> None:
+    """One that is at work may be another in between and again the same after: it is compared once more."""
+    require(Capability.ROOT)
+    pids = [pid for pid in psutil.pids() if pid != 1][: trials(default=40, full=500)]
+    with start_child(OPENS) as plain, start_child(OPENS, *IN_NEW_NETNS) as other:
+        pids += [plain.pid, other.pid]  # Not the own one, which holds what it reads.
+        compared, unlike = compare(pids)
+        for _ in range(AT_WORK):
+            unlike = compare(tuple(unlike))[1]
+    assert unlike == {}
     assert compared >= min(len(pids) // 2, 5)
 
 
