@@ -85,9 +85,10 @@ def compare(pids: Sequence[int]) -> tuple[int, dict[int, tuple[dict[str, Any], d
 def test_what_psutil_tells_of_live_processes_is_told_alike() -> None:
     """One that is at work may be another in between and again the same after: it is compared once more."""
     require(Capability.ROOT)
-    pids = [pid for pid in psutil.pids() if pid != 1][: trials(default=40, full=500)]
+    # Not the own one, which holds what it reads.
+    pids = [pid for pid in psutil.pids() if pid not in (1, os.getpid())][: trials(default=40, full=500)]
     with start_child(OPENS) as plain, start_child(OPENS, *IN_NEW_NETNS) as other:
-        pids += [plain.pid, other.pid]  # Not the own one, which holds what it reads.
+        pids += [plain.pid, other.pid]
         compared, unlike = compare(pids)
         for _ in range(AT_WORK):
             unlike = compare(tuple(unlike))[1]
