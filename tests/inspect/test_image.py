@@ -63,7 +63,7 @@ def test_a_file_that_has_no_name_left_is_deleted(image: Path) -> None:
     assert (exe.target, exe.path, exe.state) == (f"{image} (deleted)", str(image), ImageState.DELETED)
 
 
-def test_a_file_in_whose_place_is_another_one_is_replaced(image: Path, tmp_path: Path) -> None:
+def test_bug_60_a_file_in_whose_place_is_another_one_is_replaced(image: Path, tmp_path: Path) -> None:
     """As by each upgrade of a package: its path says nothing of what runs."""
     with run_image(image) as pid:
         other = Path(shutil.copy(CAT, tmp_path / "other"))
@@ -81,7 +81,7 @@ def test_a_file_that_has_only_another_name_left_is_unlinked(image: Path, tmp_pat
         assert read_image(pid).state is ImageState.UNLINKED
 
 
-def test_a_file_that_is_called_like_a_deleted_one_is_present(image: Path, tmp_path: Path) -> None:
+def test_bug_60_a_file_that_is_called_like_a_deleted_one_is_present(image: Path, tmp_path: Path) -> None:
     """OpenSnitch cuts the ` (deleted)` off."""
     path = image.rename(tmp_path / "image (deleted)")
     with run_image(path) as pid:
@@ -101,7 +101,7 @@ def test_a_memfd_is_told_as_one() -> None:
     assert (exe.target, exe.path, exe.host_path, exe.state) == ("/memfd:x/y z (deleted)", None, None, ImageState.MEMFD)
 
 
-def test_in_a_mount_namespace_of_its_own_its_path_and_that_of_the_host_are_both_told(tmp_path: Path) -> None:
+def test_bug_59_in_a_mount_namespace_of_its_own_its_path_and_that_of_the_host_are_both_told(tmp_path: Path) -> None:
     """OpenSnitch puts paths together by hand, and gets two slashes."""
     require(Capability.ROOT, Capability.SETPRIV, Capability.BUSYBOX)
     busybox = shutil.copy(find_program("busybox") or "", tmp_path / "cat")
@@ -127,7 +127,7 @@ def test_a_symbolic_link_in_its_place_is_another_file_and_is_not_followed(image:
     assert (deleted.path, deleted.state) == (str(tmp_path / "moved"), ImageState.REPLACED)
 
 
-def test_checksums_are_those_of_what_runs_whatever_is_at_its_path(image: Path) -> None:
+def test_bugs_50_and_61_checksums_are_those_of_what_runs_whatever_is_at_its_path(image: Path) -> None:
     """OpenSnitch gives that of nothing."""
     data = image.read_bytes()
     with run_image(image) as pid:
@@ -138,7 +138,8 @@ def test_checksums_are_those_of_what_runs_whatever_is_at_its_path(image: Path) -
     assert one.exe.checksums == tuple(Checksum(name, hashlib.new(name, data).hexdigest()) for name in HASHED)
 
 
-def test_an_algorithm_that_is_asked_for_later_is_made_then_and_none_twice(image: Path) -> None:
+@pytest.mark.usefixtures("same_fds")
+def test_bugs_47_and_48_an_algorithm_that_is_asked_for_later_is_made_then_and_none_twice(image: Path) -> None:
     """OpenSnitch makes none once it has any."""
     checksums, asked = Checksums(), Lookups()
     data = image.read_bytes()
@@ -156,7 +157,7 @@ def test_an_algorithm_that_is_asked_for_later_is_made_then_and_none_twice(image:
         assert make("md5") == [(md5,)] * 2
 
 
-def test_the_image_in_memory_has_checksums_of_its_own_name(image: Path) -> None:
+def test_bugs_43_and_44_the_image_in_memory_has_checksums_of_its_own_name(image: Path) -> None:
     """OpenSnitch dumps nothing, and so finds all images alike."""
     wanted = WANTED._replace(memory_of=str(image), algorithms=("sha256", "md5"))
     with run_image(image) as pid:
@@ -182,7 +183,7 @@ def test_the_image_of_a_file_that_is_not_mapped_is_missing(image: Path) -> None:
     assert list_missing(one) == {f"mem: {image}bar": "unseen"}
 
 
-def test_what_is_read_of_an_image_is_bounded_and_unreadable_mappings_are_left_out() -> None:
+def test_bug_45_what_is_read_of_an_image_is_bounded_and_unreadable_mappings_are_left_out() -> None:
     size = 200 << 20
 
     def make(start: int, permissions: str) -> Mapping:

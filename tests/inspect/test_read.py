@@ -51,7 +51,7 @@ def end(child: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.mark.usefixtures("same_fds")
-def test_the_own_process_is_told_as_any_other() -> None:
+def test_bug_65_the_own_process_is_told_as_any_other() -> None:
     """OpenSnitch has nothing to say about itself."""
     one = inspect(os.getpid())
     assert (one.key.pid, one.asked, one.kernel_thread, one.state) == (os.getpid(), os.getpid(), False, "R")
@@ -64,7 +64,7 @@ def test_the_own_process_is_told_as_any_other() -> None:
     assert list_missing(one) == {}
 
 
-def test_arguments_keep_their_boundaries() -> None:
+def test_bug_55_arguments_keep_their_boundaries() -> None:
     """OpenSnitch splits them at spaces, and loses those that are empty."""
     child = run_python("ready(); wait()", "a  b", "", b"\xff\x1b[31m", "--name", "a b", "")
     try:
@@ -92,7 +92,7 @@ def test_of_64_ki_arguments_so_many_are_told_as_128_kib_have() -> None:
     assert set(line.argv[3:-1]) == {"x"}
 
 
-def test_each_kind_of_fd_is_told_and_the_size_of_files_alone(tmp_path: Path) -> None:
+def test_bugs_51_and_52_each_kind_of_fd_is_told_and_the_size_of_files_alone(tmp_path: Path) -> None:
     """OpenSnitch asks its own mount namespace for what a link says, and names a socket by its fd."""
     path = tmp_path / "opened"
     child = run_python(OPENED, str(path))
@@ -117,7 +117,7 @@ def test_each_kind_of_fd_is_told_and_the_size_of_files_alone(tmp_path: Path) -> 
     assert [each.inode for each in one.sockets] == [int(links[numbers[3]][8:-1])]
 
 
-def test_the_environment_is_read_where_it_is_asked_for_and_as_it_is_told(tmp_path: Path) -> None:
+def test_bug_56_the_environment_is_read_where_it_is_asked_for_and_as_it_is_told(tmp_path: Path) -> None:
     """OpenSnitch keeps what an earlier image had, and cuts white space off."""
     environment = {"A": " x\n", "B": "", "TOKEN": "s3cret"}
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=environment) as child:
@@ -153,7 +153,7 @@ def test_of_a_process_whose_first_thread_has_ended_another_one_tells() -> None:
         assert list_missing(one) == {}
 
 
-def test_a_zombie_is_told_as_one_and_has_no_gaps() -> None:
+def test_bugs_64_and_67_a_zombie_is_told_as_one_and_has_no_gaps() -> None:
     """OpenSnitch takes it for alive, and what has no maps for a thread of the kernel."""
     child = subprocess.Popen(["/bin/true"])
     try:
@@ -167,7 +167,7 @@ def test_a_zombie_is_told_as_one_and_has_no_gaps() -> None:
     assert one.parents[0].key.pid == os.getpid()
 
 
-def test_a_thread_of_the_kernel_is_told_by_its_flag() -> None:
+def test_bug_67_a_thread_of_the_kernel_is_told_by_its_flag() -> None:
     require(Capability.ROOT)
     one = inspect(2)
     assert (one.kernel_thread, one.comm, one.parents) == (True, "kthreadd", ())
@@ -203,7 +203,7 @@ def test_one_that_cannot_be_read_costs_no_other() -> None:
     assert isinstance(here, Inspection)
 
 
-def test_a_pid_that_is_given_out_again_is_never_mixed_in() -> None:
+def test_bug_64_a_pid_that_is_given_out_again_is_never_mixed_in() -> None:
     """What is held is the process that was there first: after that only errors come."""
     child = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
     with ProcFs().open_process(Pid(child.pid)) as process:

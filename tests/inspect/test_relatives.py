@@ -38,7 +38,7 @@ def make_inside(where: Container, pid: int) -> Process:
     return make_process(pid, container=where, start_ticks=key.start_ticks)
 
 
-def test_each_parent_is_told_once_up_to_the_first_process() -> None:
+def test_bug_62_each_parent_is_told_once_up_to_the_first_process() -> None:
     """OpenSnitch tells the whole line again, where it does not end in PID 1."""
     one = inspect(os.getpid())
     pids = [each.key.pid for each in one.parents]
@@ -81,7 +81,7 @@ def test_a_container_of_another_process_that_had_the_pid_is_not_told() -> None:
     assert told.container is None
 
 
-def test_parents_that_lead_back_end_there(tree: ProcTree) -> None:
+def test_bug_63_parents_that_lead_back_end_there(tree: ProcTree) -> None:
     """As no kernel shows them; OpenSnitch would go on for ever."""
     for pid, parent in ((5, 6), (6, 7), (7, 6)):
         tree.write(f"{pid}/stat", f"{pid} (x) S {parent} 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 9\n")

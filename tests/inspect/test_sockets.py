@@ -46,7 +46,7 @@ def in_netns() -> None:
 
 
 @pytest.mark.usefixtures("in_netns")
-def test_a_socket_stands_in_the_netns_that_it_is_in_not_in_that_of_its_process() -> None:
+def test_bug_53_a_socket_stands_in_the_netns_that_it_is_in_not_in_that_of_its_process() -> None:
     """OpenSnitch reads the tables of its own netns for each of them."""
     program = (
         "inside = socket.create_server(('127.0.0.1', 80), family=socket.AF_INET); unbound = socket.socket()\n"

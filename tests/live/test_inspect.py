@@ -36,7 +36,7 @@ def test_each_process_of_a_container_is_told_with_its_container_and_where_the_ho
     assert [parent["begins_container"] for parent in told[0]["parents"]].count(True) == 0
 
 
-def test_to_a_plain_user_what_may_not_be_read_of_others_is_null_and_a_gap(plain_user: PlainUser) -> None:
+def test_bug_54_to_a_plain_user_what_may_not_be_read_of_others_is_null_and_a_gap(plain_user: PlainUser) -> None:
     with start_child("ready(); wait()") as child:
         ran = plain_user.run_nsagent("inspect", str(child.pid), "-o", "json", "--runtime", "none")
         table = plain_user.run_nsagent("inspect", str(child.pid), "--runtime", "none").stdout.decode()

@@ -26,6 +26,6 @@ def test_each_line_is_a_count() -> None:
         LINES.replace(b"12", b"18446744073709551616"),
     ],
 )
-def test_a_line_that_is_missing_or_malformed_is_no_zero(text: bytes) -> None:
+def test_bug_57_a_line_that_is_missing_or_malformed_is_no_zero(text: bytes) -> None:
     with pytest.raises(FormatError):
         parse_io(text)

@@ -45,7 +45,7 @@ def test_the_summary_adds_up_what_is_mapped_by_what_it_is() -> None:
     )
 
 
-def test_a_path_is_compared_as_a_whole_and_may_be_that_of_a_deleted_file() -> None:
+def test_bug_46_a_path_is_compared_as_a_whole_and_may_be_that_of_a_deleted_file() -> None:
     """OpenSnitch takes /usr/bin/foobar for /usr/bin/foo."""
     mappings = list(parse_maps(LINES))
     assert find_mappings(mappings, "/usr/bin/foo") == tuple(mappings[:3])
