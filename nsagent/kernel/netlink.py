@@ -33,6 +33,7 @@ _ANSWER_SECONDS = 10
 
 _ATTEMPTS = 3
 _NO_TABLE = (ENOENT, EOPNOTSUPP, ENOTSUP)
+_SO_RCVBUFFORCE = 33
 
 
 class Received(NamedTuple):
@@ -131,6 +132,24 @@ def open_netlink(protocol: int, subject: str) -> socket.socket:
         netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
     except OSError as err:
         raise translate_failure(err, subject) from err
+    return netlink
+
+
+def open_listener(protocol: int, receive_bytes: int) -> socket.socket:
+    """A socket that waits for nothing, in the netns that the calling thread is in, to hear what the kernel tells.
+
+    `receive_bytes` may wait at once; without CAP_NET_ADMIN no more than net.core.rmem_max. Raises OSError.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    netlink = socket.socket(socket.AF_NETLINK, kind, protocol)
+    try:
+        try:
+            netlink.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
+        except PermissionError:
+            netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    except OSError:
+        netlink.close()
+        raise
     return netlink
 
 

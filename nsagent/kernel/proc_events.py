@@ -10,14 +10,13 @@ netlink_overrun(); socket(7) SO_RCVBUFFORCE; include/linux/proc_ns.h.
 import os
 import select
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EAGAIN, ECONNREFUSED, ENOBUFS, EPERM, EPROTONOSUPPORT, errorcode
 from functools import partial
 from typing import Final, NamedTuple
 
-from nsagent.errors import EventsUnavailable, FormatError, Gone, NotRead, Reason
+from nsagent.errors import EventsUnavailable, FormatError, NotRead, Reason
 from nsagent.kernel.files import translate_failure
 from nsagent.kernel.formats.cn_proc import (
     CN_IDX_PROC,
@@ -28,17 +27,14 @@ from nsagent.kernel.formats.cn_proc import (
     decode_message,
     encode_operation,
 )
-from nsagent.kernel.libc import close_fd
-from nsagent.kernel.netlink import Received, receive_from
-from nsagent.kernel.netns import Entering
+from nsagent.kernel.host_netns import make_in_host_netns
+from nsagent.kernel.netlink import Received, open_listener, receive_from
 from nsagent.kernel.procfs import ProcFs
-from nsagent.kernel.threads import run_in_threads
 
 RECEIVE_BYTES: Final = 32 << 20
 """Room for 40,000 events and more; the default of 208 KiB holds 256."""
 
 _NETLINK_CONNECTOR: Final = 11
-_SO_RCVBUFFORCE: Final = 33
 _ACK_SECONDS: Final = 1.0
 _MOST_EVENTS: Final = 4096
 _DATAGRAM_BYTES: Final = 8192
@@ -205,45 +201,16 @@ def open_connector(procfs: ProcFs, clock: Callable[[], float], *, receive_bytes:
     except EventsUnavailable as err:
         if err.reason is not Reason.UNREACHABLE:
             raise
-        netns = _open_host_netns(procfs)
-        if netns is None:
-            raise
-
-    def enter_and_open() -> ProcConnector:
-        Entering(procfs.root).enter(netns)
-        return ProcConnector(clock, receive_bytes)
-
-    try:
-        return run_in_threads([enter_and_open], threading.Event())[0]
-    except NotRead as err:
-        raise EventsUnavailable(f"the host's netns: {err}", err.reason, err.errno) from err
-    finally:
-        close_fd(netns)
-
-
-def _open_host_netns(procfs: ProcFs) -> int | None:
-    """An fd on the netns of a kernel thread, which is the host's; None where there is none to be seen."""
-    with suppress(NotRead):
-        for pid in procfs.list_pids():  # kthreadd is the second of them.
-            with suppress(Gone, NotRead, FormatError), procfs.open_process(pid) as process:
-                if process.read_stat().is_kernel_thread:
-                    return process.open_netns()
-    return None
+    return make_in_host_netns(procfs, lambda: ProcConnector(clock, receive_bytes))
 
 
 def _open_socket(receive_bytes: int) -> socket.socket:
     """A socket in the group of process events, which nobody sends to before it subscribes."""
     try:
-        netlink = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_CONNECTOR
-        )
+        netlink = open_listener(_NETLINK_CONNECTOR, receive_bytes)
     except OSError as err:
         raise _translate(err) from err
     try:
-        try:
-            netlink.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
-        except PermissionError:
-            netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         netlink.bind((0, 1 << CN_IDX_PROC - 1))
     except OSError as err:
         netlink.close()
