@@ -33,6 +33,15 @@ def read_own_netns() -> NetnsId:
     return NetnsId(found.st_dev, found.st_ino)
 
 
+def read_thread_netns() -> NetnsId:
+    """The netns that the calling thread is in; raises NotRead."""
+    try:
+        found = os.stat("/proc/thread-self/ns/net")
+    except OSError as err:
+        raise translate_failure(err, "netns of a thread") from err
+    return NetnsId(found.st_dev, found.st_ino)
+
+
 def read_netns_id(fd: int) -> NetnsId:
     """Identity of an open nsfs file, sure as long as the fd is held."""
     found = os.fstat(fd)

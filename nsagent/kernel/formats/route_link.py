@@ -12,12 +12,16 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from nsagent.errors import FormatError
+from nsagent.kernel.formats.netlink import HEADER_BYTES
 from nsagent.kernel.formats.small_table import ORDER_SIGNS, decode_attributes, split_messages
 from nsagent.model.facts import TunnelEnd
 from nsagent.model.net import ByteOrder, Family
 
 RTM_GETLINK: Final = 18
+RTM_NEWNSID: Final = 88
 RTM_GETNSID: Final = 90
+RTNLGRP_NSID: Final = 28
 
 _IFF_UP: Final = 0x1
 _IFLA_LINKINFO: Final = 18
@@ -26,6 +30,7 @@ _RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
 _IFLA_LINK_NETNSID: Final = 37
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
+_RTM_DELNSID: Final = 89
 _NETNSA_NSID: Final = 1
 _NETNSA_FD: Final = 3
 _TYPE: Final = 0x3FFF
@@ -68,11 +73,34 @@ def encode_nsid(netns_fd: int) -> bytes:
     return struct.pack("=B3x", 0) + struct.pack("=HHI", 8, _NETNSA_FD, netns_fd)
 
 
+def encode_new_nsid(netns_fd: int) -> bytes:
+    """Payload of the RTM_NEWNSID that gives a netns the first id that is free (NETNSA_NSID_NOT_ASSIGNED)."""
+    return encode_nsid(netns_fd) + struct.pack("=HHi", 8, _NETNSA_NSID, -1)
+
+
 def decode_nsid(message: bytes, byteorder: ByteOrder) -> int | None:
     """The id that an answer tells (the message without its header), None where there is none. Raises FormatError."""
     word = decode_attributes(message, 4, byteorder).get(_NETNSA_NSID, b"")
     nsid = int.from_bytes(word, byteorder, signed=True)
     return nsid if len(word) == 4 and nsid >= 0 else None
+
+
+def decode_nsid_notice(datagram: bytes, byteorder: ByteOrder) -> tuple[int, bool] | None:
+    """The id that RTNLGRP_NSID tells of, and whether it was given out, else taken back; None for other messages.
+
+    The kernel sends one message in a datagram. Raises FormatError.
+    """
+    if len(datagram) < HEADER_BYTES:
+        raise FormatError("a netlink header", datagram)
+    length, type_ = struct.unpack_from(ORDER_SIGNS[byteorder] + "IH", datagram)
+    if not HEADER_BYTES <= length <= len(datagram):
+        raise FormatError("a netlink message within its datagram", datagram)
+    if type_ not in (RTM_NEWNSID, _RTM_DELNSID):
+        return None
+    nsid = decode_nsid(datagram[HEADER_BYTES:length], byteorder)
+    if nsid is None:
+        raise FormatError("the id of a netns", datagram)
+    return nsid, type_ == RTM_NEWNSID
 
 
 def decode_tunnels(data: bytes, byteorder: ByteOrder) -> list[Tunnel]:
