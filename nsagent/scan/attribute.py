@@ -58,7 +58,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     return Snapshot(
         host=facts.host,
         boot_id=facts.boot_id,
-        taken_at=_format_time(facts.taken_at_ns),
+        taken_at=format_time(facts.taken_at_ns),
         duration_seconds=facts.duration_seconds,
         engine=_name_engine(facts),
         netns=tuple(
@@ -160,6 +160,7 @@ def _name_engine(facts: Facts) -> EngineName:
     return used.pop() if len(used) == 1 else facts.engine
 
 
-def _format_time(nanoseconds: int) -> str:
+def format_time(nanoseconds: int) -> str:
+    """A time since the epoch as snapshots and changes have it: RFC 3339 in UTC, with ms."""
     moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1_000_000 % 1000:03d}Z"

@@ -11,16 +11,17 @@ from itertools import product
 from typing import Final, NamedTuple, TypeVar
 
 from nsagent.errors import NotFound
-from nsagent.model.change import HOST, INIT, Change, ChangedSocket, ChangeKind, Holders, Place, tell_place
-from nsagent.model.container import Container, Pod
+from nsagent.model.change import Change, ChangeKind, Holders, Place, tell_place
+from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId
 from nsagent.model.net import Protocol, SocketRow, SocketState
-from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot, VerdictKind
+from nsagent.model.snapshot import OwnedSocket, Snapshot, VerdictKind
 from nsagent.query.evaluate import take_unknown_for_nothing
 from nsagent.query.filter import Filter
 from nsagent.query.select import select_containers, select_snapshot
 from nsagent.scan.same import is_same_boot, match_netns, match_sockets
 from nsagent.scan.sight import Sight
+from nsagent.scan.telling import Telling, list_holders, name_container, without_labels
 
 T = TypeVar("T")
 
@@ -88,14 +89,13 @@ def is_open(row: SocketRow) -> bool:
     return not (state is SocketState.TIME_WAIT or state is SocketState.SYN_RECV or state is SocketState.BOUND_INACTIVE)
 
 
-class _Side:
+class _Side(Telling):
     """One of the two snapshots."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__(snapshot)
         self.snapshot = snapshot
         self.sight = Sight(snapshot)
-        self.containers = {one.id: one for one in (*snapshot.folded, *snapshot.containers)}
-        self.netns = {one.number: one for one in snapshot.netns}
         self.listening: list[OwnedSocket] = []
         self.connections: list[OwnedSocket] = []
         self.others: list[OwnedSocket] = []
@@ -110,19 +110,9 @@ class _Side:
             else:
                 (self.connections if is_open(row) else self.others).append(socket)
 
-    def name_netns(self, number: int) -> str | None:
-        netns = self.netns.get(number)
-        return None if netns is None else _name_netns(netns)
-
-    def list_context(self, socket: OwnedSocket) -> tuple[Container | None, Pod | None, str | None]:
-        """The container of a row, as far as anything is known of it, its pod, and the unit of its first holder."""
-        container = None if socket.container_id is None else self.containers.get(socket.container_id)
-        pod = socket.pod or (container.pod if container is not None else None)
-        return container, pod, socket.owners[0].process.unit if socket.owners else None
-
     def tell_place(self, socket: OwnedSocket) -> Place:
         container, pod, unit = self.list_context(socket)
-        name = _name_container(container) or socket.container_id
+        name = name_container(container) or socket.container_id
         return tell_place(self.name_netns(socket.netns), socket.netns, name, pod, unit)
 
     def tell_client(self, socket: OwnedSocket) -> Place | None:
@@ -130,7 +120,7 @@ class _Side:
         container, pod, unit = self.list_context(socket)
         if socket.container_id is None and pod is None:
             return ("unit", unit) if socket.owners else None
-        return tell_place(None, 0, _name_container(container) or socket.container_id, pod, unit)
+        return tell_place(None, 0, name_container(container) or socket.container_id, pod, unit)
 
 
 class _Found(NamedTuple):
@@ -145,21 +135,8 @@ class _Found(NamedTuple):
     def tell(self, at: str) -> Change:
         first = self.about[0]
         if isinstance(first, Container):
-            return Change(
-                at, self.kind, None, first.id, _name_container(first), first.image, _without_labels(first.pod)
-            )
-        container, pod, unit = self.side.list_context(first)
-        return Change(
-            at=at,
-            kind=self.kind,
-            socket=_tell_socket(first, self.side.name_netns(first.netns), self.holders),
-            container_id=first.container_id,
-            container_name=_name_container(container),
-            image=None if container is None else container.image,
-            pod=_without_labels(pod),
-            before=self.before,
-            unit=unit,
-        )
+            return Change(at, self.kind, None, first.id, name_container(first), first.image, without_labels(first.pod))
+        return self.side.tell(at, self.kind, first, self.holders, self.before)
 
 
 def _find(before: _Side, after: _Side) -> list[_Found]:
@@ -319,50 +296,12 @@ def _has_other_holders(
     )
 
 
-def list_holders(socket: OwnedSocket) -> Holders:
-    """Who holds a row."""
-    return tuple((one.process.pid, one.process.start_ticks, one.process.comm) for one in socket.owners)
-
-
 def _list_all_holders(sockets: Sequence[OwnedSocket]) -> Holders:
     """Who holds any of several, each once."""
     if len(sockets) == 1:
         return list_holders(sockets[0])
     holders = {holder for socket in sockets for holder in list_holders(socket)}
     return tuple(sorted(holders, key=lambda holder: (holder[1], holder[0])))
-
-
-def _tell_socket(socket: OwnedSocket, netns_name: str | None, holders: Holders) -> ChangedSocket:
-    row = socket.row
-    return ChangedSocket(
-        netns=socket.netns,
-        netns_name=netns_name,
-        protocol=row.protocol,
-        state=row.state,
-        local=row.local,
-        remote=row.remote,
-        inode=row.inode,
-        cookie=row.cookie,
-        uid=row.uid,
-        holders=holders,
-        interface=socket.interface,
-        v6only=row.v6only,
-    )
-
-
-def _name_netns(netns: Netns) -> str | None:
-    if netns.is_host or netns.is_init:
-        return HOST if netns.is_host else INIT
-    # Anyone may call a netns so.
-    return next((name for name in netns.names if name not in (HOST, INIT)), None)
-
-
-def _name_container(container: Container | None) -> str | None:
-    return None if container is None else container.container_name or container.name
-
-
-def _without_labels(pod: Pod | None) -> Pod | None:
-    return None if pod is None else Pod(pod.uid, pod.name, pod.kube_namespace)
 
 
 def _list_parts(wanted: Filter) -> Iterator[Filter]:

@@ -13,7 +13,7 @@ from typing import Final
 from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.facts import NetnsReading
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
-from nsagent.model.snapshot import OwnedSocket, VerdictKind
+from nsagent.model.snapshot import Netns, OwnedSocket, VerdictKind
 from nsagent.query.own_addresses import pack
 
 _ANY: Final = ("0.0.0.0", "::")
@@ -34,7 +34,7 @@ class LocalEnds:
     through a transparent proxy have; where its own are not known, none can.
     """
 
-    def __init__(self, reading: NetnsReading) -> None:
+    def __init__(self, reading: NetnsReading | Netns) -> None:
         self._first, self._last = reading.client_ports or _CLIENT_PORTS
         self._own: dict[tuple[int, int], set[int]] = defaultdict(set)
         """The leading bits of addresses, by how long an address is and how many bits it has behind them."""

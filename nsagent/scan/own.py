@@ -19,7 +19,7 @@ from nsagent.scan.charge import Charger
 from nsagent.scan.creators import Creators
 from nsagent.scan.listeners import Listeners, LocalEnds
 from nsagent.scan.memory import Memory
-from nsagent.scan.residents import Doubts, find_household
+from nsagent.scan.residents import doubt_facts, find_household
 from nsagent.scan.verdicts import REASONS, Evidence, judge_ownerless
 
 _new = tuple.__new__
@@ -53,7 +53,7 @@ class Owning:
         for process in processes:
             self._start_ticks[process.pid].add(process.start_ticks)
         self._containers = {container.id: container for container in containers}
-        self._doubts = Doubts(facts, () if self._by_creator else self._denied_netns)
+        self._doubts = doubt_facts(facts, () if self._by_creator else self._denied_netns)
         self._tells_uid = is_at_least(facts.kernel_release, 6, 17)
 
     def own(self, reading: NetnsReading, rows: Sequence[SocketRow], residents: Iterable[Process]) -> list[OwnedSocket]:

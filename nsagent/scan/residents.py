@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from nsagent.model.container import Container, Pod
 from nsagent.model.facts import Facts
-from nsagent.model.gap import Kind, Stage
+from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, tell_netns
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.process import Process
-from nsagent.model.snapshot import Flag, OwnedSocket
+from nsagent.model.snapshot import Flag, OwnedSocket, Snapshot
 from nsagent.scan.creators import Creators
 
 _ANY = ("0.0.0.0", "::")
@@ -61,18 +61,41 @@ def find_household(
 class Doubts:
     """Of which netns it is not sure who lives there: some process there, or anywhere, was not seen, or a read failed.
 
-    `numbers` are those of processes whose fds could not be read, None of one whose netns is not known.
+    `numbers` are those of processes whose fds could not be read, None of one whose netns is not known; `failed` is
+    what could not be read of netns and tables.
     """
 
-    def __init__(self, facts: Facts, numbers: Iterable[int | None]) -> None:
-        self._everywhere = (
-            facts.visibility.partial
-            or facts.process_counts.skipped > 0
-            or any(gap.stage is Stage.PROCESSES for gap in facts.gaps)
-        )
+    def __init__(self, *, everywhere: bool, numbers: Iterable[int | None], failed: Iterable[Subject]) -> None:
+        self._everywhere = everywhere
         self._numbers = set(numbers)
-        self._gaps = {gap.subject.id for gap in facts.gaps if gap.subject.kind in (Kind.NETNS, Kind.TABLE)}
+        self._gaps = {subject.id for subject in failed if subject.kind in (Kind.NETNS, Kind.TABLE)}
 
     def has(self, number: int) -> bool:
         """Whether it is not sure of this netns."""
         return self._everywhere or not self._numbers.isdisjoint((number, None)) or tell_netns(number) in self._gaps
+
+
+def doubt_facts(facts: Facts, numbers: Iterable[int | None]) -> Doubts:
+    """Those that facts leave; `numbers` as Doubts has them."""
+    return Doubts(
+        everywhere=facts.visibility.partial
+        or facts.process_counts.skipped > 0
+        or any(gap.stage is Stage.PROCESSES for gap in facts.gaps),
+        numbers=numbers,
+        failed=(gap.subject for gap in facts.gaps),
+    )
+
+
+def doubt_snapshot(snapshot: Snapshot) -> Doubts:
+    """Those that a snapshot leaves."""
+    coverage = snapshot.coverage
+    subjects = [(gap.stage, subject) for gap in coverage.gaps for subject in gap.subjects]
+    unread = {subject.id for stage, subject in subjects if stage is Stage.FDS}
+    known = {str(process.pid): process.netns for process in snapshot.processes} if unread else {}
+    return Doubts(
+        everywhere=coverage.visibility.partial
+        or coverage.processes.skipped > 0
+        or any(stage is Stage.PROCESSES for stage, _ in subjects),
+        numbers={known.get(pid) for pid in unread},
+        failed=(subject for _, subject in subjects),
+    )
