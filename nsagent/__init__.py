@@ -6,7 +6,8 @@ What is named in `__all__` is for other programs (docs/library.md); each is load
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # To import typing takes most of the time before interrupts are held, which would be a traceback.
     from nsagent.errors import EventsUnavailable, NsagentError, ProcessGone, UsageError
-    from nsagent.events.process_events import Losses, ProcessEvents
+    from nsagent.events.losses import Losses
+    from nsagent.events.process_events import ProcessEvents
     from nsagent.lookup.monitored import Monitored
     from nsagent.lookup.records import End, Holder, Resolution
     from nsagent.lookup.resolver import Limits, Resolver
@@ -51,7 +52,8 @@ __all__ = [
 
 _PLACES = {
     "errors": ("EventsUnavailable", "NsagentError", "ProcessGone", "UsageError"),
-    "events.process_events": ("Losses", "ProcessEvents"),
+    "events.losses": ("Losses",),
+    "events.process_events": ("ProcessEvents",),
     "lookup.monitored": ("Monitored",),
     "lookup.records": ("End", "Holder", "Resolution"),
     "lookup.resolver": ("Limits", "Resolver"),

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, Protocol, Self
 
 from nsagent.errors import EventsUnavailable
+from nsagent.events.losses import Losses
 from nsagent.events.running import look_at, look_at_all
 from nsagent.events.table import ProcessTable
 from nsagent.events.watches import Watch, Watches
@@ -48,15 +49,6 @@ class Source(Protocol):
     def close(self) -> None:
         """Tell no more."""
         ...
-
-
-class Losses(NamedTuple):
-    """What did not arrive since the beginning."""
-
-    gaps: int = 0
-    """How often something was lost. Each time a look at /proc found what there is."""
-    events: int = 0
-    """How many events of threads and processes were, as far as the kernel's numbers show."""
 
 
 def _connect(procfs: ProcFs) -> Source:

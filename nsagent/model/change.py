@@ -18,6 +18,9 @@ HOST: Final = "host"
 INIT: Final = "init"
 """What no netns but the host's, and where that is not known that of PID 1, is called here."""
 
+UNKNOWN_NETNS: Final = 0
+"""The number of no netns."""
+
 
 class ChangeKind(StrEnum):
     """What has happened.
@@ -41,7 +44,7 @@ class ChangedSocket(NamedTuple):
     """The socket that a change is about, as the later of the snapshots that have it shows it."""
 
     netns: int
-    """The number of its netns."""
+    """The number of its netns; UNKNOWN_NETNS of a socket that no pass saw, in a netns that none did."""
     netns_name: str | None
     """HOST, INIT, or the first name of `ip netns`."""
     protocol: Protocol

@@ -71,7 +71,7 @@ def _dump_each(changes: Iterable[Change]) -> Iterator[str]:
 
 def _socket_record(socket: ChangedSocket) -> Record:
     return {
-        "netns": abs(socket.netns),
+        "netns": abs(socket.netns) or None,
         "netns_name": socket.netns_name,
         "protocol": socket.protocol,
         "state": socket.state,

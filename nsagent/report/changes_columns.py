@@ -110,7 +110,7 @@ def _row(socket: ChangedSocket) -> SocketRow:
 
 
 def _netns(socket: ChangedSocket) -> str:
-    return socket.netns_name or tell_netns(socket.netns)
+    return socket.netns_name or (tell_netns(socket.netns) if socket.netns else "")
 
 
 def _state(socket: ChangedSocket) -> str:

@@ -6,11 +6,11 @@ from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
 
 
 class Telling:
-    """What is known of the rows of one snapshot besides what stands in them."""
+    """What is known of the rows of one snapshot besides what stands in them; of no snapshot nothing."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.containers = {one.id: one for one in (*snapshot.folded, *snapshot.containers)}
-        self.netns = {one.number: one for one in snapshot.netns}
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.containers = {one.id: one for one in (*snapshot.folded, *snapshot.containers)} if snapshot else {}
+        self.netns = {one.number: one for one in snapshot.netns} if snapshot else {}
 
     def name_netns(self, number: int) -> str | None:
         """As ChangedSocket has it."""

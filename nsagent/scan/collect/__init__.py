@@ -9,6 +9,7 @@ looked for in the processes again, which finds what was opened or handed on behi
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 
 from nsagent.errors import Aborted, EngineUnavailable, NoProcfs, NotRead, Reason
@@ -71,7 +72,7 @@ def collect(
     with open_context(
         request,
         procfs,
-        met.put,
+        partial(_tell_met, met, carried.netns_met if carried else None),
         live=live,
         lookups=carried.lookups if carried else Lookups(),
         pace=carried.pace if carried else Pace(),
@@ -90,6 +91,13 @@ def collect(
     elif left := after - held:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.LEFT_OPEN, count=len(left)))
     return replace(facts, gaps=(*facts.gaps, *broken)) if broken else facts
+
+
+def _tell_met(met: MetQueue, tell: Callable[[int], object] | None, one: MetNetns) -> None:
+    """Have a netns read, and told of while it is held."""
+    if tell is not None and one.fd is not None:
+        tell(one.fd)
+    met.put(one)
 
 
 def _read_own_netns() -> NetnsId:

@@ -6,7 +6,7 @@ the last two to share one were read in the same pass. So only what a pass has re
 whoever shares is read anew each time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
@@ -30,6 +30,8 @@ class Carried:
         """Processes that did not run when their fds were read."""
         self.memory = Memory()
         """Who held what is closing now."""
+        self.netns_met: Callable[[int], object] | None = None
+        """Is told an fd on each netns that a pass meets, which is held open meanwhile; for the thread that meets it."""
         self.laps: Laps | None = None
         """How long each stage of the last pass took."""
 
@@ -45,6 +47,7 @@ class Carried:
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
+        self.netns_met = other.netns_met
 
 
 def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:

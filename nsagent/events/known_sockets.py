@@ -1,0 +1,155 @@
+"""Whose a socket was that has died: what the last two snapshots know of it, and what they know of its netns. Pure.
+
+Two of them, for a socket may die while the second is taken, and be told of later.
+"""
+
+from collections import defaultdict
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from nsagent.model.change import UNKNOWN_NETNS
+from nsagent.model.ids import Pid, SocketCookie
+from nsagent.model.net import SocketRow
+from nsagent.model.process import Process
+from nsagent.model.snapshot import Attribution, Confidence, Netns, OwnedSocket, Owner, Snapshot, VerdictKind
+from nsagent.model.socket_event import OwnerSource
+from nsagent.scan.charge import Charger
+from nsagent.scan.listeners import Listeners, LocalEnds
+from nsagent.scan.memory import Memory
+from nsagent.scan.residents import Doubts, doubt_snapshot, find_household
+from nsagent.scan.telling import Telling
+
+MOST_SOCKETS: Final = 1 << 18
+"""Of one snapshot that are known by their cookies; 150 bytes each."""
+
+
+class Known(NamedTuple):
+    """A socket as a snapshot has it."""
+
+    socket: OwnedSocket
+    seen: "Seen"
+    since: float
+    """When a pass saw it first, by the clock of whoever learns."""
+
+    def tell(self) -> "Owned":
+        """Whose it is."""
+        return Owned(self.socket, _name_source(self.socket), self.seen.telling)
+
+
+class Owned(NamedTuple):
+    """A socket that has died, whose it was and how that is known."""
+
+    socket: OwnedSocket
+    source: OwnerSource
+    telling: Telling
+
+
+class Seen:
+    """One snapshot, by its netns."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.telling = Telling(snapshot)
+        self._sockets: defaultdict[int, list[OwnedSocket]] = defaultdict(list)
+        self._snapshot = snapshot
+        for socket in snapshot.sockets:
+            self._sockets[socket.netns].append(socket)
+        self._chargers: dict[int, Charger] = {}
+
+    def charge(self, number: int, row: SocketRow) -> Owned:
+        """Who answers for a socket of this netns that the snapshot does not have."""
+        charge = self._find_charger(number).charge(row, VerdictKind.TIME_WAIT)
+        charged_to = charge.charged_to
+        process = self._processes.get(charged_to.pid) if charged_to and charged_to.pid is not None else None
+        socket = OwnedSocket(
+            netns=number,
+            row=row,
+            interface=None,
+            owners=() if process is None else (Owner(process, ()),),
+            container_id=charged_to.container_id if charged_to else None,
+            attribution=charge.attribution,
+            confidence=charge.confidence,
+            flags=(),
+            verdict=None,
+            pod=charge.pod,
+        )
+        by_listener = process is not None or charge.attribution is Attribution.LISTENER
+        return Owned(socket, OwnerSource.LISTENER if by_listener else _name_source(socket), self.telling)
+
+    @cached_property
+    def _processes(self) -> dict[Pid, Process]:
+        return {process.pid: process for process in self._snapshot.processes}
+
+    @cached_property
+    def _residents(self) -> dict[int | None, list[Process]]:
+        residents: defaultdict[int | None, list[Process]] = defaultdict(list)
+        for process in self._snapshot.processes:
+            residents[process.netns].append(process)
+        return residents
+
+    @cached_property
+    def _doubts(self) -> Doubts:
+        return doubt_snapshot(self._snapshot)
+
+    def _find_charger(self, number: int) -> Charger:
+        charger = self._chargers.get(number)
+        if charger is None:
+            charger = self._chargers[number] = self._make_charger(number, self.telling.netns.get(number))
+        return charger
+
+    def _make_charger(self, number: int, netns: Netns | None) -> Charger:
+        if netns is None or netns.engine is None:
+            return Charger(None, None, Memory(), {}, {})
+        sockets = self._sockets.get(number, [])
+        household = None
+        if not self._doubts.has(number):
+            household = find_household(self._residents.get(number, ()), sockets, self.telling.containers)
+        listeners = Listeners(sockets, LocalEnds(netns), tells_uid=True)
+        return Charger(listeners, household, Memory(), {}, {})
+
+
+class KnownSockets:
+    """The sockets of the last two snapshots, by their cookies; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._now: dict[SocketCookie, Known] = {}
+        self._before: dict[SocketCookie, Known] = {}
+        self.left_out = 0
+        """How many of the last snapshot are not known by their cookies: there are more than MOST_SOCKETS."""
+
+    def learn(self, snapshot: Snapshot, now: float) -> Seen:
+        """Know these, and of all others those of the snapshot before. Takes 0.7 us a socket."""
+        seen, earlier = Seen(snapshot), self._now
+        known: dict[SocketCookie, Known] = {}
+        self.left_out = 0
+        for socket in snapshot.sockets:
+            cookie = socket.row.cookie
+            if cookie is None:
+                continue
+            if len(known) == MOST_SOCKETS:
+                self.left_out += 1
+                continue
+            was = earlier.get(cookie)
+            known[cookie] = Known(socket, seen, now if was is None else was.since)
+        self._now, self._before = known, earlier
+        return seen
+
+    def find(self, cookie: SocketCookie | None) -> Known | None:
+        """The socket as the last snapshot that has it shows it; None if none of the two does."""
+        if cookie is None:
+            return None
+        return self._now.get(cookie) or self._before.get(cookie)
+
+
+def own_unknown(row: SocketRow) -> Owned:
+    """A socket of which not even the netns is known."""
+    nobody = OwnedSocket(UNKNOWN_NETNS, row, None, (), None, Attribution.NONE, Confidence.NONE, (), None)
+    return Owned(nobody, OwnerSource.NONE, Telling(None))
+
+
+def _name_source(socket: OwnedSocket) -> OwnerSource:
+    """What names its owner, where no listener was found for it just now."""
+    if socket.attribution is Attribution.LISTENER:
+        return OwnerSource.LISTENER
+    if socket.attribution is Attribution.NETNS:
+        return OwnerSource.NETNS
+    return OwnerSource.NONE if socket.attribution is Attribution.NONE else OwnerSource.SNAPSHOT

@@ -1,0 +1,247 @@
+"""Sockets as they die: whose they were, by what the last passes know of them.
+
+What waits, waits in the kernel: a reader that is slow loses events, which is seen and counted, and costs no memory.
+Which netns an id of the kernel means is asked while a pass holds it open (see_netns), and known until it is gone: no
+netns is kept. What opens and what changes passes alone tell (scan.diff).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, Self
+
+from nsagent.errors import EventsUnavailable, FormatError, NotRead
+from nsagent.events.known_sockets import KnownSockets, Owned, Seen, own_unknown
+from nsagent.events.losses import Losses
+from nsagent.events.netns_by_id import NetnsById
+from nsagent.events.waiter import Waiter
+from nsagent.kernel.destroy_events import Ended, EndedBatch, open_socket_notices
+from nsagent.kernel.netns import read_netns_id
+from nsagent.kernel.netns_ids import IdNotices
+from nsagent.kernel.procfs import ProcFs
+from nsagent.model.change import ChangeKind
+from nsagent.model.net import SocketState, TcpInfo
+from nsagent.model.snapshot import Snapshot
+from nsagent.model.socket_event import FinalTcp, SocketEvent, SocketEventKind, SocketEventSource
+from nsagent.scan.attribute import format_time
+from nsagent.scan.diff import is_listener
+from nsagent.scan.telling import list_holders
+
+
+class Source(Protocol):
+    """What tells of sockets that die, as kernel.destroy_events.SocketNotices does."""
+
+    home: int
+    limit: EventsUnavailable | None
+
+    def filenos(self) -> tuple[int, ...]:
+        """The fds one of which can be read from when something waits."""
+        ...
+
+    def read(self) -> EndedBatch:
+        """What waits."""
+        ...
+
+    def read_ids(self) -> IdNotices:
+        """What waits of netns that get, or leave, ids."""
+        ...
+
+    def give_nsid(self, netns_fd: int) -> int | None:
+        """By which id it tells of a netns; None of `home`."""
+        ...
+
+    def close(self) -> None:
+        """Tell no more."""
+        ...
+
+
+class _Place(NamedTuple):
+    """A netns of the last snapshot."""
+
+    seen: Seen
+    number: int
+
+
+class SocketEvents:
+    """Events of kind close; a context manager, and an iterator. It has no thread of its own.
+
+    Any number of threads may use it at once; each event goes to one of them. Bring it to each pass, as `netns_met` of
+    scan.collect.carried.Carried, and have it learn what that gave.
+    """
+
+    def __init__(
+        self,
+        *,
+        proc_root: str = "/proc",
+        connect: Callable[[ProcFs], Source] = open_socket_notices,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`connect` raises EventsUnavailable where it cannot. `clock` is monotonic, in seconds."""
+        self._clock, self._wall_clock_ns = clock, wall_clock_ns
+        self.failure: EventsUnavailable | None = None
+        """Why the kernel tells nothing; None if it does."""
+        self._source: Source | None = None
+        try:
+            self._source = connect(ProcFs(proc_root))
+        except EventsUnavailable as err:
+            self.failure = err
+        self.limit = self._source.limit if self._source else None
+        """Why it tells of no other netns than that in which it listens; None if it does."""
+        self._lock = threading.RLock()
+        """Guards all that follows; not held while anybody waits."""
+        self._ids: NetnsById[_Place] = NetnsById()
+        self._home: _Place | None = None
+        self._known = KnownSockets()
+        self._ready: deque[SocketEvent] = deque()
+        self._unnamed = 0
+        self.unheard = 0
+        """How many netns that the last pass met have no id, and could be given none: nothing is heard of them."""
+        self.losses = Losses()
+        self._waiter = Waiter(self._source.filenos() if self._source else ())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[SocketEvent]:
+        return self
+
+    def __next__(self) -> SocketEvent:
+        event = self.take()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def fileno(self) -> int:
+        """An fd that can be read from when events may wait in the kernel, or this is closed."""
+        return self._waiter.fileno()
+
+    def see_netns(self, netns_fd: int) -> None:
+        """A netns that a pass has met, and holds open. Takes 20 us."""
+        with self._lock:
+            if self._source is None or self.limit is not None:
+                return
+            try:
+                self._read_ids(self._source)
+                nsid = self._source.give_nsid(netns_fd)
+                if nsid is not None:
+                    self._ids.meet(nsid, read_netns_id(netns_fd).inode)
+            except (NotRead, FormatError):
+                self._unnamed += 1
+
+    def learn(self, snapshot: Snapshot) -> None:
+        """Know what a pass has seen that was brought this; of sockets that have died since, what the one before saw."""
+        with self._lock:
+            if self._source is None:
+                return
+            self._read_ids(self._source)
+            seen = self._known.learn(snapshot, self._clock())
+            places = {one.inode: _Place(seen, one.number) for one in snapshot.netns if one.inode is not None}
+            self._ids.learn(places)
+            self._home = places.get(self._source.home)
+            self.unheard, self._unnamed = self._unnamed, 0
+
+    @property
+    def left_out(self) -> int:
+        """How many sockets of the last pass are more than are kept: by their netns alone it is told whose they were."""
+        return self._known.left_out
+
+    def read(self) -> tuple[SocketEvent, ...]:
+        """The events that wait, at most 4096 of them; never waits itself. Raises NotRead. Takes 30 us an event."""
+        with self._lock:
+            if not self._ready:
+                self._advance()
+            events = tuple(self._ready)
+            self._ready.clear()
+            return events
+
+    def take(self, seconds: float | None = None) -> SocketEvent | None:
+        """The next event; None if none comes in this time, or once this is closed. Raises NotRead."""
+        until = None if seconds is None else self._clock() + seconds
+        while True:
+            with self._lock:
+                drained = bool(self._ready) or self._advance()
+                if self._ready:
+                    return self._ready.popleft()
+            left = None if until is None else max(until - self._clock(), 0.0)
+            if left == 0.0 or (drained and not self._waiter.wait(left)):
+                return None
+
+    def close(self) -> None:
+        """Hear no more; who waits for an event is told that there is none."""
+        with self._lock:
+            source, self._source = self._source, None
+            self._ready.clear()
+            self._waiter.close()
+            if source is not None:
+                source.close()
+
+    def _advance(self) -> bool:
+        """Read one batch; whether nothing is left."""
+        while self._source is not None:
+            drained = self._read_batch(self._source)
+            # An id that is free means another netns once all is read that was told by it.
+            if not drained or self._ready or not self._ids.has_left:
+                return drained
+        return True
+
+    def _read_batch(self, source: Source) -> bool:
+        self._ids.begin()
+        batch = source.read()
+        self._read_ids(source)
+        if batch.lost is not None:
+            self.losses = Losses(self.losses.gaps + batch.lost.afresh, self.losses.events + batch.lost.number)
+        at = format_time(self._wall_clock_ns())
+        self._ready.extend(event for event in (self._tell(one, at) for one in batch.ended) if event is not None)
+        if batch.drained:
+            self._ids.end()
+        return batch.drained
+
+    def _read_ids(self, source: Source) -> None:
+        notices = source.read_ids()
+        if notices.lost:
+            self._ids.lose()
+        for nsid, given in notices.ids:
+            if given:
+                self._ids.give(nsid)
+            else:
+                self._ids.free(nsid)
+
+    def _tell(self, ended: Ended, at: str) -> SocketEvent | None:
+        """The event; None of a socket that never had an end, which no table shows."""
+        known = self._known.find(ended.socket.row.cookie)
+        if known is not None:
+            owned, lifetime = known.tell(), self._clock() - known.since
+        elif ended.socket.row.local.port:
+            owned, lifetime = self._own(ended), None
+        else:
+            return None
+        socket = owned.socket
+        kind = ChangeKind.LISTENER_GONE if known and is_listener(socket.row) else ChangeKind.CLOSED
+        return SocketEvent(
+            kind=SocketEventKind.CLOSE,
+            change=owned.telling.tell(at, kind, socket, list_holders(socket)),
+            source=SocketEventSource.DESTROY,
+            owner_source=owned.source,
+            final=None if socket.row.state is SocketState.LISTEN else _sum_up(ended.socket.tcp_info),
+            lifetime_seconds=lifetime,
+        )
+
+    def _own(self, ended: Ended) -> Owned:
+        """Whose a socket was that no pass has seen."""
+        place = self._home if ended.nsid is None else self._ids.find(ended.nsid)
+        row = ended.socket.row
+        return own_unknown(row) if place is None else place.seen.charge(place.number, row)
+
+
+def _sum_up(info: TcpInfo | None) -> FinalTcp | None:
+    if info is None:
+        return None
+    acked, sent, again = info.bytes_acked, info.bytes_sent, info.bytes_retransmitted
+    # What was acknowledged has the SYN of a client and the FIN in it, what was sent has neither.
+    known = None if acked is None or sent is None or again is None else min(acked, sent - again)
+    return FinalTcp(known, info.bytes_received, info.rtt_us or None, info.total_retransmits)
