@@ -41,6 +41,7 @@ class Capability(IntEnum):
     DAC_OVERRIDE = 1
     DAC_READ_SEARCH = 2
     SETPCAP = 8
+    NET_BROADCAST = 11
     NET_ADMIN = 12
     SYS_PTRACE = 19
     SYS_ADMIN = 21

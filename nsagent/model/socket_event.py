@@ -41,13 +41,17 @@ class OwnerSource(StrEnum):
 
 
 class FinalTcp(NamedTuple):
-    """What TCP had counted when the socket died; None where this kernel does not count it. TCP_INFO, tcp(7)."""
+    """What TCP had counted when the socket died; None where this kernel does not count it. TCP_INFO, tcp(7).
+
+    All is 0 of a connection that its own end has reset.
+    """
 
     sent_bytes: int | None
     """Acknowledged by the peer; a client's SYN may count as one where the connection did not end in order."""
     received_bytes: int | None
     """The peer's FIN counts as one where it came before this end was closed."""
     rtt_microseconds: int | None
+    """None where nothing was measured."""
     retransmits: int | None
     """Segments sent again in its whole life."""
 

@@ -27,7 +27,8 @@ from nsagent.kernel.formats.pid_smaps_rollup import parse_rollup
 from nsagent.kernel.formats.pid_stat import parse_parent, parse_pid_stat, parse_start_stack
 from nsagent.kernel.formats.pid_statm import parse_statm
 from nsagent.kernel.formats.pid_status import parse_family, parse_ids, parse_status, parse_status_memory
-from nsagent.kernel.formats.route_link import decode_nsid, decode_tunnels
+from nsagent.kernel.formats.route_link import decode_nsid, decode_nsid_notice, decode_tunnels
+from nsagent.kernel.formats.socket_destroy import decode_destroyed
 from nsagent.kernel.formats.sockstat import parse_sockstat
 from nsagent.kernel.formats.sunrpc_xprt import make_flow, parse_ports
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
@@ -47,7 +48,8 @@ from tests.kernel.formats.test_pid_limits import LINES as LIMITS
 from tests.kernel.formats.test_pid_maps import LINES as MAPS
 from tests.kernel.formats.test_pid_smaps_rollup import LATER, SUMS
 from tests.kernel.formats.test_pid_status import RIGHTS
-from tests.kernel.formats.test_route_link import VXLAN_PORT, make_link
+from tests.kernel.formats.test_route_link import GIVEN, TAKEN, VXLAN_PORT, make_link
+from tests.kernel.formats.test_socket_destroy import RECORDED as SOCKET_ENDS
 from tests.kernel.formats.test_sunrpc_xprt import INFO
 from tests.kernel.formats.test_udp_diag import RECORDED as UDP_MEMORY
 from tests.kernel.rows import read_recorded, read_recorded_text
@@ -136,6 +138,9 @@ DECODERS = {
         lambda data: make_flow((805, 2049), data.decode("ascii", "replace"), "::1"), [b"fd00::2\n", b"<closed>\n"]
     ),
     "cn_proc": Decoder(decode_message, EVENTS),
+    "socket_destroy": Decoder(lambda data: decode_destroyed([data, SOCKET_ENDS[0]], "little"), SOCKET_ENDS),
+    "socket_destroy big-endian": Decoder(lambda data: decode_destroyed([data], "big"), SOCKET_ENDS),
+    "route_link notice": Decoder(lambda data: decode_nsid_notice(data, "little"), [GIVEN, TAKEN]),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,

@@ -5,7 +5,15 @@ import struct
 import pytest
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.route_link import Tunnel, decode_nsid, decode_tunnels, encode_links, encode_nsid
+from nsagent.kernel.formats.route_link import (
+    Tunnel,
+    decode_nsid,
+    decode_nsid_notice,
+    decode_tunnels,
+    encode_links,
+    encode_new_nsid,
+    encode_nsid,
+)
 from nsagent.model.facts import TunnelEnd
 from nsagent.model.net import ByteOrder, Family
 from tests.kernel.diag_message import ORDER_SIGN, make_attribute
@@ -84,3 +92,30 @@ def test_the_id_of_a_netns_is_none_where_it_was_not_given_one(value: int, nsid: 
 def test_requests_are_those_of_rtnetlink() -> None:
     assert encode_links() == bytes(16) + struct.pack("=HHI", 8, 29, 8)
     assert encode_nsid(12) == bytes(4) + struct.pack("=HHI", 8, 3, 12)
+    assert encode_new_nsid(12) == encode_nsid(12) + struct.pack("=HHi", 8, 1, -1)
+
+
+def make_notice(type_: int, *attributes: tuple[int, bytes]) -> bytes:
+    """One message of RTNLGRP_NSID, as net/core/net_namespace.c rtnl_net_notifyid() sends it."""
+    body = bytes(4) + b"".join(make_attribute(*each) for each in attributes)
+    return struct.pack("<IHHII", 16 + len(body), type_, 0, 1, 1000) + body
+
+
+GIVEN, TAKEN = make_notice(88, (1, b"\7\0\0\0")), make_notice(89, (1, b"\7\0\0\0"))
+
+
+def test_notices_tell_which_id_was_given_and_which_taken_back() -> None:
+    assert [decode_nsid_notice(each, "little") for each in (GIVEN, TAKEN, make_notice(90), make_notice(2))] == [
+        (7, True),
+        (7, False),
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "notice", [b"", GIVEN[:15], GIVEN[:-1], make_notice(88), make_notice(89, (1, b"\xff\xff\xff\xff")), bytes(28)]
+)
+def test_a_notice_without_an_id_is_an_error(notice: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode_nsid_notice(notice, "little")
