@@ -110,11 +110,12 @@ class Seen:
 class KnownSockets:
     """The sockets of the last two snapshots, by their cookies; for one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_SOCKETS) -> None:
+        self._most = most
         self._now: dict[SocketCookie, Known] = {}
         self._before: dict[SocketCookie, Known] = {}
         self.left_out = 0
-        """How many of the last snapshot are not known by their cookies: there are more than MOST_SOCKETS."""
+        """How many of the last snapshot are not known by their cookies: there are more than `most`."""
 
     def learn(self, snapshot: Snapshot, now: float) -> Seen:
         """Know these, and of all others those of the snapshot before. Takes 0.7 us a socket."""
@@ -125,7 +126,7 @@ class KnownSockets:
             cookie = socket.row.cookie
             if cookie is None:
                 continue
-            if len(known) == MOST_SOCKETS:
+            if len(known) == self._most:
                 self.left_out += 1
                 continue
             was = earlier.get(cookie)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
 from nsagent.errors import EventsUnavailable, FormatError, NotRead
-from nsagent.events.known_sockets import KnownSockets, Owned, Seen, own_unknown
+from nsagent.events.known_sockets import MOST_SOCKETS, KnownSockets, Owned, Seen, own_unknown
 from nsagent.events.losses import Losses
 from nsagent.events.netns_by_id import NetnsById
 from nsagent.events.waiter import Waiter
@@ -77,8 +77,12 @@ class SocketEvents:
         connect: Callable[[ProcFs], Source] = open_socket_notices,
         clock: Callable[[], float] = time.monotonic,
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        most_sockets: int = MOST_SOCKETS,
     ) -> None:
-        """`connect` raises EventsUnavailable where it cannot. `clock` is monotonic, in seconds."""
+        """`connect` raises EventsUnavailable where it cannot. `clock` is monotonic, in seconds.
+
+        Of each pass `most_sockets` are kept.
+        """
         self._clock, self._wall_clock_ns = clock, wall_clock_ns
         self.failure: EventsUnavailable | None = None
         """Why the kernel tells nothing; None if it does."""
@@ -93,7 +97,7 @@ class SocketEvents:
         """Guards all that follows; not held while anybody waits."""
         self._ids: NetnsById[_Place] = NetnsById()
         self._home: _Place | None = None
-        self._known = KnownSockets()
+        self._known = KnownSockets(most_sockets)
         self._ready: deque[SocketEvent] = deque()
         self._unnamed = 0
         self.unheard = 0

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import EventsUnavailable, NotRead, ProcessGone, Reason, UsageError
-from nsagent.events.process_events import Losses, ProcessEvents
+from nsagent.events.losses import Losses
+from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.proc_events import ProcConnector, open_connector
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid

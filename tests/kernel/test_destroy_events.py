@@ -18,7 +18,7 @@ from tests.kernel.formats.test_socket_destroy import RECORDED, TOLD
 
 NOTHING_WAITS = OSError(EAGAIN, "nothing waits")
 OVERRUN = OSError(ENOBUFS, "overrun")
-FIRST, SECOND = Ended(None, TOLD[0]), Ended(7, TOLD[1])  # type: ignore[arg-type]
+FIRST, SECOND = Ended(None, TOLD[0]), Ended(7, TOLD[1])
 
 
 def queue_of(
@@ -56,16 +56,19 @@ def test_a_storm_is_taken_in_batches() -> None:
 
 
 def test_an_overrun_is_one_loss_with_as_many_as_the_kernel_has_dropped_until_all_is_read() -> None:
-    queue = queue_of(
-        *(OVERRUN, *[RECORDED[0]] * 4096, NOTHING_WAITS, RECORDED[0], NOTHING_WAITS, OVERRUN), drops=(10, 12, 12, 4)
-    )
+    storm = [RECORDED[0]] * 4096
+    queue = queue_of(OVERRUN, *storm, NOTHING_WAITS, RECORDED[0], NOTHING_WAITS, OVERRUN, drops=(10, 12, 12, 12))
     assert [queue.read().lost for _ in range(4)] == [
         EventsLost(10, True),
         EventsLost(2, False),
         None,
         EventsLost(0, True),
     ]
-    assert queue_of(OVERRUN, NOTHING_WAITS, OVERRUN, drops=(0xFFFFFFFF, 4)).read().lost == EventsLost(0xFFFFFFFF, True)
+
+
+def test_the_count_of_what_was_dropped_begins_anew_behind_the_largest() -> None:
+    queue = queue_of(OVERRUN, NOTHING_WAITS, OVERRUN, drops=(0xFFFFFFFF, 4))
+    assert [queue.read().lost for _ in range(2)] == [EventsLost(0xFFFFFFFF, True), EventsLost(5, True)]
 
 
 def test_only_the_kernel_is_believed() -> None:

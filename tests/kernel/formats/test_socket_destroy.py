@@ -38,7 +38,6 @@ SERVER = Destroyed(
     ended(_CLOSE, four(8080), four(40001, "127.0.0.2"), cookie=6594374),
     TcpInfo(23, 11, 4, 0, 0, 0, 12, 32768, 500, 501, 1001, 0, 1213629629),
 )
-UDP, UDP6 = {"protocol": Protocol.UDP}, {"protocol": Protocol.UDP, "family": Family.IPV6}
 TOLD = [
     Destroyed(
         ended(_CLOSE, four(40001, "127.0.0.2"), four(8080), cookie=6594373),
@@ -61,10 +60,12 @@ TOLD = [
         TcpInfo(15, 7, 15, 0, 0, 0, 10, 32741, 0, 1, 0, 0, 0),
     ),
     Destroyed(ended(_CLOSE, six(8081, "::"), ANY6, family=Family.IPV6, cookie=6594378), NEW),
-    Destroyed(ended(_ESTABLISHED, four(5363), four(5353), cookie=6594379, **UDP), None),
-    Destroyed(ended(_CLOSE, four(5353), cookie=6594380, **UDP), None),
-    Destroyed(ended(_ESTABLISHED, six(5364), six(5354), cookie=6594381, **UDP6), None),
-    Destroyed(ended(_CLOSE, six(5354), ANY6, cookie=6594382, **UDP6), None),
+    Destroyed(ended(_ESTABLISHED, four(5363), four(5353), cookie=6594379, protocol=Protocol.UDP), None),
+    Destroyed(ended(_CLOSE, four(5353), cookie=6594380, protocol=Protocol.UDP), None),
+    Destroyed(
+        ended(_ESTABLISHED, six(5364), six(5354), cookie=6594381, family=Family.IPV6, protocol=Protocol.UDP), None
+    ),
+    Destroyed(ended(_CLOSE, six(5354), ANY6, cookie=6594382, family=Family.IPV6, protocol=Protocol.UDP), None),
     Destroyed(ended(_CLOSE, ANY, cookie=6594383), NEW),
 ]
 """Both ends of a connection and its listener, those of one that was reset, UDP, and a socket that was never bound."""
@@ -126,7 +127,9 @@ def test_a_kernel_of_the_other_byte_order_is_understood() -> None:
         remote=b"",
         attributes=[(10, b"\x11")],
     )
-    assert decode_destroyed([message], "big") == [Destroyed(ended(_CLOSE, four(53), cookie=5, **UDP), None)]
+    assert decode_destroyed([message], "big") == [
+        Destroyed(ended(_CLOSE, four(53), cookie=5, protocol=Protocol.UDP), None)
+    ]
 
 
 def test_without_an_info_that_tells_there_is_none() -> None:
