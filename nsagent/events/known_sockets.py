@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from nsagent.model.change import UNKNOWN_NETNS
 from nsagent.model.ids import Pid, SocketCookie
-from nsagent.model.net import SocketRow
+from nsagent.model.net import SocketRow, SocketState
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Attribution, Confidence, Netns, OwnedSocket, Owner, Snapshot, VerdictKind
 from nsagent.model.socket_event import OwnerSource
@@ -24,16 +24,16 @@ MOST_SOCKETS: Final = 1 << 18
 
 
 class Known(NamedTuple):
-    """A socket as a snapshot has it."""
+    """A socket as the last snapshot has it that shows who holds it."""
 
     socket: OwnedSocket
-    seen: "Seen"
+    telling: Telling
     since: float
     """When a pass saw it first, by the clock of whoever learns."""
 
     def tell(self) -> "Owned":
         """Whose it is."""
-        return Owned(self.socket, _name_source(self.socket), self.seen.telling)
+        return Owned(self.socket, _name_source(self.socket), self.telling)
 
 
 class Owned(NamedTuple):
@@ -118,27 +118,44 @@ class KnownSockets:
         """How many of the last snapshot are not known by their cookies: there are more than `most`."""
 
     def learn(self, snapshot: Snapshot, now: float) -> Seen:
-        """Know these, and of all others those of the snapshot before. Takes 0.7 us a socket."""
+        """Know these, and still those of the snapshot before, and who held what nobody holds now.
+
+        Takes 1 us a socket.
+        """
         seen, earlier = Seen(snapshot), self._now
         known: dict[SocketCookie, Known] = {}
         self.left_out = 0
         for socket in snapshot.sockets:
-            cookie = socket.row.cookie
+            row = socket.row
+            cookie = row.cookie
             if cookie is None:
+                continue
+            was, mini = earlier.get(cookie), _is_mini(row)
+            if was is None and mini:
                 continue
             if len(known) == self._most:
                 self.left_out += 1
-                continue
-            was = earlier.get(cookie)
-            known[cookie] = Known(socket, seen, now if was is None else was.since)
+            elif was is not None and (mini or (was.socket.owners and not socket.owners)):
+                known[cookie] = was
+            else:
+                known[cookie] = Known(socket, seen.telling, now if was is None else was.since)
         self._now, self._before = known, earlier
         return seen
 
-    def find(self, cookie: SocketCookie | None) -> Known | None:
-        """The socket as the last snapshot that has it shows it; None if none of the two does."""
+    def take(self, cookie: SocketCookie | None) -> Known | None:
+        """The socket as the snapshots show it, None if they do not; it is known no longer."""
         if cookie is None:
             return None
-        return self._now.get(cookie) or self._before.get(cookie)
+        now, before = self._now.pop(cookie, None), self._before.pop(cookie, None)
+        return now or before
+
+
+def _is_mini(row: SocketRow) -> bool:
+    """Whether it is what the kernel has before a socket, or keeps of one that has died."""
+    state = row.state
+    if state is SocketState.FIN_WAIT2:
+        return not row.inode
+    return state is SocketState.TIME_WAIT or state is SocketState.SYN_RECV
 
 
 def own_unknown(row: SocketRow) -> Owned:

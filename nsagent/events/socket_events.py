@@ -217,7 +217,7 @@ class SocketEvents:
 
     def _tell(self, ended: Ended, at: str) -> SocketEvent | None:
         """The event; None of a socket that never had an end, which no table shows."""
-        known = self._known.find(ended.socket.row.cookie)
+        known = self._known.take(ended.socket.row.cookie)
         if known is not None:
             owned, lifetime = known.tell(), self._clock() - known.since
         elif ended.socket.row.local.port:

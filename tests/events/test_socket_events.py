@@ -23,7 +23,7 @@ from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
 from nsagent.model.ids import PodUid, SocketCookie, SocketInode
 from nsagent.model.net import Endpoint, Protocol, SocketState, TcpInfo
 from nsagent.model.process import Process
-from nsagent.model.snapshot import OwnedSocket
+from nsagent.model.snapshot import OwnedSocket, VerdictKind
 from nsagent.model.socket_event import FinalTcp, OwnerSource, SocketEvent, SocketEventKind, SocketEventSource
 from tests.kernel.formats.test_socket_destroy import ended
 from tests.scan.snapshots import HOST, container, listener, make_netns, pod, process, snapshot, socket
@@ -200,8 +200,32 @@ def test_what_died_while_a_pass_was_made_is_known_by_the_one_before_but_no_longe
     scene.learn(connection(HTTPD, netns=scene.web), containers=[SHOP])
     scene.learn()
     assert [each.owner_source for each in scene.hear(end())] == [OwnerSource.SNAPSHOT]
+    scene.learn(connection(HTTPD, netns=scene.web), containers=[SHOP])
+    scene.learn()
     scene.learn()
     assert [each.owner_source for each in scene.hear(end())] == [OwnerSource.NONE]
+
+
+def test_who_held_a_socket_is_known_while_the_kernel_still_sends_what_is_left(scene: Scene) -> None:
+    orphan = socket(SocketState.FIN_WAIT1, SERVER, CLIENT, netns=scene.web, cookie=5, verdict=VerdictKind.ORPHAN)
+    scene.learn(connection(HTTPD, netns=scene.web), containers=[SHOP])
+    scene.learn(orphan)
+    scene.learn(orphan)
+    (event,) = scene.hear(end())
+    assert event.change.socket is not None
+    assert (event.owner_source, event.change.container_name, event.change.socket.holders) == (
+        OwnerSource.SNAPSHOT,
+        "shop",
+        ((HTTPD.pid, HTTPD.start_ticks, HTTPD.comm),),
+    )
+
+
+@pytest.mark.parametrize("state", [SocketState.TIME_WAIT, SocketState.SYN_RECV, SocketState.FIN_WAIT2])
+def test_what_the_kernel_keeps_of_a_connection_is_not_the_socket_that_died(scene: Scene, state: SocketState) -> None:
+    """A pass saw it after the end: how long it was open is not known."""
+    left = socket(state, SERVER, CLIENT, netns=scene.web, cookie=5, inode=0, verdict=VerdictKind.TIME_WAIT)
+    scene.learn(left, listener(80, HTTPD, netns=scene.web), containers=[SHOP], processes=[HTTPD])
+    assert scene.hear(end()) == (scene.tell(OwnerSource.LISTENER, HTTPD, in_container=SHOP),)
 
 
 def test_a_listener_is_told_as_one_and_without_what_tcp_counts_of_connections(scene: Scene) -> None:
