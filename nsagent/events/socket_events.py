@@ -18,7 +18,7 @@ from nsagent.events.netns_by_id import NetnsById
 from nsagent.events.waiter import Waiter
 from nsagent.kernel.destroy_events import Ended, EndedBatch, open_socket_notices
 from nsagent.kernel.netns import read_netns_id
-from nsagent.kernel.netns_ids import IdNotices
+from nsagent.kernel.netns_id_events import IdNotices
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.change import ChangeKind
 from nsagent.model.net import SocketState, TcpInfo

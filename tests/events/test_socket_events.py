@@ -15,7 +15,7 @@ from nsagent.events.losses import Losses
 from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.destroy_events import Ended, EndedBatch
 from nsagent.kernel.formats.socket_destroy import Destroyed
-from nsagent.kernel.netns_ids import IdNotices
+from nsagent.kernel.netns_id_events import IdNotices
 from nsagent.kernel.proc_events import EventsLost
 from nsagent.model.change import UNKNOWN_NETNS, Change, ChangedSocket, ChangeKind
 from nsagent.model.container import Container, Pod

@@ -12,7 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nsagent.kernel.destroy_events import DestroyGroups
+from nsagent.kernel.destroy_events import GROUPS
+from nsagent.kernel.multicast import Multicast
+from nsagent.kernel.sock_diag import NETLINK_SOCK_DIAG
 
 SO_LINGER_RESET = struct.pack("=ii", 1, 0)
 
@@ -20,7 +22,7 @@ SO_LINGER_RESET = struct.pack("=ii", 1, 0)
 def main(file: Path) -> None:
     """Do everything and write it down."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    groups = DestroyGroups()
+    groups = Multicast(NETLINK_SOCK_DIAG, GROUPS, "socket events", 1 << 20, all_netns=False)
     poll = select.poll()
     poll.register(groups.fileno(), select.POLLIN)
     kept = []
@@ -30,7 +32,7 @@ def main(file: Path) -> None:
         poll.poll()
         kept.append(netlink.recv(8192))
 
-    with socket.fromfd(groups.fileno(), socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
+    with socket.fromfd(groups.fileno(), socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
         listener = socket.create_server(("127.0.0.1", 8080))
         client = socket.create_connection(("127.0.0.1", 8080), source_address=("127.0.0.2", 40001))
         server = listener.accept()[0]
