@@ -7,7 +7,6 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from nsagent.model.change import UNKNOWN_NETNS
 from nsagent.model.ids import Pid, SocketCookie
 from nsagent.model.net import SocketRow, SocketState
 from nsagent.model.process import Process
@@ -158,10 +157,10 @@ def _is_mini(row: SocketRow) -> bool:
     return state is SocketState.TIME_WAIT or state is SocketState.SYN_RECV
 
 
-def own_unknown(row: SocketRow) -> Owned:
-    """A socket of which not even the netns is known."""
-    nobody = OwnedSocket(UNKNOWN_NETNS, row, None, (), None, Attribution.NONE, Confidence.NONE, (), None)
-    return Owned(nobody, OwnerSource.NONE, Telling(None))
+def own_nobody(row: SocketRow, number: int, telling: Telling | None) -> Owned:
+    """A socket of which nobody is named; without `telling` of a netns that no pass has seen."""
+    socket = OwnedSocket(number, row, None, (), None, Attribution.NONE, Confidence.NONE, (), None)
+    return Owned(socket, OwnerSource.NONE, telling or Telling(None))
 
 
 def _name_source(socket: OwnedSocket) -> OwnerSource:

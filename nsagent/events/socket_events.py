@@ -1,4 +1,4 @@
-"""Sockets as they die: whose they were, by what the last passes know of them.
+"""Sockets as they die: whose they were, by what the last passes know of them; and flows that pass through a host.
 
 What waits, waits in the kernel: a reader that is slow loses events, which is seen and counted, and costs no memory.
 Which netns an id of the kernel means is asked while a pass holds it open (see_netns), and known until it is gone: no
@@ -12,28 +12,33 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
 from nsagent.errors import EventsUnavailable, FormatError, NotRead
-from nsagent.events.known_sockets import MOST_SOCKETS, KnownSockets, Owned, Seen, own_unknown
+from nsagent.events.flows import has_socket, make_flow_row
+from nsagent.events.known_sockets import MOST_SOCKETS, KnownSockets, Owned, Seen, own_nobody
 from nsagent.events.losses import Losses
 from nsagent.events.netns_by_id import NetnsById
 from nsagent.events.waiter import Waiter
-from nsagent.kernel.destroy_events import Ended, EndedBatch, open_socket_notices
+from nsagent.kernel.conntrack_events import FlowBatch, Tracked
+from nsagent.kernel.destroy_events import Ended, EndedBatch
 from nsagent.kernel.netns import read_netns_id
 from nsagent.kernel.netns_id_events import IdNotices
 from nsagent.kernel.procfs import ProcFs
-from nsagent.model.change import ChangeKind
+from nsagent.kernel.socket_notices import open_socket_notices
+from nsagent.model.change import UNKNOWN_NETNS, ChangeKind
 from nsagent.model.net import SocketState, TcpInfo
 from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import FinalTcp, SocketEvent, SocketEventKind, SocketEventSource
+from nsagent.query.own_addresses import OwnAddresses
 from nsagent.scan.attribute import format_time
 from nsagent.scan.diff import is_listener
 from nsagent.scan.telling import list_holders
 
 
 class Source(Protocol):
-    """What tells of sockets that die, as kernel.destroy_events.SocketNotices does."""
+    """What tells of sockets that die, as kernel.socket_notices.SocketNotices does."""
 
     home: int
     limit: EventsUnavailable | None
+    flows_failure: EventsUnavailable | None
 
     def filenos(self) -> tuple[int, ...]:
         """The fds one of which can be read from when something waits."""
@@ -41,6 +46,10 @@ class Source(Protocol):
 
     def read(self) -> EndedBatch:
         """What waits."""
+        ...
+
+    def read_flows(self) -> FlowBatch:
+        """What waits of flows."""
         ...
 
     def read_ids(self) -> IdNotices:
@@ -64,7 +73,7 @@ class _Place(NamedTuple):
 
 
 class SocketEvents:
-    """Events of kind close; a context manager, and an iterator. It has no thread of its own.
+    """Events of kind close, and of flows of kind open; a context manager, and an iterator. It has no thread of its own.
 
     Any number of threads may use it at once; each event goes to one of them. Bring it to each pass, as `netns_met` of
     scan.collect.carried.Carried, and have it learn what that gave.
@@ -93,10 +102,13 @@ class SocketEvents:
             self.failure = err
         self.limit = self._source.limit if self._source else None
         """Why it tells of no other netns than that in which it listens; None if it does."""
+        self.flows_failure = self._source.flows_failure if self._source else self.failure
+        """Why it tells of no flows, though they were asked for of `connect`."""
         self._lock = threading.RLock()
         """Guards all that follows; not held while anybody waits."""
         self._ids: NetnsById[_Place] = NetnsById()
         self._home: _Place | None = None
+        self._own: OwnAddresses | None = None
         self._known = KnownSockets(most_sockets)
         self._ready: deque[SocketEvent] = deque()
         self._unnamed = 0
@@ -147,6 +159,7 @@ class SocketEvents:
             places = {one.inode: _Place(seen, one.number) for one in snapshot.netns if one.inode is not None}
             self._ids.learn(places)
             self._home = places.get(self._source.home)
+            self._own = OwnAddresses(snapshot.netns)
             self.unheard, self._unnamed = self._unnamed, 0
 
     @property
@@ -195,15 +208,18 @@ class SocketEvents:
 
     def _read_batch(self, source: Source) -> bool:
         self._ids.begin()
-        batch = source.read()
+        batch, flows = source.read(), source.read_flows()
         self._read_ids(source)
-        if batch.lost is not None:
-            self.losses = Losses(self.losses.gaps + batch.lost.afresh, self.losses.events + batch.lost.number)
+        for lost in (batch.lost, flows.lost):
+            if lost is not None:
+                self.losses = Losses(self.losses.gaps + lost.afresh, self.losses.events + lost.number)
         at = format_time(self._wall_clock_ns())
-        self._ready.extend(event for event in (self._tell(one, at) for one in batch.ended) if event is not None)
-        if batch.drained:
+        told = (*(self._tell(one, at) for one in batch.ended), *(self._tell_flow(one, at) for one in flows.flows))
+        self._ready.extend(event for event in told if event is not None)
+        drained = batch.drained and flows.drained
+        if drained:
             self._ids.end()
-        return batch.drained
+        return drained
 
     def _read_ids(self, source: Source) -> None:
         notices = source.read_ids()
@@ -221,7 +237,7 @@ class SocketEvents:
         if known is not None:
             owned, lifetime = known.tell(), self._clock() - known.since
         elif ended.socket.row.local.port:
-            owned, lifetime = self._own(ended), None
+            owned, lifetime = self._own_dead(ended), None
         else:
             return None
         socket = owned.socket
@@ -235,11 +251,26 @@ class SocketEvents:
             lifetime_seconds=lifetime,
         )
 
-    def _own(self, ended: Ended) -> Owned:
+    def _own_dead(self, ended: Ended) -> Owned:
         """Whose a socket was that no pass has seen."""
-        place = self._home if ended.nsid is None else self._ids.find(ended.nsid)
-        row = ended.socket.row
-        return own_unknown(row) if place is None else place.seen.charge(place.number, row)
+        place, row = self._find(ended.nsid), ended.socket.row
+        return own_nobody(row, UNKNOWN_NETNS, None) if place is None else place.seen.charge(place.number, row)
+
+    def _tell_flow(self, tracked: Tracked, at: str) -> SocketEvent | None:
+        """The event of a flow; None of one of which an end is in a netns that a pass has seen: its socket is told."""
+        if self._own is None or has_socket(tracked.flow, self._own):
+            return None
+        place = self._find(tracked.nsid)
+        number, telling = (UNKNOWN_NETNS, None) if place is None else (place.number, place.seen.telling)
+        owned = own_nobody(make_flow_row(tracked.flow), number, telling)
+        kind, change = SocketEventKind.OPEN, ChangeKind.OPENED
+        if tracked.flow.ended:
+            kind, change = SocketEventKind.CLOSE, ChangeKind.CLOSED
+        told = owned.telling.tell(at, change, owned.socket, ())
+        return SocketEvent(kind, told, SocketEventSource.CONNTRACK, owned.source)
+
+    def _find(self, nsid: int | None) -> _Place | None:
+        return self._home if nsid is None else self._ids.find(nsid)
 
 
 def _sum_up(info: TcpInfo | None) -> FinalTcp | None:

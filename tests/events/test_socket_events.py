@@ -13,7 +13,9 @@ import pytest
 from nsagent.errors import AccessDenied, EventsUnavailable, Reason
 from nsagent.events.losses import Losses
 from nsagent.events.socket_events import SocketEvents
+from nsagent.kernel.conntrack_events import FlowBatch, Tracked
 from nsagent.kernel.destroy_events import Ended, EndedBatch
+from nsagent.kernel.formats.conntrack import Flow, Way
 from nsagent.kernel.formats.socket_destroy import Destroyed
 from nsagent.kernel.netns_id_events import IdNotices
 from nsagent.kernel.proc_events import EventsLost
@@ -21,7 +23,7 @@ from nsagent.model.change import UNKNOWN_NETNS, Change, ChangedSocket, ChangeKin
 from nsagent.model.container import Container, Pod
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
 from nsagent.model.ids import PodUid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Protocol, SocketState, TcpInfo
+from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import OwnedSocket, VerdictKind
 from nsagent.model.socket_event import FinalTcp, OwnerSource, SocketEvent, SocketEventKind, SocketEventSource
@@ -42,9 +44,11 @@ class Kernel:
 
     home = HOST
     limit: EventsUnavailable | None = None
+    flows_failure: EventsUnavailable | None = None
 
     def __init__(self) -> None:
         self.batches: deque[EndedBatch] = deque()
+        self.flows: deque[FlowBatch] = deque()
         self.notices: deque[IdNotices] = deque()
         self.refused = False
         self.closed = False
@@ -59,6 +63,9 @@ class Kernel:
 
     def read(self) -> EndedBatch:
         return self.batches.popleft() if self.batches else EndedBatch((), None, True)
+
+    def read_flows(self) -> FlowBatch:
+        return self.flows.popleft() if self.flows else FlowBatch((), None, True)
 
     def read_ids(self) -> IdNotices:
         return self.notices.popleft() if self.notices else IdNotices((), False)
@@ -341,6 +348,56 @@ def test_udp_is_told_without_what_tcp_counts(scene: Scene) -> None:
 def test_what_was_sent_is_what_the_peer_has_of_the_data(scene: Scene, info: TcpInfo, final: FinalTcp) -> None:
     (event,) = scene.hear(end()._replace(socket=end().socket._replace(tcp_info=info)))
     assert event.final == final
+
+
+FAR, FARTHER = Endpoint("172.16.0.9", 50000), Endpoint("192.0.2.1", 443)
+FLOW = Flow(False, Protocol.TCP, Family.IPV4, Way(FAR, FARTHER), Way(FARTHER, Endpoint("198.51.100.1", 50000)))
+
+
+def tell_flows(scene: Scene, *flows: Tracked, lost: EventsLost | None = None) -> tuple[SocketEvent, ...]:
+    scene.kernel.flows.append(FlowBatch(flows, lost, True))
+    return scene.hear()
+
+
+def test_a_flow_that_passes_through_is_told_as_it_begins_and_as_it_is_forgotten(scene: Scene) -> None:
+    scene.learn(containers=[SHOP], processes=[HTTPD])
+    told = tell_flows(scene, Tracked(WEB_ID, FLOW), Tracked(None, FLOW._replace(ended=True)), Tracked(8, FLOW))
+    ended = scene.tell(OwnerSource.NONE, netns=HOST, local=FAR, remote=FARTHER)
+    assert ended.change.socket is not None
+    gone = ended.change._replace(socket=ended.change.socket._replace(cookie=None))
+    assert gone.socket is not None
+    come = gone._replace(
+        kind=ChangeKind.OPENED,
+        socket=gone.socket._replace(netns=scene.web, netns_name=None, state=SocketState.SYN_SENT),
+    )
+    assert come.socket is not None
+    elsewhere = come._replace(socket=come.socket._replace(netns=UNKNOWN_NETNS))
+    assert told == tuple(
+        SocketEvent(kind, change, SocketEventSource.CONNTRACK, OwnerSource.NONE)
+        for kind, change in (
+            (SocketEventKind.OPEN, come),
+            (SocketEventKind.CLOSE, gone),
+            (SocketEventKind.OPEN, elsewhere),
+        )
+    )
+
+
+@pytest.mark.parametrize("way", ["original", "reply"])
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_a_flow_one_end_of_which_is_a_socket_here_is_not_told_twice(scene: Scene, way: str, end: str) -> None:
+    """Before NAT, as a client has it, or behind it, as a server does."""
+    scene.learn()
+    here = FLOW._replace(**{way: getattr(FLOW, way)._replace(**{end: SERVER})})
+    assert tell_flows(scene, Tracked(WEB_ID, here)) == ()
+
+
+def test_before_the_first_pass_no_flow_is_told(scene: Scene) -> None:
+    assert tell_flows(scene, Tracked(WEB_ID, FLOW)) == ()
+
+
+def test_losses_of_flows_count_too(scene: Scene) -> None:
+    tell_flows(scene, lost=EventsLost(3, True))
+    assert scene.events.losses == Losses(1, 3)
 
 
 def test_the_last_words_of_a_netns_are_its_own_and_the_next_ones_are_nobodys_until_a_pass(scene: Scene) -> None:

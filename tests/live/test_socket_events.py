@@ -18,10 +18,10 @@ from nsagent.events.losses import Losses
 from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.capabilities import Capability as Right
 from nsagent.kernel.capabilities import give_back_capabilities
-from nsagent.kernel.destroy_events import open_socket_notices
 from nsagent.kernel.netlink import open_netlink
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.sock_diag import NETLINK_SOCK_DIAG
+from nsagent.kernel.socket_notices import open_socket_notices
 from nsagent.model.change import Change, ChangedSocket, ChangeKind
 from nsagent.model.ids import Pid
 from nsagent.model.net import Endpoint, Protocol
@@ -306,7 +306,7 @@ def test_without_net_admin_a_netns_that_has_no_id_is_not_heard_and_that_is_count
 def test_who_is_in_another_netns_listens_in_that_of_the_host() -> None:
     require(Capability.ROOT, Capability.SETPRIV)
     program = (
-        "from nsagent.kernel.destroy_events import open_socket_notices\n"
+        "from nsagent.kernel.socket_notices import open_socket_notices\n"
         "from nsagent.kernel.procfs import ProcFs\n"
         "print(open_socket_notices(ProcFs()).home)\n"
     )

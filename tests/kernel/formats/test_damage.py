@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nsagent.errors import FormatError
 from nsagent.kernel.formats import inet_diag, net_inet, raw_table
 from nsagent.kernel.formats.cn_proc import decode_message
+from nsagent.kernel.formats.conntrack import decode_flow
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.fou import decode_ports
@@ -38,6 +39,7 @@ from nsagent.model.net import Protocol
 from tests.kernel.damage import assert_fast, damaged
 from tests.kernel.diag_message import make_attribute, make_message
 from tests.kernel.formats.test_cn_proc import RECORDED as EVENTS
+from tests.kernel.formats.test_conntrack import RECORDED as FLOWS
 from tests.kernel.formats.test_fib_trie import ROUTES
 from tests.kernel.formats.test_fou import RECORDED as FOU
 from tests.kernel.formats.test_generic_netlink import RECORDED as FAMILIES
@@ -141,6 +143,7 @@ DECODERS = {
     "socket_destroy": Decoder(lambda data: decode_destroyed([data, SOCKET_ENDS[0]], "little"), SOCKET_ENDS),
     "socket_destroy big-endian": Decoder(lambda data: decode_destroyed([data], "big"), SOCKET_ENDS),
     "route_link notice": Decoder(lambda data: decode_nsid_notice(data, "little"), [GIVEN, TAKEN]),
+    "conntrack": Decoder(lambda data: decode_flow(data, "little"), FLOWS),
     "netlink": Decoder(decode_netlink, [dump + DONE for dump in DUMPS] + [DONE]),
     "pid_stat": Decoder(
         parse_pid_stat,
