@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -19,9 +20,10 @@ from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.capabilities import Capability as Right
 from nsagent.kernel.capabilities import give_back_capabilities
 from nsagent.kernel.netlink import open_netlink
+from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.sock_diag import NETLINK_SOCK_DIAG
-from nsagent.kernel.socket_notices import open_socket_notices
+from nsagent.kernel.socket_notices import SocketNotices, open_socket_notices
 from nsagent.model.change import Change, ChangedSocket, ChangeKind
 from nsagent.model.ids import Pid
 from nsagent.model.net import Endpoint, Protocol
@@ -34,6 +36,7 @@ from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import take_snapshot
 from tests.kernel.apart import run_apart
 from tests.kernel.formats.test_socket_destroy import RECORDED, TOLD
+from tests.kernel.inside import in_thread
 from tests.live.actors import Actor, Held
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
@@ -332,3 +335,65 @@ def test_nobody_but_the_kernel_is_believed(hear: Callable[..., Hearing]) -> None
 
         until(read, "a socket that died later is told")
         assert forged not in heard
+
+
+@pytest.fixture
+def router(street: Street, bed: NetnsBed) -> tuple[Street, MadeNetns]:
+    """A street whose two netns lie behind a third one, which forwards, and tracks what it forwards."""
+    require(Capability.IPTABLES)
+    netns = bed.named()
+    name = str(netns.name)
+    for place, link, here, there in (
+        (street.near, "left", "10.67.0.2", "10.67.0.1"),
+        (street.far, "right", "10.67.1.2", "10.67.1.1"),
+    ):
+        run_ip("-n", name, "link", "add", link, "type", "veth", "peer", "name", "out", "netns", str(place.name))
+        run_ip("-n", name, "address", "add", f"{there}/24", "dev", link)
+        run_ip("-n", str(place.name), "address", "add", f"{here}/24", "dev", "out")
+        run_ip("-n", name, "link", "set", link, "up")
+        run_ip("-n", str(place.name), "link", "set", "out", "up")
+        run_ip("-n", str(place.name), "route", "add", "10.67.0.0/16", "via", there)
+    for command in (
+        "sysctl -qw net.ipv4.ip_forward=1",
+        "iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP",
+    ):
+        run_ip("netns", "exec", name, *command.split())
+    return street, netns
+
+
+def test_a_flow_that_a_netns_forwards_is_told_where_no_pass_has_seen_its_sockets(
+    router: tuple[Street, MadeNetns], hear: Callable[..., Hearing]
+) -> None:
+    street, netns = router
+
+    def listen(_: ProcFs) -> SocketNotices:
+        return in_netns(netns, lambda: SocketNotices(flows=True))
+
+    def connect() -> int:
+        pair = street.server.pair(street.listener, street.client, address="10.67.0.2")
+        street.client.drop(pair.client)
+        street.server.drop(pair.server)
+        return pair.client.port
+
+    hearing = hear(connect=listen)
+    assert hearing.events.flows_failure is None
+    seen = hearing.look()
+    ended = hearing.await_events(2, is_at(connect()))
+    assert [each.source for each in ended] == [SocketEventSource.DESTROY] * 2
+    hearing.events.learn(replace(seen, netns=tuple(one for one in seen.netns if one.inode == netns.inode)))
+    port = connect()
+    (event,) = hearing.await_events(1, lambda each: each.source is SocketEventSource.CONNTRACK and is_at(port)(each))
+    assert (event.kind, event.change.kind, is_of(event, netns)) == (SocketEventKind.OPEN, ChangeKind.OPENED, True)
+
+
+def in_netns(netns: MadeNetns, make: Callable[[], SocketNotices]) -> SocketNotices:
+    fd = os.open(netns.path, os.O_RDONLY)
+
+    def enter_and_make() -> SocketNotices:
+        Entering("/proc").enter(fd)
+        return make()
+
+    try:
+        return in_thread(enter_and_make)
+    finally:
+        os.close(fd)
