@@ -95,14 +95,14 @@ def hear() -> Iterator[Callable[..., Hearing]]:
         each.close()
 
 
-def is_at(*ports: int) -> Callable[[SocketEvent], bool]:
-    """Whether one end of a connection is at one of these ports."""
+def is_end_in(*netns: int) -> Callable[[SocketEvent], bool]:
+    """Whether it is of an end of a connection to PORT, in one of these netns."""
 
     def has(event: SocketEvent) -> bool:
         ended = event.change.socket
-        return ended is not None and bool({ended.local.port, ended.remote.port} & set(ports)) and ended.remote.port > 0
+        return ended is not None and ended.netns in netns and PORT in (ended.local.port, ended.remote.port)
 
-    return has
+    return lambda event: has(event) and event.change.kind is not ChangeKind.LISTENER_GONE
 
 
 class Street(NamedTuple):
@@ -113,6 +113,10 @@ class Street(NamedTuple):
     server: Actor
     client: Actor
     listener: Held
+
+    def has(self, event: SocketEvent) -> bool:
+        """Whether it is of an end of a connection to the listener."""
+        return is_end_in(self.near.inode, self.far.inode)(event)
 
 
 @pytest.fixture
@@ -142,7 +146,7 @@ def test_a_short_connection_between_two_netns_is_told_at_both_ends(
     pair = street.server.pair(street.listener, street.client, address=IPV4)
     street.client.drop(pair.client)
     street.server.drop(pair.server)
-    assert tell_ends(hearing.await_events(2, is_at(PORT))) == [
+    assert tell_ends(hearing.await_events(2, street.has)) == [
         (street.near.inode, PORT, OwnerSource.LISTENER, [street.server.pid]),
         (street.far.inode, pair.client.port, OwnerSource.NONE, []),
     ]
@@ -155,7 +159,7 @@ def test_a_connection_that_a_pass_saw_is_told_as_that_saw_it(street: Street, hea
     seen = next(one for one in hearing.look().sockets if one.row.inode == pair.client.inode)
     street.client.drop(pair.client)
     street.server.drop(pair.server)
-    ended = hearing.await_events(2, is_at(PORT))
+    ended = hearing.await_events(2, street.has)
     (event,) = [each for each in ended if each.change.socket and each.change.socket.inode == pair.client.inode]
     row, (owner,) = seen.row, seen.owners
     assert event.lifetime_seconds is not None
@@ -201,7 +205,7 @@ def test_a_short_connection_between_two_containers_is_told_with_both(
         hearing = hear(f"docker={docker_bed.url}")
         hearing.look()
         docker_bed.execute(client, ["nc", docker_bed.address(server), str(PORT)])
-        ended = hearing.await_events(2, is_at(PORT))
+        ended = hearing.await_events(2, is_end_in(server.netns_inode, client.netns_inode))
     finally:
         docker_bed.remove_all()
     told = {(one.change.container_name, one.change.container_id, one.owner_source) for one in ended}
@@ -294,11 +298,14 @@ def test_without_net_broadcast_only_the_own_netns_is_heard_and_that_is_said(
 
 
 def test_without_net_admin_a_netns_that_has_no_id_is_not_heard_and_that_is_counted(
-    street: Street, hear: Callable[..., Hearing]
+    street: Street, bed: NetnsBed, hear: Callable[..., Hearing]
 ) -> None:
+    """In a netns of its own: in the host's somebody else may have given ids."""
+    here = bed.named()
+
     def listen() -> None:
         give_back_capabilities(WITHOUT_ADMIN)
-        hearing = hear()
+        hearing = hear(connect=lambda _: in_netns(here, SocketNotices))
         hearing.look()
         assert hearing.events.limit is None
         assert hearing.events.unheard >= 2
@@ -370,6 +377,7 @@ def test_a_flow_that_a_netns_forwards_is_told_where_no_pass_has_seen_its_sockets
         return in_netns(netns, lambda: SocketNotices(flows=True))
 
     def connect() -> int:
+        """The port of a client that has come and gone."""
         pair = street.server.pair(street.listener, street.client, address="10.67.0.2")
         street.client.drop(pair.client)
         street.server.drop(pair.server)
@@ -378,12 +386,23 @@ def test_a_flow_that_a_netns_forwards_is_told_where_no_pass_has_seen_its_sockets
     hearing = hear(connect=listen)
     assert hearing.events.flows_failure is None
     seen = hearing.look()
-    ended = hearing.await_events(2, is_at(connect()))
+    port = connect()
+    ended = hearing.await_events(2, lambda each: has_port(each, port))
     assert [each.source for each in ended] == [SocketEventSource.DESTROY] * 2
     hearing.events.learn(replace(seen, netns=tuple(one for one in seen.netns if one.inode == netns.inode)))
     port = connect()
-    (event,) = hearing.await_events(1, lambda each: each.source is SocketEventSource.CONNTRACK and is_at(port)(each))
-    assert (event.kind, event.change.kind, is_of(event, netns)) == (SocketEventKind.OPEN, ChangeKind.OPENED, True)
+    (event,) = hearing.await_events(1, lambda each: is_of(each, netns) and has_port(each, port))
+    assert (event.kind, event.change.kind, event.source) == (
+        SocketEventKind.OPEN,
+        ChangeKind.OPENED,
+        SocketEventSource.CONNTRACK,
+    )
+
+
+def has_port(event: SocketEvent, port: int) -> bool:
+    """Whether it is of an end of the connection of a client at this port to PORT."""
+    ended = event.change.socket
+    return ended is not None and sorted((ended.local.port, ended.remote.port)) == sorted((port, PORT))
 
 
 def in_netns(netns: MadeNetns, make: Callable[[], SocketNotices]) -> SocketNotices:
