@@ -254,6 +254,7 @@ class Agent:
                 reports=self._setup.book.list_statuses(lambda name: timetable.tell_next(name, moment)),
                 runtimes=self._runtimes,
                 rss_bytes=read_rss_bytes(),
+                events=None if self._setup.feed is None else self._setup.feed.status(),
             )
         )
 

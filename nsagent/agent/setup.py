@@ -18,6 +18,7 @@ from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
 from nsagent.agent.outputs.stdout import KeptStdout, Stdout
 from nsagent.agent.passes import Passes, Place
+from nsagent.agent.process_feed import ProcessFeed, Sink
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
 from nsagent.config.model import Config, Output
@@ -38,6 +39,8 @@ class World(NamedTuple):
     tell: Callable[[str], None]
     """Takes a line about what nobody waits for."""
     read_clocks: Callable[[], Moment]
+    sinks: tuple[Sink, ...] = ()
+    """Who takes what happens to processes."""
 
     def clock(self) -> float:
         """The one that only runs on."""
@@ -53,6 +56,7 @@ class Setup:
         self.passes = Passes(config, world.place, world.environ, clock=world.clock)
         self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
         self.history: History | None = None
+        self.feed: ProcessFeed | None = None
         self._world = world
         kept: Mapping[Output, Lane] = {} if earlier is None else earlier.lanes
         wanted = (output for report in config.reports for output in report.outputs)
@@ -66,6 +70,7 @@ class Setup:
             self._serve(earlier, opened)
             opened.pop_all()
         self._take_history(earlier)
+        self._take_feed(earlier)
         if earlier is not None:
             earlier.close_outputs(keep=self.lanes)  # A spool belongs to one output at a time.
         world = self._world
@@ -106,6 +111,8 @@ class Setup:
         """Let go of all but the outputs."""
         for _, control in self._served.values():
             control.close()
+        if self.feed is not None:
+            self.feed.close()
         if self.history is not None:
             self.history.close()
         self.passes.close()
@@ -136,11 +143,22 @@ class Setup:
         if earlier is not None and earlier.config.history == self.config.history:
             self.history = earlier.history
 
+    def _take_feed(self, earlier: "Setup | None") -> None:
+        if self.config.events == "off":
+            return
+        if earlier is not None and earlier.feed is not None:
+            self.feed = earlier.feed
+            return
+        self.feed = ProcessFeed(self._world.place.proc_root, self._world.sinks, tell=self._world.tell)
+        self.feed.begin()
+
     def _let_go(self, later: "Setup") -> None:
         kept = {id(control) for _, control in later._served.values()}
         for _, control in self._served.values():
             if id(control) not in kept:
                 control.close()
+        if self.feed is not None and self.feed is not later.feed:
+            self.feed.close()
         if self.history is not None and self.history is not later.history:
             self.history.close()
         self.passes.close()

@@ -73,23 +73,25 @@ class ProcessEvents:
         self,
         *,
         proc_root: str = "/proc",
-        poll_seconds: float = 1.0,
+        poll_seconds: float | None = 1.0,
         connect: Callable[[ProcFs], Source] = _connect,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
 
-        `connect` raises EventsUnavailable where it cannot. `clock_ns` is CLOCK_MONOTONIC. Raises NotRead where there
-        is no procfs at all.
+        With None it is not: then this raises EventsUnavailable, as `connect` does. `clock_ns` is CLOCK_MONOTONIC.
+        Raises NotRead where there is no procfs at all.
         """
         self._procfs, self._clock_ns = ProcFs(proc_root), clock_ns
-        self._poll_ns = int(poll_seconds * 1e9)
+        self._poll_ns = int((poll_seconds or 0.0) * 1e9)
         self.failure: EventsUnavailable | None = None
         """Why the kernel tells nothing; None if it does."""
         self._source: Source | None = None
         try:
             self._source = connect(self._procfs)
         except EventsUnavailable as err:
+            if poll_seconds is None:
+                raise
             self.failure = err
         self._table, self._watches = ProcessTable(count_ticks), Watches()
         self._ready: deque[ProcessEvent] = deque()

@@ -54,6 +54,11 @@ def polled(same_fds: None) -> Iterator[ProcessEvents]:
         yield events
 
 
+def test_who_does_not_want_looks_is_told_that_there_are_no_events(same_fds: None) -> None:
+    with pytest.raises(EventsUnavailable, match="made so"):
+        ProcessEvents(connect=no_connector, poll_seconds=None)
+
+
 @pytest.fixture
 def child() -> Iterator[Child]:
     with start_child(OBEY) as child:

@@ -55,6 +55,19 @@ def test_a_report_shows_what_scan_shows(agent: AgentBed, bed: NetnsBed, tmp_path
     assert (row["inode"], [owner["pid"] for owner in row["owners"]]) == (held.inode, [held.pid])
 
 
+def test_it_hears_of_processes_that_live_shorter_than_from_pass_to_pass(agent: AgentBed) -> None:
+    require(Capability.PROCESS_EVENTS)
+    agent.write_config()
+    agent.start()
+    agent.await_status(lambda status: status["events"]["engine"] == "connector", "the kernel tells")
+    before = agent.tell_status()["events"]["events"]
+    for _ in range(10):
+        subprocess.run(["true"], check=True)
+    status = agent.await_status(lambda status: status["events"]["events"] >= before + 30, "three events of each")
+    assert (status["passes"], status["events"]["error"]) == (1, None)
+    agent.end()
+
+
 def test_changes_are_told_since_the_report_before(agent: AgentBed, bed: NetnsBed, tmp_path: Path) -> None:
     netns, actor = bed.stage()
     first = actor.listen()
