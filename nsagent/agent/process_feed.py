@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
 from nsagent.errors import NsagentError
 from nsagent.events.process_events import ProcessEvents
@@ -55,8 +56,8 @@ class ProcessFeed:
         except NsagentError as err:
             self._fail(err)
 
-    def status(self) -> EventsStatus:
-        """How it fares."""
+    def status(self, known: ProcessesKnown) -> EventsStatus:
+        """How it fares, and the table of processes that is fed."""
         with self._lock:
             heard = self._events is not None and self._thread.is_alive()
             losses = None if self._events is None else self._events.losses
@@ -66,6 +67,9 @@ class ProcessFeed:
                 events=self._handed_on,
                 gaps=0 if losses is None else losses.gaps,
                 lost=0 if losses is None else losses.events,
+                processes=known.living,
+                ended=known.ended,
+                found_by_passes=known.found_by_passes,
             )
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ A config that is loaded later takes over what is the same in both, so that no re
 history notices; what cannot be set up leaves the earlier one in force, whole.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,10 +18,12 @@ from nsagent.agent.history import History
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
 from nsagent.agent.outputs.stdout import KeptStdout, Stdout
-from nsagent.agent.passes import Passes, Place
+from nsagent.agent.passes import Made, Passes, Place
 from nsagent.agent.process_feed import ProcessFeed, Sink
+from nsagent.agent.processes import Processes
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
+from nsagent.agent.status import EventsStatus
 from nsagent.config.model import Config, Output
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change
@@ -39,8 +42,9 @@ class World(NamedTuple):
     tell: Callable[[str], None]
     """Takes a line about what nobody waits for."""
     read_clocks: Callable[[], Moment]
+    processes: Processes
     sinks: tuple[Sink, ...] = ()
-    """Who takes what happens to processes."""
+    """Who takes what happens to processes, beside those."""
 
     def clock(self) -> float:
         """The one that only runs on."""
@@ -86,6 +90,16 @@ class Setup:
             earlier._let_go(self)
         world.board.interval_seconds = self.config.interval
 
+    def make_pass(self, stop: threading.Event) -> Made:
+        """The next pass, of which the table of processes learns if there is one; raises Aborted, as Passes.make()."""
+        config, processes = self.config, self._world.processes
+        changes_wanted = bool(config.history or config.http or config.socket)
+        left = {} if self.feed is None else processes.list_left()
+        made = self.passes.make(stop, changes_wanted=changes_wanted, left=left)
+        if self.feed is not None:
+            processes.learn(made.taken.snapshot, made.taken.facts, made.started_ns)
+        return made
+
     def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Keep a run in the history, if there is to be one; what fails is told, and the next run tries again."""
         wanted = self.config.history
@@ -99,6 +113,10 @@ class Setup:
             self.history.record(snapshot, changes)
         except HistoryError as err:
             self._world.tell(f"history: {err}")
+
+    def tell_events(self) -> EventsStatus | None:
+        """How events fare, None where none are wanted."""
+        return None if self.feed is None else self.feed.status(self._world.processes.count())
 
     def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
         """Let go of the outputs, but for those to keep, within so many seconds for all, who send meanwhile."""
@@ -149,7 +167,8 @@ class Setup:
         if earlier is not None and earlier.feed is not None:
             self.feed = earlier.feed
             return
-        self.feed = ProcessFeed(self._world.place.proc_root, self._world.sinks, tell=self._world.tell)
+        world = self._world
+        self.feed = ProcessFeed(world.place.proc_root, (world.processes.take, *world.sinks), tell=world.tell)
         self.feed.begin()
 
     def _let_go(self, later: "Setup") -> None:

@@ -90,6 +90,12 @@ class EventsStatus:
     """How often some were lost. Each time a look at /proc found what there is."""
     lost: int
     """How many events of threads and processes were, as far as that is known."""
+    processes: int
+    """That are known to live now."""
+    ended: int
+    """Processes that are remembered, as they ended within the last minute."""
+    found_by_passes: int
+    """Processes that began or ended, and of which nobody had told when a pass found it."""
 
 
 @dataclass(frozen=True, slots=True)

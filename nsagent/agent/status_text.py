@@ -96,7 +96,8 @@ def _tell_events(events: EventsStatus) -> str:
     if events.engine is EventEngine.POLL:
         return "of processes: by passes alone" + ("" if events.error is None else f", {events.error}")
     lost = "" if not events.gaps else f", {events.gaps} gaps in which at least {events.lost} were lost"
-    return f"of processes: {events.events} told by the kernel{lost}"
+    found = f", {events.found_by_passes} found by passes" if events.found_by_passes else ""
+    return f"of processes: {events.events} told by the kernel{lost}{found}"
 
 
 class _Output(NamedTuple):

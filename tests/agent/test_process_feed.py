@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from nsagent.agent.process_feed import ProcessFeed
+from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
 from nsagent.errors import EventsUnavailable, NotRead, Reason
 from nsagent.events.process_events import ProcessEvents
@@ -19,6 +20,7 @@ from tests.live.deadlines import until
 
 __all__ = ["same_fds"]
 
+KNOWN = ProcessesKnown(3, 2, 1)
 SILENT = EventsUnavailable("made so", Reason.NO_ANSWER)
 
 
@@ -38,7 +40,7 @@ def test_every_sink_takes_what_the_kernel_tells() -> None:
     second: list[ProcessEvent] = []
     feed = ProcessFeed("/proc", [first.append, second.append], tell=pytest.fail)
     feed.begin()
-    until(lambda: feed.status().engine is EventEngine.CONNECTOR, "the kernel tells")
+    until(lambda: feed.status(KNOWN).engine is EventEngine.CONNECTOR, "the kernel tells")
     pid = subprocess.Popen(["true"])
     pid.wait()
     until(lambda: any(event.pid == pid.pid and event.kind is ProcessEventKind.EXIT for event in second), "its end")
@@ -46,7 +48,7 @@ def test_every_sink_takes_what_the_kernel_tells() -> None:
     told = [event.kind for event in first if pid.pid in (event.pid, event.child)]
     assert told == [ProcessEventKind.FORK, ProcessEventKind.EXEC, ProcessEventKind.EXIT]
     assert first == second
-    assert feed.status() == EventsStatus(EventEngine.POLL, None, len(first), 0, 0)
+    assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, None, len(first), 0, 0, 3, 2, 1)
 
 
 def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
@@ -55,7 +57,7 @@ def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
     feed = ProcessFeed("/proc", [heard.append], tell=told.append, hear=refuse)
     feed.begin()
     until(lambda: told, "it is said")
-    assert feed.status() == EventsStatus(EventEngine.POLL, "made so", 0, 0, 0)
+    assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, "made so", 0, 0, 0, 3, 2, 1)
     feed.close()
     assert heard == []
     assert told == ["process events: made so: only passes tell which processes there are"]
@@ -82,7 +84,7 @@ def test_what_fails_later_is_told_with_what_came_before() -> None:
     feed = ProcessFeed("/proc", [lambda _: None], tell=told.append, hear=hear)
     feed.begin()
     until(lambda: subprocess.run(["true"], check=True) and told, "it is said")
-    status = feed.status()
+    status = feed.status(KNOWN)
     assert (status.engine, status.events) == (EventEngine.POLL, 1)
     assert status.error is not None
     assert "EBADF" in status.error

@@ -18,7 +18,7 @@ STATUS = make_status(
     replace(make_pass_status(), complete=False, gaps=(GAP,)),
     config=ConfigStatus("/etc/nsagent/config.yaml", "2026-01-02T03:00:00.000Z", False, "config.yaml:3:4: every: no"),
     pass_error="no procfs",  # noqa: S106 - no password
-    events=EventsStatus(EventEngine.CONNECTOR, None, 4711, 2, 30),
+    events=EventsStatus(EventEngine.CONNECTOR, None, 4711, 2, 30, 300, 40, 3),
 )
 
 TABLE = """\
@@ -32,7 +32,7 @@ last pass 2026-01-02T03:04:05.678Z, 0.250 s, 0.125 s of CPU, sock_diag: 12
           not complete
 gap       fds: pid 7: EACCES (1)
 events    of processes: 4711 told by the kernel, 2 gaps in which at least 30
-          were lost
+          were lost, 3 found by passes
 names     docker answers, cri does not
 
 REPORT     NEXT            LAST-GOOD       RUNS  FAILED  SKIPPED
@@ -56,9 +56,9 @@ def test_people_read_a_table() -> None:
 @pytest.mark.parametrize(
     ("events", "line"),
     [
-        (EventsStatus(EventEngine.CONNECTOR, None, 7, 0, 0), "of processes: 7 told by the kernel"),
-        (EventsStatus(EventEngine.POLL, "no answer", 0, 0, 0), "of processes: by passes alone, no answer"),
-        (EventsStatus(EventEngine.POLL, None, 0, 0, 0), "of processes: by passes alone"),
+        (EventsStatus(EventEngine.CONNECTOR, None, 7, 0, 0, 300, 40, 0), "of processes: 7 told by the kernel"),
+        (EventsStatus(EventEngine.POLL, "no answer", 0, 0, 0, 300, 0, 9), "of processes: by passes alone, no answer"),
+        (EventsStatus(EventEngine.POLL, None, 0, 0, 0, 300, 0, 9), "of processes: by passes alone"),
     ],
 )
 def test_how_processes_are_known_is_told(events: EventsStatus, line: str) -> None:
