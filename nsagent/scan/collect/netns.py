@@ -145,12 +145,14 @@ class NetnsRegistry:
         """Whether a netns with this inode was met."""
         return inode in self._by_inode
 
-    def see_process(self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS) -> int:
+    def see_process(
+        self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS, *, inode: int | None = None
+    ) -> int:
         """The inode of the netns of a process, or of a thread that may be the only one in it; held from now on.
 
-        Raises Gone, and NotRead where ns/net may not be read.
+        `inode` is that of a process which cannot have left it. Raises Gone, and NotRead where ns/net may not be read.
         """
-        inode = process.read_netns_inode()
+        inode = inode or process.read_netns_inode()
         met = self._by_inode.get(inode) or self._hold_netns_of(process, inode)
         if found_by is FoundBy.PROCESS:
             met.members.append(pid)
