@@ -16,7 +16,7 @@ from nsagent.model.facts import FoundBy
 from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.ids import Fd, NetnsId, Pid, number_netns, tell_netns
 from nsagent.scan.collect.gaps import GapSink
-from nsagent.scan.collect.mount_views import MountView, MountViews
+from nsagent.scan.collect.mount_views import MountView, MountViews, ViewKey
 from nsagent.scan.collect.room import Room
 
 _MOST_MOUNT_BYTES: Final = 4096
@@ -192,9 +192,12 @@ class NetnsRegistry:
         if met is not None:
             met.found_by.add(FoundBy.FD)
 
-    def see_mounts(self, process: ProcessDir) -> None:
-        """Note where netns are bind-mounted in the mount namespace of a process; kept until `take_mounts`."""
-        self._mounts.see(process)
+    def see_mounts(self, process: ProcessDir, before: ViewKey | None = None) -> ViewKey | None:
+        """Note where netns are bind-mounted in the mount namespace of a process; kept until `take_mounts`.
+
+        What it has for a view: that of `before` if it has not run since.
+        """
+        return self._mounts.see(process, before)
 
     def take_mounts(self) -> list[MountView]:
         """What was noted of mounts, and what of it is too much a gap; it is kept no longer."""

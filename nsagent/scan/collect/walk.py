@@ -13,6 +13,7 @@ from nsagent.model.facts import ProcessCounts, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
+from nsagent.scan.collect.mount_views import ViewKey
 from nsagent.scan.collect.run_marks import RunMark, has_rested, read_run_mark
 from nsagent.scan.collect.shares import Shares
 
@@ -36,6 +37,7 @@ class Resting(NamedTuple):
     mark: RunMark
     reading: ProcessReading
     links: FdLinks
+    mounts: ViewKey | None
 
     def rests(self, process: ProcessDir, instance: Instance, schedstat: bytes) -> bool:
         """Whether it is this process, and has not run since, as it was read now."""
@@ -229,6 +231,7 @@ class _ProcessReader:
         self._reach = reach
         self._walk = walk
         self._own = own
+        self._mounts: ViewKey | None = None
 
     def read(self, process: ProcessDir) -> list[ProcessReading]:
         """The readings of the process."""
@@ -251,7 +254,7 @@ class _ProcessReader:
         mark = read_run_mark(process, schedstat, stat)
         reading, links = self._read_through(process, pid, stat)
         if mark is not None and reading.socket_fds is not None and reading.netns_inode is not None:
-            self._walk.resting[pid] = Resting(instance, mark, reading, links)
+            self._walk.resting[pid] = Resting(instance, mark, reading, links, self._mounts)
         return [reading, *self._reach.further(process, process, reading, links)]
 
     def _read_again(self, process: ProcessDir, pid: Pid, known: Resting) -> ProcessReading:
@@ -261,7 +264,7 @@ class _ProcessReader:
         """
         reading = known.reading
         netns_inode = self._registry.see_process(process, pid, inode=reading.netns_inode)
-        self._registry.see_mounts(process)
+        self._registry.see_mounts(process, known.mounts)
         cgroup = process.read_cgroup()
         for fd, inode in known.links.netns:
             self._registry.see_fd(process, fd, inode)
@@ -292,7 +295,7 @@ class _ProcessReader:
         netns_inode = netns_key = None
         try:
             netns_inode = self._registry.see_process(process, pid)
-            self._registry.see_mounts(process)
+            self._mounts = self._registry.see_mounts(process)
         except NotRead:
             # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
             netns_key = self._registry.see_key(process, pid)
