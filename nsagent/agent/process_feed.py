@@ -17,6 +17,9 @@ from nsagent.model.process_event import EventEngine, ProcessEvent
 Sink = Callable[[ProcessEvent], object]
 """Takes an event, at once: it does no I/O, and what it keeps is bounded. It is called in the thread that hears."""
 
+_PAUSE_SECONDS: Final = 0.05
+"""From when all was heard until more is: where much happens, to wake up for each event costs four times as much."""
+
 _END_SECONDS: Final = 0.3
 """How long it may take to hear no more; who waits for the kernel's first answer ends by itself."""
 
@@ -40,6 +43,7 @@ class ProcessFeed:
     ) -> None:
         """`hear` subscribes to all processes of a procfs; raises EventsUnavailable and NotRead."""
         self._proc_root, self._sinks, self._tell, self._hear = proc_root, tuple(sinks), tell, hear
+        self._ended = threading.Event()
         self._handed_on = 0
         """How many events were; its own thread alone counts them."""
         self._lock = threading.Lock()
@@ -77,6 +81,7 @@ class ProcessFeed:
         with self._lock:
             self._closed = True
             events = self._events
+        self._ended.set()
         if events is not None:
             events.close()
         if self._thread.ident is not None:
@@ -94,10 +99,13 @@ class ProcessFeed:
                     return
                 self._events = events
             try:
-                for event in events:
-                    for sink in self._sinks:
-                        sink(event)
-                    self._handed_on += 1
+                while (event := events.take()) is not None:
+                    while event is not None:
+                        for sink in self._sinks:
+                            sink(event)
+                        self._handed_on += 1
+                        event = events.take(0)
+                    self._ended.wait(_PAUSE_SECONDS)
             except NsagentError as err:
                 self._fail(err)
 

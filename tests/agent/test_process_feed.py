@@ -69,8 +69,8 @@ def test_what_fails_later_is_told_with_what_came_before() -> None:
     broken = threading.Event()
 
     class Breaking(ProcessEvents):
-        def __next__(self) -> ProcessEvent:
-            event = super().__next__()
+        def take(self, seconds: float | None = None) -> ProcessEvent | None:
+            event = super().take(seconds)
             if broken.is_set():
                 raise NotRead("process events", Reason.FAILED, "EBADF")
             broken.set()
