@@ -111,7 +111,7 @@ def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_l
 
 
 def test_the_table_is_what_proc_has_and_no_larger_while_processes_come_and_go() -> None:
-    seconds = trials(default=8, full=3600)
+    seconds = trials(default=6, full=3600)
     processes = Processes(PROCFS, most_ended=200)
     with feed(processes) as hearing:
         learn(processes)
