@@ -39,11 +39,11 @@ MAY_IMPORT = {
     "config": {"errors", "model", "query"},
     "agent": {
         "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.collect", "scan.take", "config",
+        "scan.collect", "scan.take", "config", "events",
     },
     "cli": {
         "", "errors", "model", "identity", "query", "report", "runtimes", "kernel", "kernel.formats", "scan",
-        "scan.collect", "scan.take", "doctor", "config", "agent", "inspect",
+        "scan.collect", "scan.take", "doctor", "config", "agent", "inspect", "events",
     },
     "__main__": {"cli"},
     "": {"errors", "model", "events", "runtimes", "scan", "scan.take", "lookup"},

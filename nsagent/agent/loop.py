@@ -175,8 +175,7 @@ class Agent:
 
     def _make(self, setup: Setup, due: list[Due]) -> Made:
         entries = [(one.name, setup.book.begin(one.name, one.skipped)) for one in due]
-        changes_wanted = bool(setup.config.history or setup.config.http or setup.config.socket)
-        made = setup.passes.make(self._stop_pass, changes_wanted=changes_wanted)
+        made = setup.make_pass(self._stop_pass)
         snapshot = made.taken.snapshot
         self._world.board.publish_pass(snapshot, made.taken.facts, made.status)
         self._world.board.publish_changes(made.changes or ())
@@ -254,6 +253,7 @@ class Agent:
                 reports=self._setup.book.list_statuses(lambda name: timetable.tell_next(name, moment)),
                 runtimes=self._runtimes,
                 rss_bytes=read_rss_bytes(),
+                events=self._setup.tell_events(),
             )
         )
 

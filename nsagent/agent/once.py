@@ -18,12 +18,13 @@ def make_once(config: Config, world: World) -> tuple[Snapshot, dict[str, str | N
 
     Nobody can ask meanwhile, and no history is kept. A report of what is new has nothing to tell: nothing was before.
     """
-    setup = Setup(config.model_copy(update={"http": None, "socket": None, "history": None}), world)
+    without = {"http": None, "socket": None, "history": None, "events": "off"}
+    setup = Setup(config.model_copy(update=without), world)
     setup.begin()
     names = [report.name for report in config.reports]
     delivery = Delivery(clock=world.clock)
     try:
-        made = setup.passes.make(threading.Event(), changes_wanted=False)
+        made = setup.passes.make(threading.Event(), changes_wanted=False, left={})
         for name in names:
             deliver(name, setup.book.begin(name, 0), made, setup.book, delivery, logged=False)
         written = delivery.wait(_PATIENCE_SECONDS)

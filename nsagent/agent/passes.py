@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nsagent.agent.reports import wants_labels
@@ -25,6 +26,7 @@ from nsagent.scan.collect.command_lines import CommandLines
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.diff import diff_snapshots
 from nsagent.scan.follow import follow
+from nsagent.scan.memory import Lodger
 from nsagent.scan.plan import PROTOCOLS, TablesWanted
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
@@ -53,6 +55,8 @@ class Made(NamedTuple):
     """Since the pass before; None where nothing is kept of one."""
     command_lines: CommandLines
     """Of its processes, for reports that ask for them."""
+    started_ns: int
+    """When it began, by CLOCK_MONOTONIC."""
 
 
 class Passes:
@@ -86,9 +90,10 @@ class Passes:
         self._before: Snapshot | None = None
         self.finished = 0
 
-    def make(self, stop: threading.Event, *, changes_wanted: bool) -> Made:
-        """The next pass; raises Aborted soon after `stop` is set."""
-        cpu, started = time.process_time(), self._clock()
+    def make(self, stop: threading.Event, *, changes_wanted: bool, left: Mapping[int, tuple[Lodger, ...]]) -> Made:
+        """The next pass; raises Aborted soon after `stop` is set. `left` is whose processes ended lately (Memory)."""
+        cpu, started, started_ns = time.process_time(), self._clock(), time.monotonic_ns()
+        self._carried.memory = replace(self._carried.memory, left=left)
         request = self._request.started_at(time.time_ns())
         taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
         snapshot, before = taken.snapshot, self._before
@@ -112,7 +117,7 @@ class Passes:
         )
         self._bound_memory()
         command_lines = CommandLines(request.proc_root, self._carried.lookups, clock=self._clock, stop=stop)
-        return Made(taken, status, changes, command_lines)
+        return Made(taken, status, changes, command_lines, started_ns)
 
     def list_runtimes(self, made: Made) -> tuple[tuple[str, bool], ...]:
         """What was asked for names in a pass, and whether it answered."""

@@ -4,6 +4,7 @@ A config that is loaded later takes over what is the same in both, so that no re
 history notices; what cannot be set up leaves the earlier one in force, whole.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +18,12 @@ from nsagent.agent.history import History
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
 from nsagent.agent.outputs.stdout import KeptStdout, Stdout
-from nsagent.agent.passes import Passes, Place
+from nsagent.agent.passes import Made, Passes, Place
+from nsagent.agent.process_feed import ProcessFeed, Sink
+from nsagent.agent.processes import Processes
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
+from nsagent.agent.status import EventsStatus
 from nsagent.config.model import Config, Output
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change
@@ -38,6 +42,9 @@ class World(NamedTuple):
     tell: Callable[[str], None]
     """Takes a line about what nobody waits for."""
     read_clocks: Callable[[], Moment]
+    processes: Processes
+    sinks: tuple[Sink, ...] = ()
+    """Who takes what happens to processes, beside those."""
 
     def clock(self) -> float:
         """The one that only runs on."""
@@ -53,6 +60,7 @@ class Setup:
         self.passes = Passes(config, world.place, world.environ, clock=world.clock)
         self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
         self.history: History | None = None
+        self.feed: ProcessFeed | None = None
         self._world = world
         kept: Mapping[Output, Lane] = {} if earlier is None else earlier.lanes
         wanted = (output for report in config.reports for output in report.outputs)
@@ -66,6 +74,7 @@ class Setup:
             self._serve(earlier, opened)
             opened.pop_all()
         self._take_history(earlier)
+        self._take_feed(earlier)
         if earlier is not None:
             earlier.close_outputs(keep=self.lanes)  # A spool belongs to one output at a time.
         world = self._world
@@ -81,6 +90,16 @@ class Setup:
             earlier._let_go(self)
         world.board.interval_seconds = self.config.interval
 
+    def make_pass(self, stop: threading.Event) -> Made:
+        """The next pass, of which the table of processes learns if there is one; raises Aborted, as Passes.make()."""
+        config, processes = self.config, self._world.processes
+        changes_wanted = bool(config.history or config.http or config.socket)
+        left = {} if self.feed is None else processes.list_left()
+        made = self.passes.make(stop, changes_wanted=changes_wanted, left=left)
+        if self.feed is not None:
+            processes.learn(made.taken.snapshot, made.taken.facts, made.started_ns)
+        return made
+
     def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Keep a run in the history, if there is to be one; what fails is told, and the next run tries again."""
         wanted = self.config.history
@@ -95,6 +114,10 @@ class Setup:
         except HistoryError as err:
             self._world.tell(f"history: {err}")
 
+    def tell_events(self) -> EventsStatus | None:
+        """How events fare, None where none are wanted."""
+        return None if self.feed is None else self.feed.status(self._world.processes.count())
+
     def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
         """Let go of the outputs, but for those to keep, within so many seconds for all, who send meanwhile."""
         kept, end = set(keep), self._world.clock() + seconds
@@ -106,6 +129,8 @@ class Setup:
         """Let go of all but the outputs."""
         for _, control in self._served.values():
             control.close()
+        if self.feed is not None:
+            self.feed.close()
         if self.history is not None:
             self.history.close()
         self.passes.close()
@@ -136,11 +161,23 @@ class Setup:
         if earlier is not None and earlier.config.history == self.config.history:
             self.history = earlier.history
 
+    def _take_feed(self, earlier: "Setup | None") -> None:
+        if self.config.events == "off":
+            return
+        if earlier is not None and earlier.feed is not None:
+            self.feed = earlier.feed
+            return
+        world = self._world
+        self.feed = ProcessFeed(world.place.proc_root, (world.processes.take, *world.sinks), tell=world.tell)
+        self.feed.begin()
+
     def _let_go(self, later: "Setup") -> None:
         kept = {id(control) for _, control in later._served.values()}
         for _, control in self._served.values():
             if id(control) not in kept:
                 control.close()
+        if self.feed is not None and self.feed is not later.feed:
+            self.feed.close()
         if self.history is not None and self.history is not later.history:
             self.history.close()
         self.passes.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import AlikeGaps
+from nsagent.model.process_event import EventEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,28 @@ class ConfigStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsStatus:
+    """How the agent hears of processes as they come and go."""
+
+    engine: EventEngine
+    """`poll`: by passes alone."""
+    error: str | None
+    """Why the kernel tells nothing, None where it does."""
+    events: int
+    """That the kernel told of."""
+    gaps: int
+    """How often some were lost. Each time a look at /proc found what there is."""
+    lost: int
+    """How many events of threads and processes were, as far as that is known."""
+    processes: int
+    """That are known to live now."""
+    ended: int
+    """Processes that are remembered, as they ended within the last minute."""
+    found_by_passes: int
+    """Processes that began or ended, and of which nobody had told when a pass found it."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """All of it."""
 
@@ -97,3 +120,5 @@ class AgentStatus:
     runtimes: tuple[tuple[str, bool], ...] = field(default=())
     """What was asked for names, and whether it answered."""
     rss_bytes: int | None = None
+    events: EventsStatus | None = None
+    """None where the config turns them off."""

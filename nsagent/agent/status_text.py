@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
-from nsagent.agent.status import AgentStatus, OutputStatus, PassStatus, ReportStatus
+from nsagent.agent.status import AgentStatus, EventsStatus, OutputStatus, PassStatus, ReportStatus
 from nsagent.model.gap import AlikeGaps
+from nsagent.model.process_event import EventEngine
 from nsagent.report.context import empty_context
 from nsagent.report.display import wrap
 from nsagent.report.escape import escape
@@ -63,6 +64,8 @@ def _list_lines(status: AgentStatus) -> Iterator[str]:
         yield _line("", f"the last one failed: {status.pass_error}")
     if status.last_pass is not None:
         yield from _list_of_pass(status.last_pass)
+    if status.events is not None:
+        yield _line("events", _tell_events(status.events))
     if status.runtimes:
         yield _line("names", ", ".join(f"{name} {'answers' if up else 'does not'}" for name, up in status.runtimes))
     if status.reports:
@@ -86,6 +89,15 @@ def _line(name: str, text: str) -> str:
     """A name and its text, on as many lines as it takes."""
     lines = wrap(escape(text), WIDTH - _INDENT)
     return name.ljust(_INDENT) + f"\n{' ' * _INDENT}".join(lines) + "\n"
+
+
+def _tell_events(events: EventsStatus) -> str:
+    """How it is known which processes come and go."""
+    if events.engine is EventEngine.POLL:
+        return "of processes: by passes alone" + ("" if events.error is None else f", {events.error}")
+    lost = "" if not events.gaps else f", {events.gaps} gaps in which at least {events.lost} were lost"
+    found = f", {events.found_by_passes} found by passes" if events.found_by_passes else ""
+    return f"of processes: {events.events} told by the kernel{lost}{found}"
 
 
 class _Output(NamedTuple):

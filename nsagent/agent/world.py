@@ -9,6 +9,7 @@ from nsagent.agent.logs import logger
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs.stdout import Stdout
 from nsagent.agent.passes import Place
+from nsagent.agent.processes import Processes
 from nsagent.agent.schedule import Moment
 from nsagent.agent.setup import World
 from nsagent.kernel.procfs import ProcFs
@@ -47,4 +48,5 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         stdout=Stdout(find_stdout()),
         tell=lambda line: logger.warning("%s", line),
         read_clocks=lambda: Moment(clock(), time.time()),
+        processes=Processes(ProcFs(proc_root)),
     )

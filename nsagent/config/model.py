@@ -333,6 +333,8 @@ class Config(_Section):
     history: History | None = None
     socket: FilePath | None = "/run/nsagent/agent.sock"
     """The unix socket for `nsagent status` and `scan --agent`; null for none."""
+    events: Literal["auto", "off"] = "auto"
+    """Whether the kernel is asked to tell of processes as they come and go, as far as it does."""
     log: Literal["line", "json"] = "line"
     """How lines of the log look."""
 

@@ -31,6 +31,8 @@ _TIMES_APART: Final = 4
 _UNDRAINED_NS: Final = 1_000_000_000
 """After a loss what still waits is read first, but not longer than this."""
 _MOST_BATCHES: Final = 64
+_SURE_NS: Final = 600_000_000_000
+"""So long it is believed that nothing was lost of which nothing tells: what a CPU lost before its first event."""
 
 ALL_KINDS: Final = frozenset(ProcessEventKind)
 
@@ -65,29 +67,33 @@ class ProcessEvents:
         self,
         *,
         proc_root: str = "/proc",
-        poll_seconds: float = 1.0,
+        poll_seconds: float | None = 1.0,
         connect: Callable[[ProcFs], Source] = _connect,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
 
-        `connect` raises EventsUnavailable where it cannot. `clock_ns` is CLOCK_MONOTONIC. Raises NotRead where there
-        is no procfs at all.
+        With None it is not: then this raises EventsUnavailable, as `connect` does. `clock_ns` is CLOCK_MONOTONIC.
+        Raises NotRead where there is no procfs at all.
         """
         self._procfs, self._clock_ns = ProcFs(proc_root), clock_ns
-        self._poll_ns = int(poll_seconds * 1e9)
+        self._poll_ns = int((poll_seconds or 0.0) * 1e9)
         self.failure: EventsUnavailable | None = None
         """Why the kernel tells nothing; None if it does."""
         self._source: Source | None = None
         try:
             self._source = connect(self._procfs)
         except EventsUnavailable as err:
+            if poll_seconds is None:
+                raise
             self.failure = err
         self._table, self._watches = ProcessTable(count_ticks), Watches()
         self._ready: deque[ProcessEvent] = deque()
         self._lost_at: int | None = None
         """When a loss was told of that no look has mended."""
         self._next_look = 0
+        self._sure_until = 0
+        """A look is due then, even if no loss is told of."""
         self._closed = False
         self._waiting = 0
         self._awake = False
@@ -153,10 +159,10 @@ class ProcessEvents:
                 left = until - self._clock_ns()
                 if left <= 0:
                     return self._pop()
-                wait_ns = left if wait_ns is None else min(wait_ns, left)
+                wait_ns = min(wait_ns, left)
             if wait_ns != 0 and self._begin_waiting():
                 try:
-                    self._poll.poll(None if wait_ns is None else wait_ns / 1e9)
+                    self._poll.poll(wait_ns / 1e9)
                 finally:
                     self._end_waiting()
 
@@ -185,7 +191,7 @@ class ProcessEvents:
             wait_ns = await asyncio.to_thread(self._advance)
             if wait_ns != 0 and self._begin_waiting():
                 try:
-                    await self._await_readable(None if wait_ns is None else wait_ns / 1e9)
+                    await self._await_readable(wait_ns / 1e9)
                 finally:
                     self._end_waiting()
 
@@ -200,7 +206,7 @@ class ProcessEvents:
             self._set_awake()
             self._let_go()
 
-    async def _await_readable(self, seconds: float | None) -> None:
+    async def _await_readable(self, seconds: float) -> None:
         """Wait for the source, or for the end of this, at most so long."""
         import asyncio
 
@@ -248,8 +254,8 @@ class ProcessEvents:
             self._set_awake()
             return event
 
-    def _advance(self) -> int | None:
-        """Read what waits, and look if that is due; how long to wait then for more, None where the source tells."""
+    def _advance(self) -> int:
+        """Read what waits, and look if that is due; how long to wait then for more, if none comes."""
         with self._lock:
             if self._closed:
                 return 0
@@ -258,9 +264,8 @@ class ProcessEvents:
                 self._look()
             if self._ready or not drained:
                 return 0
-            if self._source is not None and self._lost_at is None:
-                return None
-            return max(self._next_look - self._clock_ns(), 0)
+            sure = self._source is not None and self._lost_at is None
+            return max((self._sure_until if sure else self._next_look) - self._clock_ns(), 0)
 
     def _read(self) -> bool:
         """Apply what waits; whether that was all."""
@@ -292,7 +297,9 @@ class ProcessEvents:
             return False
         if self._source is None:
             return True
-        return self._lost_at is not None and (drained or now >= self._lost_at + _UNDRAINED_NS)
+        if self._lost_at is None:
+            return drained and now >= self._sure_until
+        return drained or now >= self._lost_at + _UNDRAINED_NS
 
     def _look(self) -> None:
         """Hold all processes against what is known of them."""
@@ -304,6 +311,7 @@ class ProcessEvents:
         ended = self._clock_ns()
         apart = 0 if self._source is not None else self._poll_ns
         self._next_look = max(look.started_ns + apart, ended + (ended - look.started_ns) * _TIMES_APART)
+        self._sure_until = ended + _SURE_NS
 
     def _keep(self, events: Iterable[ProcessEvent]) -> None:
         self._ready.extend(event for event in events if self._watches.take(event))

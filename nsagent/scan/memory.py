@@ -4,7 +4,7 @@ The kernel keeps a socket's cookie into TIME_WAIT, so that a closed connection c
 another one with the same addresses. A cgroup's id is not given out again before the next boot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,13 +25,31 @@ class Holder(NamedTuple):
     container_id: ContainerId | None
 
 
+class Lodger(NamedTuple):
+    """A container, or the host for None, of which a process lived in a netns."""
+
+    netns: int
+    """Its number then: another netns may have it by now."""
+    cookie: int | None
+    """None where it is not known: then it may be any of that number."""
+    container_id: ContainerId | None
+
+    def may_be_in(self, cookie: int | None) -> bool:
+        """Whether the netns of that number and this cookie may be the same one."""
+        return self.cookie == cookie or self.cookie is None or cookie is None
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Who held which TCP socket of this boot, by cookie; the containers, and what was made in which of them."""
+    """Who held which TCP socket of this boot, by cookie; the containers, and what was made in which of them.
+
+    `left` are those whose processes ended within the last minute, by the numbers of netns.
+    """
 
     holders: Mapping[SocketCookie, Holder] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
     creators: Creators = field(default_factory=dict)
+    left: Mapping[int, Collection[Lodger]] = field(default_factory=dict)
 
 
 def remember(facts: Facts, snapshot: Snapshot, earlier: Memory | None = None) -> Memory:
@@ -52,6 +70,8 @@ def remember(facts: Facts, snapshot: Snapshot, earlier: Memory | None = None) ->
             holders[row.cookie] = known[row.cookie]
     identities = believe(identify_all(facts), (*snapshot.containers, *snapshot.folded))
     named = {one.id for one in snapshot.containers}
-    wanted = {holder.container_id for holder in holders.values()} - named
+    left = earlier.left.values() if earlier else ()
+    lodgers = {one.container_id for lodgers in left for one in lodgers}
+    wanted = {*lodgers, *(holder.container_id for holder in holders.values())} - named
     gone = [one for one in (earlier.containers if earlier else ()) if one.id in wanted]
     return Memory(holders, (*snapshot.containers, *gone), map_creators(facts, identities) or {})

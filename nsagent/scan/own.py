@@ -52,7 +52,7 @@ class Owning:
         self._start_ticks: defaultdict[Pid, set[int]] = defaultdict(set)
         for process in processes:
             self._start_ticks[process.pid].add(process.start_ticks)
-        self._containers = {container.id: container for container in containers}
+        self._containers = {container.id: container for container in (*memory.containers, *containers)}
         self._doubts = doubt_facts(facts, () if self._by_creator else self._denied_netns)
         self._tells_uid = is_at_least(facts.kernel_release, 6, 17)
 
@@ -126,7 +126,8 @@ class Owning:
         if bare:
             listeners = Listeners(sockets, LocalEnds(reading), tells_uid=self._tells_uid)
             sure = not self._doubts.has(number_of(reading))
-            household = find_household(residents, sockets, self._containers) if sure else None
+            left = self._memory.left.get(number_of(reading), ())
+            household = find_household(residents, sockets, self._containers, left, reading.cookie) if sure else None
             charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks)
             _judge_each(sockets, bare, evidence, charger)
             if not self._tells_uid:

@@ -11,6 +11,7 @@ from nsagent.model.net import Protocol, SocketRow
 from nsagent.model.process import Process
 from nsagent.model.snapshot import Flag, OwnedSocket, Snapshot
 from nsagent.scan.creators import Creators
+from nsagent.scan.memory import Lodger
 
 _ANY = ("0.0.0.0", "::")
 
@@ -35,15 +36,24 @@ class Household(NamedTuple):
 
 
 def find_household(
-    residents: Iterable[Process], sockets: Iterable[OwnedSocket], containers: Mapping[ContainerId, Container]
+    residents: Iterable[Process],
+    sockets: Iterable[OwnedSocket],
+    containers: Mapping[ContainerId, Container],
+    left: Iterable[Lodger] = (),
+    cookie: int | None = None,
 ) -> Household | None:
     """Who lives in a netns with these processes and sockets; None where they are of more than one container and pod.
 
-    What is the pause container's alone is its pod's.
+    What is the pause container's alone is its pod's. Who `left` lately may have made what is there still: all that
+    had the number of this netns count, but of them alone nobody is told, unless one had its `cookie`.
     """
-    members = frozenset(process.container_id for process in residents if not process.kernel_thread)
+    lodgers = [one for one in left if one.may_be_in(cookie)]
+    living = frozenset(process.container_id for process in residents if not process.kernel_thread)
+    if not living and (cookie is None or all(one.cookie != cookie for one in lodgers)):
+        return None
+    members = living.union(one.container_id for one in lodgers)
     found = [containers[id_] for id_ in members if id_ is not None and id_ in containers]
-    if not members or len(found) < len(members):
+    if len(found) < len(members):
         return None
     first = found[0]
     alone = len(found) == 1 and not (first.sandbox and first.pod)

@@ -35,9 +35,9 @@ class RunningAgent:
         self._thread: threading.Thread | None = None
 
     def write(self, *reports: dict[str, Any], **settings: Any) -> None:
-        config = {"version": 1, "interval": "1h", "engine": "proc", "runtime": "none", "socket": str(self.socket)}
+        config = {"version": 1, "interval": "1h", "engine": "proc", "runtime": "none", "events": "off"}
         new = self.path.with_suffix(".new")
-        new.write_text(json.dumps({**config, "reports": list(reports), **settings}))
+        new.write_text(json.dumps({**config, "socket": str(self.socket), "reports": list(reports), **settings}))
         new.rename(self.path)
 
     def start(self, *, wait: bool = True) -> None:
@@ -121,6 +121,20 @@ def test_another_config_takes_over_what_is_the_same(running: RunningAgent, tmp_p
     assert after.reports[0].runs >= before.runs
     assert not running.socket.exists()
     running.await_report("c", lambda one: one.outputs[0].written, "a report of the new config")
+
+
+def test_events_are_asked_for_once_for_all_configs_that_want_them(running: RunningAgent, tmp_path: Path) -> None:
+    """A recorded procfs has none."""
+    running.write(report("a", tmp_path / "a.json"), events="auto")
+    running.start()
+    first = running.await_status(lambda status: status.events and status.events.error, "why there are none")
+    running.write(report("b", tmp_path / "b.json"), events="auto")
+    second = running.await_status(lambda status: status.reports[0].name == "b", "another config")
+    assert second.events == first.events
+    running.write(report("c", tmp_path / "c.json"))
+    third = running.await_status(lambda status: status.reports[0].name == "c", "one that wants none")
+    assert third.events is None
+    assert [line for line in running.told if line.startswith("process events: ")] == running.told[:1] == running.told
 
 
 def test_a_broken_config_and_one_that_cannot_be_served_change_nothing(running: RunningAgent, tmp_path: Path) -> None:

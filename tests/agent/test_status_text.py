@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from nsagent.agent.status import ConfigStatus, OutputStatus, ReportStatus
+from nsagent.agent.status import ConfigStatus, EventsStatus, OutputStatus, ReportStatus
 from nsagent.agent.status_text import render_status
 from nsagent.errors import Reason
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
+from nsagent.model.process_event import EventEngine
 from tests.agent.boards import make_pass_status, make_status
 
 GAP = AlikeGaps(Stage.FDS, Kind.PROCESS, (Subject(Kind.PROCESS, "7"),), Reason.DENIED, "EACCES", None, 1)
@@ -17,6 +18,7 @@ STATUS = make_status(
     replace(make_pass_status(), complete=False, gaps=(GAP,)),
     config=ConfigStatus("/etc/nsagent/config.yaml", "2026-01-02T03:00:00.000Z", False, "config.yaml:3:4: every: no"),
     pass_error="no procfs",  # noqa: S106 - no password
+    events=EventsStatus(EventEngine.CONNECTOR, None, 4711, 2, 30, 300, 40, 3),
 )
 
 TABLE = """\
@@ -29,6 +31,8 @@ last pass 2026-01-02T03:04:05.678Z, 0.250 s, 0.125 s of CPU, sock_diag: 12
           sockets, 3 netns, 40 processes
           not complete
 gap       fds: pid 7: EACCES (1)
+events    of processes: 4711 told by the kernel, 2 gaps in which at least 30
+          were lost, 3 found by passes
 names     docker answers, cri does not
 
 REPORT     NEXT            LAST-GOOD       RUNS  FAILED  SKIPPED
@@ -47,6 +51,18 @@ never      stdout                              0        0       0        0
 
 def test_people_read_a_table() -> None:
     assert render_status(STATUS, "table") == TABLE
+
+
+@pytest.mark.parametrize(
+    ("events", "line"),
+    [
+        (EventsStatus(EventEngine.CONNECTOR, None, 7, 0, 0, 300, 40, 0), "of processes: 7 told by the kernel"),
+        (EventsStatus(EventEngine.POLL, "no answer", 0, 0, 0, 300, 0, 9), "of processes: by passes alone, no answer"),
+        (EventsStatus(EventEngine.POLL, None, 0, 0, 0, 300, 0, 9), "of processes: by passes alone"),
+    ],
+)
+def test_how_processes_are_known_is_told(events: EventsStatus, line: str) -> None:
+    assert f"events    {line}" in render_status(make_status(events=events), "table").splitlines()
 
 
 def test_a_table_of_anything_fits_80_columns_and_acts_on_no_terminal() -> None:

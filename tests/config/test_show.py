@@ -37,6 +37,7 @@ def test_defaults_are_shown_and_what_is_absent_is_not() -> None:
             }
         ],
         "socket": "/run/nsagent/agent.sock",
+        "events": "auto",
         "log": "line",
     }
 

@@ -16,7 +16,7 @@ import pytest
 from nsagent.errors import EventsUnavailable, NotRead, ProcessGone, Reason, UsageError
 from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
-from nsagent.kernel.proc_events import ProcConnector, open_connector
+from nsagent.kernel.proc_events import Batch, ProcConnector, open_connector
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
 from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
@@ -53,6 +53,11 @@ def events(same_fds: None) -> Iterator[ProcessEvents]:
 def polled(same_fds: None) -> Iterator[ProcessEvents]:
     with ProcessEvents(connect=no_connector, poll_seconds=0.01) as events:
         yield events
+
+
+def test_who_does_not_want_looks_is_told_that_there_are_no_events(same_fds: None) -> None:
+    with pytest.raises(EventsUnavailable, match="made so"):
+        ProcessEvents(connect=no_connector, poll_seconds=None)
 
 
 @pytest.fixture
@@ -218,6 +223,38 @@ def test_bug_72_and_73_who_does_not_read_loses_events_and_then_knows_what_there_
         assert events.losses.events >= 600 - len(found)
         os.kill(late, 9)
         assert take_until(events, is_exit_of(late))[-1].child is None
+
+
+class Deaf:
+    """A source that loses everything, and knows of nothing."""
+
+    def __init__(self, _: ProcFs) -> None:
+        self._reader, self._writer = os.pipe()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def read(self) -> Batch:
+        return Batch((), None, drained=True)
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+def test_what_was_lost_without_a_trace_is_found_by_a_look_now_and_then(same_fds: None, child: Child) -> None:
+    """What a CPU lost before its first event has no number that is missing."""
+    ahead = [0]
+    with ProcessEvents(connect=Deaf, clock_ns=lambda: time.monotonic_ns() + ahead[0]) as events:
+        events.watch(child.pid)
+        child.kill()
+        ahead[0] = 500 * 10**9
+        assert events.take(0) is None
+        ahead[0] = 700 * 10**9
+        event = events.take(0)
+        assert event is not None
+        assert (event.kind, event.pid, event.found_by) == (EXIT, child.pid, EventEngine.POLL)
+        assert (events.engine, events.losses, events.take(0)) == (EventEngine.CONNECTOR, Losses(), None)
 
 
 def test_bug_74_closing_wakes_who_waits_and_leaves_no_fd(same_fds: None) -> None:

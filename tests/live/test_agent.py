@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.live.agent_bed import AgentBed, read_lines, report_of
@@ -53,6 +54,50 @@ def test_a_report_shows_what_scan_shows(agent: AgentBed, bed: NetnsBed, tmp_path
     ran = run_nsagent("scan", "--runtime", "none", "--netns", str(netns.name), "-o", "json")
     assert row == json.loads(ran.stdout)["sockets"][0]
     assert (row["inode"], [owner["pid"] for owner in row["owners"]]) == (held.inode, [held.pid])
+
+
+def test_it_hears_of_processes_that_live_shorter_than_from_pass_to_pass(agent: AgentBed) -> None:
+    require(Capability.PROCESS_EVENTS)
+    agent.write_config()
+    agent.start()
+    agent.await_status(lambda status: status["events"]["engine"] == "connector", "the kernel tells")
+    before = agent.tell_status()["events"]["events"]
+    for _ in range(10):
+        subprocess.run(["true"], check=True)
+    status = agent.await_status(lambda status: status["events"]["events"] >= before + 30, "three events of each")
+    assert (status["passes"], status["events"]["error"]) == (1, None)
+    agent.end()
+
+
+@pytest.mark.parametrize(("others", "charged"), [((), True), ((2,), False)], ids=["alone", "beside another container"])
+def test_what_a_container_leaves_behind_is_its_own_if_nobody_else_lived_there(
+    agent: AgentBed, bed: NetnsBed, tmp_path: Path, others: tuple[int, ...], charged: bool
+) -> None:
+    """In the last pass nobody lives in the netns, or the other one alone. One that saw the connection knows better."""
+    require(Capability.PROCESS_EVENTS)
+    cgroups, hierarchies, path = MadeCgroups(), find_hierarchies(), tmp_path / "r.json"
+    try:
+        netns, actor = bed.stage()
+        for number, each in enumerate((actor, *(bed.actor(netns) for _ in others)), 1):
+            cgroups.enter(each.pid, f"/docker/{'ab' * 31}{number:02x}", hierarchies)
+        agent.write_config(report("r", path, format="json", select={"netns": netns.name}))
+        agent.start()
+        agent.await_status(lambda status: status["events"]["engine"] == "connector", "the kernel tells")
+        runs = report_of(agent.tell_status(), "r")["runs"]
+        agent.await_report("r", lambda one: one["runs"] >= runs + 2, "a pass that saw the container")
+        pair = actor.pair(actor.listen())
+        actor.drop(pair.client)
+        actor.drop(pair.server)
+        bed.end(actor)
+        runs = report_of(agent.tell_status(), "r")["runs"]
+        agent.await_report("r", lambda one: one["runs"] >= runs + 2, "a pass that saw what is left")
+        rows = [row for row in json.loads(path.read_text())["sockets"] if row["state"] == "time_wait"]
+        (told,) = ((row["attribution"], row["container_id"]) for row in rows)
+        assert told in (("memory", f"{'ab' * 31}01"), ("netns", f"{'ab' * 31}01") if charged else ("none", None))
+        agent.end()
+    finally:
+        bed.close()
+        cgroups.close()
 
 
 def test_changes_are_told_since_the_report_before(agent: AgentBed, bed: NetnsBed, tmp_path: Path) -> None:

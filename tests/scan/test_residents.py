@@ -12,6 +12,7 @@ from nsagent.model.ids import ContainerId, PodUid
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Attribution, ChargedTo, Confidence
 from nsagent.scan.attribute import attribute
+from nsagent.scan.memory import Lodger, Memory, remember
 from tests.scan.facts import WEB_CGROUP, WEB_ID, WEB_NETNS, diag_table, facts, netns, reading
 from tests.scan.test_charge import FIN_WAIT1, OTHER_CGROUP, OTHER_ID, TIME_WAIT, charged, listener, waiting
 
@@ -155,6 +156,40 @@ def test_a_row_that_was_made_in_a_cgroup_of_somebody_else_is_not_charged() -> No
     told = facts([resident(10)], [netns(diag_table(row), inode=WEB_NETNS)])
     assert charge(told) == NOBODY
     assert charge(replace(told, cgroup_paths=((5, "/system.slice/x.service"),))) == NOBODY
+
+
+COOKIE = 4101
+IN_WEB, IN_OTHER = (Lodger(WEB_NETNS, COOKIE, one) for one in (WEB, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("residents", "left", "expected"),
+    [
+        ([resident(10)], [IN_WEB], THE_WEB),
+        ([resident(10)], [IN_OTHER], NOBODY),
+        ([resident(10)], [IN_OTHER._replace(container_id=None)], NOBODY),
+        ([resident(10)], [IN_OTHER._replace(cookie=None)], NOBODY),
+        ([resident(10)], [IN_OTHER._replace(cookie=COOKIE + 1)], THE_WEB),
+        ([], [IN_WEB], THE_WEB),
+        ([], [IN_WEB, IN_OTHER], NOBODY),
+        ([], [IN_WEB, IN_OTHER._replace(cookie=None)], NOBODY),
+        ([], [IN_WEB._replace(cookie=None)], NOBODY),
+        ([], [IN_WEB._replace(cookie=COOKIE + 1)], NOBODY),
+    ],
+)
+def test_who_ended_lately_may_have_made_what_is_there_still(
+    residents: list[ProcessReading], left: list[Lodger], expected: tuple[ContainerId | None, Pod | None, Attribution]
+) -> None:
+    """The number of a netns is another one's as soon as it has ended, its cookie never."""
+    told = given(*residents)
+    told = replace(told, netns=(replace(told.netns[0], cookie=COOKIE), *told.netns[1:]))
+    socket = charged(told, Memory(containers=(container(WEB), container(OTHER)), left={WEB_NETNS: left}))
+    assert (socket.container_id, socket.pod, socket.attribution) == expected
+
+
+def test_the_containers_of_who_ended_lately_are_remembered() -> None:
+    memory = Memory(containers=(container(WEB), container(OTHER)), left={WEB_NETNS: [IN_OTHER]})
+    assert remember(facts([]), attribute(facts([])), memory).containers == (container(OTHER),)
 
 
 def test_a_socket_that_somebody_may_hold_is_not_charged() -> None:

@@ -29,6 +29,7 @@ from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.holders import ThreadTables
+from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.placed import place_processes
@@ -76,6 +77,7 @@ def collect(
         live=live,
         lookups=carried.lookups if carried else Lookups(),
         pace=carried.pace if carried else Pace(),
+        indexes=carried.begin_indexes() if carried else Indexes(),
         clock=clock,
         stop=stop,
     ) as context:

@@ -12,6 +12,7 @@ from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid
+from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
@@ -28,12 +29,19 @@ class Carried:
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}
         """Processes that did not run when their fds were read."""
+        self.indexes = Indexes()
+        """What the tables name."""
         self.memory = Memory()
         """Who held what is closing now."""
         self.netns_met: Callable[[int], object] | None = None
         """Is told an fd on each netns that a pass meets, which is held open meanwhile; for the thread that meets it."""
         self.laps: Laps | None = None
         """How long each stage of the last pass took."""
+
+    def begin_indexes(self) -> Indexes:
+        """Those for the pass that begins."""
+        self.indexes.begin()
+        return self.indexes
 
     def take(self, walk: Walk, *, comparable: bool) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
@@ -42,11 +50,13 @@ class Carried:
     def forget(self) -> None:
         """Let go of what takes memory: the next pass reads everything."""
         self.resting = {}
+        self.indexes = Indexes()
         self.memory = Memory()
 
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
+        self.indexes = other.indexes
         self.netns_met = other.netns_met
 
 

@@ -12,6 +12,7 @@ from nsagent.kernel.lookups import Lookup, Lookups, SocketLookup
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.read import TableReader
@@ -70,12 +71,14 @@ def open_context(
     live: bool,
     lookups: Lookups,
     pace: Pace,
+    indexes: Indexes,
     clock: Callable[[], float],
     stop: threading.Event,
 ) -> Iterator[PassContext]:
     """The context of a pass; lets go of every netns and every socket in one at its end.
 
-    `tell_met` is told each netns when it is first seen, by the thread that sees it.
+    `tell_met` is told each netns when it is first seen, by the thread that sees it. `indexes` are those of the
+    passes before.
     """
     ends_at = inf if request.deadline_seconds is None else clock() + request.deadline_seconds
     gaps = GapSink()
@@ -87,6 +90,7 @@ def open_context(
             request.tables,
             room,
             gaps,
+            indexes,
             may_enter=live,
             stop=stop,
             is_late=lambda: clock() >= ends_at,

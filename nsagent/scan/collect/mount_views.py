@@ -33,6 +33,10 @@ _MOST_PIDS: Final = 4
 """So many processes of one view are known: one of them may be there still when it comes to look-ups."""
 
 
+ViewKey = tuple[int, str]
+"""The N of mnt:[N], and the root directory."""
+
+
 @dataclass(slots=True, eq=False)
 class MountView:
     """The netns mounted in a mount namespace, below the `root` directory that all of `pids` have.
@@ -48,7 +52,7 @@ class MountView:
     points: dict[int, list[str]] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[int, str]:
+    def key(self) -> ViewKey:
         """What tells it from others."""
         return self.namespace, self.root
 
@@ -62,27 +66,28 @@ class MountViews:
     def __init__(self, gaps: GapSink, own: int | None) -> None:
         self._gaps = gaps
         self._own = own
-        self._views: dict[tuple[int, str], MountView] = {}
+        self._views: dict[ViewKey, MountView] = {}
         self._roots: Counter[int] = Counter()
         self._room_bytes = _ALL_FOREIGN_BYTES
         self._lock = threading.Lock()
 
-    def see(self, process: ProcessDir) -> None:
-        """Note the netns mounted where a process lives, unless that is known from another one.
+    def see(self, process: ProcessDir, before: ViewKey | None = None) -> ViewKey | None:
+        """Note the netns mounted where a process lives, unless that is known from another one; which view it has.
 
         They are those of its mount namespace below its root: a process in a chroot sees few of
         them. Where the mounts may not be read, the next process with the same ones is asked.
+        `before` is the view that one had which has not run since: it has it still.
         """
         pid = Pid(process.number)
+        if before is not None and self._add_to(before, pid):
+            return before
+        key = None
         try:
-            namespace, root = process.read_mount_namespace(), _read_root(process)
-            known = self._views.get((namespace, root))
-            if known is not None:
-                if len(known.pids) < _MOST_PIDS:
-                    known.pids.append(pid)
-                return
+            namespace, root = key = process.read_mount_namespace(), _read_root(process)
+            if self._add_to(key, pid):
+                return key
             if root != "/" and not self._may_read(namespace, pid):
-                return
+                return key
             own = namespace == self._own and root == "/"
             trusted = own or pid == 1
             most = TRUSTED_BYTES if trusted else max(_LEAST_BYTES, min(_FOREIGN_BYTES, self._room_bytes))
@@ -91,10 +96,10 @@ class MountViews:
             # Without a link to its mount namespace, as in a copied tree, it has none to tell.
             if isinstance(err, NotRead) and err.reason is Reason.TOO_MANY:
                 self._tell(pid)
-            return
+            return key
         except FormatError as err:
             self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
-            return
+            return key
         with self._lock:
             self._roots[namespace] += root != "/"
             self._views[namespace, root] = MountView(namespace, root, own, [pid], mounts.points)
@@ -102,6 +107,14 @@ class MountViews:
                 self._room_bytes -= sum(len(point) for points in mounts.points.values() for point in points)
         self._tell(pid, mounts.left_out)
         self._tell(pid, mounts.unnamed, Stage.NAMES, Kind.MOUNT_POINTS)
+        return key
+
+    def _add_to(self, key: ViewKey, pid: Pid) -> bool:
+        """Add a process to a view that is known; whether it is."""
+        view = self._views.get(key)
+        if view is not None and len(view.pids) < _MOST_PIDS:
+            view.pids.append(pid)
+        return view is not None
 
     def take(self) -> list[MountView]:
         """All of them, the own mount namespace first; they are not kept."""

@@ -16,7 +16,7 @@ from nsagent.model.facts import FoundBy
 from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.ids import Fd, NetnsId, Pid, number_netns, tell_netns
 from nsagent.scan.collect.gaps import GapSink
-from nsagent.scan.collect.mount_views import MountView, MountViews
+from nsagent.scan.collect.mount_views import MountView, MountViews, ViewKey
 from nsagent.scan.collect.room import Room
 
 _MOST_MOUNT_BYTES: Final = 4096
@@ -145,12 +145,14 @@ class NetnsRegistry:
         """Whether a netns with this inode was met."""
         return inode in self._by_inode
 
-    def see_process(self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS) -> int:
+    def see_process(
+        self, process: ProcessDir, pid: Pid, found_by: FoundBy = FoundBy.PROCESS, *, inode: int | None = None
+    ) -> int:
         """The inode of the netns of a process, or of a thread that may be the only one in it; held from now on.
 
-        Raises Gone, and NotRead where ns/net may not be read.
+        `inode` is that of a process which cannot have left it. Raises Gone, and NotRead where ns/net may not be read.
         """
-        inode = process.read_netns_inode()
+        inode = inode or process.read_netns_inode()
         met = self._by_inode.get(inode) or self._hold_netns_of(process, inode)
         if found_by is FoundBy.PROCESS:
             met.members.append(pid)
@@ -190,9 +192,12 @@ class NetnsRegistry:
         if met is not None:
             met.found_by.add(FoundBy.FD)
 
-    def see_mounts(self, process: ProcessDir) -> None:
-        """Note where netns are bind-mounted in the mount namespace of a process; kept until `take_mounts`."""
-        self._mounts.see(process)
+    def see_mounts(self, process: ProcessDir, before: ViewKey | None = None) -> ViewKey | None:
+        """Note where netns are bind-mounted in the mount namespace of a process; kept until `take_mounts`.
+
+        What it has for a view: that of `before` if it has not run since.
+        """
+        return self._mounts.see(process, before)
 
     def take_mounts(self) -> list[MountView]:
         """What was noted of mounts, and what of it is too much a gap; it is kept no longer."""

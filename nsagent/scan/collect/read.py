@@ -17,6 +17,7 @@ from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends
 from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netlink_tables import TableDumper, name_engine
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.room import Room
@@ -39,6 +40,7 @@ class TableReader:
         wanted: TablesWanted,
         room: Room,
         gaps: GapSink,
+        indexes: Indexes,
         *,
         may_enter: bool,
         stop: threading.Event,
@@ -50,6 +52,7 @@ class TableReader:
         self._wanted = wanted
         self._room = room
         self._gaps = gaps
+        self._indexes = indexes
         self._may_enter = may_enter
         self._stop = stop
         self._release = procfs.read_sysctl("kernel/osrelease")
@@ -166,7 +169,7 @@ class TableReader:
                 engine = name_engine(read.tables)
                 if self._engine not in (EngineName.AUTO, engine):
                     raise ReadFailed("sock_diag", "ENOENT")
-            state.take(read)
+            state.take(read, self._indexes)
         state.engine = engine
         if state.has_bare_rows() or self._wanted.own_addresses:
             read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
@@ -187,7 +190,7 @@ class TableReader:
             known = state.refused if err.reason is Reason.NOBODY_INSIDE and state.refused else err
             self._gaps.note(Stage.NETNS, state.met.subject, known)
             return
-        state.take(read)
+        state.take(read, self._indexes)
         state.engine = EngineName.PROC
         if state.has_bare_rows() or self._wanted.own_addresses:
             is_own = self._may_enter and state.met.id == read_own_netns()

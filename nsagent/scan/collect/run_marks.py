@@ -42,8 +42,27 @@ def read_run_mark(process: ProcessDir, schedstat: bytes, stat: PidStat) -> RunMa
     return known if len(known) == len(marks) == stat.num_threads else None
 
 
+def has_rested(process: ProcessDir, schedstat: bytes, mark: RunMark) -> bool:
+    """Whether the process of this mark has not run since; `schedstat` is what its first thread has just now.
+
+    Only a thread makes another one of its process. One that runs may have run since, and not have been counted yet.
+    """
+    first = process.number
+    if dict(mark).get(first) != schedstat:
+        return False
+    try:
+        for tid, before in mark:
+            thread = None if tid == first else tid
+            if thread is not None and process.read_schedstat(thread) != before:
+                return False
+            if process.read_state(thread) == _RUNNING:
+                return False
+    except (Gone, NotRead):
+        return False
+    return True
+
+
 def _read_thread(process: ProcessDir, tid: int) -> tuple[int, bytes] | None:
     """How one thread has run; None where it runs now."""
-    with process.open_thread(tid) as thread:
-        schedstat = thread.read_schedstat()
-        return None if thread.read_stat().state == _RUNNING else (tid, schedstat)
+    schedstat = process.read_schedstat(tid)
+    return None if process.read_state(tid) == _RUNNING else (tid, schedstat)

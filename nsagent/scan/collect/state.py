@@ -1,17 +1,16 @@
 """What a pass knows of one netns so far, and the rows of it that nobody was seen to hold."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nsagent.errors import NotRead
-from nsagent.kernel.formats.raw_table import index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Flow, Interface, NetnsReading, RawTable, TunnelEnd
 from nsagent.model.ids import SocketInode
+from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns
 
 
@@ -68,11 +67,12 @@ class NetnsState:
         self.met.let_go()
         return count
 
-    def take(self, read: TablesRead) -> None:
-        """Keep what was read."""
+    def take(self, read: TablesRead, indexes: Indexes) -> None:
+        """Keep what was read; `indexes` may know what it names."""
         self.empty = read.empty
-        self.tables = read.tables
-        self.indexes = [index_rows(table, sys.byteorder) for table in read.tables]
+        found = [indexes.find(self.cookie, table) for table in read.tables]
+        self.tables = [one.table for one in found]
+        self.indexes = [one.rows for one in found]
         self.mptcp_counted = read.mptcp_counted
         self.closed |= read.own
 

@@ -2,18 +2,19 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import FdLinks, ProcessDir
+from nsagent.kernel.procfs import FdLinks, Instance, ProcessDir
 from nsagent.kernel.threads import start_thread
 from nsagent.model.facts import ProcessCounts, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
-from nsagent.scan.collect.run_marks import RunMark, read_run_mark
+from nsagent.scan.collect.mount_views import ViewKey
+from nsagent.scan.collect.run_marks import RunMark, has_rested, read_run_mark
 from nsagent.scan.collect.shares import Shares
 
 MAX_LINKS: Final = 1 << 21
@@ -32,14 +33,15 @@ The second directory is that of whose fd table was read: the process, or a live 
 class Resting(NamedTuple):
     """A process as it was read when it did not run: its reading and its links hold as long as the mark is the same."""
 
-    start_ticks: int
+    instance: Instance
     mark: RunMark
     reading: ProcessReading
     links: FdLinks
+    mounts: ViewKey | None
 
-    def rests(self, stat: PidStat, mark: RunMark | None) -> bool:
-        """Whether it has not run since, as it was read now."""
-        return (self.start_ticks, self.mark) == (stat.start_ticks, mark)
+    def rests(self, process: ProcessDir, instance: Instance, schedstat: bytes) -> bool:
+        """Whether it is this process, and has not run since, as it was read now."""
+        return instance == self.instance and has_rested(process, schedstat, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Reach:
     """How far a walk looks into each process: `fds`, at its fds, and `further` where these lead.
 
     Those of `resting` that have not run since are not read again, only looked further into; of those of `rested`,
-    which an earlier pass has read, all but the fds is read again. `shares` bounds how many fds are read.
+    which an earlier pass has read, what others change is read again. `shares` bounds how many fds are read.
     """
 
     fds: bool = True
@@ -229,27 +231,46 @@ class _ProcessReader:
         self._reach = reach
         self._walk = walk
         self._own = own
+        self._mounts: ViewKey | None = None
 
     def read(self, process: ProcessDir) -> list[ProcessReading]:
         """The readings of the process."""
         pid = Pid(process.number)
         schedstat = process.read_schedstat() if self._reach.fds else b""
+        instance = process.read_instance()
+        known = self._reach.resting.get(pid)
+        if known is not None and known.rests(process, instance, schedstat):
+            self._walk.resting[pid] = known
+            return list(self._reach.further(process, process, known.reading, known.links))
+        known = self._reach.rested.get(pid)
+        if known is not None and known.rests(process, instance, schedstat):
+            self._walk.resting[pid] = known = known._replace(reading=self._read_again(process, pid, known))
+            return [known.reading, *self._reach.further(process, process, known.reading, known.links)]
         stat = process.read_stat()
         if stat.is_kernel_thread:
             return [_read_kernel_thread(process, pid, stat, self._walk)]
         if stat.is_dead:
             return self._read_dead(process, stat)
         mark = read_run_mark(process, schedstat, stat)
-        known = self._reach.resting.get(pid)
-        if known is not None and known.rests(stat, mark):
-            self._walk.resting[pid] = known
-            return list(self._reach.further(process, process, known.reading, known.links))
-        rested = self._reach.rested.get(pid)
-        links = rested.links if rested is not None and rested.rests(stat, mark) else None
-        reading, links = self._read_through(process, pid, stat, links)
-        if mark is not None and reading.socket_fds is not None:
-            self._walk.resting[pid] = Resting(stat.start_ticks, mark, reading, links)
+        reading, links = self._read_through(process, pid, stat)
+        if mark is not None and reading.socket_fds is not None and reading.netns_inode is not None:
+            self._walk.resting[pid] = Resting(instance, mark, reading, links, self._mounts)
         return [reading, *self._reach.further(process, process, reading, links)]
+
+    def _read_again(self, process: ProcessDir, pid: Pid, known: Resting) -> ProcessReading:
+        """The reading of a process that has not run since it was read.
+
+        Name, netns and threads are its own doing; into another cgroup others move it.
+        """
+        reading = known.reading
+        netns_inode = self._registry.see_process(process, pid, inode=reading.netns_inode)
+        self._registry.see_mounts(process, known.mounts)
+        cgroup = process.read_cgroup()
+        for fd, inode in known.links.netns:
+            self._registry.see_fd(process, fd, inode)
+        if (netns_inode, cgroup) == (reading.netns_inode, reading.cgroup):
+            return reading
+        return replace(reading, netns_inode=netns_inode, cgroup=cgroup)
 
     def _read_dead(self, process: ProcessDir, stat: PidStat) -> list[ProcessReading]:
         """A process whose leader has exited: a live thread has its fds and its netns."""
@@ -266,22 +287,20 @@ class _ProcessReader:
                 continue  # This thread ended, or has no netns any more: the next one, unless that was the last.
         raise ProcessGone(process.subject)
 
-    def _read_through(
-        self, process: ProcessDir, pid: Pid, stat: PidStat, known: FdLinks | None = None
-    ) -> tuple[ProcessReading, FdLinks]:
-        """The reading through the directory of the process or of one of its threads; `known` links are not read again.
+    def _read_through(self, process: ProcessDir, pid: Pid, stat: PidStat) -> tuple[ProcessReading, FdLinks]:
+        """The reading through the directory of the process or of one of its threads.
 
         The fds come last: what they hold, held under the identity that was read before.
         """
         netns_inode = netns_key = None
         try:
             netns_inode = self._registry.see_process(process, pid)
-            self._registry.see_mounts(process)
+            self._mounts = self._registry.see_mounts(process)
         except NotRead:
             # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
             netns_key = self._registry.see_key(process, pid)
         uid, cgroup = process.read_uid(), process.read_cgroup()
-        links, socket_fds = (known, known.sockets) if known else self._read_links(process, pid, cgroup, uid)
+        links, socket_fds = self._read_links(process, pid, cgroup, uid)
         for fd, inode in links.netns if not self._own else ():  # The own ones are those of this pass.
             self._registry.see_fd(process, fd, inode)
         reading = _make_reading(

@@ -3,17 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nsagent.kernel.pidfd import compare_fd_tables
-from nsagent.model.facts import Facts, ProcessReading
+from nsagent.model.facts import Facts, FoundBy, ProcessReading
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.carried import Carried, find_shared_tables
 from tests.kernel.children import IN_NEW_NETNS, Child, start_child
 from tests.kernel.proc_tree import ProcTree
 from tests.live.capabilities import Capability, require
+from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.scan.collect.passes import run_pass
 from tests.scan.collect.test_run_marks import GIVER, TAKER, await_rest
 
@@ -39,6 +41,17 @@ os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
 """
 """A process and a child with one fd table between them; the child never runs again."""
+
+MOUNTER = """
+import ctypes
+ready(os.stat("/proc/self/ns/net").st_ino)
+path = sys.stdin.readline().strip()
+open(path, "w").close()
+assert ctypes.CDLL(None).mount(b"/proc/self/ns/net", path.encode(), None, 4096, None) == 0
+ready("mounted")
+wait()
+"""
+"""Mounts its netns where it is told to."""
 
 CLONE = {"x86_64": 56, "aarch64": 220}
 
@@ -74,6 +87,38 @@ def test_the_fds_of_a_process_that_has_not_run_are_not_read_again(carried: Carri
         assert carried.resting[Pid(child.pid)].links is links
         assert reading_of(second, child.pid) == reading_of(first, child.pid)
         assert reading_of(second, child.pid).netns_inode in {one.id.inode for one in second.netns if one.id}
+
+
+def test_a_process_that_has_not_run_is_in_the_cgroup_into_which_others_move_it(carried: Carried) -> None:
+    cgroups = MadeCgroups()
+    try:
+        with start_resting(HOLDER, *IN_NEW_NETNS) as child:
+            before = run_pass(carried=carried)
+            links = carried.resting[Pid(child.pid)].links
+            cgroups.enter(child.pid, "/nsagent-moved", find_hierarchies())
+            facts = run_pass(carried=carried)
+            assert carried.resting[Pid(child.pid)].links is links
+        moved = reading_of(facts, child.pid)
+        assert "/nsagent-moved\n" in moved.cgroup
+        assert replace(moved, cgroup="") == replace(reading_of(before, child.pid), cgroup="")
+        (netns,) = (one for one in facts.netns if one.id and one.id.inode == moved.netns_inode)
+        assert FoundBy.PROCESS in netns.found_by
+    finally:
+        cgroups.close()
+
+
+def test_netns_that_are_mounted_where_nobody_has_run_since_are_seen(carried: Carried, tmp_path: Path) -> None:
+    in_mounts = ("unshare", "--mount", "--propagation", "private", "--")
+    with start_resting("ready(); wait()", *in_mounts) as rests:
+        run_pass(carried=carried)
+        assert Pid(rests.pid) in carried.resting
+        enter = ("nsenter", f"--mount=/proc/{rests.pid}/ns/mnt", "--", *IN_NEW_NETNS)
+        with start_child(MOUNTER, *enter) as mounter:
+            assert mounter.say(str(tmp_path / "netns")) == "mounted"
+            inode = int(mounter.said)
+        facts = run_pass(carried=carried)
+    (netns,) = (one for one in facts.netns if one.id and one.id.inode == inode)
+    assert (netns.found_by, netns.foreign_mounts) == ((FoundBy.MOUNT,), (str(tmp_path / "netns"),))
 
 
 def test_a_process_that_has_run_is_read_anew(carried: Carried) -> None:

@@ -1,6 +1,7 @@
 """Processes that have not run since: read once, and never once too few."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,19 +97,28 @@ def test_who_tells_not_how_it_has_run_is_read_again(tree: ProcTree) -> None:
         assert search(context, 7) == [(10, 7), (11, 7)]
 
 
-@pytest.mark.parametrize(("pid", "start_ticks", "state"), [(10, 101, "S"), (10, 100, "R")])
+def be_another(tree: ProcTree) -> None:
+    (tree.root / "10").rename(tree.root / "ended")
+    make_resting(tree, 10, "5 6 7\n")
+
+
+def run(tree: ProcTree) -> None:
+    tree.write("10/stat", stat_line(10, state="R"))
+
+
+@pytest.mark.parametrize(("change", "rests"), [(be_another, [10]), (run, [])])
 def test_another_process_under_its_number_and_one_that_runs_now_are_read_again(
-    tree: ProcTree, pid: int, start_ticks: int, state: str
+    tree: ProcTree, change: Callable[[ProcTree], None], rests: list[int]
 ) -> None:
-    make_resting(tree, pid, "5 6 7\n")
+    make_resting(tree, 10, "5 6 7\n")
     with open_pass(ProcFs(tree.path)) as context:
         walk = walk_processes(context)
-        assert list(walk.resting) == [pid]
-        tree.write(f"{pid}/stat", stat_line(pid, state=state, start_ticks=start_ticks))
-        tree.link(f"{pid}/fd/9", "socket:[7]")
+        assert list(walk.resting) == [10]
+        change(tree)
+        tree.link("10/fd/9", "socket:[7]")
         found, resting = search_processes(context, Search([7], set(), ThreadTables(comparable=False)), walk.resting)
     assert [reading.socket_fds for reading in found] == [((9, 7),)]
-    assert list(resting) == ([] if state == "R" else [pid])
+    assert list(resting) == rests
 
 
 def test_a_process_whose_fds_may_not_be_read_is_asked_again(tree: ProcTree) -> None:

@@ -1,0 +1,115 @@
+"""What happens to processes, handed on as the kernel tells of it: to whoever counts, shows or remembers it.
+
+Where the kernel tells nothing, nobody looks at /proc for that: each pass does anyway.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from nsagent.agent.processes import ProcessesKnown
+from nsagent.agent.status import EventsStatus
+from nsagent.errors import NsagentError
+from nsagent.events.process_events import ProcessEvents
+from nsagent.kernel.threads import start_thread
+from nsagent.model.process_event import EventEngine, ProcessEvent
+
+Sink = Callable[[ProcessEvent], object]
+"""Takes an event, at once: it does no I/O, and what it keeps is bounded. It is called in the thread that hears."""
+
+_PAUSE_SECONDS: Final = 0.05
+"""From when all was heard until more is: where much happens, to wake up for each event costs four times as much."""
+
+_END_SECONDS: Final = 0.3
+"""How long it may take to hear no more; who waits for the kernel's first answer ends by itself."""
+
+
+def _hear(proc_root: str) -> ProcessEvents:
+    events = ProcessEvents(proc_root=proc_root, poll_seconds=None)
+    events.watch_all()
+    return events
+
+
+class ProcessFeed:
+    """Hears in a thread of its own, from begin() to close(); what a sink does keeps no pass waiting."""
+
+    def __init__(
+        self,
+        proc_root: str,
+        sinks: Sequence[Sink],
+        *,
+        tell: Callable[[str], None],
+        hear: Callable[[str], ProcessEvents] = _hear,
+    ) -> None:
+        """`hear` subscribes to all processes of a procfs; raises EventsUnavailable and NotRead."""
+        self._proc_root, self._sinks, self._tell, self._hear = proc_root, tuple(sinks), tell, hear
+        self._ended = threading.Event()
+        self._handed_on = 0
+        """How many events were; its own thread alone counts them."""
+        self._lock = threading.Lock()
+        """Guards what follows."""
+        self._events: ProcessEvents | None = None
+        self._error: str | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="process events", daemon=True)
+
+    def begin(self) -> None:
+        """Hear from now on; that there is nothing to be heard shows later, in the status."""
+        try:
+            start_thread(self._thread)
+        except NsagentError as err:
+            self._fail(err)
+
+    def status(self, known: ProcessesKnown) -> EventsStatus:
+        """How it fares, and the table of processes that is fed."""
+        with self._lock:
+            heard = self._events is not None and self._thread.is_alive()
+            losses = None if self._events is None else self._events.losses
+            return EventsStatus(
+                engine=EventEngine.CONNECTOR if heard else EventEngine.POLL,
+                error=self._error,
+                events=self._handed_on,
+                gaps=0 if losses is None else losses.gaps,
+                lost=0 if losses is None else losses.events,
+                processes=known.living,
+                ended=known.ended,
+                found_by_passes=known.found_by_passes,
+            )
+
+    def close(self) -> None:
+        """Hear no more."""
+        with self._lock:
+            self._closed = True
+            events = self._events
+        self._ended.set()
+        if events is not None:
+            events.close()
+        if self._thread.ident is not None:
+            self._thread.join(_END_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            events = self._hear(self._proc_root)
+        except NsagentError as err:
+            self._fail(err)
+            return
+        with events:
+            with self._lock:
+                if self._closed:
+                    return
+                self._events = events
+            try:
+                while (event := events.take()) is not None:
+                    while event is not None:
+                        for sink in self._sinks:
+                            sink(event)
+                        self._handed_on += 1
+                        event = events.take(0)
+                    self._ended.wait(_PAUSE_SECONDS)
+            except NsagentError as err:
+                self._fail(err)
+
+    def _fail(self, err: NsagentError) -> None:
+        with self._lock:
+            self._error = str(err)
+        self._tell(f"process events: {err}: only passes tell which processes there are")

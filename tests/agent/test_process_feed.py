@@ -1,0 +1,106 @@
+"""Real processes, handed on as the kernel tells of them."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nsagent.agent.process_feed import ProcessFeed
+from nsagent.agent.processes import ProcessesKnown
+from nsagent.agent.status import EventsStatus
+from nsagent.errors import EventsUnavailable, NotRead, Reason
+from nsagent.events.process_events import ProcessEvents
+from nsagent.kernel.proc_events import ProcConnector
+from nsagent.kernel.procfs import ProcFs
+from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
+from tests.kernel.conftest import same_fds
+from tests.live.capabilities import Capability, require
+from tests.live.deadlines import until
+
+__all__ = ["same_fds"]
+
+KNOWN = ProcessesKnown(3, 2, 1)
+SILENT = EventsUnavailable("made so", Reason.NO_ANSWER)
+
+
+def refuse(_: str) -> ProcessEvents:
+    raise SILENT
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left(same_fds: None) -> Iterator[None]:
+    yield
+    until(lambda: not [each for each in threading.enumerate() if each.name == "process events"], "the thread has ended")
+
+
+def test_every_sink_takes_what_the_kernel_tells() -> None:
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
+    first: list[ProcessEvent] = []
+    second: list[ProcessEvent] = []
+    feed = ProcessFeed("/proc", [first.append, second.append], tell=pytest.fail)
+    feed.begin()
+    until(lambda: feed.status(KNOWN).engine is EventEngine.CONNECTOR, "the kernel tells")
+    pid = subprocess.Popen(["true"])
+    pid.wait()
+    until(lambda: any(event.pid == pid.pid and event.kind is ProcessEventKind.EXIT for event in second), "its end")
+    feed.close()
+    told = [event.kind for event in first if pid.pid in (event.pid, event.child)]
+    assert told == [ProcessEventKind.FORK, ProcessEventKind.EXEC, ProcessEventKind.EXIT]
+    assert first == second
+    assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, None, len(first), 0, 0, 3, 2, 1)
+
+
+def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
+    told: list[str] = []
+    heard: list[ProcessEvent] = []
+    feed = ProcessFeed("/proc", [heard.append], tell=told.append, hear=refuse)
+    feed.begin()
+    until(lambda: told, "it is said")
+    assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, "made so", 0, 0, 0, 3, 2, 1)
+    feed.close()
+    assert heard == []
+    assert told == ["process events: made so: only passes tell which processes there are"]
+
+
+def test_what_fails_later_is_told_with_what_came_before() -> None:
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
+    told: list[str] = []
+    broken = threading.Event()
+
+    class Breaking(ProcessEvents):
+        def take(self, seconds: float | None = None) -> ProcessEvent | None:
+            event = super().take(seconds)
+            if broken.is_set():
+                raise NotRead("process events", Reason.FAILED, "EBADF")
+            broken.set()
+            return event
+
+    def hear(proc_root: str) -> ProcessEvents:
+        events = Breaking(proc_root=proc_root)
+        events.watch_all()
+        return events
+
+    feed = ProcessFeed("/proc", [lambda _: None], tell=told.append, hear=hear)
+    feed.begin()
+    until(lambda: subprocess.run(["true"], check=True) and told, "it is said")
+    status = feed.status(KNOWN)
+    assert (status.engine, status.events) == (EventEngine.POLL, 1)
+    assert status.error is not None
+    assert "EBADF" in status.error
+    feed.close()
+
+
+def test_an_end_before_the_kernel_has_answered_leaves_nothing_behind() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def answer_late(_: ProcFs) -> ProcConnector:
+        asked.set()
+        answered.wait()
+        raise SILENT
+
+    feed = ProcessFeed("/proc", [], tell=lambda _: None, hear=lambda _: ProcessEvents(connect=answer_late))
+    feed.begin()
+    asked.wait()
+    feed.close()
+    answered.set()

@@ -1,0 +1,134 @@
+"""The table of processes as real ones come and go, held against /proc."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from nsagent.agent.process_feed import ProcessFeed
+from nsagent.agent.processes import Processes
+from nsagent.errors import Gone
+from nsagent.kernel.procfs import ProcFs
+from nsagent.model.choices import EngineName
+from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.process_event import EventEngine
+from nsagent.model.snapshot import Snapshot
+from nsagent.scan.memory import Lodger
+from nsagent.scan.request import SnapshotRequest
+from nsagent.scan.take import Taken, take_snapshot
+from tests.kernel.children import IN_NEW_NETNS, start_child
+from tests.live.capabilities import Capability, require, trials
+from tests.live.deadlines import until
+from tests.live.made_cgroups import MadeCgroups, find_hierarchies
+
+PROCFS = ProcFs()
+WEB = ContainerId("ab" * 32)
+STORM = """
+import os, random, sys
+while True:
+    if os.getppid() == 1: break
+    if os.fork() == 0:
+        os.execv("/bin/true", ["true"]) if random.random() < 0.2 else os._exit(0)
+    os.wait()
+"""
+
+
+def take_pass() -> tuple[Taken, int]:
+    """A pass over this host, and when it began."""
+    started_ns = time.monotonic_ns()
+    request = SnapshotRequest("h", 0, engine=EngineName.AUTO, deadline_seconds=600.0)
+    return take_snapshot(request, None, clock=time.monotonic), started_ns
+
+
+def learn(processes: Processes) -> Snapshot:
+    taken, started_ns = take_pass()
+    processes.learn(taken.snapshot, taken.facts, started_ns)
+    return taken.snapshot
+
+
+@contextmanager
+def feed(processes: Processes) -> Iterator[ProcessFeed]:
+    """The table hears meanwhile."""
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
+    feed = ProcessFeed("/proc", [processes.take], tell=pytest.fail)
+    feed.begin()
+    try:
+        until(lambda: feed.status(processes.count()).engine is EventEngine.CONNECTOR, "the kernel tells")
+        yield feed
+    finally:
+        feed.close()
+
+
+def list_living() -> set[Pid]:
+    """All that /proc has, but for those that only wait for their parents."""
+    found = set()
+    for pid in PROCFS.list_pids():
+        try:
+            with PROCFS.open_process(pid) as process:
+                stat = process.read_stat()
+        except Gone:
+            continue
+        if not (stat.is_dead and stat.num_threads <= 1):
+            found.add(pid)
+    return found
+
+
+def is_as_proc(processes: Processes) -> bool:
+    """Whether the table has all who live, and nobody else."""
+    before = list_living()
+    known = {pid for pid in PROCFS.list_pids() if processes.find(pid) is not None}
+    number, after = processes.count().living, list_living()
+    return before & after <= known and number <= len(before | after)
+
+
+def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_lived() -> None:
+    require(Capability.ROOT, Capability.NSENTER)
+    processes, hierarchies, cgroups = Processes(PROCFS), find_hierarchies(), MadeCgroups()
+    try:
+        with feed(processes), start_child("ready(); wait()", *IN_NEW_NETNS) as home:
+            snapshot = learn(processes)
+            number = os.stat(f"/proc/{home.pid}/ns/net").st_ino
+            cookie = next(one.cookie for one in snapshot.netns if one.number == number)
+            assert processes.list_lodgers(number, cookie) == {None}
+            enter = ["nsenter", f"--net=/proc/{home.pid}/ns/net", "--", "sh", "-c", "read line; exec sleep 1000"]
+            with subprocess.Popen(enter, stdin=subprocess.PIPE) as web:
+                cgroups.enter(web.pid, f"/docker/{WEB}", hierarchies)
+                assert web.stdin is not None
+                web.stdin.write(b"\n")
+                web.stdin.close()
+                until(lambda: WEB in processes.list_lodgers(number, cookie), "who runs another program is looked at")
+                web.kill()
+            until(lambda: processes.find(Pid(web.pid)) is None, "its end is heard")
+            assert processes.list_lodgers(number, cookie) == {None, WEB}
+            assert Lodger(number, cookie, WEB) in processes.list_left()[number]
+            assert processes.list_lodgers(number, 1) == frozenset()
+    finally:
+        cgroups.close()
+
+
+def test_the_table_is_what_proc_has_and_no_larger_while_processes_come_and_go() -> None:
+    seconds = trials(default=6, full=3600)
+    processes = Processes(PROCFS, most_ended=200)
+    with feed(processes) as hearing:
+        learn(processes)
+        storms = [subprocess.Popen([sys.executable, "-c", STORM]) for _ in range(2)]
+        try:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                learn(processes)
+                known = processes.count()
+                assert known.ended <= 200
+                assert known.living <= len(PROCFS.list_pids()) + 200
+        finally:
+            for storm in storms:
+                storm.kill()
+                storm.wait()
+        learn(processes)
+        until(lambda: is_as_proc(processes), "the table is what /proc has")
+        status = hearing.status(processes.count())
+        assert status.events > 100 * seconds or os.getloadavg()[0] > 4
+        assert status.found_by_passes < status.events / 100
