@@ -41,6 +41,7 @@ COMMANDS = (
     "containers",
     "inspect",
     "diff",
+    "watch",
     "capture",
     "run",
     "history",

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "report": {"errors", "model"},
     "kernel": {"errors", "model", "kernel.formats"},
     "inspect": {"errors", "model", "identity", "kernel", "kernel.formats"},
-    "events": {"errors", "model", "query", "kernel", "kernel.formats", "scan"},
+    "events": {"errors", "model", "identity", "query", "kernel", "kernel.formats", "scan"},
     "runtimes": {"errors", "model", "identity"},
     "scan": {"errors", "model", "identity", "query", "kernel.formats"},
     "scan.collect": {"errors", "model", "identity", "query", "kernel.formats", "scan", "kernel", "runtimes"},

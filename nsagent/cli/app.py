@@ -32,6 +32,7 @@ COMMANDS: Final = (
     "containers",
     "inspect",
     "diff",
+    "watch",
     "capture",
     "run",
     "report",

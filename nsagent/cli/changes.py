@@ -1,17 +1,13 @@
 """What `nsagent diff` and `nsagent history` share: kinds of changes, and times, as they are typed."""
 
 import difflib
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
+from nsagent.cli.durations import find_seconds
 from nsagent.errors import UsageError
 from nsagent.model.change import ChangeKind
 from nsagent.query.filter import split_values
-
-_DURATION: Final = re.compile(r"(\d{1,9})(s|m|h|d)", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_kinds(texts: Sequence[str] | None, option: str) -> tuple[ChangeKind, ...]:
@@ -22,8 +18,8 @@ def parse_kinds(texts: Sequence[str] | None, option: str) -> tuple[ChangeKind, .
 def parse_time(text: str, option: str, now: datetime) -> datetime:
     """A time of RFC 3339, with its zone, or a duration like `2h` before `now`; raises UsageError."""
     try:
-        if match := _DURATION.fullmatch(text):
-            return now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+        if (seconds := find_seconds(text)) is not None:
+            return now - timedelta(seconds=seconds)
         moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)

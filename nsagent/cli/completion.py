@@ -51,6 +51,13 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
 
+def list_event_columns(incomplete: str) -> list[str]:
+    """Columns of `nsagent watch`, for the shell."""
+    from nsagent.report.events_columns import EVENT_COLUMNS
+
+    return list_each(lambda: (column.name for column in EVENT_COLUMNS))(incomplete)
+
+
 def list_expression_words(context: typer.Context, incomplete: str) -> list[str]:
     """What the last word of an expression may be, for the shell: one of the grammar, or behind `container` a name."""
     from nsagent.query.conditions import WORDS

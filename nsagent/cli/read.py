@@ -58,14 +58,14 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
     )
     with (
         progress_on_terminal() as progress,
-        _interruptible() as stop,
+        interruptible() as stop,
         closing(runtimes),
     ):
         return take(request, runtimes, clock=time.monotonic, stop=stop, progress=progress)
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """SIGTERM and Ctrl-C end a pass between two reads, with everything closed.
 
     The exception wakes who waits; the event stays set where the interpreter swallows the

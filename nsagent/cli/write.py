@@ -1,6 +1,7 @@
 """The answer on stdout, what could not be seen on stderr."""
 
 import os
+import select
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +14,11 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.report.coverage import coverage_lines
 
 
-def write_answer(chunks: Iterable[str]) -> None:
-    """Print the chunks as they come; a reader that closes the pipe early has had enough, which is no error."""
+def write_answer(chunks: Iterable[str], *, at_once: bool = False) -> None:
+    """Print the chunks as they come; a reader that closes the pipe early has had enough, which is no error.
+
+    `at_once`: each one is written before the next is asked for, as that may take long.
+    """
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
         if isinstance(out.buffer, RawIOBase):
@@ -22,10 +26,28 @@ def write_answer(chunks: Iterable[str]) -> None:
             out = os.fdopen(out.fileno(), "w", encoding=out.encoding, closefd=False)
         out.reconfigure(errors="replace")  # A locale without the ellipsis of a cut cell.
     try:
-        out.writelines(chunks)
-        out.flush()
+        if at_once:
+            for chunk in chunks:
+                out.write(chunk)
+                out.flush()
+        else:
+            out.writelines(chunks)
+            out.flush()
     except OSError as err:
         end_output(err)
+
+
+def has_reader() -> bool:
+    """Whether anybody may still read stdout: False for a pipe whose reader has closed it."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not any(happened & select.POLLERR for _, happened in poll.poll(0))
+
+
+def leave_output() -> None:
+    """Nothing more goes to stdout, also not what nobody has taken yet: the reader may hang."""
+    # The interpreter flushes stdout once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_bytes(data: bytes) -> None:
@@ -41,8 +63,7 @@ def end_output(err: OSError) -> None:
     """Nothing more goes to stdout; raises OutputFailed, unless it is a pipe whose reader has closed it."""
     if not isinstance(err, BrokenPipeError):
         raise OutputFailed(f"stdout: cannot be written: {err.strerror}") from err
-    # The interpreter flushes stdout once more at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    leave_output()
 
 
 def write_coverage(snapshot: Snapshot, *, strict: bool) -> int:

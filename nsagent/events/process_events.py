@@ -147,6 +147,11 @@ class ProcessEvents:
         with self._lock:
             return self._watches.remove(Pid(pid))
 
+    def list_watched(self) -> list[Pid]:
+        """The processes that are watched by their pid now: children that are followed too."""
+        with self._lock:
+            return self._watches.list_pids()
+
     def take(self, seconds: float | None = None) -> ProcessEvent | None:
         """The next event; None if none comes in this time, or once this is closed. Raises NotRead."""
         until = None if seconds is None else self._clock_ns() + int(seconds * 1e9)

@@ -24,6 +24,10 @@ class Watches:
     def __contains__(self, pid: Pid) -> bool:
         return pid in self._of
 
+    def list_pids(self) -> list[Pid]:
+        """Those that are watched by their pid."""
+        return sorted(self._of)
+
     def put(self, pid: Pid, watch: Watch) -> None:
         """Watch it like this, and no more as before."""
         self._of[pid] = watch

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId, Pid, SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, Protocol, SocketState
+from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 
 Holders: TypeAlias = tuple[tuple[Pid, int, str], ...]
 """Pid, start ticks and comm of each process that holds a socket, by ascending (start ticks, pid)."""
@@ -20,6 +20,12 @@ INIT: Final = "init"
 
 UNKNOWN_NETNS: Final = 0
 """The number of no netns."""
+
+_FAMILIES: Final = {
+    Protocol.PACKET: Family.PACKET,
+    Protocol.NETLINK: Family.NETLINK,
+    Protocol.VSOCK: Family.VSOCK,
+}
 
 
 class ChangeKind(StrEnum):
@@ -115,3 +121,24 @@ class ChangesHead(NamedTuple):
     """When the earlier snapshot was taken, or from when on there may be changes; RFC 3339, None where nobody says."""
     until: str | None
     """When the later one was, or up to when there may be some."""
+
+
+def make_row(socket: ChangedSocket) -> SocketRow:
+    """As much of its row as its ends need to be written, and to be selected by, like those of a snapshot."""
+    family = _FAMILIES.get(socket.protocol, Family.IPV6 if ":" in socket.local.address else Family.IPV4)
+    return SocketRow(
+        protocol=socket.protocol,
+        family=family,
+        mapped=False,
+        state=socket.state,
+        local=socket.local,
+        remote=socket.remote,
+        interface=None,
+        inode=socket.inode,
+        cookie=socket.cookie,
+        uid=socket.uid,
+        rx_queue=None,
+        tx_queue=None,
+        cgroup_id=None,
+        v6only=socket.v6only,
+    )

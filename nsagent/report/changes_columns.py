@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from nsagent.model.change import Change, ChangedSocket, ChangesHead, Holders
+from nsagent.model.change import Change, ChangedSocket, ChangesHead, Holders, make_row
 from nsagent.model.choices import OutputFormat
 from nsagent.model.ids import tell_netns
-from nsagent.model.net import Family, Protocol, SocketRow, is_unconnected
+from nsagent.model.net import is_unconnected
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
 from nsagent.report.chunks import chunks
 from nsagent.report.columns import UNCONNECTED
@@ -19,11 +19,6 @@ from nsagent.report.text_table import render_text_table
 from nsagent.report.times import brief_time
 
 _NAMED: Final = 3
-_FAMILIES: Final = {
-    Protocol.PACKET: Family.PACKET,
-    Protocol.NETLINK: Family.NETLINK,
-    Protocol.VSOCK: Family.VSOCK,
-}
 
 
 def lay_out_changes(
@@ -88,49 +83,28 @@ def _of_socket(value: Callable[[ChangedSocket], Any], absent: Any = "") -> Calla
     return lambda change, _: absent if change.socket is None else value(change.socket)
 
 
-def _row(socket: ChangedSocket) -> SocketRow:
-    """As much of the row as its ends need to be written like those of a snapshot."""
-    family = _FAMILIES.get(socket.protocol, Family.IPV6 if ":" in socket.local.address else Family.IPV4)
-    return SocketRow(
-        protocol=socket.protocol,
-        family=family,
-        mapped=False,
-        state=socket.state,
-        local=socket.local,
-        remote=socket.remote,
-        interface=None,
-        inode=socket.inode,
-        cookie=socket.cookie,
-        uid=socket.uid,
-        rx_queue=None,
-        tx_queue=None,
-        cgroup_id=None,
-        v6only=socket.v6only,
-    )
-
-
 def _netns(socket: ChangedSocket) -> str:
     return socket.netns_name or (tell_netns(socket.netns) if socket.netns else "")
 
 
 def _state(socket: ChangedSocket) -> str:
-    return UNCONNECTED if is_unconnected(_row(socket)) else socket.state
+    return UNCONNECTED if is_unconnected(make_row(socket)) else socket.state
 
 
 def _local(socket: ChangedSocket) -> str:
-    return local_text(_row(socket), socket.interface)
+    return local_text(make_row(socket), socket.interface)
 
 
 def _remote(socket: ChangedSocket) -> str:
-    return remote_text(_row(socket))
+    return remote_text(make_row(socket))
 
 
 def _local_key(socket: ChangedSocket) -> tuple[int, bytes, int]:
-    return endpoint_key(_row(socket).family, socket.local)
+    return endpoint_key(make_row(socket).family, socket.local)
 
 
 def _remote_key(socket: ChangedSocket) -> tuple[int, bytes, int]:
-    return endpoint_key(_row(socket).family, socket.remote)
+    return endpoint_key(make_row(socket).family, socket.remote)
 
 
 def _join_brief(texts: Sequence[str]) -> str:
@@ -139,7 +113,7 @@ def _join_brief(texts: Sequence[str]) -> str:
     return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
 
 
-def _join_least(texts: Sequence[str]) -> str:
+def join_least(texts: Sequence[str]) -> str:
     """The first one, and how many more there are."""
     return f"{texts[0]} +{len(texts) - 1}" if len(texts) > 1 else ",".join(texts)
 
@@ -174,7 +148,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         sort_key=_of_socket(lambda socket: [pid for pid, _, _ in socket.holders] or None, None),
         brief=_of_socket(lambda socket: _join_brief(_pids(socket.holders))),
         spare=1,
-        least=_of_socket(lambda socket: _join_least(_pids(socket.holders))),
+        least=_of_socket(lambda socket: join_least(_pids(socket.holders))),
     ),
     text_column(
         "command",
@@ -182,7 +156,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         free_text=True,
         brief=_of_socket(lambda socket: _join_brief(_comms(socket.holders))),
         spare=4,
-        least=_of_socket(lambda socket: _join_least(_comms(socket.holders))),
+        least=_of_socket(lambda socket: join_least(_comms(socket.holders))),
     ),
     text_column("container", _container, free_text=True),
     text_column("pod", lambda change, _: pod_text(change.pod), free_text=True, spare=3),

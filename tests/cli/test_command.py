@@ -85,7 +85,7 @@ def test_no_command_takes_more_than_a_handful_of_parameters() -> None:
     commands = [inspect.unwrap(each.callback) for each in make_app().registered_commands if each.callback]
     counts = {command.__name__: command.__code__.co_kwonlyargcount for command in commands}
     assert set(counts) == {
-        "scan", "who", "port", "pid", "netns", "containers", "diff", "capture", "run", "history", "status", "doctor",
-        "manifests", "inspect",
+        "scan", "who", "port", "pid", "netns", "containers", "diff", "watch", "capture", "run", "history", "status",
+        "doctor", "manifests", "inspect",
     }  # fmt: skip
     assert max(counts.values()) <= 8

@@ -41,6 +41,7 @@ ANSWERING = (
     ("netns", *HOST),
     ("containers", "--from", str(CAPTURE), "-o", "json"),
     ("diff", str(CAPTURE), str(CAPTURE)),
+    ("watch", "--sockets", "--duration", "0s", *HOST),
     ("capture", "-", *HOST),
     ("doctor", "--runtime", "none"),
     ("history", "--path", "{history}"),

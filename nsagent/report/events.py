@@ -1,0 +1,98 @@
+"""Events as lines of JSON: what `nsagent watch -o jsonl` prints, and reports about events."""
+
+from typing import Final
+
+from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
+from nsagent.model.socket_event import FinalTcp, SocketEvent
+from nsagent.report.changes import change_record, holder_records
+from nsagent.report.json_text import dump
+from nsagent.report.times import tell_time
+
+SCHEMA: Final = "nsagent/events/v1"
+
+Record = dict[str, object]
+
+
+def head_record(head: EventsHead) -> Record:
+    """Of what the events are, and how they are known: `sockets.every_seconds` apart passes are compared."""
+    return {
+        "schema": SCHEMA,
+        "host": head.host,
+        "from": head.since,
+        "processes": None if head.processes is None else {"engine": head.processes, "reason": head.process_reason},
+        "sockets": None
+        if head.sockets_seconds is None
+        else {
+            "engines": ["diff"] if head.socket_reason else ["diff", "destroy"],
+            "every_seconds": head.sockets_seconds,
+            "reason": head.socket_reason,
+        },
+    }
+
+
+def event_record(event: NamedEvent) -> Record:
+    """One event, its keys in their published order."""
+    if isinstance(event, NamedProcessEvent):
+        return _process_record(event)
+    if isinstance(event, LostEvents):
+        return {"type": "lost", "time": tell_time(event.at_seconds), "of": event.of, "count": event.number}
+    return _socket_record(event)
+
+
+class JsonLines:
+    """Each event as an object in a line of its own, all of it ASCII; the first line, of type `events`, is the head."""
+
+    def render_head(self, head: EventsHead) -> str:
+        """The first line."""
+        return dump({"type": "events", **head_record(head)}) + "\n"
+
+    def render(self, event: NamedEvent) -> str:
+        """The line of one event."""
+        return dump(event_record(event)) + "\n"
+
+
+def _process_record(event: NamedProcessEvent) -> Record:
+    told, who, pod = event.event, event.identity, event.pod
+    return {
+        "type": EventsOf.PROCESS,
+        "event": told.kind,
+        "time": tell_time(event.at_seconds),
+        "pid": event.pid,
+        "parent": event.parent,
+        "start_ticks": who.start_ticks,
+        "comm": who.comm,
+        "uid": who.uid,
+        "netns": None if who.netns is None else abs(who.netns),
+        "container_id": who.container_id,
+        "container_name": event.container_name,
+        "image": event.image,
+        "pod": None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid},
+        "unit": who.unit,
+        "status": None if told.status is None else told.status._asdict(),
+        "engine": told.found_by,
+        "identity": who.source,
+    }
+
+
+def _socket_record(event: SocketEvent) -> Record:
+    changed = change_record(event.change)
+    return {
+        "type": EventsOf.SOCKET,
+        "event": event.kind,
+        "time": changed["at"],
+        **{key: value for key, value in changed.items() if key not in ("at", "before")},
+        "before": holder_records(event.change.before),
+        "final": None if event.final is None else _final_record(event.final),
+        "lifetime_seconds": event.lifetime_seconds,
+        "engine": event.source,
+        "identity": event.owner_source,
+    }
+
+
+def _final_record(final: FinalTcp) -> Record:
+    return {
+        "sent_bytes": final.sent_bytes,
+        "received_bytes": final.received_bytes,
+        "rtt_microseconds": final.rtt_microseconds,
+        "retransmits": final.retransmits,
+    }
