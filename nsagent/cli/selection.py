@@ -8,8 +8,9 @@ from nsagent.errors import UsageError
 from nsagent.events.followed import Followed
 from nsagent.events.socket_changes import SocketChanges
 from nsagent.model.ids import Pid
-from nsagent.model.named_event import LostEvents, NamedEvent
+from nsagent.model.named_event import LostEvents, NamedEvent, NamedProcessEvent
 from nsagent.model.snapshot import Snapshot
+from nsagent.model.socket_event import SocketEvent
 from nsagent.query.events import EventFilter
 from nsagent.query.filter import Filter
 
@@ -56,22 +57,25 @@ class Selection:
             return self._choose_sockets(told)
         chosen: list[NamedEvent] = []
         for event in told:
-            if isinstance(event, LostEvents):
-                chosen.append(event)
-                continue
-            if self._followed is not None:
+            if isinstance(event, SocketEvent):
+                self._changes.note(event)
+            elif isinstance(event, NamedProcessEvent) and self._followed is not None:
                 self._followed.add(event.event)
-            if self.processes_wanted and self._filter.takes_process(event):
+            if self._takes(event):
                 chosen.append(event)
         return chosen
 
+    def _takes(self, event: NamedEvent) -> bool:
+        if isinstance(event, LostEvents):
+            return True
+        if isinstance(event, NamedProcessEvent):
+            return self.processes_wanted and self._filter.takes_process(event)
+        is_followed = self._followed is None or self._followed.hold(event.change)
+        return is_followed and self._filter.takes_socket(event.change)
+
     def _choose_sockets(self, passed: Passed) -> list[NamedEvent]:
-        followed = self._followed
-        chosen: list[NamedEvent] = [
-            event
-            for event in (self._changes.tell(passed.changes) if self.sockets_wanted else ())
-            if (followed is None or followed.hold(event.change)) and self._filter.takes_socket(event.change)
-        ]
-        if followed is not None:
-            followed.end_pass()
+        events = self._changes.tell(passed.changes) if self.sockets_wanted else ()
+        chosen: list[NamedEvent] = [event for event in events if self._takes(event)]
+        if self._followed is not None:
+            self._followed.end_pass()
         return chosen

@@ -29,6 +29,7 @@ from nsagent.model.choices import EngineName, OwnersWanted
 if TYPE_CHECKING:
     from nsagent.cli.selection import Selection
     from nsagent.events.process_events import ProcessEvents
+    from nsagent.events.socket_events import SocketEvents
     from nsagent.model.named_event import EventsHead
     from nsagent.model.snapshot import Snapshot
     from nsagent.report.events import JsonLines
@@ -115,7 +116,7 @@ def watch(
         request=replace(
             host.make_request(),
             engine=engine,
-            tables=HowFar().make_wanted(wanted.named_protocols),
+            tables=replace(HowFar().make_wanted(wanted.named_protocols), own_addresses=True),
             only=wanted,
             owners=OwnersWanted.CONTAINER if events.processes else OwnersWanted.PID,
         ),
@@ -149,9 +150,11 @@ def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading
     """The lines of what happens, in pieces that are complete; raises NotFound for what nobody knows at the start."""
     from nsagent.cli.watching import Watching
     from nsagent.cli.write import has_reader, write_coverage
+    from nsagent.events.socket_events import SocketEvents
 
     processes = _open_processes(asked, selection) if selection.needs_processes else None
-    with Watching(asked.request, asked.host, asked.every_seconds, processes) as watching:
+    sockets = SocketEvents(proc_root=asked.request.proc_root) if selection.sockets_wanted else None
+    with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets) as watching:
         snapshot = watching.begin()
         try:
             selection.learn(snapshot)
@@ -160,9 +163,8 @@ def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading
 
             raise explain(err, asked.host) from err
         write_coverage(snapshot, strict=False)
-        head = _make_head(asked, snapshot, processes if selection.processes_wanted else None)
-        if head.process_reason is not None:
-            tell(f"nsagent: processes: {head.process_reason}: what ends between two looks at /proc is not seen")
+        head = _make_head(asked, snapshot, processes if selection.processes_wanted else None, sockets)
+        _tell_limits(head)
         yield show.render_head(head)
         now = time.monotonic()
         until = math.inf if asked.seconds is None else now + asked.seconds
@@ -196,14 +198,29 @@ def _open_processes(asked: _Asked, selection: "Selection") -> "ProcessEvents":
     return events
 
 
-def _make_head(asked: _Asked, snapshot: "Snapshot", processes: "ProcessEvents | None") -> "EventsHead":
+def _make_head(
+    asked: _Asked, snapshot: "Snapshot", processes: "ProcessEvents | None", sockets: "SocketEvents | None"
+) -> "EventsHead":
     from nsagent.model.named_event import EventsHead
+    from nsagent.model.socket_event import SocketEventSource
 
+    hindered = None if sockets is None else sockets.failure or sockets.limit
+    engines = () if sockets is None else (SocketEventSource.DIFF, SocketEventSource.DESTROY)
     return EventsHead(
         snapshot.host,
         snapshot.taken_at,
         processes=None if processes is None else processes.engine,
         process_reason=None if processes is None or processes.failure is None else str(processes.failure),
-        sockets_seconds=None if asked.events.processes else asked.every_seconds,
-        socket_reason=None,
+        sockets_seconds=None if sockets is None else asked.every_seconds,
+        sockets=engines[:1] if sockets is not None and sockets.failure else engines,
+        socket_reason=None if hindered is None else str(hindered),
     )
+
+
+def _tell_limits(head: "EventsHead") -> None:
+    """Say on stderr what the kernel does not tell, and what that means."""
+    if head.process_reason is not None:
+        tell(f"nsagent: processes: {head.process_reason}: what ends between two looks at /proc is not seen")
+    if head.socket_reason is not None:
+        where = " there" if len(head.sockets) > 1 else ""
+        tell(f"nsagent: sockets: {head.socket_reason}: what opens and closes between two passes is not seen{where}")

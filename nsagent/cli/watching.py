@@ -20,11 +20,13 @@ from nsagent.cli.options import Host
 from nsagent.errors import Aborted
 from nsagent.events.identities import Identities
 from nsagent.events.process_events import ProcessEvents
+from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import start_thread
 from nsagent.model.change import Change
-from nsagent.model.named_event import EventsOf, LostEvents, NamedProcessEvent
+from nsagent.model.named_event import EventsOf, LostEvents, NamedEvent
 from nsagent.model.snapshot import Snapshot
+from nsagent.report.chunks import chunks
 from nsagent.runtimes.discover import discover_runtimes
 from nsagent.scan.collect.carried import Carried
 from nsagent.scan.diff import diff_snapshots
@@ -48,7 +50,7 @@ class Passed(NamedTuple):
     changes: tuple[Change, ...]
 
 
-Told = Passed | list[NamedProcessEvent | LostEvents]
+Told = Passed | list[NamedEvent]
 """What a thread has to tell."""
 
 
@@ -56,10 +58,15 @@ class Watching:
     """Makes passes and reads events until it is closed; a context manager."""
 
     def __init__(
-        self, request: SnapshotRequest, host: Host, every_seconds: float, processes: ProcessEvents | None
+        self,
+        request: SnapshotRequest,
+        host: Host,
+        every_seconds: float,
+        processes: ProcessEvents | None,
+        sockets: SocketEvents | None,
     ) -> None:
-        """`processes` are read where there are any, and closed with this."""
-        self._request, self._every_seconds, self._processes = request, every_seconds, processes
+        """`processes` and `sockets` are read where there are any, and closed with this."""
+        self._every_seconds, self._processes, self._sockets = every_seconds, processes, sockets
         self._runtimes = discover_runtimes(
             host.runtime,
             os.environ,
@@ -68,8 +75,10 @@ class Watching:
             labels_wanted=bool(request.only and request.only.labels),
             follow=True,
         )
-        self._request = replace(request, only=None)  # Who comes and goes is not of this moment's containers alone.
+        # Who comes and goes is not of this moment's containers alone.
+        self._request = replace(request, only=None)
         self._carried = Carried()
+        self._carried.netns_met = None if sockets is None else sockets.see_netns
         self._before: Snapshot | None = None
         self._began = time.monotonic()
         self._identities = Identities(ProcFs(request.proc_root))
@@ -84,8 +93,9 @@ class Watching:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._processes is not None:
-            self._processes.close()
+        for source in (self._processes, self._sockets):
+            if source is not None:
+                source.close()
         for thread in self._threads:
             thread.join(_END_SECONDS)
         self._runtimes.close()
@@ -96,6 +106,8 @@ class Watching:
             self._start(partial(self._read_processes, self._processes))
         snapshot = self._make_pass().snapshot
         self._passed.set()
+        if self._sockets is not None:
+            self._start(partial(self._read_sockets, self._sockets))
         self._start(self._make_passes)
         return snapshot
 
@@ -154,13 +166,15 @@ class Watching:
         )
         snapshot, before = taken.snapshot, self._before
         self._identities.learn(snapshot, taken.facts)
+        if self._sockets is not None:
+            self._sockets.learn(snapshot)
         self._before = follow(before, snapshot)
         return Passed(snapshot, () if before is None else diff_snapshots(before, snapshot))
 
     def _read_processes(self, events: ProcessEvents) -> None:
         lost = events.losses
         while not self._stop.is_set():
-            batch: list[NamedProcessEvent | LostEvents] = []
+            batch: list[NamedEvent] = []
             event = events.take(_LOOK_SECONDS)
             while event is not None and len(batch) < _BATCH:
                 batch.append(self._identities.name(event))
@@ -172,3 +186,14 @@ class Watching:
                 lost = losses
             if batch:
                 self._put(batch)
+
+    def _read_sockets(self, events: SocketEvents) -> None:
+        lost = events.losses
+        while not self._stop.is_set():
+            event = events.take(_LOOK_SECONDS)
+            batch: list[NamedEvent] = [] if event is None else [event, *events.read()]
+            if (losses := events.losses) != lost:
+                batch.append(LostEvents(time.time(), EventsOf.SOCKET, losses.events - lost.events))
+                lost = losses
+            for some in chunks(batch, _BATCH):
+                self._put(some)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
-from nsagent.model.socket_event import SocketEvent
+from nsagent.model.socket_event import SocketEvent, SocketEventSource
 
 
 class IdentitySource(StrEnum):
@@ -102,5 +102,7 @@ class EventsHead(NamedTuple):
     """Why the kernel tells none of processes; None where it does."""
     sockets_seconds: float | None
     """How far apart the passes are whose difference tells of sockets; None where nobody asked for these."""
+    sockets: tuple[SocketEventSource, ...]
+    """How those of sockets are known."""
     socket_reason: str | None
-    """Why the kernel does not tell of the end of every socket; None where it does."""
+    """Why the kernel does not tell of the end of each; None where it does."""

@@ -23,7 +23,7 @@ def head_record(head: EventsHead) -> Record:
         "sockets": None
         if head.sockets_seconds is None
         else {
-            "engines": ["diff"] if head.socket_reason else ["diff", "destroy"],
+            "engines": head.sockets,
             "every_seconds": head.sockets_seconds,
             "reason": head.socket_reason,
         },

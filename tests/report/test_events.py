@@ -16,7 +16,7 @@ from nsagent.scan.diff import diff_snapshots
 from tests.events.named import AT, KILLED, WEB_POD, in_web, outside
 from tests.scan.snapshots import T1, WEB, container, listener, process, snapshot, socket
 
-HEAD = EventsHead("node-1", T1, EventEngine.POLL, "no rights", 2.0, None)
+HEAD = EventsHead("node-1", T1, EventEngine.POLL, "no rights", 2.0, tuple(SocketEventSource)[:2], "no luck")
 KINDS = ProcessEventKind
 SERVER = process(30, "httpd", container=container("web"))
 ENDS = (Endpoint("10.0.0.1", 40000), Endpoint("2001:db8::9", 443))
@@ -105,9 +105,9 @@ def test_the_first_line_of_json_tells_how_events_are_known() -> None:
         "host": "node-1",
         "from": T1,
         "processes": {"engine": "poll", "reason": "no rights"},
-        "sockets": {"engines": ["diff", "destroy"], "every_seconds": 2.0, "reason": None},
+        "sockets": {"engines": ["diff", "destroy"], "every_seconds": 2.0, "reason": "no luck"},
     }
-    nothing = json.loads(lines.render_head(EventsHead("node-1", T1, None, None, None, None)))
+    nothing = json.loads(lines.render_head(EventsHead("node-1", T1, None, None, None, (), None)))
     assert (nothing["processes"], nothing["sockets"]) == (None, None)
 
 
