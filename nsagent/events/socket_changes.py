@@ -21,7 +21,7 @@ _MOST_TOLD: Final = 100_000
 
 
 class SocketChanges:
-    """Makes events of the changes of one pass after the other, without those ends that were told already."""
+    """Makes events of the changes of one pass after the other; of a socket whose end was told nothing more is."""
 
     def __init__(self) -> None:
         self._told: deque[SocketCookie] = deque(maxlen=_MOST_TOLD)
@@ -45,7 +45,7 @@ class SocketChanges:
             kind = _KINDS.get(change.kind)
             if kind is None or change.socket is None:
                 continue
-            if kind is SocketEventKind.CLOSE and change.socket.cookie in told:
+            if change.socket.cookie in told:
                 continue
             known = change.socket.holders or change.container_id is not None or change.pod is not None
             owner_source = OwnerSource.SNAPSHOT if known else OwnerSource.NONE

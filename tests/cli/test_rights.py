@@ -25,6 +25,9 @@ OTHERS = {Capability.DAC_OVERRIDE}
         pytest.param({"from_file": Path("a")}, {}, READ, id="a replay"),
         pytest.param({"from_file": Path("a"), "runtime": "docker=unix:///a"}, {}, READ, id="a replay asks nobody"),
         pytest.param(
+            {"engine": "auto", "follow": False}, {}, PASS | {Capability.NET_BROADCAST}, id="events of all netns"
+        ),
+        pytest.param(
             {"from_file": None, "owners": OwnersWanted.CONTAINER}, {}, PASS - {Capability.NET_ADMIN}, id="by cgroups"
         ),
         pytest.param({"from_file": None, "capture": Path("a")}, {}, PASS | OTHERS, id="a pass that is kept"),

@@ -67,6 +67,13 @@ def test_an_end_that_the_kernel_told_is_not_told_again_by_the_next_two_passes() 
         assert [each.change.kind for each in changes.tell(GONE)] == [ChangeKind.LISTENER_GONE]
 
 
+def test_of_a_socket_whose_end_was_told_it_is_not_told_later_that_it_opened() -> None:
+    """A pass has read the table in between."""
+    changes = SocketChanges()
+    changes.note(destroyed(one(GONE, ChangeKind.CLOSED)))
+    assert [each.change.kind for each in changes.tell(COME)] == [ChangeKind.NEW_LISTENER]
+
+
 def test_what_the_kernel_told_is_forgotten_then() -> None:
     changes = SocketChanges()
     changes.note(destroyed(one(GONE, ChangeKind.CLOSED)))
