@@ -100,7 +100,7 @@ def find_misfits(report: "Report") -> "Iterator[Misfit]":
     from nsagent.model.choices import View
     from nsagent.report.render import OutputOptions, check_options
 
-    if report.diff and report.view in (View.NETNS, View.TOP):
+    if report.diff and report.view in (View.NETNS, View.TOP, View.EVENTS):
         yield ("diff",), f"changes are told of sockets, listeners, connections and containers, not of {report.view}"
         return
     view = View.CHANGES if report.diff else report.view
@@ -108,7 +108,7 @@ def find_misfits(report: "Report") -> "Iterator[Misfit]":
     if view is View.TOP and not counted:
         return  # Which the shape of a report forbids.
     tried: list[tuple[Loc, OutputOptions]] = []
-    if view is not View.CHANGES:  # They stand in no groups.
+    if view not in (View.CHANGES, View.EVENTS):  # They stand in no groups.
         tried += [(("group_by", index), OutputOptions(group_by=(name,))) for index, name in enumerate(report.group_by)]
     for key, names in (("columns", report.columns), ("sort_by", report.sort_by)):
         for index, name in enumerate(names):

@@ -15,7 +15,13 @@ from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId
 
 _DEADLINE_SECONDS: Final = 0.5
-_VIEWS: Final = {"netns": View.NETNS, "containers": View.CONTAINERS, "diff": View.CHANGES, "history": View.CHANGES}
+_VIEWS: Final = {
+    "netns": View.NETNS,
+    "containers": View.CONTAINERS,
+    "diff": View.CHANGES,
+    "watch": View.EVENTS,
+    "history": View.CHANGES,
+}
 """Commands that show something else than sockets."""
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
@@ -49,13 +55,6 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
     sign = "-" if last.startswith("-") else ""
     names = (column.name for column in list_columns(view))
     return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
-
-
-def list_event_columns(incomplete: str) -> list[str]:
-    """Columns of `nsagent watch`, for the shell."""
-    from nsagent.report.events_columns import EVENT_COLUMNS
-
-    return list_each(lambda: (column.name for column in EVENT_COLUMNS))(incomplete)
 
 
 def list_expression_words(context: typer.Context, incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from nsagent.cli.completion import list_event_columns
+from nsagent.cli.completion import list_column_names
 from nsagent.cli.options import (
     Debug,
     Engine,
@@ -72,7 +72,7 @@ class PrintingEvents(NamedTuple):
     output: Annotated[str, output_option("table", "jsonl")] = "table"
     columns: Annotated[
         Texts,
-        typer.Option("--columns", metavar="COLUMN", help="Columns of the table.", autocompletion=list_event_columns),
+        typer.Option("--columns", metavar="COLUMN", help="Columns of the table.", autocompletion=list_column_names),
     ] = None
     no_headers: NoHeaders = False
     debug: Debug = False

@@ -41,7 +41,7 @@ T = TypeVar("T")
 _ARGV: Final = "argv"
 """The column of command lines."""
 
-_WITHOUT_OWNERS: Final = (View.CONTAINERS, View.NETNS, View.CHANGES)
+_WITHOUT_OWNERS: Final = (View.CONTAINERS, View.NETNS, View.CHANGES, View.EVENTS)
 
 _NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 

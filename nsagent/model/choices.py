@@ -36,6 +36,7 @@ class View(StrEnum):
     CONTAINERS = "containers"
     NETNS = "netns"
     CHANGES = "changes"
+    EVENTS = "events"
     TOP = "top"
 
 

@@ -106,3 +106,5 @@ class EventsHead(NamedTuple):
     """How those of sockets are known."""
     socket_reason: str | None
     """Why the kernel does not tell of the end of each; None where it does."""
+    until: str | None = None
+    """Up to when; None where there is no end yet."""

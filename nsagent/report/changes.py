@@ -33,7 +33,7 @@ def render_changes(
         case OutputFormat.JSONL:
             return _render_jsonl(changes, head)
         case OutputFormat.JSON:
-            return _render_json(_dump_each(changes), head)
+            return render_list_json(dump(_head_record(head)), "changes", _dump_each(changes))
         case OutputFormat.YAML:
             from nsagent.report.yaml import render_document
 
@@ -96,8 +96,9 @@ def _render_jsonl(changes: Iterable[Change], head: ChangesHead) -> Iterator[str]
         yield "".join([dump({"type": "change", **change_record(change)}) + "\n" for change in batch])
 
 
-def _render_json(records: Iterable[str], head: ChangesHead) -> Iterator[str]:
-    yield f'{dump(_head_record(head)).removesuffix("}")},\n"changes": ['
+def render_list_json(head: str, name: str, records: Iterable[str]) -> Iterator[str]:
+    """An object of JSON with one member more, the list of these records, each of them in a line of its own."""
+    yield f'{head.removesuffix("}")},\n"{name}": ['
     before = "\n"
     for batch in chunks(records):
         yield before + ",\n".join(batch)

@@ -8,69 +8,30 @@ from nsagent.model.choices import OutputFormat
 from nsagent.model.ids import tell_netns
 from nsagent.model.net import is_unconnected
 from nsagent.report.addresses import endpoint_key, local_text, remote_text
-from nsagent.report.chunks import chunks
 from nsagent.report.columns import UNCONNECTED
 from nsagent.report.context import Context, empty_context, pod_text, short_id, short_image
-from nsagent.report.csv import csv_records
-from nsagent.report.layout import Column, number_column, pick_columns, sort_rows, text_column
+from nsagent.report.layout import Column, number_column, sort_rows, text_column
 from nsagent.report.options import OutputOptions
+from nsagent.report.row_list import UsualColumns, lay_out_rows
 from nsagent.report.summary import Summary
-from nsagent.report.text_table import render_text_table
 from nsagent.report.times import brief_time
 
 _NAMED: Final = 3
+_FOR_TERMINALS: Final = (OutputFormat.TABLE, OutputFormat.WIDE)
 
 
 def lay_out_changes(
     changes: Iterable[Change], options: OutputOptions, head: ChangesHead, *, timed: bool
 ) -> Iterator[str]:
     """The changes in a format that has columns; a table of `timed` ones tells when each was."""
-    if options.format is OutputFormat.CSV:
-        return render_changes_csv(changes, options)
-    changes = tuple(changes)
-    if options.format not in (OutputFormat.MARKDOWN, OutputFormat.HTML):
-        return render_changes_table(changes, options, timed=timed)
-    from nsagent.report.html import render_html
-    from nsagent.report.markdown import render_markdown
-
-    render = render_html if options.format is OutputFormat.HTML else render_markdown
-    picked = pick_columns(CHANGE_COLUMNS, options.columns or CHANGES_DEFAULT)
-    return render(changes, picked, empty_context(), _summarize(changes, head))
+    usual = UsualColumns(CHANGES_TIMED if timed and options.format in _FOR_TERMINALS else CHANGES_DEFAULT, CHANGES_WIDE)
+    return lay_out_rows(changes, CHANGE_COLUMNS, usual, options, lambda rows: _summarize(rows, head))
 
 
 def _summarize(changes: Sequence[Change], head: ChangesHead) -> Summary:
     seen = "Nothing is told of the time before." if head.since is None else f"Since {head.since}."
     counts = ((len(changes), "change" if len(changes) == 1 else "changes"),)
     return Summary("Changes", head.host or "", head.until or "", counts, seen)
-
-
-def render_changes_table(changes: Sequence[Change], options: OutputOptions, *, timed: bool = False) -> Iterator[str]:
-    """One line per change; see text_table.render_text_table."""
-    usual: Sequence[str] = CHANGES_TIMED if timed else CHANGES_DEFAULT
-    if options.format is OutputFormat.WIDE:
-        usual = CHANGES_WIDE
-    picked = pick_columns(CHANGE_COLUMNS, options.columns or usual)
-    return render_text_table(
-        changes,
-        picked,
-        empty_context(),
-        headers=options.headers,
-        width=None if options.format is OutputFormat.WIDE else options.width,
-        colour=options.colour,
-        chosen=options.columns is not None,
-        tell_left_out=options.tell_left_out,
-    )
-
-
-def render_changes_csv(changes: Iterable[Change], options: OutputOptions) -> Iterator[str]:
-    """One record per change, in chunks; see csv.render_csv."""
-    picked = pick_columns(CHANGE_COLUMNS, options.columns or CHANGES_WIDE)
-    headers = options.headers
-    for batch in chunks(changes):
-        yield from csv_records(batch, picked, empty_context(), headers=headers)
-        headers = False
-    if headers:
-        yield from csv_records((), picked, empty_context(), headers=True)
 
 
 def sort_changes(changes: Sequence[Change], column_names: Sequence[str]) -> tuple[Change, ...]:
@@ -107,7 +68,7 @@ def _remote_key(socket: ChangedSocket) -> tuple[int, bytes, int]:
     return endpoint_key(make_row(socket).family, socket.remote)
 
 
-def _join_brief(texts: Sequence[str]) -> str:
+def join_brief(texts: Sequence[str]) -> str:
     """Three of them, and how many more there are."""
     rest = len(texts) - _NAMED
     return ",".join(texts) if rest <= 0 else f"{','.join(texts[:_NAMED])} +{rest}"
@@ -146,7 +107,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         "pid",
         _of_socket(lambda socket: ",".join(_pids(socket.holders))),
         sort_key=_of_socket(lambda socket: [pid for pid, _, _ in socket.holders] or None, None),
-        brief=_of_socket(lambda socket: _join_brief(_pids(socket.holders))),
+        brief=_of_socket(lambda socket: join_brief(_pids(socket.holders))),
         spare=1,
         least=_of_socket(lambda socket: join_least(_pids(socket.holders))),
     ),
@@ -154,7 +115,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         "command",
         _of_socket(lambda socket: ",".join(_comms(socket.holders))),
         free_text=True,
-        brief=_of_socket(lambda socket: _join_brief(_comms(socket.holders))),
+        brief=_of_socket(lambda socket: join_brief(_comms(socket.holders))),
         spare=4,
         least=_of_socket(lambda socket: join_least(_comms(socket.holders))),
     ),
@@ -165,7 +126,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         "before",
         lambda change, _: ",".join(_before(change)),
         free_text=True,
-        brief=lambda change, _: _join_brief(_before(change)),
+        brief=lambda change, _: join_brief(_before(change)),
     ),
     number_column("uid", _of_socket(lambda socket: socket.uid, None)),
     number_column("inode", _of_socket(lambda socket: socket.inode or None, None)),

@@ -1,11 +1,16 @@
 """Events as lines of JSON: what `nsagent watch -o jsonl` prints, and reports about events."""
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
+from nsagent.model.choices import OutputFormat, View
 from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
 from nsagent.model.socket_event import FinalTcp, SocketEvent
-from nsagent.report.changes import change_record, holder_records
+from nsagent.report.changes import change_record, holder_records, render_list_json
 from nsagent.report.json_text import dump
+from nsagent.report.options import OutputOptions
+from nsagent.report.render import check_options
 from nsagent.report.times import tell_time
 
 SCHEMA: Final = "nsagent/events/v1"
@@ -19,6 +24,7 @@ def head_record(head: EventsHead) -> Record:
         "schema": SCHEMA,
         "host": head.host,
         "from": head.since,
+        "to": head.until,
         "processes": None if head.processes is None else {"engine": head.processes, "reason": head.process_reason},
         "sockets": None
         if head.sockets_seconds is None
@@ -39,6 +45,33 @@ def event_record(event: NamedEvent) -> Record:
     return _socket_record(event)
 
 
+def render_events(events: Iterable[NamedEvent], options: OutputOptions, head: EventsHead) -> Iterator[str]:
+    """The text of events that are there already; raises UsageError as render.check_options does."""
+    check_options(View.EVENTS, options)
+    if options.sort_by:
+        from nsagent.report.events_columns import sort_events
+
+        events = sort_events(tuple(events), options.sort_by)
+    match options.format:
+        case OutputFormat.JSONL:
+            lines = JsonLines()
+            return chain((lines.render_head(head),), map(lines.render, events))
+        case OutputFormat.JSON:
+            return render_list_json(dump(head_record(head)), "events", map(_dump, events))
+        case OutputFormat.YAML:
+            from nsagent.report.yaml import render_document
+
+            return render_document(dump(head_record(head)), "events", map(_dump, events))
+        case _:
+            from nsagent.report.events_columns import lay_out_events
+
+            return lay_out_events(events, options, head)
+
+
+def _dump(event: NamedEvent) -> str:
+    return dump(event_record(event))
+
+
 class JsonLines:
     """Each event as an object in a line of its own, all of it ASCII; the first line, of type `events`, is the head."""
 
@@ -48,7 +81,7 @@ class JsonLines:
 
     def render(self, event: NamedEvent) -> str:
         """The line of one event."""
-        return dump(event_record(event)) + "\n"
+        return _dump(event) + "\n"
 
 
 def _process_record(event: NamedProcessEvent) -> Record:

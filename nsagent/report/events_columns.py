@@ -1,7 +1,7 @@
 """The columns of events, and lines of them that need not wait for the next one."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from nsagent.model.change import Change, ChangedSocket, Holders, make_row
@@ -12,13 +12,16 @@ from nsagent.model.net import SocketState
 from nsagent.model.process_event import ExitStatus
 from nsagent.model.socket_event import SocketEvent
 from nsagent.report.addresses import local_text, remote_text
-from nsagent.report.changes_columns import join_least
+from nsagent.report.changes_columns import join_brief, join_least
 from nsagent.report.context import Context, empty_context, pod_text, short_id
 from nsagent.report.display import pad
 from nsagent.report.escape import escape
 from nsagent.report.fit import GAP
-from nsagent.report.layout import ABSENT, Column, number_column, pick_columns, text_column
-from nsagent.report.times import brief_time, tell_time
+from nsagent.report.layout import ABSENT, Column, number_column, pick_columns, sort_rows, text_column
+from nsagent.report.options import OutputOptions
+from nsagent.report.row_list import UsualColumns, lay_out_rows
+from nsagent.report.summary import Summary
+from nsagent.report.times import tell_time
 
 _WIDTHS: Final = {
     "time": 12,
@@ -51,7 +54,7 @@ class TableLines:
 
     def render(self, event: NamedEvent) -> str:
         """The line of one event."""
-        cells = (escape((column.brief or column.cell)(event, self._context)) for column in self._columns)
+        cells = (escape((column.least or column.cell)(event, self._context)) for column in self._columns)
         return self._lay_out([cell or ABSENT for cell in cells])
 
     def _lay_out(self, cells: Sequence[str]) -> str:
@@ -59,12 +62,27 @@ class TableLines:
         return GAP.join(pad(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
 
 
+def lay_out_events(events: Iterable[NamedEvent], options: OutputOptions, head: EventsHead) -> Iterator[str]:
+    """Events that are there already, in a format that has columns."""
+    usual = UsualColumns(EVENTS_DEFAULT, EVENTS_WIDE)
+    return lay_out_rows(events, EVENT_COLUMNS, usual, options, lambda rows: _summarize(rows, head))
+
+
+def sort_events(events: Sequence[NamedEvent], column_names: Sequence[str]) -> tuple[NamedEvent, ...]:
+    """The events in the order of these columns; see columns.sort_sockets."""
+    return sort_rows(events, EVENT_COLUMNS, column_names, empty_context())
+
+
+def _summarize(events: Sequence[NamedEvent], head: EventsHead) -> Summary:
+    counts = ((len(events), "event" if len(events) == 1 else "events"),)
+    reasons = [reason for reason in (head.process_reason, head.socket_reason) if reason is not None]
+    return Summary(
+        "Events", head.host, head.until or "", counts, f"Since {head.since}.", not reasons, tuple(map(escape, reasons))
+    )
+
+
 def _at(event: NamedEvent) -> str:
     return event.change.at if isinstance(event, SocketEvent) else tell_time(event.at_seconds)
-
-
-def _brief_at(event: NamedEvent) -> str:
-    return _at(event)[11:23]
 
 
 def _event(event: NamedEvent) -> str:
@@ -192,19 +210,20 @@ def _identity(event: NamedEvent, _: Context) -> str:
 
 
 EVENT_COLUMNS: Final[tuple[Column[NamedEvent], ...]] = (
-    text_column(
-        "time", lambda event, _: _at(event), brief=lambda event, _: _brief_at(event),
-        least=lambda event, _: brief_time(_at(event)),
-    ),
+    text_column("time", lambda event, _: _at(event), least=lambda event, _: _at(event)[11:23]),
     text_column("event", lambda event, _: _event(event)),
     text_column(
-        "pid", lambda event, _: ",".join(_pids(event)), brief=lambda event, _: join_least(_pids(event)),
+        "pid",
+        lambda event, _: ",".join(_pids(event)),
+        brief=lambda event, _: join_brief(_pids(event)),
+        least=lambda event, _: join_least(_pids(event)),
     ),
     text_column(
         "command",
         lambda event, _: ",".join(_comms(event)),
         free_text=True,
-        brief=lambda event, _: join_least(_comms(event)),
+        brief=lambda event, _: join_brief(_comms(event)),
+        least=lambda event, _: join_least(_comms(event)),
     ),
     text_column("what", _what, free_text=True),
     text_column("container", _container, free_text=True),
@@ -223,6 +242,9 @@ EVENT_COLUMNS: Final[tuple[Column[NamedEvent], ...]] = (
     text_column("identity", _identity),
 )  # fmt: skip
 """Every column of an event."""
+
+EVENTS_WIDE: Final = tuple(column.name for column in EVENT_COLUMNS)
+"""What `-o wide` and `-o csv` show."""
 
 EVENTS_DEFAULT: Final = ("time", "event", "pid", "command", "what", "container", "pod", "by")
 """What `nsagent watch` prints, and a table of events has."""

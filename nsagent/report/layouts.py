@@ -44,6 +44,10 @@ def list_columns(view: View, counted_by: Sequence[str] = ()) -> "Sequence[Column
         from nsagent.report.changes_columns import CHANGE_COLUMNS
 
         return CHANGE_COLUMNS
+    if view is View.EVENTS:
+        from nsagent.report.events_columns import EVENT_COLUMNS
+
+        return EVENT_COLUMNS
     return _LAYOUTS[view]().columns
 
 

@@ -65,7 +65,7 @@ _OF_CHANGES: Final = (
     OutputFormat.JSONL,
     OutputFormat.YAML,
 )
-"""What report.changes writes."""
+"""What report.changes and report.events write."""
 
 
 def check_options(view: View, options: OutputOptions, *, of_config: bool = False) -> None:
@@ -87,7 +87,7 @@ def check_options(view: View, options: OutputOptions, *, of_config: bool = False
 def render_answer(
     snapshot: Snapshot, view: View, options: OutputOptions, *, whole: Snapshot | None = None
 ) -> Iterator[str]:
-    """The text of any view but `changes`, in chunks; `whole` is what the snapshot was selected from.
+    """The text of any view but `changes` and `events`, in chunks; `whole` is what the snapshot was selected from.
 
     The snapshot has the rows of the view and no others (query.select.select_view). Raises what check_options does.
     """
@@ -111,7 +111,7 @@ def _check_columns(view: View, options: OutputOptions, names: OptionNames, *, of
     formats = [each for each in _WITH_COLUMNS if each in _WRITERS.get(view, _OF_CHANGES)]
     if options.columns is not None and options.format not in formats:
         raise UsageError(f"{names.columns}: {options.format} has none; they are of {', '.join(formats)}")
-    if view is View.CHANGES and options.group_by:
+    if view in (View.CHANGES, View.EVENTS) and options.group_by:
         raise UsageError(f"{names.group_by}: {view} stand in no groups")
     for option, columns in (
         (names.group_by, options.group_by),

@@ -1,17 +1,21 @@
 """Events as lines: for people, with all that is not printable escaped, and as JSON."""
 
+import csv
 import json
 
 import pytest
+import yaml
 
 from nsagent.errors import UsageError
 from nsagent.model.change import Change
+from nsagent.model.choices import OutputFormat
 from nsagent.model.named_event import EventsHead, EventsOf, Identity, IdentitySource, LostEvents, NamedEvent
 from nsagent.model.net import Endpoint, SocketState
 from nsagent.model.process_event import EventEngine, ExitStatus, ProcessEventKind
 from nsagent.model.socket_event import FinalTcp, OwnerSource, SocketEvent, SocketEventKind, SocketEventSource
-from nsagent.report.events import JsonLines
+from nsagent.report.events import JsonLines, render_events
 from nsagent.report.events_columns import EVENT_COLUMNS, TableLines
+from nsagent.report.options import OutputOptions
 from nsagent.scan.diff import diff_snapshots
 from tests.events.named import AT, KILLED, WEB_POD, in_web, outside
 from tests.scan.snapshots import T1, WEB, container, listener, process, snapshot, socket
@@ -104,6 +108,7 @@ def test_the_first_line_of_json_tells_how_events_are_known() -> None:
         "schema": "nsagent/events/v1",
         "host": "node-1",
         "from": T1,
+        "to": None,
         "processes": {"engine": "poll", "reason": "no rights"},
         "sockets": {"engines": ["diff", "destroy"], "every_seconds": 2.0, "reason": "no luck"},
     }
@@ -170,3 +175,37 @@ def test_losses_are_told_with_their_number() -> None:
     assert json.loads(JsonLines().render(LOST)) == {
         "type": "lost", "time": "2026-01-02T03:04:05.678Z", "of": "process", "count": 12,
     }  # fmt: skip
+
+
+DONE = HEAD._replace(until="2026-01-02T03:06:00.000Z")
+
+
+def rendered(format_: OutputFormat, **options: object) -> str:
+    return "".join(render_events(EVENTS, OutputOptions(format_, **options), DONE))  # type: ignore[arg-type]
+
+
+def test_a_report_has_the_same_records_in_each_format_that_has_any() -> None:
+    document = json.loads(rendered(OutputFormat.JSON))
+    head, *lines = map(json.loads, rendered(OutputFormat.JSONL).splitlines())
+    assert {"type": "events", **document} == {**head, "events": lines}
+    assert (head["from"], head["to"], len(lines)) == (T1, "2026-01-02T03:06:00.000Z", len(EVENTS))
+    assert yaml.safe_load(rendered(OutputFormat.YAML)) == document
+
+
+def test_a_report_as_a_table_tells_the_day_and_as_csv_everything() -> None:
+    table = rendered(OutputFormat.TABLE, columns=("time", "event", "pid", "command")).splitlines()
+    assert table[7].split() == ["2026-01-02T03:05:05.678Z", "open", "30,31", "httpd,worker"]
+    header, *records = csv.reader(rendered(OutputFormat.CSV).splitlines())
+    assert (header, len(records)) == ([column.name for column in EVENT_COLUMNS], len(EVENTS))
+    assert records[7][:5] == [T1, "close", "30,31", "httpd,worker", "tcp 10.0.0.1:40000 > [2001:db8::9]:443"]
+
+
+@pytest.mark.parametrize("format_", [OutputFormat.MARKDOWN, OutputFormat.HTML])
+def test_a_page_says_of_when_and_what_could_not_be_heard(format_: OutputFormat) -> None:
+    page = rendered(format_)
+    assert [text in page for text in ("Events", "node-1", "11 events", "no rights")] == [True] * 4
+
+
+def test_events_are_sorted_by_what_is_asked_for() -> None:
+    told = rendered(OutputFormat.CSV, columns=("event",), sort_by=("-event",), headers=False).split()
+    assert told == sorted(told, reverse=True)

@@ -14,7 +14,7 @@ from nsagent.report.render import OutputOptions, check_options, render_answer
 TABULAR = (OutputFormat.TABLE, OutputFormat.WIDE, OutputFormat.CSV, OutputFormat.MARKDOWN, OutputFormat.HTML)
 NOT_OF_COUNTS = (OutputFormat.NAME, OutputFormat.PROM)
 NOT_OF_CHANGES = (OutputFormat.PROM, OutputFormat.NAME)
-RENDERED = frozenset(View) - {View.CHANGES}
+RENDERED = frozenset(View) - {View.CHANGES, View.EVENTS}
 
 GROUPED = """
 STATE        LOCAL
