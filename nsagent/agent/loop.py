@@ -254,6 +254,7 @@ class Agent:
                 runtimes=self._runtimes,
                 rss_bytes=read_rss_bytes(),
                 events=self._setup.tell_events(),
+                happened=None if self._last is None else self._world.log.count(),
             )
         )
 

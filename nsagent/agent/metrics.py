@@ -118,6 +118,7 @@ class Metrics:
             yield _gauge("scan_complete", "Whether the last pass saw everything.", last_pass.status.complete)
         if status is not None:
             yield from _list_of_agent(status)
+            yield from _list_of_events(status)
             yield from _list_of_reports(status.reports)
             yield from _list_of_outputs(status.reports)
 
@@ -173,6 +174,30 @@ def _list_of_agent(status: AgentStatus) -> Iterator[Metric]:
     for runtime, up in dict(status.runtimes).items():  # A series that is there twice spoils the whole scrape.
         runtimes.add_metric([runtime], up)
     yield runtimes
+
+
+def _list_of_events(status: AgentStatus) -> Iterator[Metric]:
+    """What has happened, and how that is known."""
+    happened, heard = status.happened, status.events
+    if heard is not None:
+        engine = GaugeMetricFamily(
+            "nsagent_process_events_engine", "How it is known that processes come and go.", labels=["engine"]
+        )
+        engine.add_metric([heard.engine], 1)
+        yield engine
+    if happened is None:
+        return
+    for name, text, label, counts in (
+        ("process_events", "Processes that forked, executed a program, exited.", "event", happened.processes),
+        ("socket_events", "Sockets that opened, closed, changed hands.", "event", happened.sockets),
+        ("events_lost", "Events that did not arrive.", "of", happened.lost),
+    ):
+        family = CounterMetricFamily(f"nsagent_{name}", text, labels=[label])
+        for value, count in counts.items():
+            family.add_metric([value], count)
+        yield family
+    yield _counter("short_lived_processes", "That began and ended between two passes.", happened.short_lived_processes)
+    yield _counter("short_lived_sockets", "That closed and were in no pass.", happened.short_lived_sockets)
 
 
 def _list_of_reports(reports: tuple[ReportStatus, ...]) -> Iterator[Metric]:

@@ -90,8 +90,19 @@ class Passes:
         self._before: Snapshot | None = None
         self.finished = 0
 
-    def make(self, stop: threading.Event, *, changes_wanted: bool, left: Mapping[int, tuple[Lodger, ...]]) -> Made:
-        """The next pass; raises Aborted soon after `stop` is set. `left` is whose processes ended lately (Memory)."""
+    def make(
+        self,
+        stop: threading.Event,
+        *,
+        changes_wanted: bool,
+        left: Mapping[int, tuple[Lodger, ...]],
+        netns_met: Callable[[int], object] | None = None,
+    ) -> Made:
+        """The next pass; raises Aborted soon after `stop` is set.
+
+        `left` is whose processes ended lately (Memory), `netns_met` is what Carried has.
+        """
+        self._carried.netns_met = netns_met
         cpu, started, started_ns = time.process_time(), self._clock(), time.monotonic_ns()
         self._carried.memory = replace(self._carried.memory, left=left)
         request = self._request.started_at(time.time_ns())

@@ -1,6 +1,6 @@
 """What happens to processes, handed on as the kernel tells of it: to whoever counts, shows or remembers it.
 
-Where the kernel tells nothing, nobody looks at /proc for that: each pass does anyway.
+Where the kernel tells nothing, /proc is looked at only for a report that asks for events: each pass does anyway.
 """
 
 import threading
@@ -24,8 +24,9 @@ _END_SECONDS: Final = 0.3
 """How long it may take to hear no more; who waits for the kernel's first answer ends by itself."""
 
 
-def _hear(proc_root: str) -> ProcessEvents:
-    events = ProcessEvents(proc_root=proc_root, poll_seconds=None)
+def hear(proc_root: str, *, poll_seconds: float | None = None) -> ProcessEvents:
+    """All that happens to processes; raises EventsUnavailable where the kernel does not tell, unless it may poll."""
+    events = ProcessEvents(proc_root=proc_root, poll_seconds=poll_seconds)
     events.watch_all()
     return events
 
@@ -39,7 +40,7 @@ class ProcessFeed:
         sinks: Sequence[Sink],
         *,
         tell: Callable[[str], None],
-        hear: Callable[[str], ProcessEvents] = _hear,
+        hear: Callable[[str], ProcessEvents] = hear,
     ) -> None:
         """`hear` subscribes to all processes of a procfs; raises EventsUnavailable and NotRead."""
         self._proc_root, self._sinks, self._tell, self._hear = proc_root, tuple(sinks), tell, hear
@@ -63,10 +64,10 @@ class ProcessFeed:
     def status(self, known: ProcessesKnown) -> EventsStatus:
         """How it fares, and the table of processes that is fed."""
         with self._lock:
-            heard = self._events is not None and self._thread.is_alive()
+            events = self._events if self._thread.is_alive() else None
             losses = None if self._events is None else self._events.losses
             return EventsStatus(
-                engine=EventEngine.CONNECTOR if heard else EventEngine.POLL,
+                engine=EventEngine.POLL if events is None else events.engine,
                 error=self._error,
                 events=self._handed_on,
                 gaps=0 if losses is None else losses.gaps,
@@ -98,6 +99,9 @@ class ProcessFeed:
                 if self._closed:
                     return
                 self._events = events
+                self._error = None if events.failure is None else str(events.failure)
+            if events.failure is not None:
+                self._tell(f"process events: {events.failure}: /proc is looked at instead, and tells less")
             try:
                 while (event := events.take()) is not None:
                     while event is not None:

@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from nsagent.agent.event_log import EventLog
 from nsagent.agent.outputs.report import WrittenReport
+from nsagent.agent.pending_events import PendingEvents
 from nsagent.config.model import Report, TextfileOutput
 from nsagent.errors import NotFound
 from nsagent.model.change import ChangeKind, ChangesHead
 from nsagent.model.choices import Cmdline, OutputFormat, View
+from nsagent.model.named_event import EventsHead
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.evaluate import take_unknown_for_nothing
 from nsagent.query.filter import Filter
 from nsagent.query.select import leave_labels, select_containers, select_snapshot, select_view
 from nsagent.report.changes import render_changes
+from nsagent.report.events import render_events
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.diff import diff_selected
 from nsagent.scan.follow import follow
@@ -76,6 +80,12 @@ class ReportMaker:
     def __init__(self, report: Report) -> None:
         self.report = report
         self._before: Snapshot | None = None
+        self._events = PendingEvents(report.select.make_filter()) if report.view is View.EVENTS else None
+
+    def see_events(self, snapshot: Snapshot, log: EventLog, head: EventsHead) -> None:
+        """Take what has happened up to a pass, if it is a report of events."""
+        if self._events is not None:
+            self._events.see(snapshot, log, head)
 
     def make(
         self, snapshot: Snapshot, add_command_lines: AddCommandLines = lambda snapshot, _: snapshot
@@ -98,6 +108,8 @@ class ReportMaker:
         """Go on where one of this name was, under an earlier config."""
         if self._tells_changes:
             self._before = other._before
+        if self.report.select == other.report.select and self._events is not None and other._events is not None:
+            self._events = other._events
 
     @property
     def _tells_changes(self) -> bool:
@@ -105,7 +117,10 @@ class ReportMaker:
 
     def _write(self, selected: Snapshot, whole: Snapshot, format_: OutputFormat) -> WrittenReport:
         options = make_options(self.report, format_)
-        if self._tells_changes and format_ is not OutputFormat.PROM:
+        if self._events is not None and format_ is not OutputFormat.PROM:
+            head, events = self._events.take()
+            chunks = render_events(events, options, head or EventsHead(whole.host, whole.taken_at))
+        elif self._tells_changes and format_ is not OutputFormat.PROM:
             chunks = self._render_changes(whole, options)
         else:
             view = View.SOCKETS if format_ is OutputFormat.PROM else self.report.view

@@ -7,6 +7,7 @@ history notices; what cannot be set up leaves the earlier one in force, whole.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,20 +15,25 @@ from nsagent.agent.board import Board
 from nsagent.agent.book import Book, Entry
 from nsagent.agent.control import Control, serve_http, serve_socket
 from nsagent.agent.delivery import Lane
+from nsagent.agent.event_log import EventLog
 from nsagent.agent.history import History
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
 from nsagent.agent.outputs.stdout import KeptStdout, Stdout
 from nsagent.agent.passes import Made, Passes, Place
-from nsagent.agent.process_feed import ProcessFeed, Sink
+from nsagent.agent.process_feed import ProcessFeed, hear
 from nsagent.agent.processes import Processes
 from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
+from nsagent.agent.socket_feed import SocketFeed
 from nsagent.agent.status import EventsStatus
 from nsagent.config.model import Config, Output
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change
+from nsagent.model.choices import View
+from nsagent.model.named_event import EventsHead, EventsOf
 from nsagent.model.snapshot import Snapshot
+from nsagent.model.socket_event import SocketEventSource
 from nsagent.report.changes import change_record
 
 
@@ -43,8 +49,7 @@ class World(NamedTuple):
     """Takes a line about what nobody waits for."""
     read_clocks: Callable[[], Moment]
     processes: Processes
-    sinks: tuple[Sink, ...] = ()
-    """Who takes what happens to processes, beside those."""
+    log: EventLog
 
     def clock(self) -> float:
         """The one that only runs on."""
@@ -61,6 +66,8 @@ class Setup:
         self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
         self.history: History | None = None
         self.feed: ProcessFeed | None = None
+        self.socket_feed: SocketFeed | None = None
+        self.tells_events = any(report.view is View.EVENTS for report in config.reports)
         self._world = world
         kept: Mapping[Output, Lane] = {} if earlier is None else earlier.lanes
         wanted = (output for report in config.reports for output in report.outputs)
@@ -93,12 +100,38 @@ class Setup:
     def make_pass(self, stop: threading.Event) -> Made:
         """The next pass, of which the table of processes learns if there is one; raises Aborted, as Passes.make()."""
         config, processes = self.config, self._world.processes
-        changes_wanted = bool(config.history or config.http or config.socket)
+        changes_wanted = bool(config.history or config.http or config.socket or self.tells_events)
         left = {} if self.feed is None else processes.list_left()
-        made = self.passes.make(stop, changes_wanted=changes_wanted, left=left)
+        met = None if self.socket_feed is None else self.socket_feed.events.see_netns
+        made = self.passes.make(stop, changes_wanted=changes_wanted, left=left, netns_met=met)
         if self.feed is not None:
             processes.learn(made.taken.snapshot, made.taken.facts, made.started_ns)
+        self._tell_events(made)
         return made
+
+    def _tell_events(self, made: Made) -> None:
+        """Have the log, and each report of events, take what has happened up to a pass."""
+        log, snapshot, status = self._world.log, made.taken.snapshot, self.tell_events()
+        if status is not None:
+            log.lose(EventsOf.PROCESS, status.lost)
+        if self.socket_feed is not None:
+            self.socket_feed.events.learn(snapshot)
+        log.learn(snapshot, made.taken.facts, made.changes or ())
+        if not self.tells_events:
+            return
+        reason = "not listened for" if self.socket_feed is None else self.socket_feed.reason
+        heard = self.socket_feed is not None and self.socket_feed.events.failure is None
+        head = EventsHead(
+            snapshot.host,
+            snapshot.taken_at,
+            processes=None if status is None else status.engine,
+            process_reason=None if status is None else status.error,
+            sockets_seconds=self.config.interval,
+            sockets=(SocketEventSource.DIFF, SocketEventSource.DESTROY) if heard else (SocketEventSource.DIFF,),
+            socket_reason=reason,
+        )
+        for entry in self.book.entries.values():
+            entry.maker.see_events(snapshot, log, head)
 
     def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Keep a run in the history, if there is to be one; what fails is told, and the next run tries again."""
@@ -129,8 +162,9 @@ class Setup:
         """Let go of all but the outputs."""
         for _, control in self._served.values():
             control.close()
-        if self.feed is not None:
-            self.feed.close()
+        for feed in (self.feed, self.socket_feed):
+            if feed is not None:
+                feed.close()
         if self.history is not None:
             self.history.close()
         self.passes.close()
@@ -164,12 +198,19 @@ class Setup:
     def _take_feed(self, earlier: "Setup | None") -> None:
         if self.config.events == "off":
             return
-        if earlier is not None and earlier.feed is not None:
-            self.feed = earlier.feed
+        world, proc_root = self._world, self._world.place.proc_root
+        world.log.wanted = self.tells_events
+        if earlier is not None and earlier.tells_events is self.tells_events and earlier.feed is not None:
+            self.feed, self.socket_feed = earlier.feed, earlier.socket_feed
             return
-        world = self._world
-        self.feed = ProcessFeed(world.place.proc_root, (world.processes.take, *world.sinks), tell=world.tell)
+        if earlier is not None and earlier.feed is not None:
+            earlier.feed.close()  # Else both would tell the same for a moment.
+        hears = partial(hear, poll_seconds=self.config.interval if self.tells_events else None)
+        self.feed = ProcessFeed(proc_root, (world.processes.take, world.log.take), tell=world.tell, hear=hears)
         self.feed.begin()
+        if self.tells_events:
+            self.socket_feed = SocketFeed(proc_root, world.log, tell=world.tell)
+            self.socket_feed.begin()
 
     def _let_go(self, later: "Setup") -> None:
         kept = {id(control) for _, control in later._served.values()}
@@ -178,6 +219,8 @@ class Setup:
                 control.close()
         if self.feed is not None and self.feed is not later.feed:
             self.feed.close()
+        if self.socket_feed is not None and self.socket_feed is not later.socket_feed:
+            self.socket_feed.close()
         if self.history is not None and self.history is not later.history:
             self.history.close()
         self.passes.close()

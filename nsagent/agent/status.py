@@ -99,6 +99,22 @@ class EventsStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EventCounts:
+    """What has happened since the start of the agent, as far as it was heard of."""
+
+    processes: Mapping[str, int]
+    """How many have forked, executed a program, and exited, by these names."""
+    short_lived_processes: int
+    """That began and ended between two passes."""
+    sockets: Mapping[str, int]
+    """How many have opened, closed, and changed hands: `open`, `close`, `change`."""
+    short_lived_sockets: int
+    """That were in no pass; heard of only where a report asks for events."""
+    lost: Mapping[str, int]
+    """Events that did not arrive, as far as is known: of a `process`, of a `socket`."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """All of it."""
 
@@ -122,3 +138,5 @@ class AgentStatus:
     rss_bytes: int | None = None
     events: EventsStatus | None = None
     """None where the config turns them off."""
+    happened: EventCounts | None = None
+    """None before the first pass."""

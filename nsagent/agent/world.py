@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 from nsagent.agent.board import Board
+from nsagent.agent.event_log import EventLog
 from nsagent.agent.logs import logger
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs.stdout import Stdout
@@ -39,6 +40,7 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         # Goes on while the machine sleeps: what was due meanwhile is due at once.
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    log = EventLog(ProcFs(proc_root))
     metrics = Metrics(make_families, clock=clock)
     return World(
         place=Place(name, proc_root, host_root),
@@ -49,4 +51,5 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         tell=lambda line: logger.warning("%s", line),
         read_clocks=lambda: Moment(clock(), time.time()),
         processes=Processes(ProcFs(proc_root)),
+        log=log,
     )

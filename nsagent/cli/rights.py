@@ -39,7 +39,7 @@ def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[C
             needed |= {Capability.SYS_ADMIN}
         if makes_pass and options.get("owners") is not OwnersWanted.CONTAINER:
             needed |= {Capability.NET_ADMIN}
-        if "follow" in options:  # Of nsagent watch, which hears of sockets in all netns.
+        if not {"follow", "dry_run"}.isdisjoint(options):  # watch and the agent hear of sockets in all netns.
             needed |= {Capability.NET_ADMIN, Capability.NET_BROADCAST}
     if _writes_or_asks(options, environ):
         needed |= {Capability.DAC_OVERRIDE}

@@ -96,15 +96,17 @@ class EventsHead(NamedTuple):
     host: str
     since: str
     """From when on they are told, RFC 3339."""
-    processes: EventEngine | None
+    processes: EventEngine | None = None
     """None where nobody asked for those of processes."""
-    process_reason: str | None
+    process_reason: str | None = None
     """Why the kernel tells none of processes; None where it does."""
-    sockets_seconds: float | None
+    sockets_seconds: float | None = None
     """How far apart the passes are whose difference tells of sockets; None where nobody asked for these."""
-    sockets: tuple[SocketEventSource, ...]
+    sockets: tuple[SocketEventSource, ...] = ()
     """How those of sockets are known."""
-    socket_reason: str | None
+    socket_reason: str | None = None
     """Why the kernel does not tell of the end of each; None where it does."""
     until: str | None = None
     """Up to when; None where there is no end yet."""
+    missed: int = 0
+    """Events that were not kept long enough to be told."""

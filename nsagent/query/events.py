@@ -38,8 +38,9 @@ class _Known(NamedTuple):
 class EventFilter:
     """Which events are asked for, by names that mean what they mean in the last two snapshots; for one thread."""
 
-    def __init__(self, wanted: Filter) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: Filter, *, must_exist: bool = True) -> None:
+        """`must_exist`: the first snapshot has to know what it names; else that may come."""
+        self._wanted, self._must_exist = wanted, must_exist
         self._takes_all = wanted == Filter()
         self.asks_for_sockets = _asks_for_sockets(wanted)
         """Whether it names what only sockets have: then no event of a process is asked for."""
@@ -47,14 +48,15 @@ class EventFilter:
         self._before: _Known | None = None
 
     def learn(self, snapshot: Snapshot) -> None:
-        """Take the next snapshot; raises NotFound for what the first one of all does not know, and Ambiguous."""
+        """Take the next snapshot; raises Ambiguous, and of the first one NotFound."""
         if self._takes_all:
             return
+        is_first = self._last is None and self._must_exist
         try:
-            wanted = take_unknown_for_nothing(self._wanted, snapshot) if self._last else self._wanted
+            wanted = self._wanted if is_first else take_unknown_for_nothing(self._wanted, snapshot)
             test = make_test(snapshot, wanted)
         except NotFound:
-            if self._last is None:
+            if is_first:
                 raise
             test = _take_none
         self._before = self._last

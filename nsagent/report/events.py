@@ -25,6 +25,7 @@ def head_record(head: EventsHead) -> Record:
         "host": head.host,
         "from": head.since,
         "to": head.until,
+        "missed": head.missed,
         "processes": None if head.processes is None else {"engine": head.processes, "reason": head.process_reason},
         "sockets": None
         if head.sockets_seconds is None

@@ -9,10 +9,19 @@ from typing import Any
 from nsagent.agent.board import Board
 from nsagent.agent.endpoints import Access, Endpoints
 from nsagent.agent.metrics import Metrics
-from nsagent.agent.status import AgentStatus, ConfigStatus, OutputStatus, PassStatus, ReportStatus
+from nsagent.agent.status import (
+    AgentStatus,
+    ConfigStatus,
+    EventCounts,
+    EventsStatus,
+    OutputStatus,
+    PassStatus,
+    ReportStatus,
+)
 from nsagent.model.change import Change, ChangeKind
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Facts
+from nsagent.model.process_event import EventEngine
 from nsagent.report.changes import change_record
 from nsagent.report.prom import make_families
 from nsagent.scan.attribute import attribute
@@ -81,6 +90,14 @@ def make_status(last_pass: PassStatus | None = None, **changes: Any) -> AgentSta
         reports=REPORTS,
         runtimes=(("docker", True), ("cri", False)),
         rss_bytes=54 << 20,
+        events=EventsStatus(EventEngine.CONNECTOR, None, 900, 1, 12, 40, 3, 2),
+        happened=EventCounts(
+            {"fork": 300, "exec": 290, "exit": 299},
+            250,
+            {"open": 20, "close": 18, "change": 1},
+            7,
+            {"process": 12, "socket": 0},
+        ),
     )
     return replace(status, **changes)
 

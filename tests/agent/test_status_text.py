@@ -74,7 +74,7 @@ def test_a_table_of_anything_fits_80_columns_and_acts_on_no_terminal() -> None:
 
 
 def test_a_status_of_an_agent_that_has_done_nothing_is_short() -> None:
-    text = render_status(make_status(reports=(), runtimes=(), passes=0, rss_bytes=None), "table")
+    text = render_status(make_status(reports=(), runtimes=(), passes=0, rss_bytes=None, events=None), "table")
     assert text.splitlines()[2:] == ["passes    0 finished, 1 failed, 2 skipped"]
 
 

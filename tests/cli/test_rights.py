@@ -27,6 +27,7 @@ OTHERS = {Capability.DAC_OVERRIDE}
         pytest.param(
             {"engine": "auto", "follow": False}, {}, PASS | {Capability.NET_BROADCAST}, id="events of all netns"
         ),
+        pytest.param({"engine": None, "dry_run": False}, {}, PASS | {Capability.NET_BROADCAST}, id="the agent itself"),
         pytest.param(
             {"from_file": None, "owners": OwnersWanted.CONTAINER}, {}, PASS - {Capability.NET_ADMIN}, id="by cgroups"
         ),

@@ -186,7 +186,10 @@ def test_what_is_wrong_is_told_with_its_place_and_what_was_expected(text: str, e
         ("cron: '* * * * *'", "F:5:11: reports[0].cron: expected either every or cron, not both"),
         ("timezone: UTC", "F:5:15: reports[0].timezone: expected beside cron only"),
         ("jitter: 60s", "F:5:13: reports[0].jitter: expected less than every, 1m"),
-        ("view: incidents", "F:5:11: reports[0].view: expected one of sockets, listeners, connections, containers, netns"),
+        (
+            "view: incidents",
+            "F:5:11: reports[0].view: expected one of sockets, listeners, connections, containers, netns",
+        ),
         ("view: top", "F:3:5: reports[0]: view top needs group_by: the columns to count by"),
         ("limit: 3", "F:5:12: reports[0].limit: expected with view top only"),
         (

@@ -102,6 +102,24 @@ SEEN: Final = (
     Panel("Network namespaces", [(of_agent("nsagent_netns"), "{{instance}}")]),
     Panel("Runtimes that tell names", [(f"min by (runtime) ({of_agent('nsagent_runtime_up')})", "{{runtime}}")]),
 )
+EVENTS: Final = (
+    Panel(
+        "Processes",
+        [
+            (sum_by("event", rate("nsagent_process_events_total")), "{{event}}"),
+            (f"sum({rate('nsagent_short_lived_processes_total')})", "between two passes"),
+        ],
+    ),
+    Panel(
+        "Sockets",
+        [
+            (sum_by("event", rate("nsagent_socket_events_total")), "{{event}}"),
+            (f"sum({rate('nsagent_short_lived_sockets_total')})", "in no pass"),
+        ],
+        told="What is in no pass shows only where a report of events is made.",
+    ),
+    Panel("Events lost", [(sum_by("of", increase("nsagent_events_lost_total")), "{{of}}")]),
+)
 REPORTS: Final = (
     Panel("Age of each", [(REPORT_AGE, "{{instance}} {{report}}")], "s"),
     Panel(
@@ -137,6 +155,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
     ("Sockets", SOCKETS),
     ("Queues", QUEUES),
     ("What is seen", SEEN),
+    ("Events", EVENTS),
     ("Reports", REPORTS),
     ("What it takes", TAKEN),
 )

@@ -14,6 +14,7 @@ OF_GRAFANA: Final = {"$__rate_interval": "5m"}
 PANELS: Final = [panel for panel in make_dashboard()["panels"] if panel["type"] != "row"]
 UNSHOWN: Final = {
     UP,
+    "nsagent_process_events_engine",
     *("nsagent_scans_total", "nsagent_scan_duration_seconds_bucket", "nsagent_scan_cpu_seconds"),
     *("nsagent_report_runs_total", "nsagent_report_skips_total", "nsagent_report_quarantined"),
     *("nsagent_output_written_total", "process_max_fds", "process_open_fds", "process_start_time_seconds"),

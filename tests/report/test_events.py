@@ -109,6 +109,7 @@ def test_the_first_line_of_json_tells_how_events_are_known() -> None:
         "host": "node-1",
         "from": T1,
         "to": None,
+        "missed": 0,
         "processes": {"engine": "poll", "reason": "no rights"},
         "sockets": {"engines": ["diff", "destroy"], "every_seconds": 2.0, "reason": "no luck"},
     }

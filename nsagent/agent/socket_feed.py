@@ -1,0 +1,55 @@
+"""The ends of sockets, handed on as the kernel tells of them, where a report asks for events: listening has its price.
+
+Where the kernel tells nothing, passes alone tell what opens and closes.
+"""
+
+import threading
+from collections.abc import Callable
+
+from nsagent.agent.event_log import EventLog
+from nsagent.errors import NsagentError
+from nsagent.events.socket_events import SocketEvents
+from nsagent.kernel.threads import start_thread
+from nsagent.model.named_event import EventsOf
+
+_END_SECONDS = 0.3
+
+
+class SocketFeed:
+    """Hears in a thread of its own, from begin() to close()."""
+
+    def __init__(self, proc_root: str, log: EventLog, *, tell: Callable[[str], None]) -> None:
+        self._log, self._tell = log, tell
+        self.events = SocketEvents(proc_root=proc_root)
+        """What passes bring the netns to that they meet, and what they show."""
+        self._thread = threading.Thread(target=self._run, name="socket events", daemon=True)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the kernel does not tell of the end of each socket; None where it does."""
+        hindered = self.events.failure or self.events.limit
+        return None if hindered is None else str(hindered)
+
+    def begin(self) -> None:
+        """Hear from now on, and say what is not heard."""
+        if self.reason is not None:
+            self._tell(f"socket events: {self.reason}: passes tell the rest")
+        if self.events.failure is None:
+            try:
+                start_thread(self._thread)
+            except NsagentError as err:
+                self._tell(f"socket events: {err}")
+
+    def close(self) -> None:
+        """Hear no more."""
+        self.events.close()
+        if self._thread.ident is not None:
+            self._thread.join(_END_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            for event in self.events:
+                self._log.take_socket(event)
+                self._log.lose(EventsOf.SOCKET, self.events.losses.events)
+        except NsagentError as err:
+            self._tell(f"socket events: {err}: passes tell the rest")
