@@ -28,6 +28,10 @@ def refuse(_: str) -> ProcessEvents:
     raise SILENT
 
 
+def refuse_source(_: ProcFs) -> ProcConnector:
+    raise SILENT
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left(same_fds: None) -> Iterator[None]:
     yield
@@ -61,6 +65,27 @@ def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
     feed.close()
     assert heard == []
     assert told == ["process events: made so: only passes tell which processes there are"]
+
+
+def test_where_a_report_tells_of_events_looks_are_compared_instead_and_said_so() -> None:
+    def poll(proc_root: str) -> ProcessEvents:
+        events = ProcessEvents(proc_root=proc_root, poll_seconds=0.1, connect=refuse_source)
+        events.watch_all()
+        return events
+
+    told: list[str] = []
+    heard: list[ProcessEvent] = []
+    feed = ProcessFeed("/proc", [heard.append], tell=told.append, hear=poll)
+    feed.begin()
+    until(lambda: told, "it is said")
+    with subprocess.Popen(["sleep", "60"]) as child:
+        until(lambda: any(event.child == child.pid for event in heard), "its birth")
+        child.kill()
+    status = feed.status(KNOWN)
+    assert (status.engine, status.error) == (EventEngine.POLL, "made so")
+    assert {event.found_by for event in heard} == {EventEngine.POLL}
+    assert told == ["process events: made so: /proc is looked at instead, and tells less"]
+    feed.close()
 
 
 def test_what_fails_later_is_told_with_what_came_before() -> None:

@@ -23,6 +23,7 @@ from tests.live.nsagent_cli import NSAGENT, run_nsagent
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "config.yaml"
 
+EXIT_3 = {"code": 3, "signal": 0, "core_dumped": False}
 FAR = "1h"
 """A period in which a report is not due within a test, but for the moment when it strikes."""
 
@@ -54,6 +55,34 @@ def test_a_report_shows_what_scan_shows(agent: AgentBed, bed: NetnsBed, tmp_path
     ran = run_nsagent("scan", "--runtime", "none", "--netns", str(netns.name), "-o", "json")
     assert row == json.loads(ran.stdout)["sockets"][0]
     assert (row["inode"], [owner["pid"] for owner in row["owners"]]) == (held.inode, [held.pid])
+
+
+def test_a_report_of_events_tells_what_came_and_went_between_passes(
+    agent: AgentBed, bed: NetnsBed, tmp_path: Path
+) -> None:
+    require(Capability.PROCESS_EVENTS)
+    netns, actor = bed.stage()
+    told = tmp_path / "events.jsonl"
+    select = {"filter": f"netns = {netns.inode}"}
+    agent.write_config(report("events", told, view="events", select=select))
+    agent.start()
+    agent.await_status(lambda status: status["events"]["engine"] == "connector", "the kernel tells")
+    agent.await_report("events", lambda one: one["outputs"][0]["written"] >= 2, "the first reports")
+    listener = actor.listen()
+    child = subprocess.run(["nsenter", f"--net={netns.path}", "sh", "-c", "exit 3"], check=False)
+    actor.drop(listener)
+
+    def list_told() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        return [line for line in lines if line["type"] in ("process", "socket")]
+
+    until(lambda: any(each["event"] == "close" for each in list_told()), "the end of the listener is told")
+    until(lambda: any(each.get("status") == EXIT_3 for each in list_told()), "the end of the process is told")
+    [closed] = [each for each in list_told() if each["event"] == "close"]
+    assert (child.returncode, closed["engine"], closed["socket"]["local"]["port"]) == (3, "destroy", listener.port)
+    status = agent.tell_status()
+    assert status["happened"]["processes"]["exit"] > 0
+    agent.end()
 
 
 def test_it_hears_of_processes_that_live_shorter_than_from_pass_to_pass(agent: AgentBed) -> None:
