@@ -54,6 +54,7 @@ class Capability(StrEnum):
     VXLAN = "VXLAN in this kernel"
     IDLE_SOCKETS = "sockets that are bound and do nothing, in sock_diag (Linux 6.8)"
     FD_COUNTS = "the number of fds as the size of /proc/PID/fd (Linux 6.2)"
+    MPTCP = "MPTCP in this kernel"
     MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
     VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
