@@ -7,6 +7,7 @@ from errno import EACCES, EAFNOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM
 
 import pytest
 
+from nsagent.errors import EXIT_PARTIAL
 from tests.live import programs
 from tests.live.actors import Actor, Held
 from tests.live.closed_bed import ClosedBed, read_report
@@ -57,6 +58,39 @@ def test_where_sock_diag_was_asked_for_the_netns_is_a_gap_and_its_rows_are_not_i
         "scan", "--runtime", "none", "--engine", "sock_diag", "--strict", before=without_netlink(EPERM)
     )
     assert ran.status == 3
+
+
+COVER = """set -e
+dir=$(mktemp --directory)
+mount -t tmpfs none "$dir"
+for file in dev sockstat sockstat6 udp udp6; do cp "$1/$file" "$dir"; done
+for file in tcp tcp6; do install --mode "$0" /dev/null "$dir/$file"; done
+mount --bind "$dir" "$1"
+umount "$dir"
+rmdir "$dir"
+shift
+exec "$@"
+"""
+"""What runs after this finds other tables of TCP in a process's net/: with nothing in them, and of this mode."""
+
+
+@pytest.mark.parametrize(("mode", "code"), [("444", "short"), ("0", "EACCES")])
+def test_without_netlink_and_without_the_files_of_proc_a_netns_is_a_gap(
+    closed_bed: ClosedBed, mode: str, code: str
+) -> None:
+    """The netns itself counts its sockets."""
+    netns, actor = closed_bed.netns_bed.stage()
+    held = actor.listen()
+    cover = ("unshare", "--mount", "sh", "-c", COVER, mode, f"/proc/{actor.pid}/net")
+    ordinary = ("setpriv", "--bounding-set=-sys_admin,-dac_override,-dac_read_search", "--")
+    before = (*cover, *ordinary, *without_netlink(EPERM))
+    scan = closed_bed.scan(before=before)
+    assert scan.of_netns(netns.inode) == []
+    told = [gap for gap in scan.coverage["gaps"] if gap not in closed_bed.scan().coverage["gaps"]]
+    assert [(gap["kind"], gap["ids"], gap["code"]) for gap in told] == [("netns", [str(netns.inode)], code)]
+    assert not scan.coverage["complete"]
+    assert closed_bed.run_nsagent("scan", "--runtime", "none", "--strict", before=before).status == EXIT_PARTIAL
+    assert owners_in(closed_bed.scan(before=ordinary).one(held.inode)) == {actor.pid: [held.fd]}
 
 
 def test_a_filter_that_kills_for_unusual_calls_costs_only_what_they_alone_tell(closed_bed: ClosedBed) -> None:
