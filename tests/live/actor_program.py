@@ -157,9 +157,10 @@ class Actor:
         self.sockets[fd].sendall(bytes(count))
 
     def listen_shared(self, port: int) -> Answer:
-        """A listener that lets others listen on the same port (SO_REUSEPORT)."""
+        """A listener that lets others listen on the same port, its own user's beside it, and any once it is closed."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEPORT, socket.SO_REUSEADDR):
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
         sock.bind(("127.0.0.1", port))
         sock.listen(16)
         return self.keep(sock)

@@ -56,6 +56,7 @@ class Capability(StrEnum):
     FD_COUNTS = "the number of fds as the size of /proc/PID/fd (Linux 6.2)"
     MPTCP = "MPTCP in this kernel"
     MPTCP_COUNTS = "a count of MPTCP sockets (Linux 6.2)"
+    ORPHAN_UIDS = "the uids of sockets that no fd can hold (Linux 6.17)"
     VSOCK = "AF_VSOCK in this kernel"
     ROOT_CGROUP_NAMESPACE = "the root cgroup namespace"
     HELM = "helm and kubectl, which run on amd64 (make build/kubernetes/helm)"
@@ -112,6 +113,7 @@ _CHECKS: Mapping[Capability, Callable[[], bool]] = {
     Capability.IDLE_SOCKETS: lambda: is_at_least(os.uname().release, 6, 8),
     Capability.FD_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
     Capability.MPTCP_COUNTS: lambda: is_at_least(os.uname().release, 6, 2),
+    Capability.ORPHAN_UIDS: lambda: is_at_least(os.uname().release, 6, 17),
     Capability.HELM: lambda: os.uname().machine == "x86_64" and HELM.is_file() and KUBECTL.is_file(),
     Capability.PROMTOOL: PROMTOOL.is_file,
     Capability.SYSTEMD_ANALYZE: _has("systemd-analyze"),

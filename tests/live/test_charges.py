@@ -1,6 +1,7 @@
 """To whom a row without an owner is charged: the listener through which its connection came in."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -10,8 +11,10 @@ from tests.live.capabilities import Capability, require
 from tests.live.closed_bed import ClosedBed
 from tests.live.coverage import is_whole
 from tests.live.deadlines import until
+from tests.live.made_cgroups import V2, MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns
 from tests.live.nsagent_cli import Socket
+from tests.live.unprivileged import UID
 
 PORT = 8092
 """None that a kernel gives to clients, unless it is told to."""
@@ -256,6 +259,39 @@ def test_an_orphan_is_charged_only_where_a_listener_has_its_port(stage: Stage, s
     assert (row["local"]["port"], row["inode"]) == (end.port, None)
     charged = (to(stage.server.pid), "none", "inferred") if side == "server" else (None, "none", "none")
     assert charge(row) == ("orphan", *charged)
+
+
+@pytest.fixture
+def cgroup(token: str) -> Iterator[str]:
+    """The directory of a cgroup of version 2 in which nobody is yet."""
+    made = MadeCgroups()
+    try:
+        (directory,) = made.make(f"{token}-charges", {V2: find_hierarchies()[V2]})
+        yield directory
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("other", ["user", "cgroup"])
+def test_an_orphan_is_not_charged_to_who_listens_on_its_port_as_another(cgroup: str, stage: Stage, other: str) -> None:
+    """The row still tells whose it was, and in which cgroup it was made."""
+    listener = stage.server.listen_shared(PORT)
+    pair = stage.server.pair(listener, stage.client)
+    stage.server.ask("fill", fd=pair.server.fd)
+    stage.server.drop(pair.server, listener)
+    later = stage.bed.netns_bed.actor(stage.netns)
+    if other == "user":
+        require(Capability.ORPHAN_UIDS)
+        later.ask("become", uid=UID)
+    else:
+        stage.bed.run("sh", "-c", f"echo {later.pid} > {cgroup}/cgroup.procs")
+    held = later.listen_shared(PORT)
+    (row,) = stage.ownerless("fin_wait1")
+    assert charge(row) == ("orphan", None, "none", "none")
+    later.drop(held)
+    stage.server.listen_shared(PORT)
+    (row,) = stage.ownerless("fin_wait1")
+    assert charge(row) == ("orphan", to(stage.server.pid), "none", "inferred")
 
 
 def test_a_listener_in_flight_is_charged_to_nobody_and_its_connections_neither(stage: Stage) -> None:
