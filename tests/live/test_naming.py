@@ -62,6 +62,21 @@ def test_a_netns_has_the_name_that_the_host_gave_to_it_and_none_of_another_mount
         assert (ran.status, ran.stdout, hint in ran.complaints[-1]) == (4, b"", True)
 
 
+def test_a_name_that_two_netns_have_is_ambiguous(closed_bed: ClosedBed) -> None:
+    """Where /var/run is no link to /run there are two places for names."""
+    first, other = closed_bed.netns_bed.named(), closed_bed.netns_bed.named()
+    held = closed_bed.netns_bed.actor(first).listen()
+    second = f"/var/run/netns/{first.name}"
+    make = (
+        f"mount -t tmpfs none /var && mkdir -p /var/run/netns && touch {second} && mount --bind {other.path} {second}"
+    )
+    assert inodes(closed_bed.scan("--netns", first.name or "")) == {held.inode}
+    closed_bed.run("sh", "-c", make)
+    ran = closed_bed.run_nsagent("scan", "--runtime", "none", "--netns", first.name or "")
+    assert (ran.status, ran.stdout) == (4, b"")
+    assert all(str(one.inode) in ran.complaints[-1] for one in (first, other))
+
+
 def test_a_thread_goes_for_its_process_and_for_the_netns_that_it_is_in(bed: NetnsBed, tmp_path: Path) -> None:
     netns, actor = bed.stage()
     here = actor.listen()

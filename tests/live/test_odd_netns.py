@@ -2,16 +2,18 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nsagent.errors import EXIT_PARTIAL
 from tests.live.actors import Actor, owners_of
 from tests.live.capabilities import Capability, lack
 from tests.live.closed_bed import ClosedBed, read_report
-from tests.live.coverage import is_whole
+from tests.live.coverage import is_whole, own_complaints
 from tests.live.netns_bed import NAMED_DIRECTORY, NetnsBed
 from tests.live.nsagent_cli import Scan, owners_in, run_scan
 from tests.live.odd_bed import OddOne
@@ -19,6 +21,21 @@ from tests.live.odd_bed import OddOne
 NETNS, FILES = 200, 128
 ATTEMPTS, CREATIONS = 20, 50
 WITHOUT_SYS_ADMIN = ("setpriv", "--bounding-set=-sys_admin", "--")
+LISTEN = """
+import os, socket, sys
+listener = socket.create_server(("", 0))
+print(os.getpid(), os.fstat(listener.fileno()).st_ino, flush=True)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+DENY = """set -e
+denied=$(mktemp)
+chmod 0 "$denied"
+mount --bind "$denied" "$0"
+rm "$denied"
+exec setpriv --bounding-set=-dac_override,-dac_read_search -- "$@"
+"""
+"""What runs after this may not read one file; all else that is root's it may."""
 
 
 def found_by(scan: Scan, netns: int) -> tuple[list[str], int]:
@@ -61,6 +78,28 @@ def test_a_netns_that_cannot_be_read_is_one_gap_though_another_is_found_late(clo
     engines = {entry["inode"]: entry["engine"] for entry in scan.netns}
     assert (engines[named.inode], engines[made["netns"]]) == (None, None)
     assert sum(gap["count"] for gap in scan.coverage["gaps"] if gap["stage"] == "netns") == 2
+
+
+def test_a_netns_that_another_mount_covers_is_told_by_its_path(closed_bed: ClosedBed) -> None:
+    """Nothing else leads to it: it is there, and whatever is in it is not to be seen."""
+    covered = closed_bed.netns_bed.named()
+    closed_bed.run("mount", "-t", "tmpfs", "none", NAMED_DIRECTORY)
+    ran = closed_bed.run_nsagent("scan", "--runtime", "none", "--strict")
+    closed_bed.run("umount", NAMED_DIRECTORY)
+    assert own_complaints(ran.complaints) == [f"nsagent: mount {covered.path} not read (not reachable)"]
+    assert ran.status == EXIT_PARTIAL
+
+
+def test_a_netns_is_one_where_what_is_mounted_there_may_not_be_read(closed_bed: ClosedBed) -> None:
+    """Its inode has been read by then: a key is for those of which there is none."""
+    apart = ("unshare", "--mount", "--net", sys.executable, "-I", "-c", LISTEN)
+    ((pid, inode),) = read_report(closed_bed.start(*apart), "ready")
+    netns = os.stat(closed_bed.netns_bed.path_in_test(f"/proc/{pid}/ns/net")).st_ino
+    scan = closed_bed.scan(before=("unshare", "--mount", "sh", "-c", DENY, f"/proc/{pid}/mountinfo"))
+    row = scan.one(int(inode))
+    assert (row["netns"], [*owners_in(row)], row["flags"]) == (netns, [int(pid)], [])
+    assert [(one["inode"], one["key"]) for one in scan.netns if one["processes"] == 1] == [(netns, None)]
+    assert is_whole(scan.coverage)
 
 
 def test_the_coverage_counts_a_netns_that_only_a_socket_keeps(

@@ -60,6 +60,17 @@ def test_where_sock_diag_was_asked_for_the_netns_is_a_gap_and_its_rows_are_not_i
     assert ran.status == 3
 
 
+def test_tables_that_name_no_cgroup_do_not_answer_who_made_a_socket(closed_bed: ClosedBed) -> None:
+    _, actor = closed_bed.netns_bed.stage()
+    held = actor.listen()
+    scan = closed_bed.scan("--owners", "container", "--engine", "proc")
+    assert (scan.one(held.inode)["cgroup_id"], scan.coverage["complete"]) == (None, False)
+    told = [gap for gap in scan.coverage["gaps"] if gap not in closed_bed.scan().coverage["gaps"]]
+    assert [(gap["stage"], gap["kind"], gap["code"], gap["count"]) for gap in told] == [
+        ("cgroups", "creators", "not_told", 1)
+    ]
+
+
 COVER = """set -e
 dir=$(mktemp --directory)
 mount -t tmpfs none "$dir"
