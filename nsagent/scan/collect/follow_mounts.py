@@ -133,12 +133,14 @@ def _open_process(context: PassContext, view: MountView) -> ProcessDir:
 
 
 def _list_mounted(context: PassContext, view: MountView) -> Collection[int]:
-    """The netns that are mounted there still: what was unmounted meanwhile is missed by nobody."""
+    """The netns that are mounted there still, as far as is known: what was unmounted meanwhile is missed by nobody."""
     try:
         with _open_process(context, view) as process:
             return process.read_netns_mounts(TRUSTED_BYTES).points
-    except (Gone, NotRead, FormatError):
+    except Gone:
         return ()
+    except (NotRead, FormatError):
+        return view.points
 
 
 def _tell(view: MountView, missed: Mapping[int, NotRead | Gone]) -> Iterator[Gap]:
