@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import sys
 from errno import EAGAIN, EPERM
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from nsagent.errors import EXIT_FAILED
 from tests.live import programs
 from tests.live.closed_bed import ClosedBed
-from tests.live.nsagent_cli import owners_in, run_nsagent
+from tests.live.nsagent_cli import owners_in, run_nsagent, run_scan
 from tests.live.test_visibility import AS_PLAIN_USER
 
 FILTER = os.path.join(programs.HERE, "filter_calls.py")
@@ -97,6 +98,26 @@ def test_a_directory_that_is_empty_is_no_procfs(tmp_path: Path) -> None:
         ran = run_nsagent(command, "--proc-root", str(tmp_path))
         told = f"nsagent: {tmp_path}: no procfs, nor a copy of one: there is no process in it\n"
         assert (ran.status, ran.stdout, ran.stderr) == (EXIT_FAILED, b"", told)
+
+
+@pytest.mark.parametrize("missing", [("cgroup",), ("ns/mnt",), ("net/udp6", "net/dev")], ids=" ".join)
+def test_a_copy_of_procfs_that_lacks_files_of_each_process_lacks_no_process(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    """A kernel without cgroups has none; trees that others keep for their tests have no more than those need."""
+    copy = shutil.copytree(os.path.join(FIXTURES, "proc", "node"), tmp_path / "node", symlinks=True)
+    options = ("--runtime", "none", "--proc-root", str(copy))
+    whole = run_scan(*options)
+    for process in copy.iterdir():
+        for name in missing:
+            (process / name).unlink(missing_ok=True)
+    scan = run_scan(*options)
+    assert [(row["inode"], owners_in(row)) for row in scan.sockets] == [
+        (row["inode"], owners_in(row)) for row in whole.sockets
+    ]
+    for each in (scan, whole):
+        processes, netns = each.coverage["processes"], each.coverage["netns"]
+        assert (processes["ok"], processes["vanished"], netns["failed"]) == (processes["seen"], 0, 0)
 
 
 LITTLE_MEMORY = (
