@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import pytest
 
-from nsagent.errors import Reason
+from nsagent.errors import EXIT_PARTIAL, Reason
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.runtimes.discover import discover_runtimes
 from tests.live.capabilities import Capability, lack, require
 from tests.live.deadlines import until
 from tests.live.leftovers import marked_environment
-from tests.live.nsagent_cli import Scan, run_scan
+from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
 from tests.runtimes.engine_server import rows, saying, serve
 from tests.scan.collect.passes import run_pass
 
@@ -222,3 +222,12 @@ def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(t
         found = scan_with_names("-c", "web", "--runtime", f"docker={url}")
     assert found.sockets == []
     assert ("processes", ["web"]) in untold(found, "unseen")
+
+
+def test_a_runtime_of_whose_containers_no_process_is_seen_is_told(tmp_path: Path) -> None:
+    """They run elsewhere: outside of this PID namespace, or on another host."""
+    with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"], "State": "running"}))) as url:
+        found = scan_with_names("--runtime", f"docker={url}")
+        strict = run_nsagent("scan", "--strict", "--runtime", f"docker={url}")
+    assert untold(found, "unseen") == [("processes", [f"docker ({url})"])]
+    assert (found.coverage["complete"], strict.status) == (False, EXIT_PARTIAL)

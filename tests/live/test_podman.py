@@ -149,6 +149,12 @@ def test_a_container_that_does_not_run_is_told_with_its_state(town: Town, option
     assert ran.complaints[-1].endswith("; a container of that name does not run: created (podman)")
 
 
+def test_a_container_where_a_netns_is_asked_for_is_told_to_be_one(town: Town) -> None:
+    ran = run_nsagent("scan", "--netns", "web", *town.bed.runtime_option)
+    assert (ran.status, ran.stdout) == (4, b"")
+    assert ran.complaints[-1] == "nsagent: no netns 'web'; it is a container: use -c"
+
+
 @pytest.mark.parametrize("port", [PUBLISHED, PUBLISHED_BY_POD])
 def test_conmon_who_keeps_a_published_port_is_in_no_container(town: Town, port: int) -> None:
     """Its cgroup stands beside those of the containers; in a pod that is below one called like an id."""

@@ -168,6 +168,18 @@ def test_without_a_capability_a_scan_sees_what_is_promised(
     assert found == Told(engine, owners_of(held) if seen else {}, None if seen else "hidden", True)
 
 
+def test_who_has_the_rights_and_is_refused_is_told_of_which_process_and_to_add_none(closed_bed: ClosedBed) -> None:
+    """In a user namespace of its own it has all rights, and none over who is outside."""
+    _, actor = closed_bed.netns_bed.anonymous()
+    actor.listen()
+    outside = ("unshare", "--user", "--map-root-user", "--")
+    ran = closed_bed.run_nsagent("scan", "--runtime", "none", before=outside)
+    (line,) = (line for line in ran.complaints if "processes not readable" in line)
+    assert "although CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there: refused by a security module" in line
+    assert f"pid {actor.pid} (" in line
+    assert "add CAP" not in ran.stderr
+
+
 def test_a_netns_that_is_known_by_its_name_and_by_processes_that_may_not_be_read_is_one(closed_bed: ClosedBed) -> None:
     """Its inode is that of its mount; its processes tell no more than a key."""
     netns, actor = closed_bed.netns_bed.stage()
