@@ -1,5 +1,6 @@
 """To whom a row without an owner is charged: the listener through which its connection came in."""
 
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -157,6 +158,19 @@ def test_listeners_of_one_process_on_a_port_are_that_process(stage: Stage) -> No
     assert charge(row) == ("accept_queue", to(stage.server.pid), "none", "inferred")
 
 
+def test_listeners_of_one_container_on_a_port_are_that_container(cgroups: MadeCgroups, stage: Stage) -> None:
+    """Which of its processes took the connection is not known."""
+    id_ = secrets.token_hex(32)
+    for directory in cgroups.make(f"docker/{id_}", find_hierarchies()):
+        enter_cgroup(stage, stage.server, directory)
+        enter_cgroup(stage, stage.client, directory)
+    listener = stage.server.listen_shared()
+    stage.client.listen_shared(listener.port)
+    stage.bed.netns_bed.actor(stage.netns).connect("127.0.0.1", listener.port)
+    (row,) = stage.ownerless("established")
+    assert charge(row) == ("accept_queue", {"pid": None, "container_id": id_}, "listener", "inferred")
+
+
 @pytest.mark.parametrize("state", ["established", "syn_recv"])
 def test_of_listeners_on_different_devices_the_one_on_the_rows_is_charged(stage: Stage, state: str) -> None:
     listener = listen_on_devices(stage)
@@ -262,18 +276,24 @@ def test_an_orphan_is_charged_only_where_a_listener_has_its_port(stage: Stage, s
 
 
 @pytest.fixture
-def cgroup(token: str) -> Iterator[str]:
-    """The directory of a cgroup of version 2 in which nobody is yet."""
+def cgroups() -> Iterator[MadeCgroups]:
+    """Makes cgroups, in which nobody is any more when the bed has ended."""
     made = MadeCgroups()
     try:
-        (directory,) = made.make(f"{token}-charges", {V2: find_hierarchies()[V2]})
-        yield directory
+        yield made
     finally:
         made.close()
 
 
+def enter_cgroup(stage: Stage, actor: Actor, directory: str) -> None:
+    """Move an actor; its pid is that in the bed."""
+    stage.bed.run("sh", "-c", f"echo {actor.pid} > {directory}/cgroup.procs")
+
+
 @pytest.mark.parametrize("other", ["user", "cgroup"])
-def test_an_orphan_is_not_charged_to_who_listens_on_its_port_as_another(cgroup: str, stage: Stage, other: str) -> None:
+def test_an_orphan_is_not_charged_to_who_listens_on_its_port_as_another(
+    cgroups: MadeCgroups, stage: Stage, token: str, other: str
+) -> None:
     """The row still tells whose it was, and in which cgroup it was made."""
     listener = stage.server.listen_shared(PORT)
     pair = stage.server.pair(listener, stage.client)
@@ -284,7 +304,8 @@ def test_an_orphan_is_not_charged_to_who_listens_on_its_port_as_another(cgroup: 
         require(Capability.ORPHAN_UIDS)
         later.ask("become", uid=UID)
     else:
-        stage.bed.run("sh", "-c", f"echo {later.pid} > {cgroup}/cgroup.procs")
+        (directory,) = cgroups.make(f"{token}-charges", {V2: find_hierarchies()[V2]})
+        enter_cgroup(stage, later, directory)
     held = later.listen_shared(PORT)
     (row,) = stage.ownerless("fin_wait1")
     assert charge(row) == ("orphan", None, "none", "none")
