@@ -13,7 +13,7 @@ import pytest
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.docker_bed import Made
-from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, Socket, run_nsagent, run_scan
 from tests.live.podman_bed import IMAGE, PodmanBed
 from tests.live.rows import read_ss_rows
 from tests.live.unprivileged import UID
@@ -140,6 +140,21 @@ def test_the_infra_container_is_part_of_its_pod(town: Town) -> None:
 def test_a_pod_s_name_chooses_its_containers(town: Town) -> None:
     ran = run_nsagent("scan", "--pod", "shop", "--columns", "pod,container", "--no-headers", *town.bed.runtime_option)
     assert sorted(line.split() for line in ran.stdout.decode().splitlines()) == [["shop", "back"], ["shop", "front"]]
+
+
+def test_what_nobody_else_can_be_charged_with_is_the_pod_s_that_lives_alone_in_the_netns(town: Town) -> None:
+    """A client of one of its containers that has ended: on such a port no listener is proven."""
+    town.bed.execute("back", ["sh", "-c", "nc 127.0.0.1 8115 & sleep 1; kill $!"])
+    options = ("--state", "time_wait", "--netns", str(town.ports[8115].netns_inode))
+
+    def find_charged() -> list[Socket]:
+        """Not while the client is still there, nor where another process of the host could not be looked at."""
+        return [row for row in town.scan(*options).sockets if row["attribution"] != "none"]
+
+    (row,) = until(find_charged, "the client's end is in TIME_WAIT, and charged")
+    assert (row["remote"]["port"], row["container_id"]) == (8115, None)
+    assert (row["attribution"], row["confidence"]) == ("netns", "inferred")
+    assert (row["pod"]["name"], row["pod"]["namespace"]) == ("shop", None)
 
 
 @pytest.mark.parametrize("option", ["-c", "--netns"])
