@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
@@ -53,6 +54,10 @@ class WhichEvents(NamedTuple):
     ] = False
     sockets: Annotated[
         bool, typer.Option("--sockets", help="Only sockets: when they open, close, and change hands.")
+    ] = False
+    flows: Annotated[
+        bool,
+        typer.Option("--flows", help="Also flows that pass through this host without a socket on it, by conntrack."),
     ] = False
     follow: Annotated[
         bool, typer.Option("--follow", help="With --pid: its children too, and theirs, also those to come.")
@@ -150,10 +155,9 @@ def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading
     """The lines of what happens, in pieces that are complete; raises NotFound for what nobody knows at the start."""
     from nsagent.cli.watching import Watching
     from nsagent.cli.write import has_reader, write_coverage
-    from nsagent.events.socket_events import SocketEvents
 
     processes = _open_processes(asked, selection) if selection.needs_processes else None
-    sockets = SocketEvents(proc_root=asked.request.proc_root) if selection.sockets_wanted else None
+    sockets = _open_sockets(asked) if selection.sockets_wanted else None
     with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets) as watching:
         snapshot = watching.begin()
         try:
@@ -198,21 +202,32 @@ def _open_processes(asked: _Asked, selection: "Selection") -> "ProcessEvents":
     return events
 
 
+def _open_sockets(asked: _Asked) -> "SocketEvents":
+    from nsagent.events.socket_events import SocketEvents
+    from nsagent.kernel.socket_notices import open_socket_notices
+
+    connect = partial(open_socket_notices, flows=asked.events.flows)
+    return SocketEvents(proc_root=asked.request.proc_root, connect=connect)
+
+
 def _make_head(
     asked: _Asked, snapshot: "Snapshot", processes: "ProcessEvents | None", sockets: "SocketEvents | None"
 ) -> "EventsHead":
     from nsagent.model.named_event import EventsHead
     from nsagent.model.socket_event import SocketEventSource
 
-    hindered = None if sockets is None else sockets.failure or sockets.limit
-    engines = () if sockets is None else (SocketEventSource.DIFF, SocketEventSource.DESTROY)
+    hindered = None if sockets is None else sockets.failure or sockets.limit or sockets.flows_failure
+    engines = [] if sockets is None else [SocketEventSource.DIFF]
+    if sockets is not None and sockets.failure is None:
+        engines.append(SocketEventSource.DESTROY)
+        engines += [SocketEventSource.CONNTRACK] if asked.events.flows and sockets.flows_failure is None else []
     return EventsHead(
         snapshot.host,
         snapshot.taken_at,
         processes=None if processes is None else processes.engine,
         process_reason=None if processes is None or processes.failure is None else str(processes.failure),
         sockets_seconds=None if sockets is None else asked.every_seconds,
-        sockets=engines[:1] if sockets is not None and sockets.failure else engines,
+        sockets=tuple(engines),
         socket_reason=None if hindered is None else str(hindered),
     )
 
