@@ -24,6 +24,8 @@ from nsagent.model.socket_event import OwnerSource, SocketEvent
 EVENTS_KEPT: Final = 10_000
 """Until the next pass; one has about 0.8 KiB."""
 
+_LOOKS_A_SECOND: Final = 200
+"""At processes that execute a program: a hundredth of a core."""
 _LIFE: Final = frozenset(LIFE)
 
 
@@ -42,7 +44,7 @@ class EventLog:
         self.wanted = False
         """Whether events are kept: whoever loads another config sets it. Without, nobody is looked at."""
         self._wall_clock = wall_clock
-        self._identities = Identities(procfs)
+        self._identities = Identities(procfs, looks_a_second=_LOOKS_A_SECOND)
         self._changes = SocketChanges()
         self._lock = threading.Lock()
         """Guards all that follows, and the changes; not held while a process is looked at."""

@@ -53,11 +53,17 @@ class Identities:
         self,
         procfs: ProcFs,
         *,
+        looks_a_second: int | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`clock_ns` is the time of day; `monotonic_ns` is what events are told by."""
+        """`looks_a_second`: no more processes are looked at, 50 us each; None for all that ask for it.
+
+        `clock_ns` is the time of day; `monotonic_ns` is what events are told by.
+        """
         self._procfs, self._clock_ns, self._monotonic_ns = procfs, clock_ns, monotonic_ns
+        self._most_looks = looks_a_second
+        self._second, self._looks = 0, 0
         self._known: dict[Pid, _Known] = {}
         self._homes: dict[str, _Home] = {}
         """By the text of the cgroup file."""
@@ -108,15 +114,21 @@ class Identities:
         identity = self._find_out(event)
         if event.kind is ProcessEventKind.EXIT:
             self._known.pop(pid, None)
-        elif len(self._known) < _MOST_PROCESSES:
-            self._known[pid] = _Known(identity, self._passes)
+        else:
+            self._keep(pid, identity)
         return identity
+
+    def _keep(self, pid: Pid, identity: Identity) -> None:
+        if len(self._known) < _MOST_PROCESSES:
+            self._known[pid] = _Known(identity, self._passes)
 
     def _find_out(self, event: ProcessEvent) -> Identity:
         known = self._known.get(event.pid)
         before = known.identity if known else None
         if event.child is not None:
             parent = before or self._look(event.pid, event.timestamp_ns) or NOBODY
+            if before is None and parent is not NOBODY:
+                self._keep(event.pid, parent)
             child = parent._replace(
                 source=IdentitySource.PARENT if parent.comm else IdentitySource.NONE, start_ticks=None
             )
@@ -133,6 +145,8 @@ class Identities:
     def _look(self, pid: Pid, timestamp_ns: int, before: Identity | None = None) -> Identity | None:
         """Who a process is now, which was `before`; None where it has ended, as one has that began later than this."""
         before = before or NOBODY
+        if not self._may_look():
+            return None
         try:
             with self._procfs.open_process(pid) as process:
                 stat = process.read_stat()
@@ -147,6 +161,12 @@ class Identities:
             home = _Home(before.container_id, before.around, before.inner, before.unit)
         netns = before.netns if netns is None else netns
         return Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
+
+    def _may_look(self) -> bool:
+        """Whether one more process may be looked at in this second."""
+        second = self._monotonic_ns() // 1_000_000_000
+        self._second, self._looks = second, self._looks + 1 if second == self._second else 1
+        return self._most_looks is None or self._looks <= self._most_looks
 
     def _find_home(self, text: str) -> _Home | None:
         """Whose a cgroup is; None where that is not looked at before the next pass."""

@@ -118,6 +118,24 @@ def test_of_a_process_whose_parent_nobody_knows_the_parent_is_looked_at(tree: Pr
     assert begin(tree).name(FORK).identity == unit
 
 
+def test_an_agent_looks_at_no_more_processes_than_it_may(tree: ProcTree) -> None:
+    now = LATE_NS
+    identities = Identities(ProcFs(tree.path), looks_a_second=2, monotonic_ns=lambda: now)
+    for pid in (1, 2, 3):
+        tree.process(pid, "sh")
+    told = [identities.name(replace_pid(EXEC, Pid(pid))).identity.comm for pid in (1, 2, 3)]
+    now += 1_000_000_000
+    assert [*told, identities.name(replace_pid(EXEC, Pid(3))).identity.comm] == ["sh", "sh", None, "sh"]
+
+
+def test_a_parent_is_looked_at_once(tree: ProcTree) -> None:
+    identities = begin(tree)
+    directory = tree.process(PARENT, "sh")
+    identities.name(FORK)
+    directory.rename(tree.root / "gone")
+    assert identities.name(FORK).identity.comm == "sh"
+
+
 def test_of_a_process_that_a_look_has_found_itself_is_told(tree: ProcTree) -> None:
     """It runs another program by now, of which no event will tell."""
     tree.process(CHILD, "curl", cgroup=WEB_CGROUP)
