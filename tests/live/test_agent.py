@@ -23,7 +23,6 @@ from tests.live.nsagent_cli import NSAGENT, run_nsagent
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "config.yaml"
 
-EXIT_3 = {"code": 3, "signal": 0, "core_dumped": False}
 FAR = "1h"
 """A period in which a report is not due within a test, but for the moment when it strikes."""
 
@@ -57,32 +56,30 @@ def test_a_report_shows_what_scan_shows(agent: AgentBed, bed: NetnsBed, tmp_path
     assert (row["inode"], [owner["pid"] for owner in row["owners"]]) == (held.inode, [held.pid])
 
 
-def test_a_report_of_events_tells_what_came_and_went_between_passes(
-    agent: AgentBed, bed: NetnsBed, tmp_path: Path
-) -> None:
+def test_a_report_of_events_tells_what_came_and_went_between_passes(agent: AgentBed, bed: NetnsBed) -> None:
     require(Capability.PROCESS_EVENTS)
     netns, actor = bed.stage()
-    told = tmp_path / "events.jsonl"
-    select = {"filter": f"netns = {netns.inode}"}
-    agent.write_config(report("events", told, view="events", select=select))
+    agent.write_config(report("events", view="events", select={"filter": f"netns = {netns.inode}"}))
     agent.start()
     agent.await_status(lambda status: status["events"]["engine"] == "connector", "the kernel tells")
-    agent.await_report("events", lambda one: one["outputs"][0]["written"] >= 2, "the first reports")
+    agent.await_report("events", lambda one: one["outputs"][0]["written"] >= 1, "the first report")
     listener = actor.listen()
-    child = subprocess.run(["nsenter", f"--net={netns.path}", "sh", "-c", "exit 3"], check=False)
+    child = subprocess.Popen(["nsenter", f"--net={netns.path}", "sh", "-c", "read line; exit 3"], stdin=subprocess.PIPE)
+    made = agent.await_report("events", lambda one: one["runs"], "a report")["runs"]
+    agent.await_report("events", lambda one: one["runs"] >= made + 2, "a pass that sees both")
     actor.drop(listener)
-
-    def list_told() -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
-        return [line for line in lines if line["type"] in ("process", "socket")]
-
-    until(lambda: any(each["event"] == "close" for each in list_told()), "the end of the listener is told")
-    until(lambda: any(each.get("status") == EXIT_3 for each in list_told()), "the end of the process is told")
-    [closed] = [each for each in list_told() if each["event"] == "close"]
-    assert (child.returncode, closed["engine"], closed["socket"]["local"]["port"]) == (3, "destroy", listener.port)
-    status = agent.tell_status()
-    assert status["happened"]["processes"]["exit"] > 0
-    agent.end()
+    child.communicate(b"go on\n")
+    made = agent.await_report("events", lambda one: one["runs"], "a report")["runs"]
+    agent.await_report("events", lambda one: one["outputs"][0]["written"] >= made + 2, "a report of their ends")
+    happened = agent.tell_status()["happened"]
+    _, out = agent.end()
+    told = [event for event in map(json.loads, out.splitlines()) if event["type"] != "events"]
+    [opened, closed] = [event for event in told if event["type"] == "socket"]
+    assert [(each["event"], each["engine"]) for each in (opened, closed)] == [("open", "diff"), ("close", "destroy")]
+    assert {each["socket"]["local"]["port"] for each in (opened, closed)} == {listener.port}
+    [ended] = [event for event in told if event["event"] == "exit" and event["pid"] == child.pid]
+    assert ended["status"] == {"code": 3, "signal": 0, "core_dumped": False}
+    assert happened["processes"]["exit"] > 0
 
 
 def test_it_hears_of_processes_that_live_shorter_than_from_pass_to_pass(agent: AgentBed) -> None:
