@@ -17,7 +17,9 @@ CLONE_NEWPID = 0x20000000
 WAITING = f"""
 import ctypes, os, sys, threading
 libc = ctypes.CDLL(None)
+told, tell = os.pipe()
 def outlive():
+    os.read(told, 1)
     while open("/proc/self/stat").read().split()[2] != "Z":
         pass
     libc.syscall({SYS_EXIT}, 0)
@@ -29,6 +31,7 @@ if first == 0:
 if os.fork() == 0:
     sys.stdin.read()
     os._exit(0)
+os.write(tell, b"x")
 print(first, flush=True)
 print("ready", flush=True)
 sys.stdin.read()
@@ -46,7 +49,7 @@ def test_a_process_whose_last_thread_is_about_to_end_holds_up_nothing(closed_bed
     held = actor.listen()
     ((pid,),) = read_report(closed_bed.start(sys.executable, "-c", WAITING), "ready")
     tasks = f"{closed_bed.root}/proc/{pid}/task"
-    (tid,) = (tid for tid in os.listdir(tasks) if tid != pid)
+    (tid,) = until(lambda: [tid for tid in os.listdir(tasks) if tid != pid], "it has a second thread")
     until(lambda: not os.path.exists(f"{tasks}/{tid}/ns/net"), "its last thread has given back its netns")
     scan = closed_bed.scan()
     assert os.path.exists(f"{tasks}/{tid}"), "it has ended meanwhile"
