@@ -1,5 +1,6 @@
 """A system call that is refused is not a host without sockets."""
 
+import json
 import os
 import platform
 import sys
@@ -11,7 +12,7 @@ from nsagent.errors import EXIT_PARTIAL
 from tests.live import programs
 from tests.live.actors import Actor, Held
 from tests.live.closed_bed import ClosedBed, read_report
-from tests.live.nsagent_cli import owners_in
+from tests.live.nsagent_cli import Scan, owners_in
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,9 +64,10 @@ def test_where_sock_diag_was_asked_for_the_netns_is_a_gap_and_its_rows_are_not_i
 def test_tables_that_name_no_cgroup_do_not_answer_who_made_a_socket(closed_bed: ClosedBed) -> None:
     _, actor = closed_bed.netns_bed.stage()
     held = actor.listen()
+    usual = closed_bed.scan().coverage["gaps"]
     scan = closed_bed.scan("--owners", "container", "--engine", "proc")
     assert (scan.one(held.inode)["cgroup_id"], scan.coverage["complete"]) == (None, False)
-    told = [gap for gap in scan.coverage["gaps"] if gap not in closed_bed.scan().coverage["gaps"]]
+    told = [gap for gap in scan.coverage["gaps"] if gap not in usual]
     assert [(gap["stage"], gap["kind"], gap["code"], gap["count"]) for gap in told] == [
         ("cgroups", "creators", "not_told", 1)
     ]
@@ -92,15 +94,16 @@ def test_without_netlink_and_without_the_files_of_proc_a_netns_is_a_gap(
     """The netns itself counts its sockets."""
     netns, actor = closed_bed.netns_bed.stage()
     held = actor.listen()
+    usual = closed_bed.scan().coverage["gaps"]
     cover = ("unshare", "--mount", "sh", "-c", COVER, mode, f"/proc/{actor.pid}/net")
     ordinary = ("setpriv", "--bounding-set=-sys_admin,-dac_override,-dac_read_search", "--")
     before = (*cover, *ordinary, *without_netlink(EPERM))
-    scan = closed_bed.scan(before=before)
+    ran = closed_bed.run_nsagent("scan", "--runtime", "none", "-o", "json", "--strict", before=before)
+    scan = Scan(json.loads(ran.stdout))
     assert scan.of_netns(netns.inode) == []
-    told = [gap for gap in scan.coverage["gaps"] if gap not in closed_bed.scan().coverage["gaps"]]
+    told = [gap for gap in scan.coverage["gaps"] if gap not in usual]
     assert [(gap["kind"], gap["ids"], gap["code"]) for gap in told] == [("netns", [str(netns.inode)], code)]
-    assert not scan.coverage["complete"]
-    assert closed_bed.run_nsagent("scan", "--runtime", "none", "--strict", before=before).status == EXIT_PARTIAL
+    assert (ran.status, scan.coverage["complete"]) == (EXIT_PARTIAL, False)
     assert owners_in(closed_bed.scan(before=ordinary).one(held.inode)) == {actor.pid: [held.fd]}
 
 
