@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Self
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats import inet_diag_request as inet_request
 from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
-from nsagent.kernel.formats.inet_diag import ROW_BYTES
+from nsagent.kernel.formats.inet_diag_parts import ROW_BYTES
 from nsagent.kernel.formats.netlink import (
     NLM_F_REQUEST,
     decode_status,

@@ -22,11 +22,14 @@ from nsagent.scan.coverage import count_rows, cover
 from nsagent.scan.creators import identify_all, map_creators
 from nsagent.scan.memory import Memory
 from nsagent.scan.own import Owning, number_of, read_netns_number
-from nsagent.scan.rows import decode_rows, sort_sockets
+from nsagent.scan.rows import RowDecoder, sort_sockets
 
 
-def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
-    """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets."""
+def attribute(facts: Facts, memory: Memory | None = None, decoder: RowDecoder | None = None) -> Snapshot:
+    """What the facts of one pass mean; `memory` is what an earlier pass knew about closed sockets.
+
+    With the `decoder` of that pass rows that have not changed cost less.
+    """
     memory = memory or Memory()
     claimed = identify_all(facts)
     containers = join_containers(claimed.values(), facts.containers, facts.kept)
@@ -42,7 +45,7 @@ def attribute(facts: Facts, memory: Memory | None = None) -> Snapshot:
     owning = Owning(facts, processes, containers, creators={**memory.creators, **(creators or {})}, memory=memory)
     # The host's netns first, the others by their inodes, as facts have them.
     netns = sorted(facts.netns, key=lambda reading: not reading.is_host)
-    decoded = [decode_rows(reading, facts.byteorder) for reading in netns]
+    decoded = (decoder or RowDecoder()).decode(netns, facts.byteorder)
     owned = [owning.own(one.reading, one.rows, members[number_of(one.reading)]) for one in decoded]
     sockets = list(chain.from_iterable(owned))
     counts = [count_rows(one.reading, one.rows, facts.protocols) for one in decoded]

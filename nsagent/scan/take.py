@@ -65,7 +65,7 @@ def take_snapshot(
     if request.since:
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
-    snapshot = attribute(facts, memory)
+    snapshot = attribute(facts, memory, carried.decoder if carried else None)
     if carried:
         carried.memory = remember(facts, snapshot, memory)
         if carried.laps:

@@ -21,6 +21,7 @@ from nsagent.kernel.formats import (
     small_table,
     vsock_diag,
 )
+from nsagent.kernel.formats.inet_diag import InetDecoder, InetTables
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.small_table import PlacedRows
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
@@ -66,25 +67,27 @@ def find_net_file(table: RawTable) -> NetFile | None:
 
 
 def decode_netns(
-    reading: NetnsReading, byteorder: ByteOrder
+    reading: NetnsReading, byteorder: ByteOrder, inet: InetTables | None = None
 ) -> tuple[list[SocketRow], list[tuple[RawTable, FormatError]]]:
     """The rows of all tables of a netns, without those that closed during the pass, and the damage of each table.
 
     TCP rows say whether they are MPTCP: by the table of MPTCP sockets, which has the inodes of
     their TCP rows, or by the count of such sockets. A row without an inode cannot be told by a table.
+
+    `inet` knows the tables of an earlier pass.
     """
     of_mptcp = [table for table in reading.tables if table.format is TableFormat.MPTCP_DIAG]
     mptcp: set[SocketInode] = set()
     rows: list[SocketRow] = []
     damage: list[tuple[RawTable, FormatError]] = []
     for table in of_mptcp:
-        decoded, errors = decode_raw_table(table, byteorder)
+        decoded, errors = decode_raw_table(table, byteorder, inet=inet)
         mptcp.update(row.inode for row in decoded)
         damage += [(table, error) for error in errors]
     no_others = not damage if of_mptcp else reading.mptcp_counted == 0
     for table in reading.tables:
         if table.format is not TableFormat.MPTCP_DIAG:
-            decoded, errors = decode_raw_table(table, byteorder, False if no_others else None)
+            decoded, errors = decode_raw_table(table, byteorder, False if no_others else None, inet)
             damage += [(table, error) for error in errors]
             rows += decoded
     if of_mptcp:
@@ -98,13 +101,15 @@ def decode_netns(
     return rows, damage
 
 
-def decode_raw_table(table: RawTable, byteorder: ByteOrder, mptcp: bool | None = None) -> Decoded:
+def decode_raw_table(
+    table: RawTable, byteorder: ByteOrder, mptcp: bool | None = None, inet: InetTables | None = None
+) -> Decoded:
     """All rows of a table, each once, and one error for each damaged one.
 
     `mptcp` is what rows of TCP say of it. A table of MPTCP sockets gives rows too: not of TCP
-    connections, but with the inodes of these.
+    connections, but with the inodes of these. `inet` knows tables of the same netns.
     """
-    return READERS[table.format].decode(table, byteorder, mptcp if table.protocol is Protocol.TCP else None)
+    return READERS[table.format].decode(table, byteorder, mptcp if table.protocol is Protocol.TCP else None, inet)
 
 
 def index_rows(table: RawTable, byteorder: ByteOrder) -> RowIndex:
@@ -128,23 +133,24 @@ def find_rows(table: RawTable, inodes: Container[int], byteorder: ByteOrder) -> 
 class Reader:
     """How the tables of one format are read: in whole, and for what a pass decides by (row_place)."""
 
-    decode: Callable[[RawTable, ByteOrder, bool | None], Decoded]
+    decode: Callable[[RawTable, ByteOrder, bool | None, InetTables | None], Decoded]
     index: Callable[[bytes, ByteOrder], RowIndex]
     find: Callable[[bytes, Container[int], ByteOrder], list[RowPlace]]
 
 
-def _read_inet_diag(table: RawTable, byteorder: ByteOrder, mptcp: bool | None) -> Decoded:
-    return inet_diag.decode_table(table.data, table.protocol, byteorder, mptcp=mptcp)
+def _read_inet_diag(table: RawTable, byteorder: ByteOrder, mptcp: bool | None, inet: InetTables | None) -> Decoded:
+    inet = inet or InetTables(InetDecoder(byteorder), {})
+    return inet.decode((table.format, table.protocol, byteorder), table.data, table.protocol, mptcp=mptcp)
 
 
-def _read_net_inet(table: RawTable, byteorder: ByteOrder, mptcp: bool | None) -> Decoded:
+def _read_net_inet(table: RawTable, byteorder: ByteOrder, mptcp: bool | None, _: InetTables | None) -> Decoded:
     return net_inet.parse_table(table.data, table.protocol, byteorder, mptcp=mptcp)
 
 
 def _read_small(decode: Callable[[bytes, ByteOrder], PlacedRows]) -> Reader:
     """How tables are read that have few rows on every host: they are decoded for every question."""
 
-    def decode_rows(table: RawTable, byteorder: ByteOrder, _: bool | None) -> Decoded:
+    def decode_rows(table: RawTable, byteorder: ByteOrder, *_: object) -> Decoded:
         placed = decode(table.data, byteorder)
         return [row for _, row in placed.rows], placed.errors
 

@@ -17,6 +17,7 @@ from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
 from nsagent.scan.memory import Memory
+from nsagent.scan.rows import RowDecoder
 
 
 class Carried:
@@ -35,6 +36,8 @@ class Carried:
         """Who held what is closing now."""
         self.netns_met: Callable[[int], object] | None = None
         """Is told an fd on each netns that a pass meets, which is held open meanwhile; for the thread that meets it."""
+        self.decoder = RowDecoder()
+        """Which rows there were."""
         self.laps: Laps | None = None
         """How long each stage of the last pass took."""
 
@@ -52,12 +55,14 @@ class Carried:
         self.resting = {}
         self.indexes = Indexes()
         self.memory = Memory()
+        self.decoder = RowDecoder()
 
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
         self.indexes = other.indexes
         self.netns_met = other.netns_met
+        self.decoder = other.decoder
 
 
 def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:
