@@ -1,14 +1,21 @@
 """Sockets that come and go while they are read: no wrong owner, and nothing held is lost."""
 
+from itertools import pairwise
+
+from nsagent.model.net import SocketRow
+from nsagent.scan.attribute import attribute
+from nsagent.scan.collect.carried import Carried
 from tests.live.actors import Actor, Held, by_inode, owners_of
 from tests.live.capabilities import trials
 from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import Scan, owners_in, run_scan
+from tests.scan.collect.passes import run_pass
 
 ACTORS = 4
 HELD_EACH = 25
 CONNECTIONS_PER_SECOND = 500
 SCANS = trials(default=10, full=200)
+PASSES = trials(default=5, full=200)
 LEAST_OPENED_PER_SCAN = 20
 
 
@@ -49,6 +56,23 @@ def test_under_churn_no_owner_is_wrong_and_nothing_held_is_lost(bed: NetnsBed) -
     expected = by_inode(held)
     short_lived = [check_scan(scan, netns, expected, makers, actors) for scan in scans]
     assert sum(short_lived) > 0, "no scan met a short-lived socket"
+
+
+def test_under_churn_rows_that_are_carried_from_pass_to_pass_change_no_snapshot(bed: NetnsBed) -> None:
+    netns, actors, held = start_churn(bed)
+    carried = Carried()
+    rows: list[dict[int, SocketRow]] = []
+    for _ in range(PASSES):
+        facts = run_pass(carried=carried)
+        snapshot = attribute(facts, decoder=carried.decoder)
+        assert snapshot == attribute(facts)
+        rows.append({one.row.inode: one.row for one in snapshot.sockets if one.netns == netns.inode and one.row.inode})
+    _, opened = stop_churn(actors)
+    assert opened >= LEAST_OPENED_PER_SCAN * PASSES, "the load never came up"
+    for before, after in pairwise(rows):
+        unchanged = [inode for inode in by_inode(held) if before[inode] == after[inode]]
+        assert len(unchanged) >= ACTORS * HELD_EACH
+        assert all(before[inode] is after[inode] for inode in unchanged)
 
 
 def check_scan(
