@@ -58,16 +58,21 @@ def remember(facts: Facts, snapshot: Snapshot, earlier: Memory | None = None) ->
     With what an `earlier` one knew of sockets that stand in the tables still: they take a minute to be gone.
     """
     known = {} if earlier is None else earlier.holders
-    holders = {}
-    for socket in snapshot.sockets:
+    theirs: dict[int, Holder] = {}
+    holders: dict[SocketCookie, Holder] = {}
+    for socket in snapshot.sockets:  # 10^4 to 10^6 times: 0.6 us each.
         row = socket.row
-        if row.protocol is not Protocol.TCP or not row.cookie or not row.remote.port:
+        cookie = row.cookie
+        if row.protocol is not Protocol.TCP or not cookie or not row.remote.port:
             continue
         if socket.attribution is Attribution.FD:
             process = socket.owners[0].process
-            holders[row.cookie] = Holder(process.pid, process.start_ticks, process.container_id)
-        elif row.cookie in known:
-            holders[row.cookie] = known[row.cookie]
+            holder = theirs.get(id(process))
+            if holder is None:
+                holder = theirs[id(process)] = Holder(process.pid, process.start_ticks, process.container_id)
+            holders[cookie] = holder
+        elif cookie in known:
+            holders[cookie] = known[cookie]
     identities = believe(identify_all(facts), (*snapshot.containers, *snapshot.folded))
     named = {one.id for one in snapshot.containers}
     left = earlier.left.values() if earlier else ()
