@@ -25,9 +25,6 @@ _SKV6ONLY: Final = 11
 _PEERS: Final = 13
 _SOCKOPT: Final = 22
 
-_MOST_KEPT: Final = 1 << 12
-"""Rows with a struct tcp_info have attributes like nobody else's: then what is kept starts anew."""
-
 
 class Layouts(dict[int, struct.Struct]):
     """How messages are unpacked, by their length: the fields of InetDecoder.decode(), and what pads them."""
@@ -85,15 +82,34 @@ class Attributes(NamedTuple):
 
 
 class AttributesByBytes(dict[bytes, Attributes]):
-    """Attributes of rows of one protocol by their bytes; raises FormatError for damaged ones."""
+    """Attributes of rows of one protocol by their bytes; raises FormatError for damaged ones.
+
+    A struct tcp_info is like nobody else's: no such row is kept. The kernel puts it last, and what
+    stands before it is looked up.
+    """
 
     def __init__(self, protocol: Protocol, byteorder: ByteOrder) -> None:
         super().__init__()
         self._protocol = protocol
         self._byteorder = byteorder
         self._options = OptionsByByte(byteorder)
+        self._info_header = b""
+        """That of the last attribute with a struct tcp_info, as long as this kernel has it."""
+        self._info_bytes = 0
 
     def __missing__(self, data: bytes) -> Attributes:
+        place = len(data) - self._info_bytes
+        if self._info_bytes and place >= 0 and place % 4 == 0 and data.startswith(self._info_header, place):
+            rest = data[:place]
+            try:
+                cgroup_id, v6only, options, _, association = self.get(rest) or self._decode(rest)
+            except FormatError:  # What looks like one is a part of another attribute.
+                return self._decode(data)
+            tcp_info = decode_tcp_info(data[place + 4 :], self._byteorder)
+            return Attributes(cgroup_id, v6only, options, tcp_info, association)
+        return self._decode(data)
+
+    def _decode(self, data: bytes) -> Attributes:
         found = decode_attributes(data, 0, self._byteorder)
         cgroup_id, v6only, options = (found.get(each, b"") for each in (CGROUP_ID, _SKV6ONLY, _SOCKOPT))
         protocol = self._protocol
@@ -105,7 +121,9 @@ class AttributesByBytes(dict[bytes, Attributes]):
             tcp_info=decode_tcp_info(found.get(_INFO, b""), self._byteorder) if protocol is Protocol.TCP else None,
             association=_PEERS in found and protocol is Protocol.SCTP,
         )
-        if len(self) >= _MOST_KEPT:
-            self.clear()
-        self[data] = attributes
+        if attributes.tcp_info is None:
+            self[data] = attributes
+        else:
+            self._info_bytes = 4 + len(found[_INFO])
+            self._info_header = struct.pack(f"{ORDER_SIGNS[self._byteorder]}HH", self._info_bytes, _INFO)
         return attributes

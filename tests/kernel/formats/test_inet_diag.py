@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET6
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows
@@ -437,3 +437,49 @@ def test_a_raw_socket_of_ipv6_takes_no_ipv4_whatever_its_option_says() -> None:
 def test_every_row_says_what_is_known_of_mptcp(mptcp: bool | None) -> None:
     rows, _ = decode_table(make_message(), Protocol.TCP, "little", mptcp=mptcp)
     assert [row.mptcp for row in rows] == [mptcp]
+
+
+KNOWN_INFO = struct.pack("<HH", 108, INFO) + bytes(104)
+INFO_ASTRIDE = (KNOWN_INFO[0], KNOWN_INFO[2:])
+"""An attribute that is a known tcp_info from its third byte on, which is in its header."""
+ATTRIBUTES = st.sampled_from(
+    [
+        (INFO, b"\1" * 104),
+        (INFO, b"\2" * 104),
+        (INFO, b"\3" * 232),
+        (INFO, b"short"),
+        (CGROUP_ID, struct.pack("<Q", 44)),
+        (SKV6ONLY, b"\1"),
+        (SOCKOPT, b"\x10\0"),
+        (PEERS, bytes(4)),
+        (200, b"\1" * 104),
+        (200, KNOWN_INFO),
+        INFO_ASTRIDE,
+    ]
+)
+CUTS = st.sampled_from([0, 0, 0, 2, 4, 108])
+
+
+@given(
+    rows=st.lists(st.tuples(st.lists(ATTRIBUTES, max_size=4), CUTS), max_size=6),
+    protocol=st.sampled_from([Protocol.TCP, Protocol.SCTP, Protocol.RAW]),
+)
+@example(rows=[([(INFO, b"\1" * 104)], 0), ([INFO_ASTRIDE], 2)], protocol=Protocol.TCP)
+def test_a_row_says_the_same_alone_and_among_others(
+    rows: list[tuple[list[tuple[int, bytes]], int]], protocol: Protocol
+) -> None:
+    messages = []
+    for number, (attributes, cut) in enumerate(rows, 1):
+        message = make_message(cookie=number, inode=number, attributes=attributes)
+        length = max(len(message) - cut, 88)
+        messages.append((struct.pack("<I", length) + message[4:length]).ljust(length + -length % 4, b"\0"))
+    alone = [decode_table(message, protocol, "little") for message in messages]
+    among, errors = decode_table(b"".join(messages), protocol, "little")
+    assert among == [row for one, _ in alone for row in one]
+    assert [error.text for error in errors] == [error.text for _, some in alone for error in some]
+
+
+def test_a_message_may_have_any_number_of_tcp_infos() -> None:
+    message = make_message(attributes=[(INFO, b"\1" * 104)] * 5000)
+    rows, errors = decode_table(message * 2, Protocol.TCP, "little")
+    assert (len(rows), errors) == (1, [])
