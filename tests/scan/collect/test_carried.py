@@ -188,3 +188,11 @@ def test_what_was_let_go_is_read_again(carried: Carried) -> None:
         carried.forget()
         run_pass(carried=carried)
         assert carried.resting[Pid(child.pid)].links is not links
+
+
+def test_who_takes_over_knows_the_rows_of_the_pass_before_and_who_forgets_does_not() -> None:
+    first, second = Carried(), Carried()
+    second.take_over(first)
+    assert second.decoder is first.decoder
+    second.forget()
+    assert second.decoder is not first.decoder
