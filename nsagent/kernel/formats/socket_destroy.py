@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.inet_diag import ROW_BYTES, decode_table
+from nsagent.kernel.formats.inet_diag import decode_table
+from nsagent.kernel.formats.inet_diag_parts import ROW_BYTES
 from nsagent.kernel.formats.inet_diag_request import SOCK_DIAG_BY_FAMILY
 from nsagent.kernel.formats.small_table import ORDER_SIGNS, decode_attributes
 from nsagent.kernel.formats.tcp_info import decode_tcp_info
