@@ -15,11 +15,12 @@ _SHOWS: Final = {
     Capability.DAC_READ_SEARCH: "the files of other users' processes, and of engines",
     Capability.SYS_ADMIN: "netns from inside: sock_diag, and those that no process is in",
     Capability.NET_ADMIN: "netns that only a socket keeps",
+    Capability.NET_BROADCAST: "to watch and run: sockets of other netns that end between two passes",
 }
 """In the order in which they matter."""
 
 _PROFILES: Final = (
-    ("everything", tuple(_SHOWS)),
+    ("events", tuple(_SHOWS)),
     ("base", (Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH, Capability.SYS_ADMIN)),
     ("observer", (Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH)),
 )

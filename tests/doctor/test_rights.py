@@ -15,7 +15,8 @@ PROGRAM = (
 @pytest.mark.parametrize(
     ("dropped", "told"),
     [
-        ((), "everything|used|None"),
+        ((), "events|used|None"),
+        (("net_broadcast",), "base|used|add CAP_NET_BROADCAST"),
         (("net_admin",), "base|used|add CAP_NET_ADMIN"),
         (("net_admin", "sys_admin"), "observer|failed|add CAP_SYS_ADMIN, CAP_NET_ADMIN"),
         (

@@ -25,8 +25,8 @@ CONFIG: Final = Path("/etc/nsagent/config.yaml")
 STATE: Final = Path("/var/lib/nsagent")
 SOCKET: Final = Path("/run/nsagent/agent.sock")
 DROP_IN: Final = Path(f"/run/systemd/system/{UNIT}.d/check.conf")
-RIGHTS: Final = 1 << 2 | 1 << 12 | 1 << 19 | 1 << 21
-"""DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE and SYS_ADMIN."""
+RIGHTS: Final = 1 << 2 | 1 << 11 | 1 << 12 | 1 << 19 | 1 << 21
+"""DAC_READ_SEARCH, NET_BROADCAST, NET_ADMIN, SYS_PTRACE and SYS_ADMIN."""
 
 SLOW: Final = 600.0
 """Seconds for what takes a second elsewhere, and Python to start: this machine is emulated."""
