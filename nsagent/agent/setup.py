@@ -209,7 +209,9 @@ class Setup:
         self.feed = ProcessFeed(proc_root, (world.processes.take, world.log.take), tell=world.tell, hear=hears)
         self.feed.begin()
         if self.tells_events:
-            self.socket_feed = SocketFeed(proc_root, world.log, tell=world.tell)
+            self.socket_feed = SocketFeed(
+                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell
+            )
             self.socket_feed.begin()
 
     def _let_go(self, later: "Setup") -> None:

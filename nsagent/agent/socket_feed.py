@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from nsagent.agent.event_log import EventLog
 from nsagent.errors import NsagentError
+from nsagent.events.known_sockets import ListLodgers
 from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.threads import start_thread
 from nsagent.model.named_event import EventsOf
@@ -18,9 +19,11 @@ _END_SECONDS = 0.3
 class SocketFeed:
     """Hears in a thread of its own, from begin() to close()."""
 
-    def __init__(self, proc_root: str, log: EventLog, *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, proc_root: str, log: EventLog, *, list_lodgers: ListLodgers, tell: Callable[[str], None]
+    ) -> None:
         self._log, self._tell = log, tell
-        self.events = SocketEvents(proc_root=proc_root)
+        self.events = SocketEvents(proc_root=proc_root, list_lodgers=list_lodgers)
         """What passes bring the netns to that they meet, and what they show."""
         self._thread = threading.Thread(target=self._run, name="socket events", daemon=True)
 

@@ -4,22 +4,32 @@ Two of them, for a socket may die while the second is taken, and be told of late
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from nsagent.model.ids import Pid, SocketCookie
+from nsagent.model.ids import ContainerId, Pid, SocketCookie
 from nsagent.model.net import SocketRow, SocketState
 from nsagent.model.process import Process
-from nsagent.model.snapshot import Attribution, Confidence, Netns, OwnedSocket, Owner, Snapshot, VerdictKind
+from nsagent.model.snapshot import Attribution, Confidence, OwnedSocket, Owner, Snapshot, VerdictKind
 from nsagent.model.socket_event import OwnerSource
 from nsagent.scan.charge import Charger
 from nsagent.scan.listeners import Listeners, LocalEnds
 from nsagent.scan.memory import Memory
-from nsagent.scan.residents import Doubts, doubt_snapshot, find_household
+from nsagent.scan.residents import Doubts, Household, doubt_snapshot, find_household
 from nsagent.scan.telling import Telling
 
 MOST_SOCKETS: Final = 1 << 18
 """Of one snapshot that are known by their cookies; 150 bytes each."""
+
+
+ListLodgers = Callable[[int, int | None], frozenset[ContainerId | None]]
+"""The containers, None for the host, of all who live in a netns or did lately, by its number and its cookie."""
+
+
+def list_nobody(_number: int, _cookie: int | None) -> frozenset[ContainerId | None]:
+    """Where nobody hears of processes between passes."""
+    return frozenset()
 
 
 class Known(NamedTuple):
@@ -46,17 +56,18 @@ class Owned(NamedTuple):
 class Seen:
     """One snapshot, by its netns."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, list_lodgers: ListLodgers) -> None:
         self.telling = Telling(snapshot)
+        self._list_lodgers = list_lodgers
         self._sockets: defaultdict[int, list[OwnedSocket]] = defaultdict(list)
         self._snapshot = snapshot
         for socket in snapshot.sockets:
             self._sockets[socket.netns].append(socket)
-        self._chargers: dict[int, Charger] = {}
+        self._answering: dict[int, _Answering] = {}
 
     def charge(self, number: int, row: SocketRow) -> Owned:
         """Who answers for a socket of this netns that the snapshot does not have."""
-        charge = self._find_charger(number).charge(row, VerdictKind.TIME_WAIT)
+        charge = self._make_charger(number).charge(row, VerdictKind.TIME_WAIT)
         charged_to = charge.charged_to
         process = self._processes.get(charged_to.pid) if charged_to and charged_to.pid is not None else None
         socket = OwnedSocket(
@@ -89,28 +100,41 @@ class Seen:
     def _doubts(self) -> Doubts:
         return doubt_snapshot(self._snapshot)
 
-    def _find_charger(self, number: int) -> Charger:
-        charger = self._chargers.get(number)
-        if charger is None:
-            charger = self._chargers[number] = self._make_charger(number, self.telling.netns.get(number))
-        return charger
+    def _make_charger(self, number: int) -> Charger:
+        """What charges what is told now: who has come since, or has left lately, may have made it, too."""
+        answering = self._answering.get(number)
+        if answering is None:
+            answering = self._answering[number] = self._find_answering(number)
+        listeners, household, cookie = answering
+        if household is not None and not self._list_lodgers(number, cookie) <= household.members:
+            household = None
+        return Charger(listeners, household, Memory(), {}, {})
 
-    def _make_charger(self, number: int, netns: Netns | None) -> Charger:
+    def _find_answering(self, number: int) -> "_Answering":
+        netns = self.telling.netns.get(number)
         if netns is None or netns.engine is None:
-            return Charger(None, None, Memory(), {}, {})
+            return _Answering(None, None, None)
         sockets = self._sockets.get(number, [])
         household = None
         if not self._doubts.has(number):
             household = find_household(self._residents.get(number, ()), sockets, self.telling.containers)
-        listeners = Listeners(sockets, LocalEnds(netns), tells_uid=True)
-        return Charger(listeners, household, Memory(), {}, {})
+        return _Answering(Listeners(sockets, LocalEnds(netns), tells_uid=True), household, netns.cookie)
+
+
+class _Answering(NamedTuple):
+    """Who may answer for a socket of a netns, as a snapshot shows it."""
+
+    listeners: Listeners | None
+    household: Household | None
+    cookie: int | None
+    """Of the netns."""
 
 
 class KnownSockets:
     """The sockets of the last two snapshots, by their cookies; for one thread at a time."""
 
-    def __init__(self, most: int = MOST_SOCKETS) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST_SOCKETS, list_lodgers: ListLodgers = list_nobody) -> None:
+        self._most, self._list_lodgers = most, list_lodgers
         self._now: dict[SocketCookie, Known] = {}
         self._before: dict[SocketCookie, Known] = {}
         self.left_out = 0
@@ -121,7 +145,7 @@ class KnownSockets:
 
         Takes 1 us a socket.
         """
-        seen, earlier = Seen(snapshot), self._now
+        seen, earlier = Seen(snapshot, self._list_lodgers), self._now
         known: dict[SocketCookie, Known] = {}
         self.left_out = 0
         for socket in snapshot.sockets:

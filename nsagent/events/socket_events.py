@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, Self
 
 from nsagent.errors import EventsUnavailable, FormatError, NotRead
 from nsagent.events.flows import has_socket, make_flow_row
-from nsagent.events.known_sockets import MOST_SOCKETS, KnownSockets, Owned, Seen, own_nobody
+from nsagent.events.known_sockets import MOST_SOCKETS, KnownSockets, ListLodgers, Owned, Seen, list_nobody, own_nobody
 from nsagent.events.losses import Losses
 from nsagent.events.netns_by_id import NetnsById
 from nsagent.events.waiter import Waiter
@@ -87,10 +87,12 @@ class SocketEvents:
         clock: Callable[[], float] = time.monotonic,
         wall_clock_ns: Callable[[], int] = time.time_ns,
         most_sockets: int = MOST_SOCKETS,
+        list_lodgers: ListLodgers = list_nobody,
     ) -> None:
         """`connect` raises EventsUnavailable where it cannot. `clock` is monotonic, in seconds.
 
-        Of each pass `most_sockets` are kept.
+        Of each pass `most_sockets` are kept. `list_lodgers` tells who lives where between passes, too; it is asked by
+        any thread: what no pass saw is charged to who lives alone in its netns only if nobody else did lately.
         """
         self._clock, self._wall_clock_ns = clock, wall_clock_ns
         self.failure: EventsUnavailable | None = None
@@ -109,7 +111,7 @@ class SocketEvents:
         self._ids: NetnsById[_Place] = NetnsById()
         self._home: _Place | None = None
         self._own: OwnAddresses | None = None
-        self._known = KnownSockets(most_sockets)
+        self._known = KnownSockets(most_sockets, list_lodgers)
         self._ready: deque[SocketEvent] = deque()
         self._unnamed = 0
         self.unheard = 0

@@ -22,7 +22,7 @@ from nsagent.kernel.proc_events import EventsLost
 from nsagent.model.change import UNKNOWN_NETNS, Change, ChangedSocket, ChangeKind
 from nsagent.model.container import Container, Pod
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
-from nsagent.model.ids import PodUid, SocketCookie, SocketInode
+from nsagent.model.ids import ContainerId, PodUid, SocketCookie, SocketInode
 from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import OwnedSocket, VerdictKind
@@ -105,11 +105,13 @@ class Scene:
         *sockets: OwnedSocket,
         processes: Iterable[Process] = (),
         client_ports: Any = (32768, 60999),
+        cookie: int | None = None,
         **others: Any,
     ) -> None:
         """A pass has met the netns, and seen this in it."""
         self.events.see_netns(self.held)
-        web = replace(make_netns(self.web), client_ports=client_ports, own_addresses=("10.0.0.2/32", "10.0.0.3/32"))
+        own = ("10.0.0.2/32", "10.0.0.3/32")
+        web = replace(make_netns(self.web, cookie=cookie), client_ports=client_ports, own_addresses=own)
         seen = snapshot(*sockets, netns=(make_netns(HOST), web), **others)
         self.events.learn(replace(seen, processes=tuple(replace(one, netns=self.web) for one in processes)))
 
@@ -270,6 +272,31 @@ def test_a_clients_end_is_the_containers_that_lives_alone_in_its_netns(scene: Sc
     assert scene.hear(end(CLIENT, SERVER)) == (
         scene.tell(OwnerSource.NETNS, local=CLIENT, remote=SERVER, in_container=SHOP),
     )
+
+
+@pytest.mark.parametrize(
+    ("lodgers", "source"),
+    [
+        (frozenset({SHOP.id}), OwnerSource.NETNS),
+        (frozenset({SHOP.id, OTHER.id}), OwnerSource.NONE),
+        (frozenset({SHOP.id, None}), OwnerSource.NONE),
+    ],
+)
+def test_who_came_since_or_left_lately_may_have_made_it_too(
+    same_fds: None, tmp_path: Path, lodgers: frozenset[ContainerId | None], source: OwnerSource
+) -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    def list_lodgers(number: int, cookie: int | None) -> frozenset[ContainerId | None]:
+        asked.append((number, cookie))
+        return lodgers
+
+    with (tmp_path / "netns").open("w") as held:
+        scene = Scene(held.fileno(), list_lodgers=list_lodgers)
+        scene.learn(containers=[SHOP], processes=[HTTPD], cookie=77)
+        assert [each.owner_source for each in scene.hear(end(CLIENT, SERVER), end(CLIENT, SERVER))] == [source] * 2
+        scene.events.close()
+    assert asked == [(scene.web, 77)] * 2
 
 
 def test_of_several_containers_of_one_pod_it_is_the_pods(scene: Scene) -> None:
