@@ -23,8 +23,8 @@ def shorten(text: str, width: int) -> str:
     """
     if display_width(text) <= width:
         return text
-    head = _take(text, width // 2)
-    tail = _take(text[::-1], width - 1 - display_width(head))[::-1]
+    head = take(text, width // 2)
+    tail = take(text[::-1], width - 1 - display_width(head))[::-1]
     return head + ELLIPSIS + tail.lstrip()
 
 
@@ -38,12 +38,12 @@ def wrap(text: str, width: int) -> list[str]:
             continue
         lines.append(word)
         while display_width(lines[-1]) > width:
-            head = _take(lines[-1], width)
+            head = take(lines[-1], width)
             lines[-1:] = [head, lines[-1][len(head) :]]
     return [line for line in lines if line]
 
 
-def _take(text: Iterable[str], width: int) -> str:
+def take(text: Iterable[str], width: int) -> str:
     """The first characters, as many as `width` cells have room for."""
     taken: list[str] = []
     for character in text:
