@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -19,7 +19,10 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.query.containers import is_called_by_id
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.request import SnapshotRequest
-from nsagent.scan.take import take_snapshot
+from nsagent.scan.take import Taken, take_snapshot
+
+if TYPE_CHECKING:
+    from nsagent.kernel.lookups import Lookups
 
 Select = Callable[[Snapshot], Snapshot]
 
@@ -39,14 +42,10 @@ def answer(
     `named` are names of containers that `select` looks for, beside those of the request.
     """
     by_label = request.only is not None and bool(request.only.labels)
-    with _explained(request, source):
+    with explained(source):
         snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
         selected = select(snapshot)
-        names = {*named, *(request.only.containers if request.only else ())}
-        if request.from_file is None and (claims := _list_claims(snapshot, names)):
-            from nsagent.cli.ended import check_claims
-
-            check_claims(claims, source.host)
+        check_named(snapshot, request, source, named)
     if output.mentions("argv"):
         selected = add_command_lines(selected, request)
     write_answer(render_answer(selected, view, output, whole=snapshot))
@@ -56,27 +55,36 @@ def answer(
     raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
 
 
+def check_named(snapshot: Snapshot, request: SnapshotRequest, source: Source, named: Collection[str]) -> None:
+    """Raises NotFound where one of these names, or of those of the request, stands for a container that has ended."""
+    names = {*named, *(request.only.containers if request.only else ())}
+    if request.from_file is None and (claims := _list_claims(snapshot, names)):
+        from nsagent.cli.ended import check_claims
+
+        check_claims(claims, source.host)
+
+
 @contextmanager
-def _explained(request: SnapshotRequest, source: Source) -> Iterator[None]:
+def explained(source: Source) -> Iterator[None]:
     """Raises NotFound with what is known beyond the snapshot: of a container that has ended, its engine may tell."""
     try:
         yield
     except NotFound as err:
-        if request.from_file is not None:
+        if source.is_captured:
             raise
         from nsagent.cli.ended import explain
 
         raise explain(err, source.host) from err
 
 
-def add_command_lines(snapshot: Snapshot, request: SnapshotRequest) -> Snapshot:
+def add_command_lines(snapshot: Snapshot, request: SnapshotRequest, lookups: "Lookups | None" = None) -> Snapshot:
     """Those of the owners of rows, as they are now; raises UsageError for a pass of another time."""
     from nsagent.kernel.lookups import Lookups
     from nsagent.scan.collect.command_lines import CommandLines
 
     if request.from_file is not None:
         raise UsageError("column argv: no capture has command lines")
-    lines = CommandLines(request.proc_root, Lookups(), clock=time.monotonic, stop=threading.Event())
+    lines = CommandLines(request.proc_root, lookups or Lookups(), clock=time.monotonic, stop=threading.Event())
     return lines.add(snapshot, Cmdline.FULL)
 
 
@@ -99,10 +107,16 @@ class Read(NamedTuple):
 def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> Read:
     """What is asked for; what the source lacks of it is said on stderr."""
     taken = read(take_snapshot, request, source.host, labels_wanted=labels_wanted)
-    if taken.lacking:
-        from nsagent.report.lacking import lacking_lines
-
-        name = str(request.from_file or f"the pass over {request.host}")
-        for line in lacking_lines(taken.lacking, name, captured=request.from_file is not None):
-            tell(f"nsagent: {line}")
+    for line in tell_lacking(taken, request):
+        tell(f"nsagent: {line}")
     return Read(taken.snapshot, bool(taken.lacking), taken.not_kept)
+
+
+def tell_lacking(taken: Taken, request: SnapshotRequest) -> list[str]:
+    """A line, without its end, for each thing asked for that the source lacks."""
+    if not taken.lacking:
+        return []
+    from nsagent.report.lacking import lacking_lines
+
+    name = str(request.from_file or f"the pass over {request.host}")
+    return lacking_lines(taken.lacking, name, captured=request.from_file is not None)

@@ -47,21 +47,28 @@ def read(take: Take[T], request: "SnapshotRequest", host: Host, *, labels_wanted
     if request.from_file is not None:
         return take(request, None, clock=time.monotonic, stop=None)
     from nsagent.cli.progress import progress_on_terminal
-    from nsagent.runtimes.discover import discover_runtimes
 
-    runtimes = discover_runtimes(
-        host.runtime,
-        os.environ,
-        os.path.abspath(host.host_root),
-        clock=time.monotonic,
-        labels_wanted=labels_wanted,
-    )
+    runtimes = discover(host, labels_wanted=labels_wanted)
     with (
         progress_on_terminal() as progress,
         interruptible() as stop,
         closing(runtimes),
     ):
         return take(request, runtimes, clock=time.monotonic, stop=stop, progress=progress)
+
+
+def discover(host: Host, *, labels_wanted: bool, follow: bool = False) -> "Runtimes":
+    """What is asked for names on this host; `follow` as in Runtimes."""
+    from nsagent.runtimes.discover import discover_runtimes
+
+    return discover_runtimes(
+        host.runtime,
+        os.environ,
+        os.path.abspath(host.host_root),
+        clock=time.monotonic,
+        labels_wanted=labels_wanted,
+        follow=follow,
+    )
 
 
 @contextmanager

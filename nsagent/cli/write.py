@@ -80,9 +80,14 @@ def terminal_width(environ: Mapping[str, str]) -> int | None:
 
 def tell_left_out(columns: Sequence[str], cut: Sequence[str], whole: str = "-o wide") -> None:
     """Say on stderr for which columns the terminal has no room, and which it cuts; `whole` has all of them."""
+    tell(f"nsagent: {left_out_line(columns, cut, whole)}")
+
+
+def left_out_line(columns: Sequence[str], cut: Sequence[str], whole: str) -> str:
+    """The same as a line without its end."""
     gone = f"no room for {', '.join(columns)}" if columns else ""
     lacking = f"{', '.join(cut)} cut" if cut else ""
-    tell(f"nsagent: {'; '.join(filter(None, (gone, lacking)))}: {whole} has all columns")
+    return f"{'; '.join(filter(None, (gone, lacking)))}: {whole} has all columns"
 
 
 def use_colour(when: ColourWhen, environ: Mapping[str, str]) -> bool:
