@@ -235,6 +235,8 @@ PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheu
             ["scan", "--runtime", "none"],
             [
                 "parsy",
+                "curses",
+                "nsagent.cli.live",
                 "nsagent.query.expression",
                 "asyncio",
                 *CLIENTS,

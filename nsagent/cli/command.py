@@ -114,6 +114,8 @@ def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> Non
         _refuse(context, values, ("from_file", *_OF_HOSTS), "not used with --agent, which tells of a pass that it made")
     elif values.get("from_file") is not None and _is_typed(context, "from_file"):
         _refuse(context, values, _OF_HOSTS, "not used with --from, which reads a capture and no host")
+    if values.get("watch") is False:
+        _refuse(context, values, ("interval",), "not used without --watch")
 
 
 def _refuse(context: typer.Context, values: Mapping[str, Any], unused: Iterable[str], why: str) -> None:
