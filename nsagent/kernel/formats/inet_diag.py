@@ -27,6 +27,9 @@ _LISTEN = 10
 _ATTRIBUTE_HEADERS: Final = {"<": struct.Struct("<HH"), ">": struct.Struct(">HH")}
 _UIDS: Final = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
 
+Decoded = tuple[list[SocketRow], list[FormatError]]
+"""The rows of a table, and one error for each damaged one."""
+
 _new = tuple.__new__
 
 
@@ -95,7 +98,7 @@ def decode_table(
     *,
     mptcp: bool | None = None,
     decoder: "InetDecoder | None" = None,
-) -> tuple[list[SocketRow], list[FormatError]]:
+) -> Decoded:
     """All rows of a raw table, each once, and one error for each damaged one.
 
     `mptcp` is what every row says of it: the table itself does not tell. `decoder` is what has decoded other
@@ -120,13 +123,8 @@ class InetDecoder:
         self._associations = Kinds(association=True)
         self._parts: dict[Protocol, tuple[Kinds, AttributesByBytes]] = {}
 
-    def decode(
-        self, data: bytes, protocol: Protocol, *, mptcp: bool | None
-    ) -> tuple[list[SocketRow], list[FormatError]]:
-        """The rows as decode_table() has them, with those that the kernel repeated.
-
-        Costs about 1 us a row, most of it in making its three tuples.
-        """
+    def decode(self, data: bytes, protocol: Protocol, *, mptcp: bool | None) -> Decoded:
+        """As decode_table(), with what the kernel repeated. Costs 1 us a row, most of it in making its three tuples."""
         rows: list[SocketRow] = []
         errors: list[FormatError] = []
         (kinds, attributes), associations = self._find_parts(protocol), self._associations
@@ -139,8 +137,7 @@ class InetDecoder:
             if length < ROW_BYTES or offset + length > end:
                 errors.append(FormatError("an inet_diag message", data[offset : offset + ROW_BYTES]))
                 break
-            layout = self._layouts[length]
-            size = layout.size
+            layout, size = self._layouts[length], length + -length % 4
             whole = ((end - offset - length) // size + 1) * size
             for (
                 row_length, head, local_high, local_low, remote_high, remote_low, local_bytes, remote_bytes,
@@ -203,9 +200,7 @@ class InetTables:
         self._decoder = decoder
         self._before = before
 
-    def decode(
-        self, name: object, data: bytes, protocol: Protocol, *, mptcp: bool | None
-    ) -> tuple[list[SocketRow], list[FormatError]]:
+    def decode(self, name: object, data: bytes, protocol: Protocol, *, mptcp: bool | None) -> Decoded:
         """See decode_table(); a row whose message stood in the earlier table is the very row that it was there."""
         before = self._before.get(name)
         rows = None if before is None or before.mptcp is not mptcp else self._decode_new(data, protocol, before)

@@ -21,15 +21,12 @@ from nsagent.kernel.formats import (
     small_table,
     vsock_diag,
 )
-from nsagent.kernel.formats.inet_diag import InetDecoder, InetTables
+from nsagent.kernel.formats.inet_diag import Decoded, InetDecoder, InetTables
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.kernel.formats.small_table import PlacedRows
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Protocol, SocketRow, SocketState
-
-Decoded = tuple[list[SocketRow], list[FormatError]]
-"""The rows of a table, each once, and one error for each damaged one."""
 
 
 class NetFile(NamedTuple):
