@@ -85,7 +85,7 @@ def test_a_report_is_made_now_as_its_options_say(on_node: Run, tmp_path: Path) -
 
 
 def test_the_agent_runs_until_sigterm_and_takes_sighup(on_node: Run, tmp_path: Path) -> None:
-    config = write(tmp_path, interval="1s", log="json")
+    config = write(tmp_path, interval="1s", log="json", events="off")
     path = tmp_path / "run" / "agent.sock"
     heard: list[str] = []
 
