@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nsagent.agent.board import Board
 from nsagent.agent.book import Book, Entry
@@ -35,6 +35,10 @@ from nsagent.model.named_event import EventsHead, EventsOf
 from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import SocketEventSource
 from nsagent.report.changes import change_record
+
+_EVENTS_SHARE: Final = 0.6
+"""Of a CPU, at most, for each thread that hears: whoever has processes or connections come and go by the thousand
+does not have the agent use more. Of `limits.cpu` it is a third, so that passes go on."""
 
 
 class World(NamedTuple):
@@ -205,12 +209,14 @@ class Setup:
             return
         if earlier is not None and earlier.feed is not None:
             earlier.feed.close()  # Else both would tell the same for a moment.
+        share = _EVENTS_SHARE if self.config.limits.cpu is None else self.config.limits.cpu / 3
         hears = partial(hear, poll_seconds=self.config.interval if self.tells_events else None)
-        self.feed = ProcessFeed(proc_root, (world.processes.take, world.log.take), tell=world.tell, hear=hears)
+        sinks = world.processes.take, world.log.take
+        self.feed = ProcessFeed(proc_root, sinks, tell=world.tell, hear=hears, share=share)
         self.feed.begin()
         if self.tells_events:
             self.socket_feed = SocketFeed(
-                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell
+                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell, share=share
             )
             self.socket_feed.begin()
 

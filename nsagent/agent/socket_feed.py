@@ -4,6 +4,7 @@ Where the kernel tells nothing, passes alone tell what opens and closes.
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 from nsagent.agent.event_log import EventLog
@@ -12,6 +13,7 @@ from nsagent.events.known_sockets import ListLodgers
 from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.threads import start_thread
 from nsagent.model.named_event import EventsOf
+from nsagent.scan.collect.pace import Pace
 
 _END_SECONDS = 0.3
 
@@ -20,9 +22,11 @@ class SocketFeed:
     """Hears in a thread of its own, from begin() to close()."""
 
     def __init__(
-        self, proc_root: str, log: EventLog, *, list_lodgers: ListLodgers, tell: Callable[[str], None]
+        self, proc_root: str, log: EventLog, *, list_lodgers: ListLodgers, tell: Callable[[str], None], share: float
     ) -> None:
-        self._log, self._tell = log, tell
+        """It takes no more than this share of a CPU: what the kernel cannot keep meanwhile is lost, and counted."""
+        self._log, self._tell, self._share = log, tell, share
+        self._ended = threading.Event()
         self.events = SocketEvents(proc_root=proc_root, list_lodgers=list_lodgers)
         """What passes bring the netns to that they meet, and what they show."""
         self._thread = threading.Thread(target=self._run, name="socket events", daemon=True)
@@ -45,14 +49,17 @@ class SocketFeed:
 
     def close(self) -> None:
         """Hear no more."""
+        self._ended.set()
         self.events.close()
         if self._thread.ident is not None:
             self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
+        pace = Pace(self._share, clock=time.monotonic, cpu_clock=time.thread_time)
         try:
             for event in self.events:
                 self._log.take_socket(event)
                 self._log.lose(EventsOf.SOCKET, self.events.losses.events)
+                pace.keep(self._ended)
         except NsagentError as err:
             self._tell(f"socket events: {err}: passes tell the rest")

@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,29 @@ def test_every_sink_takes_what_the_kernel_tells() -> None:
     assert told == [ProcessEventKind.FORK, ProcessEventKind.EXEC, ProcessEventKind.EXIT]
     assert first == second
     assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, None, len(first), 0, 0, 3, 2, 1)
+
+
+def test_no_more_than_its_share_is_taken_however_much_happens() -> None:
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
+    share, most = 0.3, 300
+    times: list[tuple[float, float]] = []
+
+    def work(_: ProcessEvent) -> None:
+        times.append((time.monotonic(), time.thread_time()))
+        until_cpu = time.thread_time() + 0.004
+        while time.thread_time() < until_cpu:
+            pass
+
+    feed = ProcessFeed("/proc", [work], tell=pytest.fail, share=share)
+    feed.begin()
+    until(lambda: feed.status(KNOWN).engine is EventEngine.CONNECTOR, "the kernel tells")
+    for _ in range(most // 3):
+        subprocess.run(["true"], check=True)
+    until(lambda: len(times) >= most, "three events of each")
+    feed.close()
+    (began, cpu_began), (ended, cpu_ended) = times[0], times[-1]
+    # What may be taken at once, and what is taken until that is looked at.
+    assert cpu_ended - cpu_began <= share * (ended - began + 1.0) + 64 * 0.004 + 0.1
 
 
 def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
