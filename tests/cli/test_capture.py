@@ -178,13 +178,13 @@ def test_a_device_that_has_no_end_is_no_capture(on_node: Run) -> None:
 def test_a_capture_may_come_through_a_pipe(on_node: Run, node_capture: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = os.open(pipe, os.O_RDWR)
 
     def write() -> None:
-        os.write(writer, node_capture.read_bytes())
-        os.close(writer)
+        """Opening waits for a reader: what nobody had open would be gone with the last who has written."""
+        with pipe.open("wb") as writer:
+            writer.write(node_capture.read_bytes())
 
-    threading.Timer(0.1, write).start()
+    threading.Thread(target=write, daemon=True).start()
     through = on_node("scan", "--from", pipe, "--no-headers")
     assert through.out == on_node("scan", "--from", node_capture, "--no-headers").out
 
