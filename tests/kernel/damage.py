@@ -85,8 +85,11 @@ def assert_fast(decode: Callable[[bytes], object], data: bytes) -> None:
     target = SLOWEST_SECONDS_PER_64_KIB * max(1.0, len(data) / (1 << 16))
     taken = []
     for _ in range(5):
-        allowed = target * max(1.0, cpu_seconds(lambda: sum(range(1_000_000))) / COUNTING_SECONDS)
         taken.append(cpu_seconds(lambda: decode(data)))
+        # What the target allows is allowed on any machine; only what takes longer asks how slow this one is.
+        if taken[-1] <= target:
+            return
+        allowed = target * max(1.0, cpu_seconds(lambda: sum(range(1_000_000))) / COUNTING_SECONDS)
         if taken[-1] <= allowed:
             return
     raise AssertionError(f"{min(taken):.3f} s for {len(data)} bytes, {allowed:.3f} s allowed: {data[:100]!r}")
