@@ -16,11 +16,11 @@ test: $(VENV)/.tested-with
 	$(MAKE) lint
 	$(MAKE) pytest
 
-# Two processes take a module each, in their order: each has the engines that its live tests need, which wait more than they
-# work. What is started as a program of its own is not measured: that would take twice as long. Coverage is held where no test
-# may skip.
+# Four processes take a module each, in the order of tests/conftest.py, on two cores too: live tests wait as long as they work.
+# Each process has the engines that its tests need. What is started as a program of its own is not measured: that would take
+# twice as long. Coverage is held where no test may skip.
 pytest: $(VENV)/.tested-with build/kubernetes/helm build/prometheus/promtool
-	$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report= \
+	$(RUN) pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report= \
 		$(if $(filter all,$(NSAGENT_TEST_REQUIRE)),,--cov-fail-under 0)
 
 # Other examples than those of every run, and more of them. What they find becomes an @example of its test.

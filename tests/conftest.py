@@ -5,7 +5,9 @@ Hypothesis makes the same examples in each run, so that no run is red by chance;
 """
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Who is started in the background of a shell ignores SIGINT (sh(1), lists), and so would all that a test starts.
@@ -17,3 +19,42 @@ _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 settings.register_profile("fixed", _ANY_MACHINE, derandomize=True)
 settings.register_profile("fuzz", _ANY_MACHINE, max_examples=2000, print_blob=True)
 settings.load_profile("fixed")
+
+TESTS = Path(__file__).parent
+LONGEST = (
+    # First of all, as it builds an image that others wait for.
+    "live/test_agent_image.py",
+    "live/test_docker_engine_down.py",
+    "live/test_load.py",
+    "live/test_agent_soak.py",
+    "kernel/formats/test_damage.py",
+    "live/test_cri.py",
+    "live/test_hostile_fuzz.py",
+    "live/test_agent_pod.py",
+    "live/test_docker_races.py",
+    "config/test_fuzz.py",
+    "live/test_agent.py",
+    "live/test_docker_in_docker.py",
+    "live/test_forged_ids.py",
+    "test_docs.py",
+    "live/test_faults.py",
+    "live/test_docker.py",
+    "live/test_history.py",
+    "live/test_agreement.py",
+    "live/test_replay.py",
+    "live/test_podman.py",
+    "live/test_odd_matrix.py",
+    "cli/test_streams.py",
+    "live/test_rights.py",
+    "agent/test_history.py",
+    "live/test_sockets.py",
+    "scan/collect/test_live.py",
+)
+"""The modules that take longest, those that wait among those that compute."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with them: whoever takes one at the end would work on alone, while other processes have nothing to do."""
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
