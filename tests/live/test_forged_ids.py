@@ -17,7 +17,7 @@ from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
 from tests.live.made_cgroups import V2, MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, run_answered, run_named_scan, run_scan
 from tests.live.rows import read_ss_rows
 
 USER = "/user.slice/user-1000.slice/user@1000.service"
@@ -48,7 +48,7 @@ class Town(NamedTuple):
 
     def scan(self, *options: str) -> Scan:
         """A scan that asks this dockerd only."""
-        return run_scan(*self.bed.runtime_option, *options)
+        return run_named_scan(*self.bed.runtime_option, *options)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def test_the_id_of_a_container_that_has_ended_is_not_verified(town: Town, forge:
     assert scan.one(forger.listener.inode)["container_id"] == ended.id
     entry = find_container(scan, ended.id)
     assert (entry["name"], entry["name_state"], entry["verified"]) == (None, "unknown", False)
-    ran = run_nsagent("scan", "-c", ended.id, *town.bed.runtime_option)
+    ran = run_answered("scan", "-c", ended.id, *town.bed.runtime_option)
     assert (ran.status, ran.stdout) == (EXIT_NOT_FOUND, b"")
     assert ran.complaints[-1].endswith(
         "a cgroup that bears its id is not it; a container of that name does not run: exited (docker)"
@@ -149,7 +149,7 @@ def test_what_runs_in_a_cgroup_that_a_container_made_is_the_container_s(
     if (claimed := made_up if "made_up" in form else "prod-db" if "lxc" in form else None) is not None:
         assert row["owners"][0]["chain"] == [claimed]
         assert [row["inode"] for row in town.scan("-c", claimed).sockets] == [forger.listener.inode]
-    assert run_nsagent("scan", "--pod", POD.removeprefix("pod"), *town.bed.runtime_option).status == EXIT_NOT_FOUND
+    assert run_answered("scan", "--pod", POD.removeprefix("pod"), *town.bed.runtime_option).status == EXIT_NOT_FOUND
 
 
 @pytest.fixture(

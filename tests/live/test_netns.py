@@ -1,7 +1,9 @@
 """Every netns is found, and every socket stands in its own."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.live.actors import by_inode, owners_of
 from tests.live.netns_bed import NetnsBed
@@ -48,12 +50,17 @@ def test_equal_addresses_in_two_netns_are_kept_apart(bed: NetnsBed) -> None:
         assert len(found) == 3
 
 
+def found_by(entry: Mapping[str, Any]) -> set[str]:
+    """What led to a netns, but for an fd: the scan of another test may have one on it."""
+    return set(entry["found_by"]) - {"fd"}
+
+
 def test_a_netns_is_listed_with_its_name_and_what_led_to_it(bed: NetnsBed) -> None:
     netns, actor = bed.stage()
     actor.listen()
     entry = run_scan().find_netns(netns.inode)
     assert entry is not None
-    assert (entry["names"], sorted(entry["found_by"]), entry["processes"]) == ([netns.name], ["mount", "process"], 1)
+    assert (entry["names"], found_by(entry), entry["processes"]) == ([netns.name], {"mount", "process"}, 1)
     assert (entry["is_host"], entry["key"], entry["containers"]) == (False, None, [])
 
 
@@ -61,7 +68,7 @@ def test_a_netns_without_a_process_is_found_by_its_mount(bed: NetnsBed) -> None:
     netns = bed.named()
     entry = run_scan().find_netns(netns.inode)
     assert entry is not None
-    assert (entry["names"], entry["found_by"], entry["processes"]) == ([netns.name], ["mount"], 0)
+    assert (entry["names"], found_by(entry), entry["processes"]) == ([netns.name], {"mount"}, 0)
 
 
 def test_a_netns_without_a_name_is_found_by_its_process(bed: NetnsBed) -> None:
@@ -70,7 +77,7 @@ def test_a_netns_without_a_name_is_found_by_its_process(bed: NetnsBed) -> None:
     scan = run_scan()
     entry = scan.find_netns(netns.inode)
     assert entry is not None
-    assert (entry["names"], entry["found_by"], entry["processes"]) == ([], ["process"], 1)
+    assert (entry["names"], found_by(entry), entry["processes"]) == ([], {"process"}, 1)
     assert scan.one(held.inode)["netns"] == netns.inode
 
 

@@ -48,10 +48,12 @@ class Writers:
         self._process.stdin.flush()
         pid = int(self._listen())
         with subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", self._trace, *options, "-p", str(pid)],
-            stderr=subprocess.DEVNULL, env={**os.environ, "PATH": PATH},
+            ["strace", "-f", "-o", self._trace, *options, "-p", str(pid)],
+            stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": PATH},
         ) as strace:  # fmt: skip
-            until(lambda: is_traced(pid), "strace has attached")
+            assert strace.stderr is not None
+            assert strace.stderr.readline() == f"strace: Process {pid} attached\n"
+            until(lambda: waits_or_is_dead(pid), "the writer waits at the gate again")
             os.write(self._gate, b"x")
             status = int(self._listen())
             strace.wait(SECONDS)
@@ -79,11 +81,11 @@ class Writers:
         return self._process.stdout.readline()
 
 
-def is_traced(pid: int) -> bool:
-    """Or dead already: its wait for the gate is a call, too."""
+def waits_or_is_dead(pid: int) -> bool:
+    """Of one that strace has interrupted, so that its wait for the gate is a call like others: it is made again."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-            return "TracerPid:\t0\n" not in status.read()
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "SZX"
     except (FileNotFoundError, ProcessLookupError):
         return True
 

@@ -20,9 +20,8 @@ from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.runtimes.discover import discover_runtimes
 from tests.live.capabilities import Capability, lack, require
-from tests.live.deadlines import until
 from tests.live.leftovers import marked_environment
-from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, run_named_scan, run_nsagent
 from tests.runtimes.engine_server import rows, saying, serve
 from tests.scan.collect.passes import run_pass
 
@@ -101,19 +100,7 @@ def listed(pid: int, started: float, id_: str = ID, name: str = "lone") -> dict[
 def scan(directory: Path, *containers: dict[str, object]) -> Scan:
     """A scan that asks a podman which lists these."""
     with serve(directory, saying(rows(*containers))) as url:
-        return scan_with_names("--runtime", f"podman={url}", "--state", "listen")
-
-
-def scan_with_names(*options: str) -> Scan:
-    """A scan for which the runtimes that are there answered in time, which on a busy machine they may not."""
-
-    def scan_once() -> Scan | None:
-        found = run_scan(*options)
-        return None if any(gap["kind"] == "source" for gap in found.coverage["gaps"]) else found
-
-    found = until(scan_once, "the runtimes answer in time")
-    assert found is not None
-    return found
+        return run_named_scan("--runtime", f"podman={url}", "--state", "listen")
 
 
 def owners_of(found: Scan, *ports: int) -> list[str | None]:
@@ -182,7 +169,7 @@ def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_
         Path(path).chmod(0o666)
         for uid, container_id in ((0, ID), (NOBODY, None)):
             os.chown(path, uid, uid)
-            found = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+            found = run_named_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
             assert owners_of(found, *lone.ports) == [container_id] * 2
 
 
@@ -195,9 +182,9 @@ def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(
     with serve(runtimes, saying(rows(users)), "docker.sock") as url:
         Path(url.removeprefix("unix://")).chmod(0o666)
         os.chown(url.removeprefix("unix://"), NOBODY, NOBODY)
-        alone = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+        alone = run_named_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
         with serve(runtimes / "podman", saying(rows(systems)), "podman.sock"):
-            beside = scan_with_names("--host-root", str(tmp_path / "root"), "--state", "listen")
+            beside = run_named_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
     assert owners_of(alone, *lone.ports) == [ID, ID]
     assert (owners_of(beside, *lone.ports), untold(beside)) == ([None, None], [("processes", ["lone"])])
 
@@ -219,7 +206,7 @@ def test_a_pass_has_among_its_facts_who_was_placed_and_who_could_not_be(
 def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(tmp_path: Path) -> None:
     """Docker's list tells no pid: without a cgroup there is nothing to go by."""
     with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"], "State": "running"}))) as url:
-        found = scan_with_names("-c", "web", "--runtime", f"docker={url}")
+        found = run_named_scan("-c", "web", "--runtime", f"docker={url}")
     assert found.sockets == []
     assert ("processes", ["web"]) in untold(found, "unseen")
 
@@ -227,7 +214,7 @@ def test_a_container_that_is_asked_for_and_of_which_no_process_is_seen_is_told(t
 def test_a_runtime_of_whose_containers_no_process_is_seen_is_told(tmp_path: Path) -> None:
     """They run elsewhere: outside of this PID namespace, or on another host."""
     with serve(tmp_path, saying(rows({"Id": ID, "Names": ["/web"], "State": "running"}))) as url:
-        found = scan_with_names("--runtime", f"docker={url}")
+        found = run_named_scan("--runtime", f"docker={url}")
         strict = run_nsagent("scan", "--strict", "--runtime", f"docker={url}")
     assert untold(found, "unseen") == [("processes", [f"docker ({url})"])]
     assert (found.coverage["complete"], strict.status) == (False, EXIT_PARTIAL)

@@ -13,7 +13,7 @@ import pytest
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.docker_bed import Made
-from tests.live.nsagent_cli import Scan, Socket, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, Socket, run_answered, run_named_scan, run_scan
 from tests.live.podman_bed import IMAGE, PodmanBed
 from tests.live.rows import read_ss_rows
 from tests.live.unprivileged import UID
@@ -36,7 +36,7 @@ class Town(NamedTuple):
 
     def scan(self, *options: str) -> Scan:
         """A scan that asks this podman only."""
-        return run_scan(*self.bed.runtime_option, *options)
+        return run_named_scan(*self.bed.runtime_option, *options)
 
     def container_ids(self, scan: Scan) -> dict[int, str | None]:
         """By port, of the rows in the netns of the containers."""
@@ -119,7 +119,7 @@ def test_a_name_chooses_one_of_those_that_share_a_netns(town: Town, port: int) -
 
 
 def test_containers_lists_each_with_its_name_and_image(town: Town) -> None:
-    ran = run_nsagent("containers", "-o", "json", *town.bed.runtime_option)
+    ran = run_answered("containers", "-o", "json", *town.bed.runtime_option)
     assert ran.status == 0, ran.stderr
     found = {one["id"]: one for one in json.loads(ran.stdout)["containers"]}
     for made in town.ports.values():
@@ -138,7 +138,7 @@ def test_the_infra_container_is_part_of_its_pod(town: Town) -> None:
 
 
 def test_a_pod_s_name_chooses_its_containers(town: Town) -> None:
-    ran = run_nsagent("scan", "--pod", "shop", "--columns", "pod,container", "--no-headers", *town.bed.runtime_option)
+    ran = run_answered("scan", "--pod", "shop", "--columns", "pod,container", "--no-headers", *town.bed.runtime_option)
     assert sorted(line.split() for line in ran.stdout.decode().splitlines()) == [["shop", "back"], ["shop", "front"]]
 
 
@@ -159,13 +159,13 @@ def test_what_nobody_else_can_be_charged_with_is_the_pod_s_that_lives_alone_in_t
 
 @pytest.mark.parametrize("option", ["-c", "--netns"])
 def test_a_container_that_does_not_run_is_told_with_its_state(town: Town, option: str) -> None:
-    ran = run_nsagent("scan", option, "idle", *town.bed.runtime_option)
+    ran = run_answered("scan", option, "idle", *town.bed.runtime_option)
     assert (ran.status, ran.stdout) == (4, b"")
     assert ran.complaints[-1].endswith("; a container of that name does not run: created (podman)")
 
 
 def test_a_container_where_a_netns_is_asked_for_is_told_to_be_one(town: Town) -> None:
-    ran = run_nsagent("scan", "--netns", "web", *town.bed.runtime_option)
+    ran = run_answered("scan", "--netns", "web", *town.bed.runtime_option)
     assert (ran.status, ran.stdout) == (4, b"")
     assert ran.complaints[-1] == "nsagent: no netns 'web'; it is a container: use -c"
 
@@ -197,7 +197,7 @@ def test_a_rootless_container_without_a_cgroup_has_its_sockets(rootless: PodmanB
     """Where the user may make no cgroup, only podman tells its processes from the user's others."""
     made = rootless.run("solo", "none", serve(8119))
     until(lambda: any(row.state == "listen" for row in read_ss_rows(f"/proc/{made.pid}/ns/net")), "it listens")
-    scan = run_scan(*rootless.runtime_option)
+    scan = run_named_scan(*rootless.runtime_option)
     ((owner,),) = (row["owners"] for row in scan.of_netns(made.netns_inode))
     assert (owner["pid"], owner["container_id"]) == (made.pid, made.id)
     assert {one["id"]: (one["name"], one["verified"]) for one in scan.containers}[made.id] == ("solo", True)
@@ -237,5 +237,5 @@ def test_a_name_chooses_a_container_without_a_cgroup(bare: Town, name: str, port
 
 
 def test_owners_by_cgroup_do_not_know_a_container_without_one_which_is_told(bare: Town) -> None:
-    ran = run_nsagent("scan", "-c", "bare", "--owners", "container", *bare.bed.runtime_option)
+    ran = run_answered("scan", "-c", "bare", "--owners", "container", *bare.bed.runtime_option)
     assert any("container bare" in line and "it has no cgroup of its own" in line for line in ran.complaints)

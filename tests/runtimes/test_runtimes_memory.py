@@ -44,7 +44,7 @@ class TestKept:
     def test_at_most_4096_are_kept_and_the_longest_gone_go_first(self) -> None:
         clock = Clock()
         many = [str(number) for number in range(5000)]
-        runtimes = Runtimes([StandIn("one", knows("old"), knows(*many), knows())], clock=clock)
+        runtimes = Runtimes([StandIn("one", knows("old"), knows(*many), knows())], 60.0, clock=clock)
         assert names(self.collect(runtimes).containers) == ["old"]
         assert names(self.collect(runtimes).kept) == ["old"]
         assert names(self.collect(runtimes).kept) == many[-4096:]
