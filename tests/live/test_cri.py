@@ -158,8 +158,9 @@ class Coming:
         self._bed = bed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        # The number of a netns is given anew at once, also to one of other tests that run now.
-        self._first_port = 30000 + 1000 * secrets.randbelow(30)
+        # The number of a netns is given anew at once, also to one of other tests that run now: below the ports that
+        # a kernel gives to whoever asks for any.
+        self._first_port = 10000 + 1000 * secrets.randbelow(20)
 
     def __enter__(self) -> "Coming":
         self._thread.start()
