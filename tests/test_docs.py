@@ -1,9 +1,11 @@
 """README, CONTRIBUTING and docs/ are true: commands end as told, outputs are those shown, nothing is left out."""
 
+import functools
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from enum import StrEnum
@@ -56,10 +58,18 @@ COMMANDS = (
     "config init",
 )
 
+HelpOf = Callable[[str], subprocess.CompletedProcess[str]]
+
 
 def name(value: Command | str) -> str:
     """What a case is called: the first words of its command."""
     return value.line[:60] if isinstance(value, Command) else ""
+
+
+@pytest.fixture(scope="module")
+def help_of() -> HelpOf:
+    """Asks each command for its help once."""
+    return functools.cache(lambda command: run(f"nsagent {command} --help"))
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +116,10 @@ def list_untried() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "line"), list_untried())
-def test_a_command_that_is_not_run_has_options_that_there_are(page: str, line: str) -> None:
+def test_a_command_that_is_not_run_has_options_that_there_are(page: str, line: str, help_of: HelpOf) -> None:
     words = line.partition("|")[0].partition(">")[0].split()
     name = next(name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS)
-    known = re.findall(r"(?<![\w-])-[\w-]+", run(f"nsagent {name} --help").stdout)
+    known = re.findall(r"(?<![\w-])-[\w-]+", help_of(name).stdout)
     assert [word for word in words if word.startswith("-") and word not in known] == [], page
 
 
@@ -138,8 +148,8 @@ def test_the_problems_of_a_config_are_told_as_the_page_shows(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_and_stands_in_the_docs(command: str) -> None:
-    done = run(f"nsagent {command} --help")
+def test_every_command_has_help_and_stands_in_the_docs(command: str, help_of: HelpOf) -> None:
+    done = help_of(command)
     assert done.returncode == 0
     assert "--debug" in done.stdout
     assert any(f"nsagent {command}" in page.read_text() for page in PAGES)
@@ -160,9 +170,9 @@ def test_the_commands_are_those_that_help_lists() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_stands_in_the_docs(command: str) -> None:
+def test_every_option_stands_in_the_docs(command: str, help_of: HelpOf) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    options = set(re.findall(r"--[a-z-]+", run(f"nsagent {command} --help").stdout)) - {"--help"}
+    options = set(re.findall(r"--[a-z-]+", help_of(command).stdout)) - {"--help"}
     assert [option for option in sorted(options) if f"`{option}" not in text] == []
 
 
