@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = [
@@ -88,3 +90,7 @@ def test_the_hooks_before_a_commit_are_the_commands_of_make_lint() -> None:
     assert local["repo"] == "local"
     assert [hook["entry"] for hook in local["hooks"]] == list_recipe("lint")
     assert {(hook["language"], hook["pass_filenames"]) for hook in local["hooks"]} == {("system", False)}
+
+
+def test_the_modules_that_begin_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
