@@ -10,22 +10,17 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from nsagent.agent.status import EventCounts
-from nsagent.events.identities import Identities
 from nsagent.events.socket_changes import SocketChanges
-from nsagent.kernel.procfs import ProcFs
 from nsagent.model.change import Change
-from nsagent.model.facts import Facts
 from nsagent.model.ids import Pid
-from nsagent.model.named_event import LIFE, EventsOf, LostEvents, NamedEvent
-from nsagent.model.process_event import ProcessEvent, ProcessEventKind
+from nsagent.model.named_event import LIFE, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
+from nsagent.model.process_event import ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import OwnerSource, SocketEvent
 
 EVENTS_KEPT: Final = 10_000
 """Until the next pass; one has about 0.8 KiB."""
 
-_LOOKS_A_SECOND: Final = 200
-"""At processes that execute a program: a hundredth of a core."""
 _LIFE: Final = frozenset(LIFE)
 
 
@@ -40,14 +35,13 @@ class EventsSince(NamedTuple):
 class EventLog:
     """The last events, numbered from 1 on without gaps, where somebody wants them; their counts in any case."""
 
-    def __init__(self, procfs: ProcFs, *, most: int = EVENTS_KEPT, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, most: int = EVENTS_KEPT, wall_clock: Callable[[], float] = time.time) -> None:
         self.wanted = False
-        """Whether events are kept: whoever loads another config sets it. Without, nobody is looked at."""
+        """Whether events are kept: whoever loads another config sets it."""
         self._wall_clock = wall_clock
-        self._identities = Identities(procfs, looks_a_second=_LOOKS_A_SECOND)
         self._changes = SocketChanges()
         self._lock = threading.Lock()
-        """Guards all that follows, and the changes; not held while a process is looked at."""
+        """Guards all that follows, and the changes."""
         self._events: deque[NamedEvent] = deque(maxlen=most)
         self._last = 0
         self._counts: Counter[str] = Counter()
@@ -58,11 +52,11 @@ class EventLog:
         self._new_before: set[Pid] = set()
         """Those that began while that pass was under way, and that it has not met."""
 
-    def take(self, event: ProcessEvent) -> None:
-        """What has happened to a process; for one thread at a time."""
+    def take(self, named: NamedProcessEvent) -> None:
+        """What has happened to a process."""
+        event = named.event
         if event.kind not in _LIFE:
             return
-        named = self._identities.name(event) if self.wanted else None
         with self._lock:
             self._counts[event.kind] += 1
             if event.child is not None:
@@ -71,8 +65,7 @@ class EventLog:
                 self._short_processes += event.pid in self._new or event.pid in self._new_before
                 self._new.discard(event.pid)
                 self._new_before.discard(event.pid)
-            if named is not None:
-                self._add(named)
+            self._add(named)
 
     def take_socket(self, event: SocketEvent) -> None:
         """The end of a socket of which the kernel has told."""
@@ -88,10 +81,8 @@ class EventLog:
                 self._lost[of] = lost
                 self._add(LostEvents(self._wall_clock(), of, more))
 
-    def learn(self, snapshot: Snapshot, facts: Facts, changes: Iterable[Change]) -> None:
+    def learn(self, snapshot: Snapshot, changes: Iterable[Change]) -> None:
         """What a pass shows, and how that differs from the one before."""
-        if self.wanted:
-            self._identities.learn(snapshot, facts)
         with self._lock:
             self._new_before = self._new.difference(process.pid for process in snapshot.processes)
             self._new = set()

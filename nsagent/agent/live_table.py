@@ -5,13 +5,11 @@ Pure. A process that no event told of stays until the next pass, which has read 
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from nsagent.kernel.boot_clock import BIRTH_SLACK_TICKS
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.scan.memory import Lodger
-
-_SLACK_TICKS: Final = 10
-"""So much later than it began the kernel may tell of a process that it put aside meanwhile: 100 ms."""
 
 
 class Living(NamedTuple):
@@ -162,7 +160,7 @@ class LiveTable:
         """Whether a process is the one whose birth is told of a time: a pass may have seen it before that is told."""
         if was.start_ticks is None:
             return was.seen_ns >= at_ns
-        return was.start_ticks + _SLACK_TICKS >= self._count_ticks(at_ns)
+        return was.start_ticks + BIRTH_SLACK_TICKS >= self._count_ticks(at_ns)
 
     def _is_same(self, was: Living, now: Living) -> bool:
         """Whether a pid is still the same process's: of one that only its birth is known of by when that was."""

@@ -1,4 +1,5 @@
-"""What happens to processes, handed on as the kernel tells of it: to whoever counts, shows or remembers it.
+"""What happens to processes, handed on with whose they are, as the kernel tells of it: to whoever counts, shows or
+remembers it.
 
 Where the kernel tells nothing, /proc is looked at only for a report that asks for events: each pass does anyway.
 """
@@ -11,13 +12,19 @@ from typing import Final
 from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
 from nsagent.errors import NsagentError
+from nsagent.events.identities import Identities
 from nsagent.events.process_events import ProcessEvents
+from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import start_thread
-from nsagent.model.process_event import EventEngine, ProcessEvent
+from nsagent.model.named_event import NamedProcessEvent
+from nsagent.model.process_event import EventEngine
 from nsagent.scan.collect.pace import Pace
 
-Sink = Callable[[ProcessEvent], object]
+Sink = Callable[[NamedProcessEvent], object]
 """Takes an event, at once: it does no I/O, and what it keeps is bounded. It is called in the thread that hears."""
+
+_LOOKS_A_SECOND: Final = 200
+"""At processes that run another program, or whose parents nobody knows: a hundredth of a core."""
 
 _PAUSE_SECONDS: Final = 0.05
 """From when all was heard until more is: where much happens, to wake up for each event costs four times as much."""
@@ -54,6 +61,8 @@ class ProcessFeed:
         """
         self._share = share
         self._proc_root, self._sinks, self._tell, self._hear = proc_root, tuple(sinks), tell, hear
+        self.identities = Identities(ProcFs(proc_root), looks_a_second=_LOOKS_A_SECOND)
+        """What names the events, and learns of each pass."""
         self._ended = threading.Event()
         self._handed_on = 0
         """How many events were; its own thread alone counts them."""
@@ -116,8 +125,9 @@ class ProcessFeed:
             try:
                 while (event := events.take()) is not None:
                     while event is not None:
+                        named = self.identities.name(event)
                         for sink in self._sinks:
-                            sink(event)
+                            sink(named)
                         self._handed_on += 1
                         if self._handed_on % _PACED == 0:
                             pace.keep(self._ended)

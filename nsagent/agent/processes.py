@@ -1,8 +1,8 @@
 """The processes of this host between passes, and which containers lived in which netns lately.
 
-A pass says where each process lives; a child lives where its parent does, until it runs another program: then it is
-looked at. So a container that begins and ends between two passes is known too. What is told from here may be asked
-from any thread.
+A pass says where each process lives; a child lives where its parent does, until it runs another program: then the event
+tells who it is by a look. So a container that begins and ends between two passes is known too. What is told from here
+may be asked from any thread.
 """
 
 import threading
@@ -11,17 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from nsagent.agent.live_table import LiveTable, Living
-from nsagent.errors import FormatError, Gone, NotRead
-from nsagent.identity.believe import believe
-from nsagent.identity.claims import identify
 from nsagent.kernel.boot_clock import count_ticks
-from nsagent.kernel.procfs import ProcFs
-from nsagent.model.container import Container
 from nsagent.model.facts import Facts
 from nsagent.model.gap import Kind
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.process import Process, ProcessKey
-from nsagent.model.process_event import ProcessEvent, ProcessEventKind
+from nsagent.model.named_event import IdentitySource, NamedProcessEvent
+from nsagent.model.process import Process
+from nsagent.model.process_event import ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 
@@ -29,11 +25,8 @@ GRACE_SECONDS: Final = 60.0
 """How long it is remembered who has ended: as long as TIME_WAIT lasts."""
 MOST_ENDED: Final = 10_000
 """Of processes that are remembered one by one, 0.3 KiB each; where they lived is known of all."""
-_LOOKS_A_SECOND: Final = 100
-"""At processes that run another program: 60 us each."""
-_MOST_TEXTS: Final = 64
-"""Cgroups that no pass has seen and that are named between two passes: each takes 10 us for each one that is known."""
-
+_LOOKED_AT: Final = frozenset((ProcessEventKind.FORK, ProcessEventKind.EXEC))
+"""At which a process may have been looked at."""
 _NANO: Final = 1_000_000_000
 
 
@@ -52,36 +45,31 @@ class Processes:
 
     def __init__(
         self,
-        procfs: ProcFs,
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         grace_seconds: float = GRACE_SECONDS,
         most_ended: int = MOST_ENDED,
     ) -> None:
         """`clock_ns` is CLOCK_MONOTONIC."""
-        self._procfs, self._clock_ns = procfs, clock_ns
+        self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        """Guards all that follows; not held while a process is looked at."""
+        """Guards all that follows."""
         self._table = LiveTable(count_ticks, grace_ns=int(grace_seconds * _NANO), most_ended=most_ended)
-        self._second, self._looks = 0, 0
         self._cookies: Mapping[int, int | None] = {}
-        self._texts: dict[str, ContainerId | None] = {}
-        """The containers of the cgroup texts of the last pass, and of what was looked at since."""
-        self._most_texts = 0
-        self._containers: tuple[Container, ...] = ()
         self._passes = self._found = 0
 
-    def take(self, event: ProcessEvent) -> None:
+    def take(self, named: NamedProcessEvent) -> None:
         """What has happened to a process."""
+        event = named.event
         at_ns = event.timestamp_ns
-        if event.kind is ProcessEventKind.EXEC and self._may_look(at_ns):
-            self._look(event.pid, at_ns)
-            return
         with self._lock:
-            if event.kind is ProcessEventKind.FORK and event.child is not None:
-                self._table.fork(at_ns, event.child, event.pid)
-            elif event.kind is ProcessEventKind.EXIT:
+            if event.kind is ProcessEventKind.EXIT:
                 self._table.end(at_ns, event.pid)
+                return
+            if event.child is not None:
+                self._table.fork(at_ns, event.child, event.pid)
+            if event.kind in _LOOKED_AT:
+                self._put(named)
             elif event.kind is ProcessEventKind.COMM:
                 was = self._table.find(event.pid)
                 if was is not None:
@@ -99,14 +87,12 @@ class Processes:
         there = {*(process.pid for process in snapshot.processes), *map(Pid, map(int, unread))}
         if facts.process_counts.skipped:
             there.update(self._list_living())
-        texts = _map_texts(snapshot, facts)
         with self._lock:
             found = self._table.hold_against(seen, there, started_ns)
             self._table.forget(self._clock_ns())
             self._found += found if self._passes else 0
             self._passes += 1
-            self._cookies, self._texts, self._most_texts = cookies, texts, len(texts) + _MOST_TEXTS
-            self._containers = (*snapshot.containers, *snapshot.folded)
+            self._cookies = cookies
 
     def list_lodgers(self, netns: int, cookie: int | None = None) -> frozenset[ContainerId | None]:
         """The containers of all who live in a netns of the last pass, or did within the grace time; None is the host.
@@ -137,45 +123,17 @@ class Processes:
         with self._lock:
             return self._table.list_pids()
 
-    def _may_look(self, at_ns: int) -> bool:
-        """Whether one more process may be looked at in this second; for the thread that hears alone."""
-        second = at_ns // _NANO
-        self._second, self._looks = second, self._looks + 1 if second == self._second else 1
-        return self._looks <= _LOOKS_A_SECOND
-
-    def _look(self, pid: Pid, at_ns: int) -> None:
-        """Where a process lives that ran another program then."""
-        try:
-            with self._procfs.open_process(pid) as process:
-                stat, netns, text = process.read_stat(), process.read_netns_inode(), process.read_cgroup()
-        except (Gone, NotRead, FormatError):
-            return  # It has ended by now, or may not be read: then its parent says where it lived.
-        if stat.start_ticks > count_ticks(at_ns):
-            return
-        with self._lock:
-            cookie = self._table.find_cookie(netns, self._cookies.get(netns))
-            lodger = Lodger(netns, cookie, self._name(text))
-            self._table.put(Living(pid, at_ns, stat.start_ticks, stat.comm, lodger))
-
-    def _name(self, text: str) -> ContainerId | None:
-        """The container of a cgroup text, None where it is none's, or not known yet; the lock is held."""
-        if text not in self._texts and len(self._texts) < self._most_texts:
-            identities = identify((*self._texts, text))
-            self._texts[text] = believe({text: identities[text]}, self._containers)[text].container_id
-        return self._texts.get(text)
+    def _put(self, named: NamedProcessEvent) -> None:
+        """Where a process lives by a look at this event; the lock is held."""
+        seen, netns = named.identity, named.identity.netns
+        # Without a command an earlier look tells: the number of its netns may be another one's by now.
+        if seen.source is not IdentitySource.LOOK or seen.comm is None or netns is None:
+            return  # Its parent says where it lives.
+        lodger = Lodger(netns, self._table.find_cookie(netns, self._cookies.get(netns)), seen.container_id)
+        self._table.put(Living(named.pid, named.event.timestamp_ns, seen.start_ticks, seen.comm, lodger))
 
 
 def _find_lodger(process: Process, cookies: Mapping[int, int | None]) -> Lodger | None:
     if process.netns is None or process.kernel_thread:
         return None
     return Lodger(process.netns, cookies.get(process.netns), process.container_id)
-
-
-def _map_texts(snapshot: Snapshot, facts: Facts) -> dict[str, ContainerId | None]:
-    """The container of each cgroup text; None too where its processes are not all of the same one."""
-    containers = {process.key: process.container_id for process in snapshot.processes}
-    texts: dict[str, ContainerId | None] = {}
-    for reading in facts.processes:
-        found = containers.get(ProcessKey(reading.pid, reading.start_ticks))
-        texts[reading.cgroup] = found if texts.get(reading.cgroup, found) == found else None
-    return texts

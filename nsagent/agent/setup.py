@@ -102,14 +102,15 @@ class Setup:
         world.board.interval_seconds = self.config.interval
 
     def make_pass(self, stop: threading.Event) -> Made:
-        """The next pass, of which the table of processes learns if there is one; raises Aborted, as Passes.make()."""
+        """The next pass, of which whoever hears of processes learns; raises Aborted, as Passes.make()."""
         config, processes = self.config, self._world.processes
         changes_wanted = bool(config.history or config.http or config.socket or self.tells_events)
         left = {} if self.feed is None else processes.list_left()
         met = None if self.socket_feed is None else self.socket_feed.events.see_netns
         made = self.passes.make(stop, changes_wanted=changes_wanted, left=left, netns_met=met)
         if self.feed is not None:
-            processes.learn(made.taken.snapshot, made.taken.facts, made.started_ns)
+            for each in (self.feed.identities, processes):
+                each.learn(made.taken.snapshot, made.taken.facts, made.started_ns)
         self._tell_events(made)
         return made
 
@@ -120,7 +121,7 @@ class Setup:
             log.lose(EventsOf.PROCESS, status.lost)
         if self.socket_feed is not None:
             self.socket_feed.events.learn(snapshot)
-        log.learn(snapshot, made.taken.facts, made.changes or ())
+        log.learn(snapshot, made.changes or ())
         if not self.tells_events:
             return
         reason = "not listened for" if self.socket_feed is None else self.socket_feed.reason

@@ -40,7 +40,6 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         # Goes on while the machine sleeps: what was due meanwhile is due at once.
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    log = EventLog(ProcFs(proc_root))
     metrics = Metrics(make_families, clock=clock)
     return World(
         place=Place(name, proc_root, host_root),
@@ -50,6 +49,6 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         stdout=Stdout(find_stdout()),
         tell=lambda line: logger.warning("%s", line),
         read_clocks=lambda: Moment(clock(), time.time()),
-        processes=Processes(ProcFs(proc_root)),
-        log=log,
+        processes=Processes(),
+        log=EventLog(),
     )

@@ -156,7 +156,7 @@ class Watching:
                 gc.collect()
 
     def _make_pass(self) -> Passed:
-        self._began = time.monotonic()
+        self._began, started_ns = time.monotonic(), time.monotonic_ns()
         taken = take_snapshot(
             self._request.started_at(time.time_ns()),
             self._runtimes,
@@ -165,7 +165,7 @@ class Watching:
             carried=self._carried,
         )
         snapshot, before = taken.snapshot, self._before
-        self._identities.learn(snapshot, taken.facts)
+        self._identities.learn(snapshot, taken.facts, started_ns)
         if self._sockets is not None:
             self._sockets.learn(snapshot)
         self._before = follow(before, snapshot)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.identity.believe import believe
 from nsagent.identity.claims import identify
-from nsagent.kernel.boot_clock import count_ticks
+from nsagent.kernel.boot_clock import BIRTH_SLACK_TICKS, count_ticks
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.container import Container, Pod
 from nsagent.model.facts import Facts
@@ -25,7 +25,7 @@ from nsagent.model.snapshot import Snapshot
 NOBODY: Final = Identity(IdentitySource.NONE)
 
 _MOST_PROCESSES: Final = 1 << 17
-"""Of more than these no identity is kept between passes."""
+"""Of more than these no identity is kept between passes, and of half as many not that they have ended."""
 _MOST_CGROUPS: Final = 64
 """So many new cgroups are read between two passes, at up to 5 ms each: whoever may make cgroups can make any number."""
 
@@ -39,11 +39,17 @@ class _Home(NamedTuple):
     unit: str | None
 
 
+_NOWHERE: Final = _Home(None, (), (), None)
+
+
 class _Known(NamedTuple):
-    """A process, and how many passes were known when it was seen."""
+    """A process as it is known."""
 
     identity: Identity
-    passes: int
+    seen_ns: int
+    """It was so then, by CLOCK_MONOTONIC; of a pass, when that began."""
+    blank: str | None = None
+    """Its cgroup text, where that tells nothing of the container that a pass has found it, or its forebear, in."""
 
 
 class Identities:
@@ -69,27 +75,36 @@ class Identities:
         """By the text of the cgroup file."""
         self._new_homes = 0
         self._containers: Mapping[ContainerId, Container] = {}
-        self._passes = 0
+        self._began_ns = 0
+        """When the last pass began."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, snapshot: Snapshot, facts: Facts) -> None:
-        """Take what a pass shows, but of those processes that were seen since it began; forget who is gone."""
+    def learn(self, snapshot: Snapshot, facts: Facts, started_ns: int) -> None:
+        """Take what a pass shows that began then, by CLOCK_MONOTONIC, but of those seen since; forget who is gone."""
         containers = {one.id: one for one in (*snapshot.folded, *snapshot.containers)}
         by_key = {(one.pid, one.start_ticks): one for one in snapshot.processes}
         placed = {(one.pid, one.start_ticks) for one in facts.placed}
-        homes = {
-            one.cgroup: _tell_home(by_key[one.pid, one.start_ticks])
-            for one in facts.processes
-            if (one.pid, one.start_ticks) in by_key and (one.pid, one.start_ticks) not in placed
-        }
-        shown = {one.pid: _Known(_tell_identity(one), self._passes + 1) for one in snapshot.processes}
+        homes: dict[str, _Home] = {}
+        blanks: dict[Pid, str] = {}
+        for reading in facts.processes:
+            key, text = (reading.pid, reading.start_ticks), reading.cgroup
+            if key in placed:
+                blanks[reading.pid] = text
+            elif text not in homes and key in by_key:
+                homes[text] = _tell_home(by_key[key])
+        shown = {one.pid: _Known(_tell_identity(one), started_ns, blanks.get(one.pid)) for one in snapshot.processes}
         with self._lock:
-            recent = {pid: one for pid, one in self._known.items() if one.passes == self._passes}
-            self._passes += 1
-            self._known = {**shown, **recent} if self._passes > 1 else {**recent, **shown}
+            # Of who began and ended since the pass before more may be told yet: events come later than they happen.
+            newer = {
+                pid: known
+                for pid, known in self._known.items()
+                if known.seen_ns >= started_ns or (known.seen_ns > self._began_ns and pid not in shown)
+            }
+            self._known = {**shown, **newer}
+            self._began_ns = started_ns
             self._homes, self._containers, self._new_homes = homes, containers, 0
 
     def name(self, event: ProcessEvent) -> NamedProcessEvent:
@@ -111,56 +126,72 @@ class Identities:
     def _follow(self, event: ProcessEvent) -> Identity:
         """Who it is about, as it is after the event; of an end as it was before."""
         pid = event.pid if event.child is None else event.child
-        identity = self._find_out(event)
+        now = self._find_out(event)
+        was = self._known.get(pid)
         if event.kind is ProcessEventKind.EXIT:
-            self._known.pop(pid, None)
-        else:
-            self._keep(pid, identity)
-        return identity
+            # A pass that has seen it is not to bring it back: its pid may be another's by then.
+            if was is None or _had_begun(was, event.timestamp_ns):
+                self._known.pop(pid, None)
+                if len(self._known) < _MOST_PROCESSES // 2:
+                    self._known[pid] = _Known(NOBODY, event.timestamp_ns)
+        elif was is None or now.identity.source is IdentitySource.LOOK or not _is_later(was, event):
+            self._keep(pid, now)
+        return now.identity
 
-    def _keep(self, pid: Pid, identity: Identity) -> None:
-        if len(self._known) < _MOST_PROCESSES:
-            self._known[pid] = _Known(identity, self._passes)
+    def _keep(self, pid: Pid, known: _Known) -> None:
+        if pid in self._known or len(self._known) < _MOST_PROCESSES:
+            self._known[pid] = known
 
-    def _find_out(self, event: ProcessEvent) -> Identity:
-        known = self._known.get(event.pid)
-        before = known.identity if known else None
+    def _find(self, pid: Pid, at_ns: int) -> _Known:
+        """Who had a pid then, by what is known."""
+        known = self._known.get(pid)
+        if known is None or not _had_begun(known, at_ns):
+            return _Known(NOBODY, at_ns)
+        return _Known(known.identity, at_ns, known.blank)
+
+    def _find_out(self, event: ProcessEvent) -> _Known:
+        before = self._find(event.pid, event.timestamp_ns)
         if event.child is not None:
-            parent = before or self._look(event.pid, event.timestamp_ns) or NOBODY
-            if before is None and parent is not NOBODY:
-                self._keep(event.pid, parent)
-            child = parent._replace(
-                source=IdentitySource.PARENT if parent.comm else IdentitySource.NONE, start_ticks=None
-            )
-            if parent is NOBODY or event.found_by is EventEngine.POLL:
-                return self._look(event.child, event.timestamp_ns, parent) or child
-            return child
+            return self._find_child(event, event.child, before)
         if event.kind is ProcessEventKind.EXIT:
-            return before or NOBODY
+            return before
         if event.kind is ProcessEventKind.EXEC:
-            return self._look(event.pid, event.timestamp_ns, before) or (before or NOBODY)._replace(comm=None)
-        before = before or self._look(event.pid, event.timestamp_ns) or NOBODY
-        return before if event.comm is None else before._replace(comm=event.comm)
+            return self._look(event.pid, before) or before._replace(identity=before.identity._replace(comm=None))
+        if before.identity == NOBODY:
+            before = self._look(event.pid, before) or before
+        return before if event.comm is None else before._replace(identity=before.identity._replace(comm=event.comm))
 
-    def _look(self, pid: Pid, timestamp_ns: int, before: Identity | None = None) -> Identity | None:
-        """Who a process is now, which was `before`; None where it has ended, as one has that began later than this."""
-        before = before or NOBODY
+    def _find_child(self, event: ProcessEvent, pid: Pid, parent: _Known) -> _Known:
+        if parent.identity == NOBODY and (found := self._look(event.pid, parent)) is not None:
+            parent = found
+            self._keep(event.pid, parent)
+        source = IdentitySource.PARENT if parent.identity.comm else IdentitySource.NONE
+        child = parent._replace(identity=parent.identity._replace(source=source, start_ticks=None))
+        if parent.identity == NOBODY or event.found_by is EventEngine.POLL:
+            return self._look(pid, child) or child
+        return child
+
+    def _look(self, pid: Pid, before: _Known) -> _Known | None:
+        """Who a process is now, which was `before`; None where it has ended, as one has that began later than that."""
         if not self._may_look():
             return None
         try:
             with self._procfs.open_process(pid) as process:
                 stat = process.read_stat()
-                if stat.start_ticks > count_ticks(timestamp_ns):
+                if stat.start_ticks > count_ticks(before.seen_ns):
                     return None
-                home = self._find_home(process.read_cgroup())
-                uid, netns = process.read_uid(), _read_netns(process)
+                text, uid, netns = process.read_cgroup(), process.read_uid(), _read_netns(process)
         except (Gone, NotRead, FormatError):
             return None
-        if home is None or (home.container_id is None and before.source is IdentitySource.SNAPSHOT):
-            # Not all containers have a cgroup of their own: the pass knows better.
-            home = _Home(before.container_id, before.around, before.inner, before.unit)
-        netns = before.netns if netns is None else netns
-        return Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
+        home, was = self._find_home(text), before.identity
+        # Not all containers have a cgroup of their own: the pass knew better. But who may say so of one user's
+        # processes may not of another's, and who is elsewhere by now is in that container no more.
+        blank = text if text == before.blank and (uid, home.container_id) == (was.uid, None) else None
+        if blank is not None and was.start_ticks in (None, stat.start_ticks):
+            home = home._replace(container_id=was.container_id)
+        return _Known(
+            Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home), before.seen_ns, blank
+        )
 
     def _may_look(self) -> bool:
         """Whether one more process may be looked at in this second."""
@@ -168,15 +199,32 @@ class Identities:
         self._second, self._looks = second, self._looks + 1 if second == self._second else 1
         return self._most_looks is None or self._looks <= self._most_looks
 
-    def _find_home(self, text: str) -> _Home | None:
-        """Whose a cgroup is; None where that is not looked at before the next pass."""
+    def _find_home(self, text: str) -> _Home:
+        """Whose a cgroup is; nobody's where that is not looked at before the next pass."""
         home = self._homes.get(text)
         if home is None and self._new_homes < _MOST_CGROUPS:
             self._new_homes += 1
             claimed = identify((*self._homes, text))
             identity = believe({text: claimed[text]}, self._containers.values())[text]
             home = self._homes[text] = _Home(identity.container_id, identity.chain, identity.inner, identity.unit)
-        return home
+        return home or _NOWHERE
+
+
+def _had_begun(known: _Known, at_ns: int) -> bool:
+    """Whether it was there when something happened to who has its pid: else that was another one's."""
+    start_ticks = known.identity.start_ticks
+    return known.seen_ns <= at_ns if start_ticks is None else start_ticks <= count_ticks(at_ns)
+
+
+def _is_later(known: _Known, event: ProcessEvent) -> bool:
+    """Whether what is known of who has a pid is of later than this: a pass may have seen it before this is told."""
+    if known.seen_ns > event.timestamp_ns:
+        return True
+    start_ticks = known.identity.start_ticks
+    if start_ticks is None:
+        return False
+    told_ticks = count_ticks(event.timestamp_ns)
+    return start_ticks > told_ticks or (event.child is not None and start_ticks + BIRTH_SLACK_TICKS >= told_ticks)
 
 
 def _tell_home(process: Process) -> _Home:

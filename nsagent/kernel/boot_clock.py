@@ -5,6 +5,10 @@ Source: clock_gettime(2). start_ticks of /proc/PID/stat are of CLOCK_BOOTTIME, i
 
 import os
 import time
+from typing import Final
+
+BIRTH_SLACK_TICKS: Final = 10
+"""So much later than it began the kernel may tell of a process that it put aside meanwhile: 100 ms."""
 
 
 def date_start(start_ticks: int) -> float:

@@ -1,7 +1,6 @@
 """What an agent keeps of events, and what a report of them has to tell."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from nsagent.agent.reports import ReportMaker
 from nsagent.agent.status import EventCounts
 from nsagent.config.model import Report
 from nsagent.errors import Ambiguous
-from nsagent.kernel.procfs import ProcFs
 from nsagent.model.change import Change
 from nsagent.model.ids import Pid
 from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
@@ -21,22 +19,19 @@ from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import OwnerSource, SocketEvent, SocketEventKind, SocketEventSource
 from nsagent.query.filter import Filter, make_filter, narrow_filter
 from nsagent.scan.diff import diff_snapshots
-from tests.events.named import PARENT, PID, event
-from tests.scan.facts import facts, reading
+from tests.events.named import PID, in_web
 from tests.scan.snapshots import T0, T1, container, process, snapshot, socket
 
 KINDS = ProcessEventKind
-FORK, EXEC, EXIT = event(KINDS.FORK), event(KINDS.EXEC), event(KINDS.EXIT)
+FORK, EXEC, EXIT = in_web(KINDS.FORK), in_web(KINDS.EXEC), in_web(KINDS.EXIT)
 ENDS = (Endpoint("10.0.0.1", 40000), Endpoint("10.0.0.9", 443))
 EMPTY, FULL = snapshot(), snapshot(socket(SocketState.ESTABLISHED, *ENDS, process(20, "curl"), cookie=2), taken_at=T1)
 HEAD = EventsHead("node-1", T0)
-FACTS = facts([reading(PARENT)])
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> EventLog:
-    """One of a host on which nobody lives long enough to be looked at."""
-    made = EventLog(ProcFs(str(tmp_path)), most=5, wall_clock=lambda: 1000.0)
+def log() -> EventLog:
+    made = EventLog(most=5, wall_clock=lambda: 1000.0)
     made.wanted = True
     return made
 
@@ -48,7 +43,7 @@ def destroyed(source: OwnerSource) -> SocketEvent:
 
 def learn(log: EventLog, before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     changes = diff_snapshots(before, after)
-    log.learn(after, FACTS, changes)
+    log.learn(after, changes)
     return changes
 
 
@@ -60,7 +55,7 @@ def kinds(events: tuple[NamedEvent, ...]) -> list[str]:
 
 
 def test_events_come_in_their_order_and_are_let_go_with_a_count(log: EventLog) -> None:
-    for each in (FORK, EXEC, event(KINDS.COMM, comm="x"), EXIT):
+    for each in (FORK, EXEC, in_web(KINDS.COMM, comm="x"), EXIT):
         log.take(each)
     learn(log, EMPTY, FULL)
     assert (kinds(log.list_since(0).events), log.list_since(0).missed) == (["fork", "exec", "exit", "open"], 0)
@@ -98,10 +93,10 @@ def test_a_process_that_a_pass_has_met_was_not_short_lived(log: EventLog) -> Non
     """Also one that began while the pass was under way, which has not met it, and ends before the next."""
     met = snapshot()
     for pid in (PID, Pid(11)):
-        log.take(FORK._replace(child=pid))
-    log.learn(replace_processes(met, PID), FACTS, ())
+        log.take(in_web(KINDS.FORK, child=pid))
+    log.learn(replace_processes(met, PID), ())
     for pid in (PID, Pid(11)):
-        log.take(EXIT._replace(pid=pid))
+        log.take(in_web(KINDS.EXIT, pid=pid))
     assert log.count().short_lived_processes == 1
 
 

@@ -1,4 +1,4 @@
-"""The table of processes as real ones come and go, held against /proc."""
+"""The table of processes by what events tell, and as real ones come and go, held against /proc."""
 
 import os
 import subprocess
@@ -6,27 +6,34 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from nsagent.agent.live_table import Living
 from nsagent.agent.process_feed import ProcessFeed
 from nsagent.agent.processes import Processes
 from nsagent.errors import Gone
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.process_event import EventEngine
+from nsagent.model.named_event import Identity, IdentitySource, NamedProcessEvent
+from nsagent.model.process_event import EventEngine, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
+from tests.events.named import PARENT, PID, event
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, require, trials
 from tests.live.deadlines import until
 from tests.live.made_cgroups import MadeCgroups, find_hierarchies
+from tests.scan.facts import facts
+from tests.scan.snapshots import make_netns, process, snapshot
 
 PROCFS = ProcFs()
 WEB = ContainerId("ab" * 32)
+NETNS, COOKIE = 4026532500, 4101
 STORM = """
 import os, random, sys
 while True:
@@ -37,6 +44,25 @@ while True:
 """
 
 
+IN_WEB = Identity(IdentitySource.LOOK, 100, "curl", 0, NETNS, WEB)
+"""By a look."""
+
+
+def named(kind: ProcessEventKind, identity: Identity = IN_WEB) -> NamedProcessEvent:
+    """What PID does, or that its parent has it."""
+    return NamedProcessEvent(0.0, event(kind, timestamp_ns=20), identity)
+
+
+def begin() -> Processes:
+    """A table after a pass that has seen PARENT alone, and that it has PID since."""
+    processes = Processes(clock_ns=lambda: 30)
+    seen = replace(process(PARENT, "sh"), netns=NETNS)
+    passed = replace(snapshot(netns=[make_netns(NETNS, cookie=COOKIE)]), processes=(seen,))
+    processes.learn(passed, facts(), 10)
+    processes.take(named(ProcessEventKind.FORK, Identity(IdentitySource.PARENT, None, "sh", 0, NETNS)))
+    return processes
+
+
 def take_pass() -> tuple[Taken, int]:
     """A pass over this host, and when it began."""
     started_ns = time.monotonic_ns()
@@ -44,9 +70,10 @@ def take_pass() -> tuple[Taken, int]:
     return take_snapshot(request, None, clock=time.monotonic), started_ns
 
 
-def learn(processes: Processes) -> Snapshot:
+def learn(processes: Processes, hearing: ProcessFeed) -> Snapshot:
     taken, started_ns = take_pass()
-    processes.learn(taken.snapshot, taken.facts, started_ns)
+    for each in (hearing.identities, processes):
+        each.learn(taken.snapshot, taken.facts, started_ns)
     return taken.snapshot
 
 
@@ -85,14 +112,56 @@ def is_as_proc(processes: Processes) -> bool:
     return before & after <= known and number <= len(before | after)
 
 
+def test_a_child_lives_where_its_parent_does_until_a_look_tells_where() -> None:
+    processes = begin()
+    assert processes.find(PID) == Living(PID, 20, None, "sh", Lodger(NETNS, COOKIE, None))
+    processes.take(named(ProcessEventKind.EXEC))
+    assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, COOKIE, WEB))
+    processes.take(named(ProcessEventKind.COMM)._replace(event=event(ProcessEventKind.COMM, comm="worker")))
+    assert processes.find(PID) == Living(PID, 20, 100, "worker", Lodger(NETNS, COOKIE, WEB))
+    processes.take(named(ProcessEventKind.EXIT))
+    assert processes.find(PID) is None
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        IN_WEB._replace(comm=None),
+        IN_WEB._replace(netns=None),
+        IN_WEB._replace(source=IdentitySource.PARENT),
+        IN_WEB._replace(source=IdentitySource.SNAPSHOT),
+    ],
+    ids=["an earlier look", "without a netns", "its parent's", "a pass"],
+)
+def test_what_is_not_seen_at_an_event_leaves_a_process_where_it_was(identity: Identity) -> None:
+    processes = begin()
+    processes.take(named(ProcessEventKind.EXEC, identity))
+    assert processes.find(PID) == Living(PID, 20, None, "sh", Lodger(NETNS, COOKIE, None))
+
+
+def test_a_child_that_was_looked_at_lives_where_that_tells() -> None:
+    """Its parent is not known, or it was found by a look itself."""
+    processes = begin()
+    processes.take(named(ProcessEventKind.FORK))
+    assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, COOKIE, WEB))
+
+
+def test_a_netns_in_which_nobody_was_seen_has_no_cookie_by_its_number() -> None:
+    processes = begin()
+    for pid in (PARENT, PID):
+        processes.take(NamedProcessEvent(0.0, event(ProcessEventKind.EXIT, pid=pid, timestamp_ns=20), IN_WEB))
+    processes.take(named(ProcessEventKind.EXEC))
+    assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, None, WEB))
+
+
 def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_lived() -> None:
     require(Capability.ROOT, Capability.NSENTER)
-    processes, hierarchies, cgroups = Processes(PROCFS), find_hierarchies(), MadeCgroups()
+    processes, hierarchies, cgroups = Processes(), find_hierarchies(), MadeCgroups()
     try:
-        with feed(processes), start_child("ready(); wait()", *IN_NEW_NETNS) as home:
-            snapshot = learn(processes)
+        with feed(processes) as hearing, start_child("ready(); wait()", *IN_NEW_NETNS) as home:
+            passed = learn(processes, hearing)
             number = os.stat(f"/proc/{home.pid}/ns/net").st_ino
-            cookie = next(one.cookie for one in snapshot.netns if one.number == number)
+            cookie = next(one.cookie for one in passed.netns if one.number == number)
             assert processes.list_lodgers(number, cookie) == {None}
             enter = ["nsenter", f"--net=/proc/{home.pid}/ns/net", "--", "sh", "-c", "read line; exec sleep 1000"]
             with subprocess.Popen(enter, stdin=subprocess.PIPE) as web:
@@ -112,14 +181,14 @@ def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_l
 
 def test_the_table_is_what_proc_has_and_no_larger_while_processes_come_and_go() -> None:
     seconds = trials(default=6, full=3600)
-    processes = Processes(PROCFS, most_ended=200)
+    processes = Processes(most_ended=200)
     with feed(processes) as hearing:
-        learn(processes)
+        learn(processes, hearing)
         storms = [subprocess.Popen([sys.executable, "-c", STORM]) for _ in range(2)]
         try:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                learn(processes)
+                learn(processes, hearing)
                 known = processes.count()
                 assert known.ended <= 200
                 assert known.living <= len(PROCFS.list_pids()) + 200
@@ -127,7 +196,7 @@ def test_the_table_is_what_proc_has_and_no_larger_while_processes_come_and_go() 
             for storm in storms:
                 storm.kill()
                 storm.wait()
-        learn(processes)
+        learn(processes, hearing)
         until(lambda: is_as_proc(processes), "the table is what /proc has")
         status = hearing.status(processes.count())
         assert status.events > 100 * seconds or os.getloadavg()[0] > 4

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nsagent.events.identities import NOBODY, Identities
+from nsagent.kernel.boot_clock import count_ticks
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.facts import Facts, Placed, ProcessReading
@@ -61,9 +63,14 @@ def passed(
 def begin(tree: ProcTree, *passes: Facts) -> Identities:
     """What is known after these passes, of this procfs."""
     identities = Identities(ProcFs(tree.path), clock_ns=lambda: 2 * 10**18, monotonic_ns=lambda: LATE_NS + 500_000_000)
-    for each in passes:
-        identities.learn(attribute(each), each)
+    for began_ns, each in enumerate(passes):
+        learn(identities, each, began_ns)
     return identities
+
+
+def learn(identities: Identities, each: Facts, began_ns: int) -> None:
+    """Take a pass that began then."""
+    identities.learn(attribute(each), each, began_ns)
 
 
 def test_an_event_is_told_with_the_container_and_the_time_of_day(tree: ProcTree) -> None:
@@ -148,12 +155,51 @@ def test_nobody_is_named_where_nobody_is_known(tree: ProcTree) -> None:
     assert [identities.name(each).identity for each in (FORK, EXEC, EXIT)] == [NOBODY] * 3
 
 
-def test_a_pass_tells_whose_a_process_without_a_cgroup_of_its_own_is(tree: ProcTree) -> None:
-    """What it executes is in the same container: its cgroup told nothing before either."""
-    placed = passed(httpd(CHILD, cgroup="0::/\n"), placed=[Placed(ContainerId(WEB_ID), CHILD, 100)])
+def is_named(tree: ProcTree, cgroup: str, *, uid: int) -> bool:
+    """Whether the child of a process that a pass has placed in a container is told to be in it by a look."""
+    placed = passed(httpd(cgroup="0::/x\n", uid=uid), reading(12), placed=[Placed(ContainerId(WEB_ID), PARENT, 100)])
     identities = begin(tree, placed)
-    tree.process(CHILD, "curl", cgroup="0::/\n")
-    assert identities.name(EXEC).container_name == "web"
+    tree.process(CHILD, "curl", start_ticks=200, cgroup=cgroup)
+    identities.name(FORK)
+    named = identities.name(EXEC)
+    assert named.identity.comm == "curl"
+    return named.container_name == "web"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "uid", "named"),
+    [("0::/x\n", 0, True), ("0::/y\n", 0, False), ("0::/x\n", 1, False)],
+    ids=["as its parent", "moved", "another user's"],
+)
+def test_a_pass_tells_whose_a_process_without_a_cgroup_of_its_own_is(
+    tree: ProcTree, cgroup: str, uid: int, *, named: bool
+) -> None:
+    """What it executes, and its children, are in the same container."""
+    assert is_named(tree, cgroup, uid=os.getuid() + uid) is named
+
+
+def test_whoever_shares_the_cgroup_of_one_without_its_own_is_not_in_its_container(tree: ProcTree) -> None:
+    placed = passed(httpd(cgroup="0::/x\n"), reading(12), placed=[Placed(ContainerId(WEB_ID), PARENT, 100)])
+    identities = begin(tree, placed)
+    tree.process(CHILD, "curl", cgroup="0::/x\n")
+    identities.name(FORK._replace(pid=Pid(12)))
+    assert identities.name(EXEC).identity.container_id is None
+
+
+def test_who_was_moved_out_of_a_container_is_in_it_no_more(tree: ProcTree) -> None:
+    identities = begin(tree, passed(httpd(CHILD)))
+    tree.process(CHILD, "httpd")
+    assert identities.name(EXEC).identity.container_id is None
+
+
+def test_where_a_netns_may_not_be_read_it_is_not_the_parent_s(tree: ProcTree) -> None:
+    identities = begin(tree, passed(httpd()))
+    directory = tree.process(CHILD, "curl", netns=None, cgroup=WEB_CGROUP)
+    (directory / "ns").mkdir(exist_ok=True)
+    (directory / "ns" / "net").write_text("no link")
+    identities.name(FORK)
+    told = identities.name(EXEC).identity
+    assert (told.comm, told.netns, told.container_id) == ("curl", None, WEB_ID)
 
 
 def test_a_cgroup_that_bears_the_id_of_another_container_is_not_believed(tree: ProcTree) -> None:
@@ -167,19 +213,58 @@ def test_a_flood_of_new_cgroups_is_not_read(tree: ProcTree) -> None:
     ids = [ContainerId(f"{number:064x}") for number in range(100)]
     for pid, id_ in enumerate(ids, 1000):
         tree.process(pid, cgroup=f"0::/docker/{id_}\n")
-    told = [identities.name(replace_pid(EXEC, Pid(pid))).identity.container_id for pid in range(1000, 1100)]
+    told = []
+    for pid in map(Pid, range(1000, 1100)):
+        identities.name(FORK._replace(child=pid))
+        told.append(identities.name(replace_pid(EXEC, pid)).identity.container_id)
     assert told == [*ids[:64], *[None] * 36]
 
 
-def test_a_pass_forgets_who_is_gone_but_none_that_was_seen_since_it_began(tree: ProcTree) -> None:
+def test_a_pass_forgets_who_is_gone_but_one_that_began_since_the_one_before_after_the_next(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()), passed(httpd()))
     identities.name(FORK)
     sizes = []
-    for _ in range(3):
-        snapshot = passed(httpd())
-        identities.learn(attribute(snapshot), snapshot)
+    for later_ns in (1, 2, 3):
+        learn(identities, passed(httpd()), LATE_NS + later_ns)
         sizes.append(len(identities))
     assert sizes == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("began_ns", "named"), [(LATE_NS + 1, None), (LATE_NS, "web")])
+def test_a_pass_tells_where_a_process_is_that_was_not_seen_since_it_began(
+    tree: ProcTree, began_ns: int, named: str | None
+) -> None:
+    identities = begin(tree, passed(httpd()))
+    identities.name(FORK)
+    learn(identities, passed(httpd(), reading(CHILD)), began_ns)
+    assert identities.name(EXIT._replace(timestamp_ns=LATE_NS + 2)).container_name == named
+
+
+def test_a_birth_that_is_told_late_does_not_undo_what_a_pass_has_seen(tree: ProcTree) -> None:
+    """Somebody has moved it meanwhile."""
+    at_ns = time.monotonic_ns()
+    identities = begin(tree, passed(reading(PARENT), httpd(CHILD, start_ticks=count_ticks(at_ns))))
+    told = [identities.name(each._replace(timestamp_ns=at_ns)).container_name for each in (FORK, EXIT)]
+    assert told == [None, "web"]
+
+
+@pytest.mark.parametrize("kind", [ProcessEventKind.EXIT, ProcessEventKind.EXEC])
+def test_what_is_told_late_of_who_had_the_pid_before_is_not_of_who_has_it_now(
+    tree: ProcTree, kind: ProcessEventKind
+) -> None:
+    at_ns = time.monotonic_ns()
+    identities = begin(tree, passed(httpd(CHILD, start_ticks=count_ticks(at_ns) + 100)))
+    late = EXIT._replace(kind=kind, timestamp_ns=at_ns)
+    assert [identities.name(each).container_name for each in (late, EXIT)] == [None, "web"]
+    assert identities.name(late).identity == NOBODY
+
+
+def test_a_pass_does_not_bring_back_who_has_ended_since_it_began(tree: ProcTree) -> None:
+    """The next one that has its pid may have begun unheard."""
+    identities = begin(tree, passed(httpd(), httpd(CHILD)))
+    identities.name(EXIT)
+    learn(identities, passed(httpd(), httpd(CHILD)), LATE_NS)
+    assert identities.name(EXEC._replace(timestamp_ns=LATE_NS + 1)).identity == NOBODY
 
 
 def test_real_processes_are_told_with_their_commands() -> None:
