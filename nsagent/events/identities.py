@@ -186,12 +186,11 @@ class Identities:
         home, was = self._find_home(text), before.identity
         # Not all containers have a cgroup of their own: the pass knew better. But who may say so of one user's
         # processes may not of another's, and who is elsewhere by now is in that container no more.
-        blank = text if text == before.blank and (uid, home.container_id) == (was.uid, None) else None
-        if blank is not None and was.start_ticks in (None, stat.start_ticks):
+        alike = text == before.blank and uid == was.uid and was.start_ticks in (None, stat.start_ticks)
+        if alike and home.container_id is None:
             home = home._replace(container_id=was.container_id)
-        return _Known(
-            Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home), before.seen_ns, blank
-        )
+        identity = Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
+        return _Known(identity, before.seen_ns, text if alike else None)
 
     def _may_look(self) -> bool:
         """Whether one more process may be looked at in this second."""

@@ -156,14 +156,15 @@ def test_nobody_is_named_where_nobody_is_known(tree: ProcTree) -> None:
 
 
 def is_named(tree: ProcTree, cgroup: str, *, uid: int) -> bool:
-    """Whether the child of a process that a pass has placed in a container is told to be in it by a look."""
+    """Whether the child of a process that a pass has placed in a container is told to be in it by looks."""
     placed = passed(httpd(cgroup="0::/x\n", uid=uid), reading(12), placed=[Placed(ContainerId(WEB_ID), PARENT, 100)])
     identities = begin(tree, placed)
     tree.process(CHILD, "curl", start_ticks=200, cgroup=cgroup)
     identities.name(FORK)
-    named = identities.name(EXEC)
-    assert named.identity.comm == "curl"
-    return named.container_name == "web"
+    first, second = identities.name(EXEC), identities.name(EXEC)
+    assert first == second
+    assert first.identity.comm == "curl"
+    return first.container_name == "web"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,14 @@ def test_a_pass_tells_whose_a_process_without_a_cgroup_of_its_own_is(
 ) -> None:
     """What it executes, and its children, are in the same container."""
     assert is_named(tree, cgroup, uid=os.getuid() + uid) is named
+
+
+def test_who_has_the_pid_of_one_without_a_cgroup_of_its_own_is_not_in_its_container(tree: ProcTree) -> None:
+    """Nobody has told of the end of that one."""
+    placed = passed(httpd(CHILD, cgroup="0::/x\n", uid=os.getuid()), placed=[Placed(ContainerId(WEB_ID), CHILD, 100)])
+    identities = begin(tree, placed)
+    tree.process(CHILD, "curl", start_ticks=200, cgroup="0::/x\n")
+    assert identities.name(EXEC).identity.container_id is None
 
 
 def test_whoever_shares_the_cgroup_of_one_without_its_own_is_not_in_its_container(tree: ProcTree) -> None:
@@ -246,6 +255,13 @@ def test_a_birth_that_is_told_late_does_not_undo_what_a_pass_has_seen(tree: Proc
     identities = begin(tree, passed(reading(PARENT), httpd(CHILD, start_ticks=count_ticks(at_ns))))
     told = [identities.name(each._replace(timestamp_ns=at_ns)).container_name for each in (FORK, EXIT)]
     assert told == [None, "web"]
+
+
+def test_what_was_executed_before_a_pass_does_not_undo_what_that_has_seen(tree: ProcTree) -> None:
+    identities = begin(tree)
+    learn(identities, passed(httpd(CHILD)), LATE_NS + 1)
+    told = [identities.name(each).identity.comm for each in (EXEC, EXIT._replace(timestamp_ns=LATE_NS + 2))]
+    assert told == [None, "httpd"]
 
 
 @pytest.mark.parametrize("kind", [ProcessEventKind.EXIT, ProcessEventKind.EXEC])
