@@ -28,6 +28,7 @@ from nsagent.errors import EXIT_INTERRUPTED, NotFound, ProcessGone, UsageError
 from nsagent.model.choices import EngineName, OwnersWanted
 
 if TYPE_CHECKING:
+    from nsagent.agent.processes import Processes
     from nsagent.cli.selection import Selection
     from nsagent.events.process_events import ProcessEvents
     from nsagent.events.socket_events import SocketEvents
@@ -153,12 +154,14 @@ class _Asked(NamedTuple):
 
 def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading.Event) -> Iterator[str]:
     """The lines of what happens, in pieces that are complete; raises NotFound for what nobody knows at the start."""
+    from nsagent.agent.processes import Processes
     from nsagent.cli.watching import Watching
     from nsagent.cli.write import has_reader, write_coverage
 
+    lodging = Processes()
     processes = _open_processes(asked, selection) if selection.needs_processes else None
-    sockets = _open_sockets(asked) if selection.sockets_wanted else None
-    with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets) as watching:
+    sockets = _open_sockets(asked, lodging) if selection.sockets_wanted else None
+    with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets, lodging) as watching:
         snapshot = watching.begin()
         try:
             selection.learn(snapshot)
@@ -202,12 +205,12 @@ def _open_processes(asked: _Asked, selection: "Selection") -> "ProcessEvents":
     return events
 
 
-def _open_sockets(asked: _Asked) -> "SocketEvents":
+def _open_sockets(asked: _Asked, lodging: "Processes") -> "SocketEvents":
     from nsagent.events.socket_events import SocketEvents
     from nsagent.kernel.socket_notices import open_socket_notices
 
     connect = partial(open_socket_notices, flows=asked.events.flows)
-    return SocketEvents(proc_root=asked.request.proc_root, connect=connect)
+    return SocketEvents(proc_root=asked.request.proc_root, connect=connect, list_lodgers=lodging.list_lodgers)
 
 
 def _make_head(

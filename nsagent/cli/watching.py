@@ -16,6 +16,7 @@ from itertools import count
 from queue import Empty, Full, Queue
 from typing import Final, NamedTuple, Self
 
+from nsagent.agent.processes import Processes
 from nsagent.cli.options import Host
 from nsagent.errors import Aborted
 from nsagent.events.identities import Identities
@@ -24,7 +25,8 @@ from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import start_thread
 from nsagent.model.change import Change
-from nsagent.model.named_event import EventsOf, LostEvents, NamedEvent
+from nsagent.model.named_event import EventsOf, LostEvents, NamedEvent, NamedProcessEvent
+from nsagent.model.process_event import ProcessEvent
 from nsagent.model.snapshot import Snapshot
 from nsagent.report.chunks import chunks
 from nsagent.runtimes.discover import discover_runtimes
@@ -64,9 +66,11 @@ class Watching:
         every_seconds: float,
         processes: ProcessEvents | None,
         sockets: SocketEvents | None,
+        lodging: Processes,
     ) -> None:
-        """`processes` and `sockets` are read where there are any, and closed with this."""
+        """`processes` and `sockets` are read where there are any, and closed with this; `lodging` learns of all."""
         self._every_seconds, self._processes, self._sockets = every_seconds, processes, sockets
+        self._lodging = lodging
         self._runtimes = discover_runtimes(
             host.runtime,
             os.environ,
@@ -157,6 +161,7 @@ class Watching:
 
     def _make_pass(self) -> Passed:
         self._began, started_ns = time.monotonic(), time.monotonic_ns()
+        self._carried.memory = replace(self._carried.memory, left=self._lodging.list_left())
         taken = take_snapshot(
             self._request.started_at(time.time_ns()),
             self._runtimes,
@@ -165,7 +170,8 @@ class Watching:
             carried=self._carried,
         )
         snapshot, before = taken.snapshot, self._before
-        self._identities.learn(snapshot, taken.facts, started_ns)
+        for each in (self._identities, self._lodging):
+            each.learn(snapshot, taken.facts, started_ns)
         if self._sockets is not None:
             self._sockets.learn(snapshot)
         self._before = follow(before, snapshot)
@@ -177,15 +183,20 @@ class Watching:
             batch: list[NamedEvent] = []
             event = events.take(_LOOK_SECONDS)
             while event is not None and len(batch) < _BATCH:
-                batch.append(self._identities.name(event))
+                batch.append(self._name(event))
                 event = events.take(0)
             if event is not None:
-                batch.append(self._identities.name(event))
+                batch.append(self._name(event))
             if (losses := events.losses) != lost:
                 batch.append(LostEvents(time.time(), EventsOf.PROCESS, losses.events - lost.events))
                 lost = losses
             if batch:
                 self._put(batch)
+
+    def _name(self, event: ProcessEvent) -> NamedProcessEvent:
+        named = self._identities.name(event)
+        self._lodging.take(named)
+        return named
 
     def _read_sockets(self, events: SocketEvents) -> None:
         lost = events.losses
