@@ -47,9 +47,9 @@ def read_words(key: str) -> list[str]:
     return str(value).split()
 
 
-def test_it_grants_what_a_pass_keeps() -> None:
+def test_it_grants_what_the_agent_keeps() -> None:
     """So that nothing is given back, and the children of a user who is not root have what they need."""
-    needed = {f"CAP_{each.name}" for each in list_needed({"engine": None, "runtime": None}, {})}
+    needed = {f"CAP_{each.name}" for each in list_needed({"engine": None, "runtime": None, "dry_run": False}, {})}
     assert set(read_words("AmbientCapabilities")) == needed
     assert read_words("AmbientCapabilities") == read_words("CapabilityBoundingSet")
 

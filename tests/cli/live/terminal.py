@@ -9,14 +9,25 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import coverage
 import pyte
 
 from tests.cli.test_app import environment
 
 _PATIENCE_SECONDS = 120.0
+_ROOT = Path(__file__).parents[3]
+
+
+def _measure() -> dict[str, str]:
+    """What has a program's coverage measured, and put beside that of the tests, if theirs is."""
+    if coverage.Coverage.current() is None:
+        return {}
+    rules = Path(__file__).with_name("coverage.ini")
+    return {"COVERAGE_PROCESS_START": os.fspath(rules), "COVERAGE_FILE": os.fspath(_ROOT / ".coverage")}
 
 
 class Terminal:
@@ -33,7 +44,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._resize(lines, columns)
         self.before = self.settings
-        env = {**environment(), "LC_ALL": "C.UTF-8", "TERM": "linux", **settings}
+        env = {**environment(), **_measure(), "LC_ALL": "C.UTF-8", "TERM": "linux", **settings}
         for name in ("COLUMNS", "LINES", "NO_COLOR"):
             env.pop(name, None) if name not in settings else None
         self._process = subprocess.Popen(
