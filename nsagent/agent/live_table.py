@@ -141,9 +141,12 @@ class LiveTable:
         found = (*self._lodgers.get(netns, ()), *left)
         return frozenset(one.container_id for one in found if one.may_be_in(cookie))
 
-    def list_left(self) -> Mapping[int, tuple[Lodger, ...]]:
-        """Whose processes ended lately, by the number of the netns that they lived in."""
-        return {netns: tuple(left) for netns, left in self._left.items()}
+    def map_lodgers(self) -> Mapping[int, frozenset[Lodger]]:
+        """Who lives in each netns, by its number, and whose processes ended lately."""
+        return {
+            netns: frozenset((*self._lodgers.get(netns, ()), *self._left.get(netns, ())))
+            for netns in (*self._lodgers, *self._left)
+        }
 
     def _take_out(self, pid: Pid) -> None:
         was = self._living.pop(pid, None)

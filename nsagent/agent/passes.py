@@ -7,7 +7,6 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nsagent.agent.reports import wants_labels
@@ -21,12 +20,11 @@ from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
 from nsagent.runtimes.discover import discover_runtimes
 from nsagent.runtimes.runtimes import Runtimes
-from nsagent.scan.collect.carried import Carried
+from nsagent.scan.collect.carried import Carried, MapLodgers
 from nsagent.scan.collect.command_lines import CommandLines
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.diff import diff_snapshots
 from nsagent.scan.follow import follow
-from nsagent.scan.memory import Lodger
 from nsagent.scan.plan import PROTOCOLS, TablesWanted
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
@@ -95,16 +93,12 @@ class Passes:
         stop: threading.Event,
         *,
         changes_wanted: bool,
-        left: Mapping[int, tuple[Lodger, ...]],
         netns_met: Callable[[int], object] | None = None,
+        map_lodgers: MapLodgers | None = None,
     ) -> Made:
-        """The next pass; raises Aborted soon after `stop` is set.
-
-        `left` is whose processes ended lately (Memory), `netns_met` is what Carried has.
-        """
-        self._carried.netns_met = netns_met
+        """The next pass; raises Aborted soon after `stop` is set. The last two are what Carried has."""
+        self._carried.netns_met, self._carried.map_lodgers = netns_met, map_lodgers
         cpu, started, started_ns = time.process_time(), self._clock(), time.monotonic_ns()
-        self._carried.memory = replace(self._carried.memory, left=left)
         request = self._request.started_at(time.time_ns())
         taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
         snapshot, before = taken.snapshot, self._before

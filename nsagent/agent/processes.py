@@ -103,11 +103,11 @@ class Processes:
         with self._lock:
             return self._table.list_lodgers(netns, cookie, self._clock_ns())
 
-    def list_left(self) -> Mapping[int, tuple[Lodger, ...]]:
-        """Whose processes ended within the grace time, by the number of the netns: for the memory of the next pass."""
+    def map_lodgers(self) -> Mapping[int, frozenset[Lodger]]:
+        """All of them, by the number of the netns: what Memory has, who has ended unheard among those that live."""
         with self._lock:
             self._table.forget(self._clock_ns())
-            return self._table.list_left()
+            return self._table.map_lodgers()
 
     def count(self) -> ProcessesKnown:
         """How large it is."""

@@ -105,9 +105,9 @@ class Setup:
         """The next pass, of which whoever hears of processes learns; raises Aborted, as Passes.make()."""
         config, processes = self.config, self._world.processes
         changes_wanted = bool(config.history or config.http or config.socket or self.tells_events)
-        left = {} if self.feed is None else processes.list_left()
+        lodgers = None if self.feed is None else processes.map_lodgers
         met = None if self.socket_feed is None else self.socket_feed.events.see_netns
-        made = self.passes.make(stop, changes_wanted=changes_wanted, left=left, netns_met=met)
+        made = self.passes.make(stop, changes_wanted=changes_wanted, netns_met=met, map_lodgers=lodgers)
         if self.feed is not None:
             for each in (self.feed.identities, processes):
                 each.learn(made.taken.snapshot, made.taken.facts, made.started_ns)

@@ -83,6 +83,7 @@ class Watching:
         self._request = replace(request, only=None)
         self._carried = Carried()
         self._carried.netns_met = None if sockets is None else sockets.see_netns
+        self._carried.map_lodgers = lodging.map_lodgers
         self._before: Snapshot | None = None
         self._began = time.monotonic()
         self._identities = Identities(ProcFs(request.proc_root))
@@ -161,7 +162,6 @@ class Watching:
 
     def _make_pass(self) -> Passed:
         self._began, started_ns = time.monotonic(), time.monotonic_ns()
-        self._carried.memory = replace(self._carried.memory, left=self._lodging.list_left())
         taken = take_snapshot(
             self._request.started_at(time.time_ns()),
             self._runtimes,

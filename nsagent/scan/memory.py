@@ -43,7 +43,7 @@ class Lodger(NamedTuple):
 class Memory:
     """Who held which TCP socket of this boot, by cookie; the containers, and what was made in which of them.
 
-    `left` are those whose processes ended within the last minute, by the numbers of netns.
+    `left` are those whose processes ended within the last minute, by the numbers of netns, and may be those who live.
     """
 
     holders: Mapping[SocketCookie, Holder] = field(default_factory=dict)

@@ -61,7 +61,7 @@ def take_snapshot(
         replace(request, capture=None), runtimes, clock=clock, stop=stop, carried=carried, progress=progress
     )
     not_kept = _keep(facts, request.capture)
-    memory = carried.memory if carried else Memory()
+    memory = carried.recall() if carried else Memory()
     if request.since:
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))

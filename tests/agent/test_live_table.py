@@ -49,9 +49,16 @@ def test_who_has_ended_is_a_lodger_for_the_grace_time() -> None:
     assert (len(table), list(table.ended)) == (0, [Ended(T + 5, living())])
     assert table.list_lodgers(NETNS, COOKIE, T + 5 + GRACE) == {WEB}
     assert table.list_lodgers(NETNS, COOKIE, T + 6 + GRACE) == frozenset()
-    assert table.list_left() == {NETNS: (IN_WEB,)}
+    assert table.map_lodgers() == {NETNS: {IN_WEB}}
     table.forget(T + 6 + GRACE)
-    assert (list(table.ended), table.list_left()) == ([], {})
+    assert (list(table.ended), table.map_lodgers()) == ([], {})
+
+
+def test_who_lives_is_a_lodger_too() -> None:
+    """Its end may not have been told yet."""
+    table = make_table(living(), living(CHILD, lodger=IN_DB))
+    table.end(T + 5, CHILD)
+    assert table.map_lodgers() == {NETNS: {IN_WEB, IN_DB}}
 
 
 def test_however_many_end_where_they_lived_is_known() -> None:

@@ -173,7 +173,7 @@ def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_l
                 web.kill()
             until(lambda: processes.find(Pid(web.pid)) is None, "its end is heard")
             assert processes.list_lodgers(number, cookie) == {None, WEB}
-            assert Lodger(number, cookie, WEB) in processes.list_left()[number]
+            assert Lodger(number, cookie, WEB) in processes.map_lodgers()[number]
             assert processes.list_lodgers(number, 1) == frozenset()
     finally:
         cgroups.close()

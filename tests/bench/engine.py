@@ -54,7 +54,7 @@ def _measure_passes(url: str) -> dict[str, float]:
     agents = {name: Passes(config, place, {}, clock=time.monotonic) for name, config in configs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in agents}
     for turn, name in itertools.product(range(RUNS + 1), agents):
-        made = agents[name].make(stop, changes_wanted=True, left={})
+        made = agents[name].make(stop, changes_wanted=True)
         if turn:
             seconds[name].append(made.status.cpu_seconds)
     for each in agents.values():

@@ -6,7 +6,8 @@ the last two to share one were read in the same pass. So only what a pass has re
 whoever shares is read anew each time.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
@@ -16,8 +17,11 @@ from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
-from nsagent.scan.memory import Memory
+from nsagent.scan.memory import Lodger, Memory
 from nsagent.scan.rows import RowDecoder
+
+MapLodgers = Callable[[], Mapping[int, Collection[Lodger]]]
+"""Tells Memory.left."""
 
 
 class Carried:
@@ -36,10 +40,16 @@ class Carried:
         """Who held what is closing now."""
         self.netns_met: Callable[[int], object] | None = None
         """Is told an fd on each netns that a pass meets, which is held open meanwhile; for the thread that meets it."""
+        self.map_lodgers: MapLodgers | None = None
+        """Who lives in which netns, and did lately: asked when all is read, for who ends meanwhile left something."""
         self.decoder = RowDecoder()
         """Which rows there were."""
         self.laps: Laps | None = None
         """How long each stage of the last pass took."""
+
+    def recall(self) -> Memory:
+        """What is known of what this pass has read."""
+        return replace(self.memory, left={} if self.map_lodgers is None else self.map_lodgers())
 
     def begin_indexes(self) -> Indexes:
         """Those for the pass that begins."""
@@ -61,7 +71,7 @@ class Carried:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
         self.indexes = other.indexes
-        self.netns_met = other.netns_met
+        self.netns_met, self.map_lodgers = other.netns_met, other.map_lodgers
         self.decoder = other.decoder
 
 
