@@ -194,7 +194,7 @@ def test_a_storm_of_forks_is_told_whole(events: ProcessEvents, child: Child) -> 
     born, ended = ([event for event in found if event.kind is kind] for kind in (FORK, EXIT))
     assert [event.child for event in born] == [event.pid for event in ended]
     assert (len(born), {event.status for event in ended}) == (count, {ExitStatus(0, 0, False)})
-    assert (events.losses, len({event.child for event in born})) == (Losses(), count)
+    assert events.losses == Losses()
 
 
 def test_bug_72_and_73_who_does_not_read_loses_events_and_then_knows_what_there_is(same_fds: None) -> None:
