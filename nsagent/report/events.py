@@ -6,7 +6,7 @@ from typing import Final
 
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
-from nsagent.model.socket_event import FinalTcp, SocketEvent
+from nsagent.model.socket_event import SocketEvent
 from nsagent.report.changes import change_record, holder_records, render_list_json
 from nsagent.report.json_text import dump
 from nsagent.report.options import OutputOptions
@@ -116,17 +116,8 @@ def _socket_record(event: SocketEvent) -> Record:
         "time": changed["at"],
         **{key: value for key, value in changed.items() if key not in ("at", "before")},
         "before": holder_records(event.change.before),
-        "final": None if event.final is None else _final_record(event.final),
+        "final": None if event.final is None else event.final._asdict(),
         "lifetime_seconds": event.lifetime_seconds,
         "engine": event.source,
         "identity": event.owner_source,
-    }
-
-
-def _final_record(final: FinalTcp) -> Record:
-    return {
-        "sent_bytes": final.sent_bytes,
-        "received_bytes": final.received_bytes,
-        "rtt_microseconds": final.rtt_microseconds,
-        "retransmits": final.retransmits,
     }

@@ -18,7 +18,12 @@ def in_thread(function: Callable[[], T]) -> T:
 
 def make_inside(pid: int, make: Callable[[], T]) -> T:
     """What `make` makes in the netns of a process."""
-    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    return make_in(f"/proc/{pid}/ns/net", make)
+
+
+def make_in(path: str | os.PathLike[str], make: Callable[[], T]) -> T:
+    """What `make` makes in the netns at a path."""
+    fd = os.open(path, os.O_RDONLY)
 
     def enter_and_make() -> T:
         Entering("/proc").enter(fd)

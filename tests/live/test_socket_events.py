@@ -20,7 +20,6 @@ from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.capabilities import Capability as Right
 from nsagent.kernel.capabilities import give_back_capabilities
 from nsagent.kernel.netlink import open_netlink
-from nsagent.kernel.netns import Entering
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.sock_diag import NETLINK_SOCK_DIAG
 from nsagent.kernel.socket_notices import SocketNotices, open_socket_notices
@@ -36,7 +35,7 @@ from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import take_snapshot
 from tests.kernel.apart import run_apart
 from tests.kernel.formats.test_socket_destroy import RECORDED, TOLD
-from tests.kernel.inside import in_thread
+from tests.kernel.inside import make_in
 from tests.live.actors import Actor, Held
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
@@ -305,7 +304,7 @@ def test_without_net_admin_a_netns_that_has_no_id_is_not_heard_and_that_is_count
 
     def listen() -> None:
         give_back_capabilities(WITHOUT_ADMIN)
-        hearing = hear(connect=lambda _: in_netns(here, SocketNotices))
+        hearing = hear(connect=lambda _: make_in(here.path, SocketNotices))
         hearing.look()
         assert hearing.events.limit is None
         assert hearing.events.unheard >= 2
@@ -374,7 +373,7 @@ def test_a_flow_that_a_netns_forwards_is_told_where_no_pass_has_seen_its_sockets
     street, netns = router
 
     def listen(_: ProcFs) -> SocketNotices:
-        return in_netns(netns, lambda: SocketNotices(flows=True))
+        return make_in(netns.path, lambda: SocketNotices(flows=True))
 
     def connect() -> int:
         """The port of a client that has come and gone."""
@@ -403,16 +402,3 @@ def has_port(event: SocketEvent, port: int) -> bool:
     """Whether it is of an end of the connection of a client at this port to PORT."""
     ended = event.change.socket
     return ended is not None and sorted((ended.local.port, ended.remote.port)) == sorted((port, PORT))
-
-
-def in_netns(netns: MadeNetns, make: Callable[[], SocketNotices]) -> SocketNotices:
-    fd = os.open(netns.path, os.O_RDONLY)
-
-    def enter_and_make() -> SocketNotices:
-        Entering("/proc").enter(fd)
-        return make()
-
-    try:
-        return in_thread(enter_and_make)
-    finally:
-        os.close(fd)
