@@ -91,6 +91,24 @@ def find_rows(data: bytes, inodes: Container[int], byteorder: ByteOrder) -> list
     return places
 
 
+def has_timers(data: bytes, byteorder: ByteOrder) -> bool:
+    """Whether a timer of some row of a raw table runs, by which the kernel will change it: idiag_timer.
+
+    True of a table that is damaged. Costs about 0.03 us a row.
+    """
+    offset, view, order = 0, memoryview(data), ORDER_SIGNS[byteorder]
+    while run := _measure_run(data, offset, byteorder):
+        length, size, count = run
+        layout = struct.Struct(f"{order}I14xB{size - 19}x")
+        for row_length, timer in layout.iter_unpack(view[offset : offset + count * size]):
+            if row_length != length:
+                break
+            if timer:
+                return True
+            offset += size
+    return offset < len(data)
+
+
 def decode_table(
     data: bytes,
     protocol: Protocol,

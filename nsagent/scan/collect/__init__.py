@@ -27,9 +27,10 @@ from nsagent.scan.collect.carried import Carried
 from nsagent.scan.collect.chosen import Chosen, check_names, choose, choose_processes, list_nameless
 from nsagent.scan.collect.conclude import conclude, read_the_rest
 from nsagent.scan.collect.context import PassContext, open_context
+from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.holders import ThreadTables
-from nsagent.scan.collect.indexes import Indexes
+from nsagent.scan.collect.look_again import dump_anew
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.placed import place_processes
@@ -77,7 +78,7 @@ def collect(
         live=live,
         lookups=carried.lookups if carried else Lookups(),
         pace=carried.pace if carried else Pace(),
-        indexes=carried.begin_indexes() if carried else Indexes(),
+        earlier=carried.tables.begin() if carried else EarlierTables(),
         clock=clock,
         stop=stop,
     ) as context:
@@ -136,6 +137,8 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carri
             chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
         context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
+    if carried is not None and carried.tables.resting is not None:
+        dump_anew(context, carried.tables.resting.keep(context.reader.list_states(), carried.stirred))
     laps.end(Lap.WALK)
     concerned = walk.readings if only is None else [] if only.pids or chosen is None else chosen.readings
     settled = settle(context, walk, concerned)

@@ -12,9 +12,10 @@ from dataclasses import replace
 from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.pidfd import compare_fd_tables
-from nsagent.model.ids import Pid
-from nsagent.scan.collect.indexes import Indexes
+from nsagent.model.ids import Pid, SocketInode
+from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.pace import Pace
+from nsagent.scan.collect.resting_tables import RestingTables, Stirred
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
 from nsagent.scan.memory import Lodger, Memory
@@ -34,8 +35,10 @@ class Carried:
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}
         """Processes that did not run when their fds were read."""
-        self.indexes = Indexes()
-        """What the tables name."""
+        self.tables = _make_tables()
+        """What the tables name, and which of them still hold."""
+        self.stirred = Stirred(set(), set(), whole=False)
+        """Which sockets the last walk has seen, and who holds them."""
         self.memory = Memory()
         """Who held what is closing now."""
         self.netns_met: Callable[[int], object] | None = None
@@ -51,28 +54,40 @@ class Carried:
         """What is known of what this pass has read."""
         return replace(self.memory, left={} if self.map_lodgers is None else self.map_lodgers())
 
-    def begin_indexes(self) -> Indexes:
-        """Those for the pass that begins."""
-        self.indexes.begin()
-        return self.indexes
-
     def take(self, walk: Walk, *, comparable: bool) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
+        self.stirred = find_stirred(walk, self.resting)
         self.resting = _leave_shared(walk) if comparable else {}
 
     def forget(self) -> None:
         """Let go of what takes memory: the next pass reads everything."""
         self.resting = {}
-        self.indexes = Indexes()
+        self.tables = _make_tables()
         self.memory = Memory()
         self.decoder = RowDecoder()
 
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
-        self.indexes = other.indexes
+        self.tables = other.tables
         self.netns_met, self.map_lodgers = other.netns_met, other.map_lodgers
         self.decoder = other.decoder
+
+
+def _make_tables() -> EarlierTables:
+    return EarlierTables(resting=RestingTables())
+
+
+def find_stirred(walk: Walk, before: Mapping[Pid, Resting]) -> Stirred:
+    """The sockets that this walk has seen; `before` are those that rested in the walk before, as far as was known."""
+    rested: set[SocketInode] = set()
+    others: set[SocketInode] = set()
+    for reading in walk.readings:
+        (rested if reading.pid in walk.rested else others).update(inode for _, inode in reading.socket_fds or ())
+    for pid, one in before.items():
+        if pid not in walk.rested:
+            others.update(inode for _, inode in one.links.sockets)
+    return Stirred(rested, others, whole=not walk.denied and not walk.skipped)
 
 
 def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:

@@ -11,8 +11,8 @@ from nsagent.kernel.host_mounts import find_host_mounts
 from nsagent.kernel.lookups import Lookup, Lookups, SocketLookup
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.gaps import GapSink
-from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns, NetnsRegistry
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.read import TableReader
@@ -71,14 +71,14 @@ def open_context(
     live: bool,
     lookups: Lookups,
     pace: Pace,
-    indexes: Indexes,
+    earlier: EarlierTables,
     clock: Callable[[], float],
     stop: threading.Event,
 ) -> Iterator[PassContext]:
     """The context of a pass; lets go of every netns and every socket in one at its end.
 
-    `tell_met` is told each netns when it is first seen, by the thread that sees it. `indexes` are those of the
-    passes before.
+    `tell_met` is told each netns when it is first seen, by the thread that sees it. `earlier` is what is
+    known of the tables of the passes before.
     """
     ends_at = inf if request.deadline_seconds is None else clock() + request.deadline_seconds
     gaps = GapSink()
@@ -90,7 +90,7 @@ def open_context(
             request.tables,
             room,
             gaps,
-            indexes,
+            earlier,
             may_enter=live,
             stop=stop,
             is_late=lambda: clock() >= ends_at,

@@ -8,17 +8,17 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
-from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead
+from nsagent.errors import DumpUnavailable, FormatError, Gone, NotRead, Reason
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
 from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import SockDiag
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName
-from nsagent.model.gap import Stage
+from nsagent.model.gap import Gap, Stage
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netlink_tables import table_subject
-from nsagent.scan.collect.state import NetnsState, Unheld
+from nsagent.scan.collect.state import NetnsState, TablesRead, Unheld
 from nsagent.scan.collect.text_tables import ask_member, find_absent
 
 
@@ -48,6 +48,32 @@ def _dump_again(context: PassContext, states: Iterable[NetnsState]) -> set[int]:
         except (Gone, NotRead, FormatError):
             continue  # Its sockets are asked themselves.
     return found
+
+
+def dump_anew(context: PassContext, states: Sequence[NetnsState]) -> None:
+    """Dump all tables of these netns, of which one was taken for what it was in an earlier pass."""
+    if states:
+        run_in_threads([partial(_dump_anew, context, states)], context.stop)
+
+
+def _dump_anew(context: PassContext, states: Iterable[NetnsState]) -> None:
+    """Moves the calling thread (kernel.netns)."""
+    reader = context.reader
+    dumper = reader.make_dumper()
+    for state in states:
+        context.keep_pace()
+        read = TablesRead(empty=False)
+        try:
+            if context.is_over():
+                raise NotRead("its tables", Reason.LATE)
+            with _visit(state, dumper.entering) as diag:
+                counters = dumper.read_counters(dumper.entering.read_sockstat())
+                read = dumper.dump_tables(diag, counters, state.met)
+        except Gone:
+            context.gaps.add((Gap(Stage.NETNS, state.met.subject, Reason.GONE),))
+        except NotRead as err:
+            context.gaps.note(Stage.NETNS, state.met.subject, err)
+        reader.take(state, read, dumper)
 
 
 def drop_closed(context: PassContext, unheld: Sequence[Unheld]) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from nsagent.errors import DumpUnavailable, FormatError, NotRead, Reason
 from nsagent.kernel.formats.net_protocols import count_mptcp
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
+from nsagent.kernel.formats.snmp import find_tcp_counters
 from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import Dump, SockDiag
@@ -20,7 +21,8 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.net import Protocol
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netns import MetNetns
-from nsagent.scan.collect.state import TablesRead
+from nsagent.scan.collect.resting_tables import RestingTables
+from nsagent.scan.collect.state import Activity, TablesRead
 from nsagent.scan.collect.text_tables import read_counts, read_text_table
 from nsagent.scan.plan import (
     PROTOCOLS,
@@ -52,6 +54,8 @@ class TableDumper:
     gaps: GapSink
     release: str | None
     """That of the kernel (kernel.formats.release)."""
+    resting: RestingTables | None = None
+    """What is known of the pass before; None where all is dumped."""
     knows_protocol: bool | None = None
     """What the last SockDiag knew."""
     _unavailable: set[Protocol] = field(default_factory=set)
@@ -65,7 +69,7 @@ class TableDumper:
             self._sockstat, self._counters = sockstat, read_counters(sockstat)
         return self._counters
 
-    def dump_tables(self, diag: SockDiag, counters: SockStat, met: MetNetns) -> TablesRead:
+    def dump_tables(self, diag: SockDiag, counters: SockStat, met: MetNetns, cookie: int | None = None) -> TablesRead:
         """Read the tables of the netns that `diag` and the thread are in; `counters` were read just before."""
         planned = plan_by_counters(counters, self.wanted)
         read = TablesRead(empty=not planned)
@@ -77,7 +81,8 @@ class TableDumper:
             if protocol not in plan_counted([protocol], counts):
                 continue
             try:
-                read.tables += self._dump(diag, protocol, counters, met)
+                known = self._find_known(cookie, counters, read) if protocol is Protocol.TCP else None
+                read.tables += [known] if known else self._dump(diag, protocol, counters, met)
                 if protocol is Protocol.NETLINK:
                     read.own = frozenset((diag.read_inode(),))
             except (NotRead, FormatError) as err:
@@ -87,6 +92,17 @@ class TableDumper:
                 self._dump_mptcp(diag, counts, met, read)
         self.knows_protocol = diag.knows_protocol
         return read
+
+    def _find_known(self, cookie: int | None, counters: SockStat, read: TablesRead) -> RawTable | None:
+        """The table of TCP of the pass before, if the netns tells of nothing that changed it; notes what it tells."""
+        if self.resting is None or self.wanted.deep or self.wanted.tcp_info:
+            return None
+        segments = find_tcp_counters(self.entering.read_net("snmp") or b"")
+        if segments is not None and counters:
+            read.activity = Activity(list_counters(Protocol.TCP, counters), segments)
+        known = self.resting.find(cookie, read.activity)
+        read.rests = known is not None
+        return known
 
     def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:
         """The table of one protocol, as text where netlink has none, or fails.

@@ -15,11 +15,12 @@ from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
+from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends
 from nsagent.scan.collect.gaps import GapSink
-from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netlink_tables import TableDumper, name_engine
 from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.resting_tables import RestingTables
 from nsagent.scan.collect.room import Room
 from nsagent.scan.collect.state import NetnsState, TablesRead, Unheld
 from nsagent.scan.collect.text_tables import ask_member, read_text_tables
@@ -40,7 +41,7 @@ class TableReader:
         wanted: TablesWanted,
         room: Room,
         gaps: GapSink,
-        indexes: Indexes,
+        earlier: EarlierTables,
         *,
         may_enter: bool,
         stop: threading.Event,
@@ -52,7 +53,7 @@ class TableReader:
         self._wanted = wanted
         self._room = room
         self._gaps = gaps
-        self._indexes = indexes
+        self._earlier = earlier
         self._may_enter = may_enter
         self._stop = stop
         self._release = procfs.read_sysctl("kernel/osrelease")
@@ -76,7 +77,7 @@ class TableReader:
         """
         dumper = None
         if self._may_enter and self._engine is not EngineName.PROC:
-            dumper = TableDumper(Entering(self._procfs.root), self._wanted, make_buffer(), self._gaps, self._release)
+            dumper = self.make_dumper(self._earlier.resting)
         for state in map(NetnsState, met):
             self._keep_pace()
             if self._stop.is_set():
@@ -92,6 +93,18 @@ class TableReader:
                 except NotRead as err:
                     state.refused = err
             self._room.put(state, state.diag is not None)
+
+    def make_dumper(self, resting: RestingTables | None = None) -> TableDumper:
+        """One for the calling thread, which it moves; `resting` are the tables that need not be dumped."""
+        entering = Entering(self._procfs.root)
+        return TableDumper(entering, self._wanted, make_buffer(), self._gaps, self._release, resting)
+
+    def take(self, state: NetnsState, read: TablesRead, dumper: TableDumper) -> None:
+        """Keep what was read of the netns that the thread of this dumper is in."""
+        state.take(read, self._earlier.indexes)
+        if state.has_bare_rows() or self._wanted.own_addresses:
+            read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
+            read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
 
     def read_rest(self, met: Iterable[MetNetns]) -> None:
         """Read those of `met` by /proc that could not be entered; to be called once for each."""
@@ -152,8 +165,8 @@ class TableReader:
         read from inside. Raises NotRead where these are not to be read, or cannot be.
         """
         counters = dumper.read_counters(state.sockstat)
-        state.empty = not plan_by_counters(counters, self._wanted)
-        state.cookie = dumper.entering.read_cookie(state.met.fd) if state.empty and state.met.fd is not None else None
+        read = TablesRead(empty=not plan_by_counters(counters, self._wanted))
+        state.cookie = dumper.entering.read_cookie(state.met.fd) if read.empty and state.met.fd is not None else None
         engine = EngineName.SOCK_DIAG
         if state.cookie is None:
             try:
@@ -165,15 +178,12 @@ class TableReader:
                 read = read_text_tables(dumper.entering.read_net, state.sockstat or "", self._wanted, self._release)
             else:
                 state.cookie = state.diag.read_netns_cookie()
-                read = dumper.dump_tables(state.diag, counters, state.met)
+                read = dumper.dump_tables(state.diag, counters, state.met, state.cookie)
                 engine = name_engine(read.tables)
                 if self._engine not in (EngineName.AUTO, engine):
                     raise ReadFailed("sock_diag", "ENOENT")
-            state.take(read, self._indexes)
         state.engine = engine
-        if state.has_bare_rows() or self._wanted.own_addresses:
-            read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
-            read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
+        self.take(state, read, dumper)
         if state.empty:
             state.close()
 
@@ -190,7 +200,7 @@ class TableReader:
             known = state.refused if err.reason is Reason.NOBODY_INSIDE and state.refused else err
             self._gaps.note(Stage.NETNS, state.met.subject, known)
             return
-        state.take(read, self._indexes)
+        state.take(read, self._earlier.indexes)
         state.engine = EngineName.PROC
         if state.has_bare_rows() or self._wanted.own_addresses:
             is_own = self._may_enter and state.met.id == read_own_netns()

@@ -14,6 +14,15 @@ from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns
 
 
+class Activity(NamedTuple):
+    """What a netns had counted just before its table of TCP was read."""
+
+    sockets: tuple[int, ...]
+    """Those that have a row there (plan.list_counters)."""
+    segments: bytes
+    """See kernel.formats.snmp."""
+
+
 @dataclass(slots=True)
 class TablesRead:
     """What was read of the tables of one netns."""
@@ -21,6 +30,10 @@ class TablesRead:
     empty: bool
     """Its counters say that there is nothing to read."""
     tables: list[RawTable] = field(default_factory=list)
+    activity: Activity | None = None
+    """None where nobody asks for it."""
+    rests: bool = False
+    """The table of TCP is that of the pass before."""
     mptcp_counted: int | None = None
     own: frozenset[SocketInode] = frozenset()
     """The inodes of sockets that were opened to read its tables, and stand in them."""
@@ -42,6 +55,9 @@ class NetnsState:
     tables: list[RawTable] = field(default_factory=list)
     indexes: list[RowIndex] = field(default_factory=list)
     """What the rows of each table name, in the order of the tables."""
+    activity: Activity | None = None
+    rests: bool = False
+    """As TablesRead has them."""
     closed: frozenset[SocketInode] = frozenset()
     """With what was opened to read the tables."""
     unsettled: frozenset[SocketInode] = frozenset()
@@ -73,6 +89,7 @@ class NetnsState:
         found = [indexes.find(self.cookie, table) for table in read.tables]
         self.tables = [one.table for one in found]
         self.indexes = [one.rows for one in found]
+        self.activity, self.rests = read.activity, read.rests
         self.mptcp_counted = read.mptcp_counted
         self.closed |= read.own
 

@@ -79,6 +79,8 @@ class Walk:
     """Of the same, where its inode may not be read."""
     resting: dict[Pid, Resting] = field(default_factory=dict)
     """The processes that did not run when they were read."""
+    rested: set[Pid] = field(default_factory=set)
+    """Of these, those that have not run since the walk before."""
     tables: list[int] = field(default_factory=list)
     """Whose fds were read in this walk: processes, or of one whose leader is dead the thread."""
 
@@ -92,6 +94,7 @@ class Walk:
         self.skipped += part.skipped
         self.host_inode, self.host_key = part.host_inode, part.host_key
         self.resting |= part.resting
+        self.rested |= part.rested
         self.tables += part.tables
         self.position += 1
 
@@ -245,6 +248,7 @@ class _ProcessReader:
         known = self._reach.rested.get(pid)
         if known is not None and known.rests(process, instance, schedstat):
             self._walk.resting[pid] = known = known._replace(reading=self._read_again(process, pid, known))
+            self._walk.rested.add(pid)
             return [known.reading, *self._reach.further(process, process, known.reading, known.links)]
         stat = process.read_stat()
         if stat.is_kernel_thread:

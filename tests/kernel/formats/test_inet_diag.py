@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, find_rows, index_rows
+from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_timers, index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
@@ -303,6 +303,22 @@ def test_rows_are_indexed_and_found_up_to_a_damaged_length() -> None:
     data = make_message(inode=7) + struct.pack("<I", 87) + bytes(100) + make_message(inode=8)
     assert index_rows(data, "little").inodes == {7}
     assert [place.inode for place in find_rows(data, {7, 8}, "little")] == [7]
+
+
+@pytest.mark.parametrize("byteorder", ["little", "big"])
+def test_a_timer_of_any_row_is_seen(byteorder: ByteOrder) -> None:
+    none = make_message(byteorder=byteorder, expires_ms=7, retransmits=2, attributes=[(21, b"\0" * 8)])
+    some = make_message(byteorder=byteorder, timer=2)
+    assert not has_timers(b"", byteorder)
+    assert not has_timers(none * 3, byteorder)
+    for tables in (some, none + some, some + none, none + some + none):
+        assert has_timers(tables, byteorder)
+
+
+def test_a_damaged_table_may_have_any_timer() -> None:
+    message = make_message()
+    for damaged in (message[:-1], message + b"\1\0\0\0", message + b"\0"):
+        assert has_timers(damaged, "little")
 
 
 def test_the_interfaces_that_rows_are_bound_to_are_listed_once() -> None:

@@ -13,7 +13,7 @@ from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.collect import collect
 from nsagent.scan.collect.carried import Carried
 from nsagent.scan.collect.context import PassContext, open_context
-from nsagent.scan.collect.indexes import Indexes
+from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.plan import PATIENCE_SECONDS, TablesWanted
 from nsagent.scan.request import PassRequest
@@ -62,7 +62,7 @@ def open_pass(
         live=live,
         lookups=Lookups(),
         pace=Pace(),
-        indexes=Indexes(),
+        earlier=EarlierTables(),
         clock=time.monotonic,
         stop=threading.Event(),
     ) as context:
