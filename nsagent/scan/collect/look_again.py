@@ -18,7 +18,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.gap import Gap, Stage
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netlink_tables import table_subject
-from nsagent.scan.collect.state import NetnsState, TablesRead, Unheld
+from nsagent.scan.collect.state import NetnsState, Unheld
 from nsagent.scan.collect.text_tables import ask_member, find_absent
 
 
@@ -62,18 +62,19 @@ def _dump_anew(context: PassContext, states: Iterable[NetnsState]) -> None:
     dumper = reader.make_dumper()
     for state in states:
         context.keep_pace()
-        read = TablesRead(empty=False)
         try:
             if context.is_over():
                 raise NotRead("its tables", Reason.LATE)
             with _visit(state, dumper.entering) as diag:
-                counters = dumper.read_counters(dumper.entering.read_sockstat())
-                read = dumper.dump_tables(diag, counters, state.met)
+                state.sockstat = dumper.entering.read_sockstat()
+                counters = dumper.read_counters(state.sockstat)
+                reader.take(state, dumper.dump_tables(diag, counters, state.met), dumper)
         except Gone:
+            state.lose_tables()
             context.gaps.add((Gap(Stage.NETNS, state.met.subject, Reason.GONE),))
         except NotRead as err:
+            state.lose_tables()
             context.gaps.note(Stage.NETNS, state.met.subject, err)
-        reader.take(state, read, dumper)
 
 
 def drop_closed(context: PassContext, unheld: Sequence[Unheld]) -> None:

@@ -93,6 +93,11 @@ class NetnsState:
         self.mptcp_counted = read.mptcp_counted
         self.closed |= read.own
 
+    def lose_tables(self) -> None:
+        """They are not what they were, and cannot be read again."""
+        self.engine = None
+        self.tables, self.indexes = [], []
+
     def settle(self, places: Iterable[RowPlace], closed: frozenset[SocketInode] | None) -> None:
         """Note which of these rows have closed; None: that could not be found out."""
         inodes = {place.inode for place in places}

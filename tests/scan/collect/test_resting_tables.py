@@ -6,24 +6,28 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import AF_UNSPEC
 from typing import Final
 
 import pytest
 
-from nsagent.errors import Aborted
+from nsagent.errors import Aborted, Reason
 from nsagent.kernel.formats.snmp import find_tcp_counters
-from nsagent.kernel.procfs import FdLinks, Instance
+from nsagent.kernel.procfs import FdLinks, Instance, ProcFs
 from nsagent.model.facts import Facts, ProcessReading, RawTable, TableFormat
+from nsagent.model.gap import Gap, Stage
 from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode
 from nsagent.model.net import Protocol, SocketRow
 from nsagent.scan.attribute import attribute
 from nsagent.scan.collect.carried import Carried, find_stirred
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.indexes import Indexes
+from nsagent.scan.collect.look_again import dump_anew
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.resting_tables import MOST_PASSES, RestingTables, Stirred
+from nsagent.scan.collect.settle import read_met
 from nsagent.scan.collect.state import Activity, NetnsState, TablesRead
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.plan import TablesWanted, list_counters, read_counters
@@ -31,7 +35,7 @@ from tests.kernel.children import IN_NEW_NETNS, Child, start_child
 from tests.kernel.diag_message import make_message
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
-from tests.scan.collect.passes import run_pass
+from tests.scan.collect.passes import open_pass, run_pass
 from tests.scan.collect.test_run_marks import await_rest
 from tests.scan.facts import reading
 
@@ -219,6 +223,46 @@ def test_a_pass_that_is_to_be_deep_takes_no_table_for_what_it_was(bed: Bed) -> N
     for _ in range(3):
         run_pass(carried=bed.carried, tables=TablesWanted(deep=True))
         assert not bed.is_known()
+
+
+@contextmanager
+def read_one(child: Child) -> Iterator[tuple[PassContext, NetnsState]]:
+    """A pass that has read the netns of the child."""
+    with open_pass(ProcFs()) as context:
+        with context.procfs.open_process(Pid(child.pid)) as process:
+            inode = context.registry.see_process(process, Pid(child.pid))
+        read_met(context, context.registry.list_met())
+        (state,) = (one for one in context.reader.list_states() if one.met.inode == inode)
+        assert state.tables
+        yield context, state
+
+
+def test_a_netns_that_is_held_no_longer_is_entered_anew_to_be_dumped_again(bed: Bed) -> None:
+    with read_one(bed.child) as (context, state):
+        (before,) = state.tables
+        state.let_go()
+        bed.do("more = socket.create_server(('127.0.0.1', 0))")
+        dump_anew(context, [state])
+        (after,) = state.tables
+        assert len(after.data) > len(before.data)
+        assert context.gaps.list_gaps() == []
+
+
+def test_what_is_gone_when_it_is_to_be_dumped_again_is_a_gap(bed: Bed) -> None:
+    with read_one(bed.child) as (context, state):
+        state.let_go()
+        bed.child.kill()
+        until(lambda: not Path(f"/proc/{bed.child.pid}").exists(), "it has ended")
+        dump_anew(context, [state])
+        assert (state.engine, state.tables, state.indexes) == (None, [], [])
+        assert context.gaps.list_gaps() == [Gap(Stage.NETNS, state.met.subject, Reason.GONE)]
+
+
+def test_a_pass_that_is_late_dumps_nothing_again_and_says_so(bed: Bed) -> None:
+    with read_one(bed.child) as (context, state):
+        dump_anew(context._replace(ends_at=0.0), [state])
+        assert (state.engine, state.tables) == (None, [])
+        assert context.gaps.list_gaps() == [Gap(Stage.NETNS, state.met.subject, Reason.LATE)]
 
 
 NETNS: Final = NetnsId(4, 4026532500)
