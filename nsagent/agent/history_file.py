@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from nsagent.agent.history_rows import APPLICATION_ID, SCHEMA, VERSION
+from nsagent.agent.history_rows import APPLICATION_ID, FIRST_VERSION, SCHEMA, UPGRADE, VERSION
 from nsagent.errors import HistoryError, PathRefused
 from nsagent.scan.held_directory import check_own, check_unshared, hold_directory, open_listing
 
@@ -42,7 +42,8 @@ class Damaged(HistoryError):
 def open_writable(path: Path, max_size_bytes: int) -> sqlite3.Connection:
     """The database, made if there is none, 0640; raises HistoryError, and Damaged.
 
-    What is no history of this version is left as it is. No other user may write in its directory.
+    One of an earlier version becomes one of this. What is no history, or one of a later version, is left as it is. No
+    other user may write in its directory.
     """
     with telling(path):
         with _hold_place(path) as directory:
@@ -147,22 +148,29 @@ def _check_header(path: Path, fd: int) -> bool:
     magic, version, application_id = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
     if magic != _MAGIC or application_id not in (0, APPLICATION_ID):
         raise HistoryError(f"{path}: not a history, but another file: it is left as it is")
-    if application_id and version not in (0, VERSION):
-        raise HistoryError(f"{path}: a history of version {version}, and this nsagent has version {VERSION}")
+    if application_id and version:
+        _check_known(version, path)
     return True
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Of which version it is; raises HistoryError for what is no history, or none that can be read."""
+    version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise HistoryError(f"{path}: not a history, but another database: it is left as it is")
-    if version != VERSION:
+    _check_known(version, path)
+    return version
+
+
+def _check_known(version: int, path: Path) -> None:
+    if not FIRST_VERSION <= version <= VERSION:
         raise HistoryError(f"{path}: a history of version {version}, and this nsagent has version {VERSION}")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, max_size_bytes: int) -> None:
-    """Make the tables in a file that has none, and set what holds for one connection."""
+    """Make the tables in a file that has none, or has those of an earlier version; set what holds for a connection."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if not tables and application_id in (0, APPLICATION_ID):
@@ -174,7 +182,12 @@ def _prepare(connection: sqlite3.Connection, path: Path, max_size_bytes: int) ->
         for statement in SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
-    _check_version(connection, path)
+    if _check_version(connection, path) != VERSION:
+        connection.execute("BEGIN EXCLUSIVE")
+        for statement in UPGRADE:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")

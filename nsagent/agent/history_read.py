@@ -18,6 +18,8 @@ _BASELINE: Final = (
     "SELECT runs.at, baseline.* FROM baseline JOIN runs ON runs.id = baseline.run WHERE run = ? ORDER BY number"
 )
 _ID_PREFIX: Final = 4
+_CHANGED: Final = (ChangeKind.HOLDER_CHANGED, ChangeKind.STATE_CHANGED)
+"""Of what is open before and after."""
 
 UNKNOWN: Final = -1
 """In the place of the size of a baseline, where what was open took too much room to be kept."""
@@ -129,6 +131,8 @@ class _Open:
         self._listeners: dict[_Key, Change] = {}
         self._connections: defaultdict[_Key, list[Change]] = defaultdict(list)
         """By netns, protocol and both ends: of UDP several may share them."""
+        self._ends: dict[_Key, _Key] = {}
+        """By netns and cookie under which ends one stands: connect(2) gives a UDP socket others."""
 
     def list(self) -> Iterator[Change]:
         """Listeners first."""
@@ -146,11 +150,11 @@ class _Open:
         elif change.kind is ChangeKind.LISTENER_GONE:
             self._forget_listener(listener, socket)
         elif change.kind is ChangeKind.OPENED:
-            self._connections[ends].append(change)
+            self._add_connection(change, ends, socket)
         elif change.kind is ChangeKind.CLOSED:
             self._take_connection(ends, socket)
-        elif change.kind is ChangeKind.HOLDER_CHANGED:
-            self._change_holder(change, listener, ends, socket)
+        elif change.kind in _CHANGED:
+            self._replace(change, listener, ends, socket)
 
     def _forget_listener(self, key: _Key, socket: ChangedSocket) -> None:
         """Also one that came in another place, as its container had no name then."""
@@ -161,20 +165,27 @@ class _Open:
                     del self._listeners[other]
                     return
 
+    def _add_connection(self, change: Change, ends: _Key, socket: ChangedSocket) -> None:
+        self._connections[ends].append(change)
+        if socket.cookie is not None:
+            self._ends[socket.netns, socket.cookie] = ends
+
     def _take_connection(self, ends: _Key, socket: ChangedSocket) -> Change | None:
-        there = self._connections.get(ends, [])
+        """The change that it came by; None of a listener, and where it is not known that it was open."""
+        there = self._connections.get(self._ends.pop((socket.netns, socket.cookie), ends), [])
         for index, change in enumerate(there):
             if change.socket is not None and _is_same(change.socket, socket):
                 del there[index]
                 return change
         return None
 
-    def _change_holder(self, change: Change, listener: _Key, ends: _Key, socket: ChangedSocket) -> None:
+    def _replace(self, change: Change, listener: _Key, ends: _Key, socket: ChangedSocket) -> None:
+        """What is open is as the change shows it, and came when it did."""
+        now = change._replace(before=(), state_before=None)
         if earlier := self._take_connection(ends, socket):
-            self._connections[ends].append(change._replace(at=earlier.at, kind=ChangeKind.OPENED, before=()))
-        elif listener in self._listeners:
-            earlier = self._listeners[listener]
-            self._listeners[listener] = change._replace(at=earlier.at, kind=ChangeKind.NEW_LISTENER, before=())
+            self._add_connection(now._replace(at=earlier.at, kind=ChangeKind.OPENED), ends, socket)
+        elif earlier := self._listeners.get(listener):
+            self._listeners[listener] = now._replace(at=earlier.at, kind=ChangeKind.NEW_LISTENER)
 
 
 def _listener_key(change: Change, socket: ChangedSocket) -> _Key:

@@ -12,8 +12,11 @@ from nsagent.report.json_text import dump, without_surrogates
 APPLICATION_ID: Final = 0x6E736167
 """ `nsag`, in the header of the file (PRAGMA application_id)."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the schema (PRAGMA user_version)."""
+
+FIRST_VERSION: Final = 1
+"""The oldest that can be read: its tables have no `state_before`, which is the last column."""
 
 _COLUMNS: Final = (
     ("kind", "TEXT NOT NULL"),
@@ -41,6 +44,7 @@ _COLUMNS: Final = (
     ("pod_namespace", "TEXT"),
     ("before", "TEXT"),
     ("unit", "TEXT"),
+    ("state_before", "TEXT"),
 )
 
 CHANGE_COLUMNS: Final = tuple(name for name, _ in _COLUMNS)
@@ -61,6 +65,9 @@ SCHEMA: Final = (
     _TABLE.format("baseline"),
 )
 
+UPGRADE: Final = tuple(f"ALTER TABLE {table} ADD COLUMN state_before TEXT" for table in ("changes", "baseline"))
+"""What makes a file of the first version one of this."""
+
 _MARKS: Final = ", ".join("?" * (len(_COLUMNS) + 2))
 INSERT_CHANGE: Final = f"INSERT INTO changes VALUES ({_MARKS})"  # noqa: S608 - nothing but marks.
 INSERT_BASELINE: Final = f"INSERT INTO baseline VALUES ({_MARKS})"  # noqa: S608 - nothing but marks.
@@ -79,6 +86,7 @@ def encode_change(change: Change) -> tuple[Any, ...]:
         "image": change.image,
         "before": _encode_holders(change.before),
         "unit": change.unit,
+        "state_before": change.state_before,
     }
     if pod is not None:
         row |= {"pod_uid": pod.uid, "pod_name": pod.name, "pod_namespace": pod.kube_namespace}
@@ -106,11 +114,12 @@ def encode_change(change: Change) -> tuple[Any, ...]:
 
 
 def decode_change(at: str, values: tuple[Any, ...]) -> Change:
-    """The change of a row of CHANGE_COLUMNS in a run at this time.
+    """The change of a row of CHANGE_COLUMNS in a run at this time; in a file of the first version one is missing.
 
     Raises ValueError, TypeError and KeyError for a row that encode_change has not made.
     """
-    row = dict(zip(CHANGE_COLUMNS, values, strict=True))
+    row = dict(zip(CHANGE_COLUMNS[: len(values)], values, strict=True))
+    state_before = row.get("state_before")
     socket = None
     if row["protocol"] is not None:
         socket = ChangedSocket(
@@ -138,6 +147,7 @@ def decode_change(at: str, values: tuple[Any, ...]) -> Change:
         pod=None if pod == (None, None, None) else Pod(None if pod[0] is None else PodUid(pod[0]), pod[1], pod[2]),
         before=_decode_holders(row["before"]),
         unit=row["unit"],
+        state_before=None if state_before is None else SocketState(state_before),
     )
 
 

@@ -189,7 +189,7 @@ def _list_of_events(status: AgentStatus) -> Iterator[Metric]:
         return
     for name, text, label, counts in (
         ("process_events", "Processes that forked, executed a program, exited.", "event", happened.processes),
-        ("socket_events", "Sockets that opened, closed, changed hands.", "event", happened.sockets),
+        ("socket_events", "Sockets that opened, closed, changed holders or states.", "event", happened.sockets),
         ("events_lost", "Events that did not arrive.", "of", happened.lost),
     ):
         family = CounterMetricFamily(f"nsagent_{name}", text, labels=[label])

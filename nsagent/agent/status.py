@@ -107,7 +107,7 @@ class EventCounts:
     short_lived_processes: int
     """That began and ended between two passes."""
     sockets: Mapping[str, int]
-    """How many have opened, closed, and changed hands: `open`, `close`, `change`."""
+    """How many have opened, closed, and changed holders or states: `open`, `close`, `change`."""
     short_lived_sockets: int
     """That were in no pass; heard of only where a report asks for events."""
     lost: Mapping[str, int]

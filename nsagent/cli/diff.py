@@ -49,7 +49,7 @@ def diff(
             "--fail-on",
             metavar="CHANGE",
             help="Exit with 5 if there is such a change: new_listener, listener_gone, new_peer, holder_changed, "
-            "opened, closed, container_come or container_gone.",
+            "state_changed, opened, closed, container_come or container_gone.",
         ),
     ] = None,
     containers: WhichContainers,
@@ -58,7 +58,7 @@ def diff(
     host: Host,
     printing: Printing,
 ) -> None:
-    """What has come, gone and changed hands between two captures of a host, or between one and now.
+    """What has come, gone and changed between two captures of a host, or between one and now.
 
     A listener is the same as long as it is in the same place, whichever process it is by now. What one of
     the two could not see is neither new nor gone.

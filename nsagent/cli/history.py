@@ -43,8 +43,8 @@ class WhichChanges(NamedTuple):
         typer.Option(
             "--kind",
             metavar="CHANGE",
-            help="new_listener, listener_gone, new_peer, holder_changed, opened, closed, container_come or "
-            "container_gone.",
+            help="new_listener, listener_gone, new_peer, holder_changed, state_changed, opened, closed, "
+            "container_come or container_gone.",
         ),
     ] = None
     since: Annotated[

@@ -54,7 +54,7 @@ class WhichEvents(NamedTuple):
         bool, typer.Option("--processes", help="Only processes: when they fork, execute a program, and exit.")
     ] = False
     sockets: Annotated[
-        bool, typer.Option("--sockets", help="Only sockets: when they open, close, and change hands.")
+        bool, typer.Option("--sockets", help="Only sockets: when they open, close, and change holders or states.")
     ] = False
     flows: Annotated[
         bool,

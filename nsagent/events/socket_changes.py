@@ -14,6 +14,7 @@ _KINDS: Final = {
     ChangeKind.CLOSED: SocketEventKind.CLOSE,
     ChangeKind.LISTENER_GONE: SocketEventKind.CLOSE,
     ChangeKind.HOLDER_CHANGED: SocketEventKind.CHANGE,
+    ChangeKind.STATE_CHANGED: SocketEventKind.CHANGE,
 }
 """The other kinds tell of no socket, or of one of which another change tells."""
 

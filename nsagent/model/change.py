@@ -33,7 +33,8 @@ class ChangeKind(StrEnum):
 
     `opened` and `closed` are of sockets that are no listener; `new_listener` and `listener_gone` of those
     that are. `new_peer`: a container, or a unit outside of all, has a connection to a remote address and port that
-    nothing of it had before. `holder_changed`: other processes hold the socket.
+    nothing of it had before. `holder_changed`: other processes hold the socket. `state_changed`: one that is no
+    listener, neither before nor now, is in another state.
     """
 
     OPENED = "opened"
@@ -42,6 +43,7 @@ class ChangeKind(StrEnum):
     LISTENER_GONE = "listener_gone"
     NEW_PEER = "new_peer"
     HOLDER_CHANGED = "holder_changed"
+    STATE_CHANGED = "state_changed"
     CONTAINER_COME = "container_come"
     CONTAINER_GONE = "container_gone"
 
@@ -82,9 +84,11 @@ class Change(NamedTuple):
     pod: Pod | None
     """Without its labels."""
     before: Holders = ()
-    """Who held it before, for `holder_changed`."""
+    """Who held it before, for `holder_changed`, and for `state_changed` where nobody holds it now."""
     unit: str | None = None
     """The systemd unit of the first holder."""
+    state_before: SocketState | None = None
+    """The state that it had, for `state_changed`."""
 
     @property
     def place(self) -> Place:

@@ -65,10 +65,13 @@ class EventFilter:
         self._last = _Known(test, processes, {pod.uid: pod for pod in pods})
 
     def takes_socket(self, change: Change) -> bool:
-        """Whether the socket of a change is asked for, which one of a container has not."""
+        """Whether the socket of a change is asked for, as it is or as it was; a change of a container has none."""
         if self._takes_all or (socket := change.socket) is None:
             return self._takes_all
-        return any(known.test(_stand_for(change, socket, known)) for known in self._list_known())
+        rows = [socket]
+        if change.state_before is not None:
+            rows.append(socket._replace(state=change.state_before))
+        return any(known.test(_stand_for(change, row, known)) for known in self._list_known() for row in rows)
 
     def takes_process(self, event: NamedProcessEvent) -> bool:
         """Whether the process of an event is."""

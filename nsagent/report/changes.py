@@ -57,6 +57,7 @@ def change_record(change: Change) -> Record:
         "pod": None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid},
         "unit": change.unit,
         "before": holder_records(change.before),
+        "state_before": change.state_before,
     }
 
 

@@ -52,6 +52,12 @@ def _state(socket: ChangedSocket) -> str:
     return UNCONNECTED if is_unconnected(make_row(socket)) else socket.state
 
 
+def _state_before(change: Change) -> str:
+    if change.socket is None or change.state_before is None:
+        return ""
+    return _state(change.socket._replace(state=change.state_before))
+
+
 def _local(socket: ChangedSocket) -> str:
     return local_text(make_row(socket), socket.interface)
 
@@ -100,7 +106,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
     text_column("change", lambda change, _: change.kind),
     text_column("netns", _of_socket(_netns), free_text=True, spare=6),
     text_column("proto", _of_socket(lambda socket: socket.protocol), spare=5),
-    text_column("state", _of_socket(_state)),
+    text_column("state", _of_socket(_state), spare=2),
     text_column("local", _of_socket(_local), sort_key=_of_socket(_local_key, None)),
     text_column("remote", _of_socket(_remote), sort_key=_of_socket(_remote_key, None)),
     text_column(
@@ -128,6 +134,7 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
         free_text=True,
         brief=lambda change, _: join_brief(_before(change)),
     ),
+    text_column("state_before", lambda change, _: _state_before(change)),
     number_column("uid", _of_socket(lambda socket: socket.uid, None)),
     number_column("inode", _of_socket(lambda socket: socket.inode or None, None)),
     number_column("cookie", _of_socket(lambda socket: socket.cookie, None)),
@@ -139,12 +146,14 @@ CHANGE_COLUMNS: Final[tuple[Column[Change], ...]] = (
 """Every column of a change."""
 
 CHANGES_DEFAULT: Final = (
-    "change", "netns", "proto", "local", "remote", "pid", "command", "container", "pod",
+    "change", "netns", "proto", "state", "local", "remote", "pid", "command", "container", "pod",
 )  # fmt: skip
 """What `-o table` shows."""
 
 CHANGES_TIMED: Final = ("time", *CHANGES_DEFAULT)
 """What it shows of changes of several times."""
 
-CHANGES_WIDE: Final = (*CHANGES_TIMED, "state", "unit", "before", "uid", "inode", "cookie", "image", "container_id")
+CHANGES_WIDE: Final = (
+    *CHANGES_TIMED, "unit", "before", "state_before", "uid", "inode", "cookie", "image", "container_id",
+)  # fmt: skip
 """What `-o wide` and `-o csv` show."""

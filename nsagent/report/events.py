@@ -7,7 +7,7 @@ from typing import Final
 from nsagent.model.choices import OutputFormat, View
 from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
 from nsagent.model.socket_event import SocketEvent
-from nsagent.report.changes import change_record, holder_records, render_list_json
+from nsagent.report.changes import change_record, render_list_json
 from nsagent.report.json_text import dump
 from nsagent.report.options import OutputOptions
 from nsagent.report.render import check_options
@@ -114,8 +114,7 @@ def _socket_record(event: SocketEvent) -> Record:
         "type": EventsOf.SOCKET,
         "event": event.kind,
         "time": changed["at"],
-        **{key: value for key, value in changed.items() if key not in ("at", "before")},
-        "before": holder_records(event.change.before),
+        **{key: value for key, value in changed.items() if key != "at"},
         "final": None if event.final is None else event.final._asdict(),
         "lifetime_seconds": event.lifetime_seconds,
         "engine": event.source,

@@ -132,19 +132,26 @@ def _comms(event: NamedEvent) -> list[str]:
     return [event.identity.comm or ""] if isinstance(event, NamedProcessEvent) else []
 
 
+def _state_before(event: NamedEvent) -> str:
+    return (event.change.state_before or "") if isinstance(event, SocketEvent) else ""
+
+
 def _list_holders(change: Change) -> Holders:
     return () if change.socket is None else change.socket.holders
 
 
 def _what(event: NamedEvent, _: Context) -> str:
-    """What a socket connects, how a process ended or whose child it is, or how many events were lost."""
+    """What a socket connects, how a process ended or whose child it is, or how many events were lost.
+
+    A socket in another state is told with that, and with the one before.
+    """
     if isinstance(event, LostEvents):
         return f"{event.number or 'some'} events of {'processes' if event.of is EventsOf.PROCESS else 'sockets'}"
     if isinstance(event, NamedProcessEvent):
         if event.parent is not None:
             return f"child of {event.parent}"
         return "" if event.event.status is None else _tell_status(event.event.status)
-    socket = event.change.socket
+    socket, state_before = event.change.socket, event.change.state_before
     if socket is None:
         return ""
     ends = _local(socket)
@@ -152,6 +159,8 @@ def _what(event: NamedEvent, _: Context) -> str:
         ends = f"listen {ends}"
     elif socket.remote.port:
         ends = f"{ends} > {_remote(socket)}"
+    if state_before is not None:
+        ends = f"{socket.state} {ends}, was {state_before}"
     return f"{socket.protocol} {ends}"
 
 
@@ -234,6 +243,7 @@ EVENT_COLUMNS: Final[tuple[Column[NamedEvent], ...]] = (
     text_column("local", _of_socket(_local)),
     text_column("remote", _of_socket(_remote)),
     text_column("state", _of_socket(lambda socket: socket.state)),
+    text_column("state_before", lambda event, _: _state_before(event)),
     text_column("netns", _netns, free_text=True),
     number_column("parent", _of_process(lambda event: event.parent)),
     number_column("code", _of_process(lambda event: event.event.status and event.event.status.code)),

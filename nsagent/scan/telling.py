@@ -2,6 +2,7 @@
 
 from nsagent.model.change import HOST, INIT, Change, ChangedSocket, ChangeKind, Holders
 from nsagent.model.container import Container, Pod
+from nsagent.model.net import SocketState
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
 
 
@@ -23,7 +24,15 @@ class Telling:
         pod = socket.pod or (container.pod if container is not None else None)
         return container, pod, socket.owners[0].process.unit if socket.owners else None
 
-    def tell(self, at: str, kind: ChangeKind, socket: OwnedSocket, holders: Holders, before: Holders = ()) -> Change:
+    def tell(
+        self,
+        at: str,
+        kind: ChangeKind,
+        socket: OwnedSocket,
+        holders: Holders,
+        before: Holders = (),
+        state_before: SocketState | None = None,
+    ) -> Change:
         """The change that is about this row."""
         container, pod, unit = self.list_context(socket)
         return Change(
@@ -36,6 +45,7 @@ class Telling:
             pod=without_labels(pod),
             before=before,
             unit=unit,
+            state_before=state_before,
         )
 
 

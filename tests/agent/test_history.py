@@ -22,6 +22,7 @@ from nsagent.agent.history_read import Wanted
 from nsagent.errors import HistoryError
 from nsagent.model.change import ChangeKind
 from nsagent.model.ids import ContainerId
+from nsagent.model.net import SocketState
 from nsagent.scan.diff import diff_snapshots
 from tests.agent.histories import (
     ALL,
@@ -94,6 +95,19 @@ def test_what_was_open_is_told_for_every_run_since_the_first(path: Path) -> None
         with closing(HistoryReader.open(path)) as reader:
             assert reader.fold("2025-12-31T23:59:59.999Z", ALL) == ((), None, at(0))
         assert told(path, 1000) == (at(29), shown(snapshots[-1]))
+
+
+def test_what_was_open_is_told_in_the_state_of_that_time(path: Path) -> None:
+    states = [SocketState.SYN_SENT, SocketState.ESTABLISHED, SocketState.CLOSE_WAIT, SocketState.LAST_ACK]
+    met = connection(1)
+    snapshots = [taken(minute, met._replace(row=met.row._replace(state=state))) for minute, state in enumerate(states)]
+    with closing(History.open(path, DAY, MIB)) as history:
+        record_all(history, snapshots)
+    for minute, one in enumerate(snapshots):
+        assert told(path, minute) == (at(minute), shown(one))
+    assert [change.state_before for change in list_changes(path, Wanted(kinds=(ChangeKind.STATE_CHANGED,)))] == states[
+        :-1
+    ]
 
 
 def test_an_agent_that_starts_again_begins_with_all_that_is_open(path: Path) -> None:
@@ -270,7 +284,7 @@ def make_foreign(path: Path) -> None:
 def make_later(path: Path) -> None:
     History.open(path, DAY, MIB).close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
 
 
 @pytest.mark.parametrize(
@@ -279,14 +293,14 @@ def make_later(path: Path) -> None:
         (make_text, "not a history"),
         (make_database, "not a history"),
         (make_foreign, "not a history"),
-        (make_later, "a history of version 2, and this nsagent has version 1"),
+        (make_later, "a history of version 3, and this nsagent has version 2"),
         (Path.mkdir, "no regular file"),
         (os.mkfifo, "no regular file"),
         (lambda path: path.symlink_to("elsewhere"), "it is a symbolic link|No such file"),
     ],
     ids=["text", "database", "foreign", "later", "directory", "fifo", "link"],
 )
-def test_what_is_no_history_of_this_version_is_refused_and_left_as_it_is(
+def test_what_is_no_history_or_of_a_later_version_is_refused_and_left_as_it_is(
     path: Path, make: Callable[[Path], object], essentials: str
 ) -> None:
     make(path)

@@ -16,7 +16,13 @@ from tests.scan.snapshots import HOST, T0, T1, WEB, container, listener, make_ne
 HOLDERS = [process(10, "nginx"), process(11, "nginx"), process(20, "app", unit="app.service")]
 WEB_POD = container("web", "a", pod("web-1", "11-22"))
 PLACES = {HOST: HOLDERS, WEB: [process(30, container=WEB_POD), process(31, container=WEB_POD)]}
-STATES = [SocketState.ESTABLISHED, SocketState.CLOSE_WAIT, SocketState.TIME_WAIT, SocketState.SYN_RECV]
+STATES = [
+    SocketState.SYN_SENT,
+    SocketState.ESTABLISHED,
+    SocketState.CLOSE_WAIT,
+    SocketState.TIME_WAIT,
+    SocketState.SYN_RECV,
+]
 
 
 @st.composite
@@ -48,11 +54,11 @@ def taken(rows: list[OwnedSocket], at: str) -> Snapshot:
 
 
 def tell(changes: Iterable[Change]) -> Counter[object]:
-    """What is open: where and by whom, without the states that a connection goes through."""
+    """What is open: where, in which state, and by whom."""
     return Counter(
-        (change.kind, change.place, change.socket.protocol, change.socket.local, change.socket.holders)
+        (change.kind, change.place, socket.protocol, socket.local, socket.state, socket.holders)
         for change in changes
-        if change.socket is not None
+        if (socket := change.socket) is not None
     )
 
 
@@ -78,6 +84,7 @@ def test_what_comes_one_way_goes_the_other_way(first: list[OwnedSocket], second:
         ChangeKind.NEW_LISTENER: ChangeKind.LISTENER_GONE,
         ChangeKind.LISTENER_GONE: ChangeKind.NEW_LISTENER,
         ChangeKind.HOLDER_CHANGED: ChangeKind.HOLDER_CHANGED,
+        ChangeKind.STATE_CHANGED: ChangeKind.STATE_CHANGED,
     }
     there = diff_snapshots(taken(first, T0), taken(second, T1))
     back = diff_snapshots(taken(second, T0), taken(first, T1))
@@ -113,6 +120,22 @@ def test_a_connection_is_the_same_by_its_ends_where_one_pass_saw_no_cookies() ->
     )
     changes = (*list_open(snapshot(opened)), *diff_snapshots(snapshot(closed), snapshot()))
     assert list(fold_changes(changes)) == []
+
+
+def test_what_is_open_has_the_state_and_the_ends_of_that_time_and_came_when_it_did() -> None:
+    """connect(2) gives other ends to a UDP socket that has sent before."""
+    ends = Endpoint("10.0.0.1", 40000), Endpoint("10.0.0.9", 53)
+    sent, connected = (
+        snapshot(socket(state, *both, HOLDERS[0], protocol=Protocol.UDP), taken_at=at)
+        for state, both, at in (
+            (SocketState.CLOSE, (Endpoint("0.0.0.0", 40000), Endpoint("0.0.0.0", 0)), T0),
+            (SocketState.ESTABLISHED, ends, T1),
+        )
+    )
+    changes = [*list_open(sent), *diff_snapshots(sent, connected)]
+    (opened,) = list_open(connected)
+    assert list(fold_changes(changes)) == [opened._replace(at=T0)]
+    assert list(fold_changes((*changes, *diff_snapshots(connected, snapshot())))) == []
 
 
 def test_a_listener_that_had_no_name_when_it_came_is_gone_with_its_socket() -> None:

@@ -61,9 +61,9 @@ def test_a_new_listener_is_shown(run_cli: Run, before: Path, after: Path) -> Non
     ran = run_cli("diff", before, after)
     assert (ran.status, ran.err) == (0, "")
     assert ran.out == (
-        "CHANGE          NETNS  PROTO  LOCAL       REMOTE     PID  COMMAND  CONTAINER     POD\n"
-        "container_come  -      -      -           -          -    -        c0ffee000000  -\n"
-        "new_listener    host   tcp    0.0.0.0:80  0.0.0.0:*  10   httpd    c0ffee000000  -\n"
+        "CHANGE          NETNS  PROTO  STATE   LOCAL       REMOTE     PID  COMMAND  CONTAINER     POD\n"
+        "container_come  -      -      -       -           -          -    -        c0ffee000000  -\n"
+        "new_listener    host   tcp    listen  0.0.0.0:80  0.0.0.0:*  10   httpd    c0ffee000000  -\n"
     )
 
 

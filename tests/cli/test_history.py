@@ -30,9 +30,10 @@ def test_changes_are_listed_with_their_times(run_cli: Run, path: Path) -> None:
     ran = run_cli("history", "--path", path)
     assert (ran.status, ran.err) == (0, "")
     assert ran.out == (
-        "TIME                      CHANGE    NETNS  PROTO  LOCAL           REMOTE        PID  COMMAND  CONTAINER  POD\n"
-        f"{at(1)}  new_peer  host   tcp    10.0.0.1:10001  10.0.0.9:443  20   app      -          -\n"
-        f"{at(1)}  opened    host   tcp    10.0.0.1:10001  10.0.0.9:443  20   app      -          -\n"
+        "TIME                      CHANGE    NETNS  PROTO  STATE        LOCAL           REMOTE        PID  COMMAND  "
+        "CONTAINER  POD\n"
+        f"{at(1)}  new_peer  host   tcp    established  10.0.0.1:10001  10.0.0.9:443  20   app      -          -\n"
+        f"{at(1)}  opened    host   tcp    established  10.0.0.1:10001  10.0.0.9:443  20   app      -          -\n"
     )
 
 

@@ -46,6 +46,15 @@ def test_a_socket_that_is_handed_on_has_changed() -> None:
     ]
 
 
+def test_a_socket_in_another_state_has_changed_unless_its_end_was_told() -> None:
+    half_closed = CONNECTION._replace(row=CONNECTION.row._replace(state=SocketState.CLOSE_WAIT))
+    changes = SocketChanges()
+    told = diff_snapshots(FULL, snapshot(half_closed, LISTENER))
+    assert list(changes.tell(told)) == [by_diff(SocketEventKind.CHANGE, one(told, ChangeKind.STATE_CHANGED))]
+    changes.note(destroyed(one(GONE, ChangeKind.CLOSED)))
+    assert list(changes.tell(told)) == []
+
+
 def test_a_change_of_containers_is_no_event() -> None:
     changes = diff_snapshots(EMPTY, snapshot(containers=[container("web")]))
     assert ([each.kind for each in changes], list(SocketChanges().tell(changes))) == ([ChangeKind.CONTAINER_COME], [])

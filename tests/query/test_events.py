@@ -85,6 +85,15 @@ def test_a_holder_before_counts_too() -> None:
     assert asked.takes_socket(change)
 
 
+def test_a_socket_in_another_state_is_taken_by_either() -> None:
+    left = CONNECTION._replace(row=CONNECTION.row._replace(state=SocketState.CLOSE_WAIT))
+    change = changes_of(FULL, replace(FULL, sockets=(left,)))[40000]
+    for state, wanted in (("established", True), ("close_wait", True), ("last_ack", False)):
+        asked = EventFilter(narrow_filter(Filter(), state=[state]))
+        asked.learn(FULL)
+        assert asked.takes_socket(change) is wanted, state
+
+
 def test_what_nobody_has_at_the_start_is_an_error() -> None:
     with pytest.raises(NotFound):
         EventFilter(make_filter(container=["nosuch"])).learn(FULL)

@@ -56,10 +56,11 @@ def render(format_: OutputFormat, changes: tuple[Change, ...] = CHANGES, **optio
 
 def test_a_table_has_a_line_for_each_change() -> None:
     assert render(OutputFormat.TABLE) == (
-        "CHANGE          NETNS  PROTO  LOCAL       REMOTE  PID    COMMAND              CONTAINER     POD\n"
-        "container_come  -      -      -           -       -      -                    c0ffee000000  -\n"
-        "new_listener    host   tcp    *%eth0:80   *:*     10,11  nginx,a\\x1b[31m\\xff  -             -\n"
-        "holder_changed  key:7  tcp    10.0.0.1:9  *:*     10,11  nginx,a\\x1b[31m\\xff  =web          shop/web-7d9c\n"
+        "CHANGE          NETNS  PROTO  STATE   LOCAL       REMOTE  PID    COMMAND              CONTAINER     POD\n"
+        "container_come  -      -      -       -           -       -      -                    c0ffee000000  -\n"
+        "new_listener    host   tcp    listen  *%eth0:80   *:*     10,11  nginx,a\\x1b[31m\\xff  -             -\n"
+        "holder_changed  key:7  tcp    listen  10.0.0.1:9  *:*     10,11  nginx,a\\x1b[31m\\xff  =web          "
+        "shop/web-7d9c\n"
     )
 
 
@@ -89,6 +90,7 @@ def test_csv_has_every_column_asked_for_and_no_formula() -> None:
         "pod": "shop/web-7d9c",
         "unit": "",
         "before": "9/old",
+        "state_before": "",
         "uid": "0",
         "inode": "7732",
         "cookie": "4099",
@@ -135,7 +137,29 @@ def test_the_document_tells_all_of_a_change_and_no_label() -> None:
         "pod": {"name": "web-7d9c", "namespace": "shop", "uid": "11-22"},
         "unit": None,
         "before": [{"pid": 9, "start_ticks": 90, "comm": "old"}],
+        "state_before": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("protocol", "states", "shown"),
+    [
+        (Protocol.TCP, (SocketState.ESTABLISHED, SocketState.CLOSE_WAIT), "close_wait  established"),
+        (Protocol.UDP, (SocketState.CLOSE, SocketState.ESTABLISHED), "established  unconn"),
+    ],
+)
+def test_a_change_of_state_tells_both_states(
+    protocol: Protocol, states: tuple[SocketState, SocketState], shown: str
+) -> None:
+    before, now = states
+    change = CHANGES[1]._replace(
+        kind=ChangeKind.STATE_CHANGED,
+        socket=LISTENER._replace(protocol=protocol, state=now),
+        state_before=before,
+    )
+    assert render(OutputFormat.TABLE, (change,), columns=("state", "state_before"), headers=False) == f"{shown}\n"
+    (told,) = json.loads(render(OutputFormat.JSON, (change,)))["changes"]
+    assert (told["socket"]["state"], told["state_before"]) == (now, before)
 
 
 @pytest.mark.parametrize("changes", [(), CHANGES[:1], CHANGES * 170])
@@ -149,8 +173,8 @@ def test_json_yaml_and_lines_say_the_same(changes: tuple[Change, ...]) -> None:
 
 def test_a_table_of_markdown_tells_since_when() -> None:
     lines = render(OutputFormat.MARKDOWN).splitlines()
-    assert lines[0] == "| change | netns | proto | local | remote | pid | command | container | pod |"
-    assert lines[2].startswith("| container_come |  |  |  |  |  |  | c0ffee000000 |")
+    assert lines[0] == "| change | netns | proto | state | local | remote | pid | command | container | pod |"
+    assert lines[2].startswith("| container_come |  |  |  |  |  |  |  | c0ffee000000 |")
     assert lines[-1] == f"Taken on node-1 at {AT}. Since 2026-01-01T00:00:00.000Z."
     assert "s3cret" not in "".join(lines)
 

@@ -33,6 +33,12 @@ def change(*rows: object) -> Change:
     return one
 
 
+def change_of_state(now: SocketState) -> Change:
+    after = CONNECTION._replace(row=CONNECTION.row._replace(state=now))
+    [one] = diff_snapshots(snapshot(CONNECTION), snapshot(after, taken_at=T1))
+    return one
+
+
 OPENED = SocketEvent(SocketEventKind.OPEN, change(CONNECTION), SocketEventSource.DIFF, OwnerSource.SNAPSHOT)
 DESTROYED = SocketEvent(
     SocketEventKind.CLOSE,
@@ -41,6 +47,9 @@ DESTROYED = SocketEvent(
     OwnerSource.LISTENER,
     FinalTcp(10, 20, 300, 0),
     1.5,
+)
+HALF_CLOSED = SocketEvent(
+    SocketEventKind.CHANGE, change_of_state(SocketState.CLOSE_WAIT), SocketEventSource.DIFF, OwnerSource.SNAPSHOT
 )
 EVENTS: tuple[NamedEvent, ...] = (
     in_web(KINDS.FORK),
@@ -52,6 +61,7 @@ EVENTS: tuple[NamedEvent, ...] = (
     OPENED,
     DESTROYED,
     OPENED._replace(change=change(listener(80, SERVER))),
+    HALF_CLOSED,
     LOST,
     LOST._replace(number=0, of=EventsOf.SOCKET),
 )
@@ -67,6 +77,7 @@ TIME          EVENT   PID      COMMAND          WHAT                            
 03:05:05.678  open    30 +1    httpd +1         tcp 10.0.0.1:40000 > [2001:db8::9]:443       aaaaaaaaaaaa          -                         diff
 03:05:05.678  close   30 +1    httpd +1         tcp 10.0.0.1:40000 > [2001:db8::9]:443       web                   shop/web-7d9c             destroy
 03:05:05.678  open    30       httpd            tcp listen 0.0.0.0:80                        aaaaaaaaaaaa          -                         diff
+03:05:05.678  change  30 +1    httpd +1         tcp close_wait 10.0.0.1:40000 > [2001:db8::9]:443, was established  aaaaaaaaaaaa          -                         diff
 03:04:05.678  lost    -        -                12 events of processes                       -                     -                         -
 03:04:05.678  lost    -        -                some events of sockets                       -                     -                         -
 """  # noqa: E501 - as it is printed.
@@ -80,12 +91,14 @@ def test_a_table_has_its_columns_where_they_are_without_knowing_the_next_line() 
 def test_a_table_has_the_columns_that_are_asked_for() -> None:
     lines = TableLines([column.name for column in EVENT_COLUMNS[8:]], headers=False)
     assert lines.render_head(HEAD) == ""
-    events = (in_web(KINDS.EXIT, status=KILLED), in_web(KINDS.FORK), OPENED, LOST)
+    events = (in_web(KINDS.EXIT, status=KILLED), in_web(KINDS.FORK), OPENED, HALF_CLOSED, LOST)
     assert [lines.render(each).split() for each in events] == [
-        ["process", "-", "-", "-", "-", str(WEB), "-", "0", "9", "containerd.service", "look"],
-        ["process", "-", "-", "-", "-", str(WEB), "4", "-", "-", "containerd.service", "look"],
-        ["socket", "tcp", "10.0.0.1:40000", "[2001:db8::9]:443", "established", str(WEB), *"----", "snapshot"],
-        ["process", *["-"] * 10],
+        ["process", *"-----", str(WEB), "-", "0", "9", "containerd.service", "look"],
+        ["process", *"-----", str(WEB), "4", "-", "-", "containerd.service", "look"],
+        ["socket", "tcp", "10.0.0.1:40000", "[2001:db8::9]:443", "established", "-", str(WEB), *"----", "snapshot"],
+        ["socket", "tcp", "10.0.0.1:40000", "[2001:db8::9]:443", "close_wait", "established", str(WEB), *"----",
+         "snapshot"],
+        ["process", *["-"] * 11],
     ]  # fmt: skip
 
 
@@ -160,6 +173,7 @@ def test_a_socket_as_json_is_told_as_its_change_is() -> None:
         "pod": {"name": "web-7d9c", "namespace": "shop", "uid": "11-22"},
         "unit": None,
         "before": [],
+        "state_before": None,
         "final": {"sent_bytes": 10, "received_bytes": 20, "rtt_microseconds": 300, "retransmits": 0},
         "lifetime_seconds": 1.5,
         "engine": "destroy",

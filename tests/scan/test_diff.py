@@ -1,6 +1,7 @@
 """What differs between two snapshots, and what only seems to."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -77,8 +78,78 @@ def test_a_change_tells_the_socket_who_holds_it_and_whose_it_is() -> None:
 
 
 @pytest.mark.parametrize("later", [SocketState.CLOSE_WAIT, SocketState.FIN_WAIT1, SocketState.LAST_ACK])
-def test_a_connection_in_another_state_is_neither_opened_nor_closed(later: SocketState) -> None:
-    assert kinds(snapshot(connection()), snapshot(connection(state=later))) == []
+def test_a_connection_in_another_state_is_neither_opened_nor_closed_but_has_changed(later: SocketState) -> None:
+    earlier = snapshot(connection())
+    (change,) = diff_snapshots(earlier, snapshot(connection(state=later), taken_at=T1))
+    (opened,) = list_open(earlier)
+    assert opened.socket is not None
+    assert change == opened._replace(
+        at=T1,
+        kind=KINDS.STATE_CHANGED,
+        socket=opened.socket._replace(state=later),
+        state_before=SocketState.ESTABLISHED,
+    )
+
+
+def test_of_a_connection_that_is_left_to_the_kernel_it_is_told_who_held_it() -> None:
+    left = socket(SocketState.FIN_WAIT1, HERE, THERE, inode=0, verdict=VerdictKind.ORPHAN)
+    (change,) = diff_snapshots(snapshot(connection()), snapshot(left))
+    assert change.kind is KINDS.STATE_CHANGED
+    assert change.socket is not None
+    assert (change.socket.holders, change.before) == ((), ((20, 100, "app"),))
+    assert kinds(snapshot(left), snapshot(CLOSED[SocketState.TIME_WAIT])) == ["closed"]
+
+
+def test_another_holder_and_another_state_are_two_changes_that_tell_the_same_socket() -> None:
+    after = snapshot(connection(NGINX, state=SocketState.CLOSE_WAIT))
+    by_holder, by_state = diff_snapshots(snapshot(connection()), after)
+    assert [by_holder.kind, by_state.kind] == [KINDS.HOLDER_CHANGED, KINDS.STATE_CHANGED]
+    assert by_holder.socket == by_state.socket
+    assert (by_holder.before, by_holder.state_before) == (((20, 100, "app"),), None)
+    assert (by_state.before, by_state.state_before) == ((), SocketState.ESTABLISHED)
+
+
+def test_of_a_client_each_state_is_told_that_a_pass_meets_until_it_is_closed() -> None:
+    late = socket(SocketState.FIN_WAIT2, HERE, THERE, inode=0, verdict=VerdictKind.TIME_WAIT)
+    late = late._replace(row=late.row._replace(uid=None))
+    met = [
+        connection(state=SocketState.SYN_SENT),
+        connection(),
+        connection(state=SocketState.FIN_WAIT1),
+        connection(state=SocketState.FIN_WAIT2),
+        late,
+        CLOSED[SocketState.TIME_WAIT],
+    ]
+    passes = [snapshot(), *map(snapshot, met), snapshot()]
+    told = [[kind for kind in kinds(*pair) if kind != "new_peer"] for pair in pairwise(passes)]
+    assert told == [["opened"], *[["state_changed"]] * 3, ["closed"], [], []]
+
+
+def test_a_connection_that_is_accepted_is_in_no_other_state() -> None:
+    server = listener(HERE.port, APP, cookie=9)
+    waiting = socket(SocketState.CLOSE_WAIT, HERE, THERE, inode=0, verdict=VerdictKind.ACCEPT_QUEUE)
+    half_closed = snapshot(server, connection(state=SocketState.CLOSE_WAIT))
+    assert kinds(snapshot(server, waiting), half_closed) == []
+    (change,) = diff_snapshots(snapshot(server, waiting._replace(row=connection().row)), half_closed)
+    assert (change.kind, change.socket and change.socket.holders) == (KINDS.STATE_CHANGED, ((20, 100, "app"),))
+
+
+def test_the_state_of_the_same_ends_with_another_cookie_has_not_changed() -> None:
+    after = snapshot(connection(state=SocketState.CLOSE_WAIT, cookie=2))
+    assert kinds(snapshot(connection()), after) == ["closed", "opened"]
+
+
+def test_a_udp_socket_that_is_connected_is_in_another_state_by_its_cookie() -> None:
+    sent_from = socket(SocketState.CLOSE, Endpoint("0.0.0.0", 40000), ANY, APP, protocol=Protocol.UDP)
+    connected = socket(SocketState.ESTABLISHED, HERE, THERE, APP, protocol=Protocol.UDP)
+    told = kinds(snapshot(sent_from), snapshot(connected))
+    assert [kind for kind in told if kind != "new_peer"] == ["state_changed"]
+
+
+def test_a_connection_that_begins_to_listen_is_closed_and_a_new_listener() -> None:
+    listening = listener(80, APP)
+    assert kinds(snapshot(connection()), snapshot(listening)) == ["new_listener", "closed"]
+    assert kinds(snapshot(listening), snapshot(connection(state=SocketState.SYN_SENT))) == ["listener_gone", "opened"]
 
 
 def test_a_connection_of_which_only_time_wait_is_left_is_closed_once() -> None:
