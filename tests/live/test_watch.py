@@ -1,17 +1,21 @@
 """Events of real processes and sockets, as `nsagent watch` prints them."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.live.agent_bed import AgentBed
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
-from tests.live.netns_bed import NetnsBed
+from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import NSAGENT, clean_environment, run_nsagent
 from tests.live.watching import Event, Watch, is_exit, is_of_port
 
@@ -23,6 +27,18 @@ SHELL = "read line; sh -c 'exit 3'; kill -9 $$"
 def list_pids(event: Event) -> list[int]:
     """Who holds the socket of an event."""
     return [holder["pid"] for holder in event["socket"]["holders"]]
+
+
+def is_at(socket: Event | None, netns: MadeNetns, port: int) -> bool:
+    """Whether it is one of this netns, with this local port."""
+    return socket is not None and (socket["netns"], socket["local"]["port"]) == (netns.inode, port)
+
+
+def make_report(view: str, netns: MadeNetns, path: Path) -> dict[str, Any]:
+    """One of a view, of one netns, that goes on in a file."""
+    output = {"type": "file", "path": str(path), "max_size": "1MiB"}
+    select = {"netns": netns.name}
+    return {"name": view, "every": "1s", "view": view, "select": select, "format": "jsonl", "outputs": [output]}
 
 
 @pytest.fixture
@@ -90,6 +106,44 @@ def test_a_socket_that_is_left_to_a_child_has_changed_hands(bed: NetnsBed) -> No
         actor.drop(held)
         is_change = is_of_port("change", held.port)
         watch.wait_for(lambda event: is_change(event) and list_pids(event) == [child], "the change")
+
+
+def test_a_connection_whose_peer_closes_its_half_is_in_another_state_and_held_by_the_same(
+    agent: AgentBed, bed: NetnsBed, tmp_path: Path
+) -> None:
+    """By a watch, by an agent's reports of changes and of events, and by its history."""
+    netns, server = bed.stage()
+    client = bed.actor(netns)
+    pair = server.pair(server.listen(), client)
+    files = {view: tmp_path / f"{view}.jsonl" for view in ("changes", "events")}
+    reports = [make_report(view, netns, path) for view, path in files.items()]
+    agent.write_config(*reports, history={"path": str(tmp_path / "history.db")})
+    agent.start()
+    agent.await_report("changes", lambda one: one["outputs"][0]["written"], "what later passes are compared with")
+
+    def list_told(lines: bytes) -> list[Event]:
+        changed = (each for each in map(json.loads, lines.splitlines()) if each.get("kind") == "state_changed")
+        return [each for each in changed if is_at(each["socket"], netns, pair.server.port)]
+
+    def ask_history(*arguments: str) -> bytes:
+        return run_nsagent("history", "--config", str(agent.config), "-o", "jsonl", *arguments).stdout
+
+    with Watch("--sockets", "--netns", str(netns.inode), "--interval", "300ms") as watch:
+        client.shutdown(pair.client)
+        event = watch.wait_for(is_of_port("change", pair.server.port), "the change of the server's end")
+        until(lambda: all(list_told(path.read_bytes()) for path in files.values()), "the reports that tell it")
+    told = [event, *(one for path in files.values() for one in list_told(path.read_bytes())), *list_told(ask_history())]
+    assert len(told) == 4
+    for one in told:
+        assert (one["kind"], one["state_before"], one["socket"]["state"]) == (
+            "state_changed",
+            "established",
+            "close_wait",
+        )
+        assert (list_pids(one), one["before"], one["socket"]["netns"]) == ([server.pid], [], netns.inode)
+    open_now = (each["socket"] for each in map(json.loads, ask_history("--at", "0s").splitlines()[1:]))
+    states = [each["state"] for each in open_now if is_at(each, netns, pair.server.port)]
+    assert sorted(states) == ["close_wait", "listen"]
 
 
 def test_a_container_sees_its_own_alone(docker_bed: DockerBed) -> None:
