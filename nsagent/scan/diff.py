@@ -157,8 +157,10 @@ def _find(before: _Side, after: _Side) -> list[_Found]:
             for earlier, later in matched.both
             if not _is_held_alike(earlier, later) and _has_other_holders((earlier,), (later,), before, after)
         ]
-    found += _find_state_changes(matched.both, after)
-    found += _find_new_peers(before, after, come, back)
+    moved = [(earlier, later) for earlier, later in matched.both if earlier.row.state is not later.row.state]
+    found += _find_state_changes(moved, after)
+    connected = (later for earlier, later in moved if earlier.row.state in _UNCONNECTED)
+    found += _find_new_peers(before, after, (*come, *connected), back)
     found += [
         _Found(ChangeKind.CLOSED, before, (one,), list_holders(one))
         for one in gone
@@ -234,24 +236,21 @@ def _group_listeners(side: _Side, numbers: Mapping[int, str], other: str) -> _Li
     return groups
 
 
-def _find_state_changes(both: Iterable[tuple[OwnedSocket, OwnedSocket]], after: _Side) -> Iterator[_Found]:
-    """One for each socket that is in another state, whoever holds it: 0.05 us for each that is not.
+def _find_state_changes(moved: Iterable[tuple[OwnedSocket, OwnedSocket]], after: _Side) -> Iterator[_Found]:
+    """One for each socket that is in another state, whoever holds it.
 
     Also of one that is left to the kernel until its end is sent: it is open until then, and nothing else is told of it.
     """
-    for earlier, later in both:
-        if earlier.row.state is not later.row.state:
-            before = () if later.owners else list_holders(earlier)
-            about = (later, earlier)
-            yield _Found(
-                ChangeKind.STATE_CHANGED, after, about, list_holders(later), before, state_before=earlier.row.state
-            )
+    for earlier, later in moved:
+        before = () if later.owners else list_holders(earlier)
+        about = (later, earlier)
+        yield _Found(ChangeKind.STATE_CHANGED, after, about, list_holders(later), before, earlier.row.state)
 
 
 def _find_new_peers(
     before: _Side, after: _Side, come: Iterable[OwnedSocket], back: Mapping[int, int]
 ) -> Iterator[_Found]:
-    """The first connection of each container or unit to an endpoint that it had none to.
+    """The first connection of each container or unit to an endpoint that it had none to; `come` are those made since.
 
     Not those that were accepted, to whose port something listens in their netns: their remote port is any.
     """

@@ -142,8 +142,7 @@ def test_the_state_of_the_same_ends_with_another_cookie_has_not_changed() -> Non
 def test_a_udp_socket_that_is_connected_is_in_another_state_by_its_cookie() -> None:
     sent_from = socket(SocketState.CLOSE, Endpoint("0.0.0.0", 40000), ANY, APP, protocol=Protocol.UDP)
     connected = socket(SocketState.ESTABLISHED, HERE, THERE, APP, protocol=Protocol.UDP)
-    told = kinds(snapshot(sent_from), snapshot(connected))
-    assert [kind for kind in told if kind != "new_peer"] == ["state_changed"]
+    assert kinds(snapshot(sent_from), snapshot(connected)) == ["state_changed", "new_peer"]
 
 
 def test_a_connection_that_begins_to_listen_is_closed_and_a_new_listener() -> None:
@@ -298,8 +297,12 @@ def test_a_connection_that_was_accepted_has_no_new_peer() -> None:
     assert kinds(snapshot(server), snapshot(connection())) == ["listener_gone", "opened"]
 
 
-def test_a_connection_that_is_not_there_yet_has_no_new_peer() -> None:
-    assert kinds(snapshot(), snapshot(connection(state=SocketState.SYN_SENT))) == ["opened"]
+def test_a_connection_that_is_not_there_yet_has_no_new_peer_before_it_is() -> None:
+    asking = snapshot(connection(state=SocketState.SYN_SENT))
+    assert kinds(snapshot(), asking) == ["opened"]
+    assert kinds(asking, snapshot(connection())) == ["state_changed", "new_peer"]
+    asking_again = snapshot(connection(cookie=2), connection(state=SocketState.SYN_SENT))
+    assert kinds(asking_again, snapshot(connection(cookie=2), connection())) == ["state_changed"]
 
 
 def test_a_connection_that_has_come_and_gone_between_two_passes_tells_its_peer() -> None:
