@@ -101,7 +101,8 @@ def test_of_a_connection_that_is_left_to_the_kernel_it_is_told_who_held_it() -> 
 
 
 def test_another_holder_and_another_state_are_two_changes_that_tell_the_same_socket() -> None:
-    after = snapshot(connection(NGINX, state=SocketState.CLOSE_WAIT))
+    """And no new peer, though it is another unit's."""
+    after = snapshot(connection(process(10, "nginx", unit="nginx.service"), state=SocketState.CLOSE_WAIT))
     by_holder, by_state = diff_snapshots(snapshot(connection()), after)
     assert [by_holder.kind, by_state.kind] == [KINDS.HOLDER_CHANGED, KINDS.STATE_CHANGED]
     assert by_holder.socket == by_state.socket
