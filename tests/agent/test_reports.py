@@ -14,6 +14,7 @@ from nsagent.errors import Ambiguous
 from nsagent.model.choices import Cmdline, OutputFormat, View
 from nsagent.model.container import Pod
 from nsagent.model.ids import ContainerId
+from nsagent.model.net import SocketState
 from nsagent.model.process import CommandLine
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.attribute import attribute
@@ -166,6 +167,27 @@ def test_only_what_is_new_since_the_report_before_is_told(docker: Snapshot) -> N
     assert json.loads(text_of(report, docker, docker))["changes"] == []
     (change,) = json.loads(text_of(report, earlier, docker))["changes"]
     assert (change["kind"], change["socket"]["local"]["port"]) == ("new_listener", docker.sockets[0].row.local.port)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"view": "changes"}, ["state_changed"]),
+        ({"view": "sockets", "diff": True}, ["state_changed"]),
+        ({"view": "connections", "diff": True}, []),
+        ({"view": "changes", "select": {"state": "close_wait"}}, ["state_changed"]),
+        ({"view": "changes", "select": {"state": "established"}}, ["state_changed"]),
+        ({"view": "changes", "select": {"state": "listen"}}, []),
+    ],
+)
+def test_a_socket_in_another_state_is_no_new_connection(
+    docker: Snapshot, settings: dict[str, object], told: list[str]
+) -> None:
+    first, *others = (one for one in docker.sockets if one.row.state is SocketState.ESTABLISHED)
+    half_closed = first._replace(row=first.row._replace(state=SocketState.CLOSE_WAIT))
+    before, after = replace(docker, sockets=(first, *others)), replace(docker, sockets=(half_closed, *others))
+    changes = json.loads(text_of(make_report(format="json", **settings), before, after))["changes"]
+    assert [change["kind"] for change in changes] == told
 
 
 def test_a_textfile_has_metrics_whatever_the_format_is(docker: Snapshot) -> None:
