@@ -84,7 +84,7 @@ class Change(NamedTuple):
     pod: Pod | None
     """Without its labels."""
     before: Holders = ()
-    """Who held it before, for `holder_changed`, and for `state_changed` where nobody holds it now."""
+    """Who held it before, for `holder_changed`, and for `state_changed` where nobody is seen to hold it now."""
     unit: str | None = None
     """The systemd unit of the first holder."""
     state_before: SocketState | None = None
