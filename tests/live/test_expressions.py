@@ -121,9 +121,11 @@ def test_an_expression_selects_the_rows_that_ss_shows(square: Square) -> None:
     sizes = set()
     for _ in range(trials(default=60, full=200)):
         text = writer.write()
-        wanted = square.ask_ss(text)
-        assert square.select(text) == wanted, text
-        sizes.add(len(wanted))
+        # A dump may miss a row while sockets of others come and go in the hash of the whole host.
+        answers = (square.ask_ss(text) for _ in range(3))
+        found = square.select(text)
+        assert found in answers, text
+        sizes.add(len(found))
     assert len(sizes) > 5, "most of these expressions mean nothing"
 
 

@@ -67,10 +67,11 @@ class Watch:
         ]
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """Its status after this signal."""
+        """Its status after this signal, which may cut off the last line: no reader took the rest of it."""
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=_SECONDS)
-        self.events += map(json.loads, (self._rest + out).splitlines())
+        whole, _, _ = (self._rest + out).rpartition(b"\n")
+        self.events += map(json.loads, whole.splitlines())
         self.err = err.decode()
         return self.process.returncode
 

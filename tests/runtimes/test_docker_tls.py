@@ -114,13 +114,13 @@ def test_a_unix_socket_needs_no_certificates(tmp_path: Path) -> None:
 def test_giving_up_ends_the_connection(certificates: Path, behave: str) -> None:
     before = set(os.listdir("/proc/self/fd"))
     with serve_tls(certificates, MISBEHAVIOURS[behave]) as url:
-        source = tls_source(url, certificates)
+        source = tls_source(url, certificates, 60.0)
         timer = threading.Timer(0.5, source.abandon)
         timer.start()
         began = time.monotonic()
         with pytest.raises(RuntimeUnavailable):
             source.list_containers()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
         timer.join()
     wait_until(lambda: set(os.listdir("/proc/self/fd")) <= before)
 
@@ -157,6 +157,6 @@ def test_events_are_followed_over_tls_and_stopping_ends_that_at_once(
     wait_until(lambda: not any(thread.name.startswith("events of") for thread in threading.enumerate()))
 
 
-def tls_source(url: str, directory: Path) -> DockerSource:
+def tls_source(url: str, directory: Path, seconds: float = TIMEOUT_SECONDS) -> DockerSource:
     """Docker there, with the certificates in the directory."""
-    return DockerSource(url, TIMEOUT_SECONDS, tls={"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(directory)})
+    return DockerSource(url, seconds, tls={"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(directory)})

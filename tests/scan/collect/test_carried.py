@@ -118,7 +118,10 @@ def test_netns_that_are_mounted_where_nobody_has_run_since_are_seen(carried: Car
             inode = int(mounter.said)
         facts = run_pass(carried=carried)
     (netns,) = (one for one in facts.netns if one.id and one.id.inode == inode)
-    assert (netns.found_by, netns.foreign_mounts) == ((FoundBy.MOUNT,), (str(tmp_path / "netns"),))
+    # Another program that looks at netns may hold an fd on it.
+    assert FoundBy.MOUNT in netns.found_by
+    assert FoundBy.PROCESS not in netns.found_by
+    assert netns.foreign_mounts == (str(tmp_path / "netns"),)
 
 
 def test_a_process_that_has_run_is_read_anew(carried: Carried) -> None:
