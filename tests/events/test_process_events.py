@@ -169,6 +169,7 @@ def test_bug_71_watches_come_and_go_while_others_read(events: ProcessEvents, chi
         while not done.is_set():
             events.watch(os.getpid(), follow=True)
             events.unwatch(os.getpid())
+            time.sleep(0.001)  # Threads that never wait leave the one that reads a hundredth of the time.
 
     with ThreadPoolExecutor(2) as threads:
         others = [threads.submit(watch_and_unwatch) for _ in range(2)]
