@@ -14,6 +14,7 @@ from nsagent.cli.tell import tell
 from nsagent.cli.write import write_answer, write_coverage
 from nsagent.errors import EXIT_PARTIAL, CaptureError, NotFound, UsageError
 from nsagent.model.choices import Cmdline, View
+from nsagent.model.facts import Facts
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.containers import is_called_by_id
@@ -24,14 +25,12 @@ from nsagent.scan.take import Taken, take_snapshot
 if TYPE_CHECKING:
     from nsagent.kernel.lookups import Lookups
 
-Select = Callable[[Snapshot], Snapshot]
-
 
 def answer(
     view: View,
     request: SnapshotRequest,
     source: Source,
-    select: Select,
+    select: "Select",
     output: OutputOptions,
     *,
     strict: bool,
@@ -43,16 +42,16 @@ def answer(
     """
     by_label = request.only is not None and bool(request.only.labels)
     with explained(source):
-        snapshot, lacks, not_kept = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
-        selected = select(snapshot)
-        check_named(snapshot, request, source, named)
+        made = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
+        selected = select(made)
+        check_named(made.snapshot, request, source, named)
     if output.mentions("argv"):
         selected = add_command_lines(selected, request)
-    write_answer(render_answer(selected, view, output, whole=snapshot))
+    write_answer(render_answer(selected, view, output, whole=made.snapshot))
     status = write_coverage(selected, strict=strict)
-    if not_kept is not None:
-        raise not_kept
-    raise typer.Exit(status or (EXIT_PARTIAL if strict and lacks else 0))
+    if made.not_kept is not None:
+        raise made.not_kept
+    raise typer.Exit(status or (EXIT_PARTIAL if strict and made.lacks else 0))
 
 
 def check_named(snapshot: Snapshot, request: SnapshotRequest, source: Source, named: Collection[str]) -> None:
@@ -95,13 +94,24 @@ def _list_claims(snapshot: Snapshot, names: Collection[str]) -> dict[str, Contai
 
 
 class Read(NamedTuple):
-    """What was asked for, without its facts: they may be large."""
+    """What was asked for, without its facts, unless more may be asked of them: they may be large."""
 
     snapshot: Snapshot
     lacks: bool
     """Whether the source lacks any of it."""
     not_kept: CaptureError | None
     """Why the capture asked for could not be written."""
+    facts: Facts | None
+    """Those of a snapshot that is about some ports, None of others."""
+
+    def make_whole(self) -> Snapshot:
+        """The snapshot of all that was read, whatever ports it is about."""
+        from nsagent.scan.attribute import attribute
+
+        return self.snapshot if self.facts is None else attribute(self.facts)
+
+
+Select = Callable[[Read], Snapshot]
 
 
 def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bool) -> Read:
@@ -109,7 +119,8 @@ def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bo
     taken = read(take_snapshot, request, source.host, labels_wanted=labels_wanted)
     for line in tell_lacking(taken, request):
         tell(f"nsagent: {line}")
-    return Read(taken.snapshot, bool(taken.lacking), taken.not_kept)
+    facts = None if request.ports is None else taken.facts
+    return Read(taken.snapshot, bool(taken.lacking), taken.not_kept, facts)
 
 
 def tell_lacking(taken: Taken, request: SnapshotRequest) -> list[str]:

@@ -21,7 +21,7 @@ def containers(*, which: WhichContainers, source: Source, printing: Printing) ->
         View.CONTAINERS,
         replace(source.make_request(), only=chosen, interfaces=_wants_addresses(output)),
         source,
-        lambda snapshot: select_containers(snapshot, chosen),
+        lambda made: select_containers(made.snapshot, chosen),
         output,
         strict=printing.strict,
     )

@@ -75,7 +75,7 @@ def diff(
     wanted = sockets.narrow(containers.make_filter())
     request = host.make_request()
     request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.named_protocols))
-    (was, was_lacks, _), (now, now_lacks, _) = (
+    (was, was_lacks, *_), (now, now_lacks, *_) = (
         read_snapshot(replace(request, from_file=file), Source(host), labels_wanted=bool(wanted.labels))
         for file in (before, after)
     )

@@ -164,7 +164,7 @@ def answer_sockets(asked: Asked, narrow: Callable[[Snapshot], Snapshot] = lambda
         return
     from nsagent.cli.answer import answer
 
-    answer(view, make_request(), source, select, output, strict=strict, named=names)
+    answer(view, make_request(), source, lambda made: select(made.snapshot), output, strict=strict, named=names)
 
 
 def check_owners(wanted: "Filter", owners: OwnersWanted) -> None:

@@ -8,12 +8,14 @@ import typer
 
 from nsagent.cli.completion import list_each, list_netns_names
 from nsagent.cli.options import Engine, Printing, Source, Texts
+from nsagent.errors import NotFound
 from nsagent.model.choices import EngineName, View
 from nsagent.model.found import NoteKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.query.socket_index import WITH_ENDS, SocketIndex
 
 if TYPE_CHECKING:
+    from nsagent.cli.answer import Read
     from nsagent.query.who import Question
     from nsagent.scan.request import SnapshotRequest
 
@@ -60,16 +62,17 @@ def who(
     question = parse_question(ends, protocol)
     output = printing.make_options(View.SOCKETS)
     tables = TablesWanted(question.protocols.union(PROTOCOLS), own_addresses=True)
-    request = replace(source.make_request(), engine=engine, tables=tables)
+    ports = frozenset(end.port for end in question.ends)
+    request = replace(source.make_request(), engine=engine, tables=tables, ports=ports)
 
-    def select(snapshot: Snapshot) -> Snapshot:
-        return _select(snapshot, question, netns or (), request, source)
+    def select(made: "Read") -> Snapshot:
+        return _select(made, question, netns or (), request, source)
 
     answer(View.SOCKETS, request, source, select, output, strict=printing.strict)
 
 
 def _select(
-    snapshot: Snapshot, question: "Question", netns: Sequence[str], request: "SnapshotRequest", source: Source
+    made: "Read", question: "Question", netns: Sequence[str], request: "SnapshotRequest", source: Source
 ) -> Snapshot:
     """The rows that answer the question, in the netns of these names or in all; what is said of them goes to stderr."""
     from nsagent.cli.answer import add_command_lines
@@ -80,15 +83,23 @@ def _select(
     from nsagent.query.who import find_behind, find_who
     from nsagent.report.notes import note_lines
 
+    snapshot = made.snapshot
     if netns:
         names = (name_netns(text, snapshot, source) for text in netns)
         numbers = frozenset(one.number for name in names for one in find_each_netns(snapshot, name))
         question = question._replace(netns=numbers)
-    index = SocketIndex(snapshot)
-    found = find_who(snapshot, index, question)
+    try:
+        found = find_who(snapshot, SocketIndex(snapshot), question)
+    except NotFound:
+        # What is near is at other ports.
+        snapshot = made.make_whole()
+        found = find_who(snapshot, SocketIndex(snapshot), question)
     notes = list(found.notes)
-    for note in found.notes if request.from_file is None else ():
-        if note.kind is NoteKind.PROXY:
+    proxies = [note for note in found.notes if note.kind is NoteKind.PROXY] if request.from_file is None else []
+    if proxies:
+        snapshot = made.make_whole()  # And so is what a proxy passes on to.
+        index = SocketIndex(snapshot)
+        for note in proxies:
             lines = add_command_lines(select_rows(snapshot, note.sockets), request).command_lines
             notes += find_behind(index, note, lines or {})
     for line in note_lines(notes, snapshot):

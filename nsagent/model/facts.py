@@ -165,7 +165,7 @@ class NetnsReading:
     interfaces: tuple[Interface, ...] | None = None
     """None unless they were asked for."""
     skipped: bool = False
-    """Its tables were not read, because the containers that the pass was about have nothing there."""
+    """Its tables were not read, or are left out, because what the pass was about has nothing there."""
     own_addresses: tuple[str, ...] | None = None
     """Its own, as "address/prefix length"; None where neither rows nor the caller ask for them, or unknown."""
     client_ports: tuple[int, int] | None = None

@@ -172,7 +172,7 @@ class Netns:
 class NetnsCounts(NamedTuple):
     """How the netns of a pass fared: seen = read + empty + failed + skipped.
 
-    Those are skipped in which the containers that a pass is about have nothing.
+    Those are skipped in which the containers, or the ports, that a pass is about have nothing.
     `found_by` counts those that only this led to, or this first: process, thread, mount, fd, socket.
     """
 

@@ -46,6 +46,8 @@ class SnapshotRequest(PassRequest):
     """A capture to read instead of this host."""
     captured: bytes | None = None
     """What is in it, where it is no file but the socket of the agent, which gave this; None where it is to be read."""
+    ports: frozenset[int] | None = None
+    """The ports that it is about, None for all: netns that have no row with one of them at an end count as skipped."""
     capture: Path | None = None
     """Where to keep the facts as well; replaced as a whole."""
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Taken(NamedTuple):
-    """A snapshot, the facts that it was made of, and what was asked for and is not in there."""
+    """A snapshot, all facts of its pass, and what was asked for and is not in there."""
 
     snapshot: Snapshot
     facts: Facts
@@ -56,6 +56,7 @@ def take_snapshot(
     """
     from nsagent.scan.attribute import attribute
     from nsagent.scan.memory import Memory, remember
+    from nsagent.scan.ports import narrow_to_ports
 
     facts = take_facts(
         replace(request, capture=None), runtimes, clock=clock, stop=stop, carried=carried, progress=progress
@@ -65,7 +66,8 @@ def take_snapshot(
     if request.since:
         earlier = _read_earlier(request.since, facts)
         memory = remember(earlier, attribute(earlier))
-    snapshot = attribute(facts, memory, carried.decoder if carried else None)
+    concerned = facts if request.ports is None else narrow_to_ports(facts, request.ports)
+    snapshot = attribute(concerned, memory, carried.decoder if carried else None)
     if carried:
         carried.memory = remember(facts, snapshot, memory)
         if carried.laps:

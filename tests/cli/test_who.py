@@ -35,6 +35,23 @@ def test_every_end_of_the_node_leads_to_its_row(on_node: Run, node_capture: Path
         assert row in sockets(on_node("who", "-o", "json", end, "--from", node_capture))
 
 
+def test_what_is_near_a_port_that_nobody_has_is_found_in_netns_without_it(run_cli: Run) -> None:
+    asked = ("who", "--from", "fixtures/captures/docker.json.gz")
+    (there, *_) = sockets(run_cli(*asked, "-o", "json", "127.0.0.1:9090"))
+    ran = run_cli(*asked, "127.0.0.1:9091")
+    assert ran.status == EXIT_NOT_FOUND
+    assert f"9090 in netns {there['netns']}" in ran.err
+
+
+def test_netns_without_the_port_count_as_skipped(run_cli: Run) -> None:
+    asked = ("who", "-o", "json", "--from", "fixtures/captures/docker.json.gz", "127.0.0.1:9090")
+    scanned = json.loads(run_cli("scan", "-o", "json", *asked[3:5]).out)["coverage"]["netns"]
+    told = json.loads(run_cli(*asked).out)["coverage"]["netns"]
+    assert told["skipped"] > 0
+    assert told["read"] + told["skipped"] == scanned["read"]
+    assert told["seen"] == scanned["seen"]
+
+
 def test_what_is_odd_about_an_answer_is_said_on_stderr(run_cli: Run) -> None:
     asked = ("who", "-o", "json", "--from", "fixtures/captures/docker.json.gz", "10.9.9.9:7000")
     ran = run_cli(*asked, "--netns", "4026532480")

@@ -7,7 +7,7 @@ Source: sock_diag(7), include/uapi/linux/inet_diag.h, net/ipv4/inet_diag.c inet_
 """
 
 import struct
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -94,16 +94,32 @@ def find_rows(data: bytes, inodes: Container[int], byteorder: ByteOrder) -> list
 def has_timers(data: bytes, byteorder: ByteOrder) -> bool:
     """Whether a timer of some row of a raw table runs, by which the kernel will change it: idiag_timer.
 
-    True of a table that is damaged. Costs about 0.03 us a row.
+    True of a table with a damaged length. Costs about 0.1 us a row.
     """
-    offset, view, order = 0, memoryview(data), ORDER_SIGNS[byteorder]
+    return _has_row(data, byteorder, "14xB", bool)
+
+
+def has_ports(data: bytes, ports: Iterable[int], byteorder: ByteOrder) -> bool:
+    """Whether some row of a raw table has one of these ports at an end: idiag_sport, idiag_dport.
+
+    True of a table with a damaged length. Costs about 0.1 us a row.
+    """
+    # They stand in network order, and are read in the machine's, once for each row.
+    wanted = {int.from_bytes(port.to_bytes(2, "big"), byteorder) for port in ports}
+    return _has_row(data, byteorder, "16xHH", lambda local, remote: local in wanted or remote in wanted)
+
+
+def _has_row(data: bytes, byteorder: ByteOrder, fields: str, is_it: Callable[..., bool]) -> bool:
+    """Whether some row is one of those looked for, or may be; `fields` follow nlmsg_len, as struct has them."""
+    offset, view, start = 0, memoryview(data), f"{ORDER_SIGNS[byteorder]}I{fields}"
+    read = struct.calcsize(start)
     while run := _measure_run(data, offset, byteorder):
         length, size, count = run
-        layout = struct.Struct(f"{order}I14xB{size - 19}x")
-        for row_length, timer in layout.iter_unpack(view[offset : offset + count * size]):
+        layout = struct.Struct(f"{start}{size - read}x")
+        for row_length, *found in layout.iter_unpack(view[offset : offset + count * size]):
             if row_length != length:
                 break
-            if timer:
+            if is_it(*found):
                 return True
             offset += size
     return offset < len(data)

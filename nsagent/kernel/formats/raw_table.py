@@ -4,7 +4,7 @@ The only module that knows all formats. A table that was damaged on its way, in 
 any format together with any protocol: it gives rows or errors.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNSPEC
 from typing import Final, NamedTuple
@@ -124,6 +124,16 @@ def find_rows(table: RawTable, inodes: Container[int], byteorder: ByteOrder) -> 
     which tells whether there is anything to find.
     """
     return READERS[table.format].find(table.data, inodes, byteorder)
+
+
+def may_have_ports(table: RawTable, ports: Iterable[int], byteorder: ByteOrder) -> bool:
+    """Whether some row of a table may have one of these ports at an end; only a table of inet_diag is looked through.
+
+    The rows of MPTCP sockets stand in that of TCP too.
+    """
+    if table.format is TableFormat.INET_DIAG:
+        return inet_diag.has_ports(table.data, ports, byteorder)
+    return table.format is not TableFormat.MPTCP_DIAG
 
 
 @dataclass(frozen=True, slots=True)

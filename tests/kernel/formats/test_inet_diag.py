@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_timers, index_rows
+from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_ports, has_timers, index_rows
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
@@ -319,6 +319,26 @@ def test_a_damaged_table_may_have_any_timer() -> None:
     message = make_message()
     for damaged in (message[:-1], message + b"\1\0\0\0", message + b"\0"):
         assert has_timers(damaged, "little")
+
+
+@pytest.mark.parametrize("byteorder", BYTE_ORDERS)
+def test_a_port_is_found_at_either_end_of_any_row_in_either_byte_order(byteorder: ByteOrder) -> None:
+    ends = [(80, 50000), (443, 0), (0x1234, 1)]
+    rows = [
+        make_message(
+            byteorder=byteorder, local_port=local, remote_port=remote, attributes=[(MARK, bytes(4))] * (local % 2)
+        )
+        for local, remote in ends
+    ]
+    data = b"".join(rows)
+    assert [port for port in range(1 << 16) if has_ports(data, {port}, byteorder)] == [0, 1, 80, 443, 0x1234, 50000]
+    assert has_ports(data, {81, 443}, byteorder)
+    assert not has_ports(b"", {80}, byteorder)
+
+
+def test_any_port_may_stand_behind_a_damaged_length() -> None:
+    assert not has_ports(make_message(local_port=80), {81}, "little")
+    assert has_ports(make_message(local_port=80) + struct.pack("<I", 87) + bytes(100), {81}, "little")
 
 
 def test_the_interfaces_that_rows_are_bound_to_are_listed_once() -> None:

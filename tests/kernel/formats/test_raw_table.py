@@ -13,6 +13,7 @@ from nsagent.kernel.formats.raw_table import (
     find_net_file,
     find_rows,
     index_rows,
+    may_have_ports,
 )
 from nsagent.kernel.formats.row_place import RowIndex
 from nsagent.model.choices import EngineName
@@ -109,6 +110,15 @@ def test_only_packet_sockets_with_a_wanted_inode_are_found() -> None:
 
 def test_every_format_has_its_reader() -> None:
     assert set(READERS) == set(TableFormat)
+
+
+def test_only_dumps_of_inet_sockets_are_looked_through_for_ports() -> None:
+    ports = {row.local.port for row in decode(read(RECORDED[Protocol.TCP]))}
+    (strange, *_) = set(range(1, 1 << 16)) - ports - {row.remote.port for row in decode(read(RECORDED[Protocol.TCP]))}
+    assert all(may_have_ports(RECORDED[Protocol.TCP], {port}, "little") for port in ports)
+    assert not may_have_ports(RECORDED[Protocol.TCP], {strange}, "little")
+    assert not may_have_ports(MPTCP, ports, "little")
+    assert all(may_have_ports(table, {strange}, "little") for table in (*TEXTS, RECORDED[Protocol.PACKET]))
 
 
 def test_sockets_of_the_mptcp_table_are_no_rows() -> None:
