@@ -3,8 +3,6 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, EXIT_USAGE
 from tests.cli.conftest import Ran, Run
+from tests.docker_proxy import play_docker_proxy
 
 
 def sockets(ran: Ran) -> list[dict[str, Any]]:
@@ -66,28 +65,17 @@ def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to(
     run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NSAGENT_RUNTIME", "none")
-    program = tmp_path / "docker-proxy"
-    program.symlink_to(os.path.realpath(sys.executable))
-    listen = (
-        "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
-    )
     with socket.create_server(("127.0.0.1", 0)) as behind:
         port = behind.getsockname()[1]
-        told = ["-container-ip", "127.0.0.1", "-container-port", str(port)]
-        with subprocess.Popen(
-            [program, "-I", "-S", "-c", listen, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as proxy:
-            assert proxy.stdout is not None
-            in_front = int(proxy.stdout.readline())
-            ran = run_cli("who", "-o", "json", "--protocol", "tcp", f"127.0.0.1:{in_front}")
-            pids = [owner["pid"] for one in sockets(ran) for owner in one["owners"]]
-            notes = [line for line in ran.err.splitlines() if f"127.0.0.1:{in_front}:" in line or f":{port}:" in line]
-            proxy.communicate("")
+        with play_docker_proxy(tmp_path, port) as proxy:
+            ran = run_cli("who", "-o", "json", "--protocol", "tcp", f"127.0.0.1:{proxy.port}")
+    pids = [owner["pid"] for one in sockets(ran) for owner in one["owners"]]
+    notes = [line for line in ran.err.splitlines() if f"127.0.0.1:{proxy.port}:" in line or f":{port}:" in line]
     assert pids == [proxy.pid]
     assert notes == [
         (
-            f"nsagent: 127.0.0.1:{in_front}: passed on to a container, as the name of the program says, by "
-            f"tcp 127.0.0.1:{in_front} of pid {proxy.pid} (docker-proxy)"
+            f"nsagent: 127.0.0.1:{proxy.port}: passed on to a container, as the name of the program says, by "
+            f"tcp 127.0.0.1:{proxy.port} of pid {proxy.pid} (docker-proxy)"
         ),
         (
             f"nsagent: 127.0.0.1:{port}: this is where it is passed on to, held by "

@@ -19,6 +19,7 @@ from nsagent.query.select import select_rows
 from nsagent.query.socket_index import SocketIndex
 from nsagent.query.who import find_who, parse_question
 from nsagent.report.json import render_json
+from tests.docker_proxy import play_docker_proxy
 from tests.live.capabilities import choose_seed, trials
 from tests.live.look import read_snapshot
 from tests.live.netns_bed import MadeNetns, NetnsBed
@@ -106,6 +107,19 @@ def test_the_command_finds_a_connection_and_its_listener_in_a_netns_of_its_own(b
     assert {one["inode"] for one in Scan(json.loads(held.stdout)).sockets} == inodes
     nobody = run_nsagent("who", "127.0.0.1:1", "--netns", str(netns.name))
     assert (nobody.status, nobody.stdout) == (EXIT_NOT_FOUND, b"")
+
+
+def test_what_a_proxy_passes_on_to_is_found_in_a_netns_that_has_nothing_at_its_port(
+    bed: NetnsBed, tmp_path: Path
+) -> None:
+    _, actor = bed.stage()
+    listener = actor.listen()
+    with play_docker_proxy(tmp_path, listener.port) as proxy:
+        ran = run_nsagent("who", "--runtime", "none", f"127.0.0.1:{proxy.port}")
+    assert ran.status == 0
+    behind = f"nsagent: 127.0.0.1:{listener.port}: this is where it is passed on to, held by "
+    (line,) = (line for line in ran.complaints if line.startswith(behind))
+    assert f"of pid {actor.pid} " in line
 
 
 def test_a_resolver_tells_both_ends_of_what_is_in_another_netns(bed: NetnsBed) -> None:
