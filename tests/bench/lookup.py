@@ -51,9 +51,10 @@ def main() -> None:
     measure([NSAGENT, "scan", "-o", "json", *_PLACE], stdout=SCANNED, stderr=os.devnull, environment=ENVIRONMENT)
     rows = json.loads(Path(SCANNED).read_bytes())["sockets"]
     connections = list_connections(rows)
+    pid = next(owner["pid"] for row in rows for owner in row["owners"] if row["state"] == "established")
     listener = next(row["local"] for row in rows if row["state"] == "listen" and row["protocol"] == "tcp")
     figures = {
-        "commands": measure_commands(request["runs"], host, write(*end(listener)), connections[0]),
+        "commands": measure_commands(request["runs"], host, write(*end(listener)), connections[0], pid),
         "asked": measure_asked(write(*end(listener)), connections),
         "resolver": measure_resolver(connections),
     }
@@ -77,13 +78,15 @@ def list_connections(rows: list[Mapping[str, Any]]) -> list[Ends]:
     ]
 
 
-def measure_commands(runs: int, host: Host, listener: str, connection: Ends) -> dict[str, float]:
-    """CPU seconds: of a scan, of `who` of a listener, and of both ends of a connection."""
+def measure_commands(runs: int, host: Host, listener: str, connection: Ends, pid: int) -> dict[str, float]:
+    """CPU seconds: of a scan, of `who` of a listener, and of both ends of a connection; of `inspect`, and its least."""
     ends = [write(*each) for each in connection]
     commands = {
         "scan": [NSAGENT, "scan", "-o", "json", *_PLACE],
         "listener": [NSAGENT, "who", "-o", "json", *_PLACE, listener],
         "connection": [NSAGENT, "who", "-o", "json", *_PLACE, *ends],
+        "inspect": [NSAGENT, "inspect", "-o", "json", *_PLACE, str(pid)],
+        "one_process": [sys.executable, "-m", "tests.bench.one_process", str(pid)],
     }
     taken: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs):

@@ -43,6 +43,9 @@ P10_MORE_MS: Final = 150.0
 P6_COMMANDS: Final[Mapping[str, float]] = {"connection": 0.8, "listener": 0.5}
 """The most that `nsagent who` may take on `node`, in times of `scan -o json`, by what it is asked for."""
 
+P6_INSPECT: Final = 1.5
+"""The most that `nsagent inspect` may take on `node`, in times of what reads that process and its netns alone."""
+
 P6_ASKED_MS: Final = 5.0
 """What 99 of 100 requests at the agent's socket may take at most, on a connection that is open."""
 
@@ -106,6 +109,9 @@ def judge_lookup(figures: Mapping[str, Any]) -> list[Verdict]:
         *(
             Verdict(f"P6 who, of a {what} / scan -o json, CPU", commands[what] / commands["scan"], target)
             for what, target in P6_COMMANDS.items()
+        ),
+        Verdict(
+            "P6 inspect / what reads one process alone, CPU", commands["inspect"] / commands["one_process"], P6_INSPECT
         ),
         Verdict("P6 a request on an open connection, p99 in ms", figures["asked"]["p99"], P6_ASKED_MS),
         Verdict("resolver: a hit / a dict", resolver["hit_us"] / resolver["dict_us"], P6_HIT),
