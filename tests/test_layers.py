@@ -223,6 +223,9 @@ def test_what_is_opened_by_a_path_of_others_neither_waits_nor_acts(file: str) ->
 CLIENTS = ["docker", "google.protobuf", "grpc", "requests", "urllib3"]
 """What asks runtimes, where there are any."""
 
+DETAILS = ["nsagent.kernel.formats.pid_status", "nsagent.kernel.links", "nsagent.model.process_details"]
+"""What only some passes ask for."""
+
 PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheus_client"]
 """What only some formats take."""
 
@@ -240,6 +243,7 @@ PRINTING = ["html", "nsagent.report.html", "nsagent.report.markdown", "prometheu
                 "nsagent.query.expression",
                 "asyncio",
                 *CLIENTS,
+                *DETAILS,
                 *PRINTING,
                 "pydantic",
                 "pyroute2",

@@ -12,17 +12,19 @@ import re
 from collections.abc import Callable
 from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
 from stat import S_ISLNK
-from typing import NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
 from nsagent.kernel.files import read_file, read_lines, translate_errno, translate_failure
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts, parse_mount_roots
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
-from nsagent.kernel.formats.pid_status import Family, parse_family
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns
 from nsagent.model.ids import Fd, Pid, SocketInode
+
+if TYPE_CHECKING:
+    from nsagent.kernel.formats.pid_status import Family
 
 T = TypeVar("T")
 
@@ -154,8 +156,11 @@ class ProcessDir:
         """The N of ns/pid; needs CAP_SYS_PTRACE over the process."""
         return self._read_ns("pid")
 
-    def read_family(self) -> Family:
+    def read_family(self) -> "Family":
         """Whose child it is, and its pids; raises FormatError too."""
+        # Imported here: few passes ask, and it takes all records of what is told of one process.
+        from nsagent.kernel.formats.pid_status import parse_family
+
         return parse_family(self._read("status"))
 
     def list_mount_roots(self) -> list[str]:

@@ -15,7 +15,6 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.chosen import CGROUP_PATHS
 from nsagent.scan.collect.context import PassContext
-from nsagent.scan.collect.interfaces import read_interfaces
 from nsagent.scan.collect.look_again import name_interfaces
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import Settled
@@ -26,10 +25,13 @@ from nsagent.scan.collect.walk import Walk
 def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
     """What is read last of each netns: interfaces if they are asked for, names that rows need, the kernel's sockets."""
     if context.request.interfaces and context.live:
+        # Imported here, as below: nobody pays for it who does not ask for it.
+        from nsagent.scan.collect.interfaces import read_interfaces
+
         read_interfaces(context, walk.host_inode)
     name_interfaces(context)
     if settled.ownerless:
-        # Imported here: where every row has an owner nobody pays for it.
+        # Where every row has an owner nobody asks for it.
         from nsagent.scan.collect.rpc_flows import find_rpc_flows
         from nsagent.scan.collect.tunnels import find_tunnels
 

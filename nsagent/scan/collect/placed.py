@@ -8,12 +8,11 @@ namespace, whatever is in that (`podman exec`), as far as no cgroup shows them i
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.identity.claims import identify
 from nsagent.kernel.boot_clock import date_start
-from nsagent.kernel.formats.pid_status import Family
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.container import Container, Init, ToldBy
@@ -22,6 +21,9 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.context import PassContext
+
+if TYPE_CHECKING:
+    from nsagent.kernel.formats.pid_status import Family
 
 _SLACK_SECONDS: Final = 2.0
 """Runtimes tell the start of a container in whole seconds, and just after it."""
@@ -46,7 +48,7 @@ class _Member(NamedTuple):
     """A process that is in no container by its cgroup."""
 
     reading: ProcessReading
-    family: Family
+    family: "Family"
 
 
 def place_processes(context: PassContext, readings: Sequence[ProcessReading], answers: Answers) -> Placing:
@@ -134,7 +136,7 @@ class _Placer:
                 placed.append(Placed(claim_of.container.id, pid, member.reading.start_ticks))
         return Placing(tuple(placed), tuple(gaps))
 
-    def _read_family(self, reading: ProcessReading) -> Family | None:
+    def _read_family(self, reading: ProcessReading) -> "Family | None":
         """None where it is gone or may not be read: then it is in no container."""
         try:
             with self._procfs.open_process(reading.pid) as process:
