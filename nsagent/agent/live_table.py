@@ -5,11 +5,14 @@ Pure. A process that no event told of stays until the next pass, which has read 
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nsagent.kernel.boot_clock import BIRTH_SLACK_TICKS
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.scan.memory import Lodger
+
+_MOST_UNSEEN: Final = 1 << 15
+"""So many may end during a pass until it brings some of them back, up to the next one: 4 MiB."""
 
 
 class Living(NamedTuple):
@@ -50,6 +53,8 @@ class LiveTable:
         """When the last process of a lodger ended, by the number of the netns. As many as are told apart by reads."""
         self.ended: deque[Ended] = deque(maxlen=most_ended)
         """By when they ended."""
+        self._gone: deque[tuple[int, Pid, int | None]] = deque(maxlen=_MOST_UNSEEN)
+        """When who ended since the last pass did, by their pids and starts: the next one may have seen them before."""
 
     def __len__(self) -> int:
         return len(self._living)
@@ -85,6 +90,7 @@ class LiveTable:
             return
         self._take_out(pid)
         self.ended.append(Ended(at_ns, was))
+        self._gone.append((at_ns, pid, was.start_ticks))
         if was.lodger is not None:
             left = self._left[was.lodger.netns]
             left[was.lodger] = max(at_ns, left.get(was.lodger, 0))
@@ -95,11 +101,11 @@ class LiveTable:
         `there` are all that the pass saw, or may not have seen, `seen` those of which it knows more.
         """
         found = 0
-        lately = {(each.was.pid, each.was.start_ticks) for each in self.ended if each.ended_ns >= started_ns}
+        gone = {(pid, start_ticks) for ended_ns, pid, start_ticks in self._gone if ended_ns >= started_ns}
         for now in seen:
             was = self._living.get(now.pid)
             if was is None:
-                if lately.isdisjoint(((now.pid, now.start_ticks), (now.pid, None))):
+                if gone.isdisjoint(((now.pid, now.start_ticks), (now.pid, None))):
                     self.put(now)
                     found += 1
             elif self._is_same(was, now):
@@ -113,6 +119,7 @@ class LiveTable:
             if living.seen_ns < started_ns and pid not in present:
                 self.end(started_ns, pid)
                 found += 1
+        self._gone.clear()
         return found
 
     def forget(self, now_ns: int) -> None:

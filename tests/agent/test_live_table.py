@@ -54,6 +54,15 @@ def test_who_has_ended_is_a_lodger_for_the_grace_time() -> None:
     assert (list(table.ended), table.map_lodgers()) == ([], {})
 
 
+def test_a_pass_brings_back_nobody_who_has_ended_since_it_began_however_few_are_remembered() -> None:
+    table = make_table(living(), living(CHILD), most_ended=1)
+    table.end(T + 5, CHILD)
+    table.end(T + 6, PARENT)
+    assert hold(table, living(at=T + 4), living(CHILD, at=T + 4), at=T + 4) == 0
+    assert (len(table), list(table.ended)) == (0, [Ended(T + 6, living())])
+    assert hold(table, living(at=T + 7), at=T + 7) == 1
+
+
 def test_who_lives_is_a_lodger_too() -> None:
     """Its end may not have been told yet."""
     table = make_table(living(), living(CHILD, lodger=IN_DB))
