@@ -7,13 +7,14 @@ import os
 import time
 from typing import Final
 
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 BIRTH_SLACK_TICKS: Final = 10
 """So much later than it began the kernel may tell of a process that it put aside meanwhile: 100 ms."""
 
 
 def date_start(start_ticks: int) -> float:
     """When a process started, in seconds since the epoch, by the time of day as it is set now."""
-    running_seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / os.sysconf("SC_CLK_TCK")
+    running_seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / _TICKS_A_SECOND
     return time.time() - running_seconds
 
 
@@ -25,4 +26,4 @@ def count_ticks(monotonic_ns: int) -> int:
     # In this order: an interruption in between makes it more, and no process seem to have started later than it did.
     monotonic = time.monotonic_ns()
     since_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - monotonic + monotonic_ns
-    return since_boot_ns * os.sysconf("SC_CLK_TCK") // 1_000_000_000
+    return since_boot_ns * _TICKS_A_SECOND // 1_000_000_000
