@@ -52,6 +52,9 @@ class _Known(NamedTuple):
     """Its cgroup text, where that tells nothing of the container that a pass has found it, or its forebear, in."""
 
 
+_UNKNOWN: Final = _Known(NOBODY, 0)
+
+
 class Identities:
     """Who each process is that lives; any number of threads may use it at once."""
 
@@ -145,42 +148,41 @@ class Identities:
         if pid in self._known or len(self._known) < _MOST_PROCESSES:
             self._known[pid] = known
 
-    def _find(self, pid: Pid, at_ns: int) -> _Known:
-        """Who had a pid then, by what is known."""
-        known = self._known.get(pid)
-        if known is None or not _had_begun(known, at_ns):
-            return _Known(NOBODY, at_ns)
-        return _Known(known.identity, at_ns, known.blank)
-
     def _find_out(self, event: ProcessEvent) -> _Known:
-        before = self._find(event.pid, event.timestamp_ns)
+        at_ns = event.timestamp_ns
+        before = self._known.get(event.pid)
+        if before is None or not _had_begun(before, at_ns):
+            before = _UNKNOWN
         if event.child is not None:
             return self._find_child(event, event.child, before)
         if event.kind is ProcessEventKind.EXEC:
-            return self._look(event.pid, before) or before._replace(identity=before.identity._replace(comm=None))
+            found = self._look(event.pid, before, at_ns)
+            return found or _Known(before.identity._replace(comm=None), at_ns, before.blank)
         if before.identity == NOBODY:
-            before = self._look(event.pid, before) or before
-        return before if event.comm is None else before._replace(identity=before.identity._replace(comm=event.comm))
+            before = self._look(event.pid, before, at_ns) or before
+        identity = before.identity if event.comm is None else before.identity._replace(comm=event.comm)
+        return _Known(identity, at_ns, before.blank)
 
     def _find_child(self, event: ProcessEvent, pid: Pid, parent: _Known) -> _Known:
-        if parent.identity == NOBODY and (found := self._look(event.pid, parent)) is not None:
-            parent = found
+        at_ns, is_known = event.timestamp_ns, parent.identity != NOBODY
+        if not is_known and (found := self._look(event.pid, parent, at_ns)) is not None:
+            parent, is_known = found, True
             self._keep(event.pid, parent)
         source = IdentitySource.PARENT if parent.identity.comm else IdentitySource.NONE
         # Made anew: to replace fields of it takes six times as long, and there are as many as forks.
-        child = _Known(Identity(source, None, *parent.identity[2:]), parent.seen_ns, parent.blank)
-        if parent.identity == NOBODY or event.found_by is EventEngine.POLL:
-            return self._look(pid, child) or child
+        child = _Known(Identity(source, None, *parent.identity[2:]), at_ns, parent.blank)
+        if not is_known or event.found_by is EventEngine.POLL:
+            return self._look(pid, child, at_ns) or child
         return child
 
-    def _look(self, pid: Pid, before: _Known) -> _Known | None:
-        """Who a process is now, which was `before`; None where it has ended, as one has that began later than that."""
+    def _look(self, pid: Pid, before: _Known, at_ns: int) -> _Known | None:
+        """Who a process is now, which was `before` at that time; None where it has ended, whoever has its pid now."""
         if not self._may_look():
             return None
         try:
             with self._procfs.open_process(pid) as process:
                 stat = process.read_stat()
-                if stat.start_ticks > count_ticks(before.seen_ns):
+                if stat.start_ticks > count_ticks(at_ns):
                     return None
                 text, uid, netns = process.read_cgroup(), process.read_uid(), _read_netns(process)
         except (Gone, NotRead, FormatError):
@@ -192,7 +194,7 @@ class Identities:
         if alike and home.container_id is None:
             home = home._replace(container_id=was.container_id)
         identity = Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
-        return _Known(identity, before.seen_ns, text if alike else None)
+        return _Known(identity, at_ns, text if alike else None)
 
     def _may_look(self) -> bool:
         """Whether one more process may be looked at in this second."""

@@ -4,7 +4,8 @@ An event that is older than the last look at its process is passed over: the loo
 events may come in any order, and a pid that was given out anew keeps what is its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from nsagent.events.running import Look, Running
 from nsagent.kernel.formats.cn_proc import Ack, Comm, Event, Exec, Exit, Fork, Gid, Uid
@@ -12,6 +13,7 @@ from nsagent.model.ids import Pid
 from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
 
 _CONNECTOR, _POLL = EventEngine
+_NO_THREADS: Final[frozenset[int]] = frozenset()
 
 
 class ProcessTable:
@@ -41,23 +43,23 @@ class ProcessTable:
             found.update(new)
         return sorted(found - {pid})
 
-    def apply(self, timestamp_ns: int, event: Event) -> Iterator[ProcessEvent]:
+    def apply(self, timestamp_ns: int, event: Event) -> Sequence[ProcessEvent]:
         """What this event of a thread means for processes: none or one, two where an end was not told."""
         if isinstance(event, Fork) and event.pid == event.tgid:
-            yield from self._add_child(timestamp_ns, event)
-            return
+            return self._add_child(timestamp_ns, event)
         if isinstance(event, Ack):
-            return
+            return ()
         pid = Pid(event.tgid)
         running = self._running.get(pid)
         if running is None or timestamp_ns < running.seen_ns:
-            return
+            return ()
+        if isinstance(event, Exit):
+            return self._end_thread(timestamp_ns, event, running)
         if isinstance(event, Fork):
             self._running[pid] = running._replace(threads=running.threads | {event.pid})
-        elif isinstance(event, Exit):
-            yield from self._end_thread(timestamp_ns, event, running)
         elif event.pid == event.tgid:
-            yield self._change(timestamp_ns, event, running)
+            return (self._change(timestamp_ns, event, running),)
+        return ()
 
     def add(self, look: Look) -> Iterator[ProcessEvent]:
         """What a look shows that events have not told, but who has ended; the oldest processes first."""
@@ -83,40 +85,41 @@ class ProcessTable:
                 del self._running[pid]
                 yield ProcessEvent(ProcessEventKind.EXIT, pid, look.started_ns, _POLL)
 
-    def _add_child(self, timestamp_ns: int, event: Fork) -> Iterator[ProcessEvent]:
+    def _add_child(self, timestamp_ns: int, event: Fork) -> Sequence[ProcessEvent]:
         child, parent = Pid(event.tgid), Pid(event.parent_tgid)
         was = self._running.get(child)
-        if was is not None:
-            if timestamp_ns < was.seen_ns:
-                return
-            yield ProcessEvent(ProcessEventKind.EXIT, child, timestamp_ns, _CONNECTOR)
+        if was is not None and timestamp_ns < was.seen_ns:
+            return ()
         # Its name and ids are those of the thread that forked, which need not be its parent's.
-        self._running[child] = Running(timestamp_ns, parent, frozenset())
-        yield ProcessEvent(ProcessEventKind.FORK, parent, timestamp_ns, _CONNECTOR, child=child)
+        self._running[child] = Running(timestamp_ns, parent, _NO_THREADS)
+        born = ProcessEvent(ProcessEventKind.FORK, parent, timestamp_ns, _CONNECTOR, child)
+        if was is None:
+            return (born,)
+        return ProcessEvent(ProcessEventKind.EXIT, child, timestamp_ns, _CONNECTOR), born
 
-    def _end_thread(self, timestamp_ns: int, event: Exit, running: Running) -> Iterator[ProcessEvent]:
+    def _end_thread(self, timestamp_ns: int, event: Exit, running: Running) -> Sequence[ProcessEvent]:
         """A process ends with its last thread, be it the first one or not.
 
         Its parent is told how that one ended if exit_group(2) or a signal ended it, else how the first did.
         """
-        pid, code = Pid(event.tgid), event.code
+        pid, code, threads, left = Pid(event.tgid), running.code, running.threads, running.left
         if event.pid == event.tgid:
-            running = running._replace(left=True, code=code)
+            code, left = event.code, True
         else:
-            running = running._replace(threads=running.threads - {event.pid})
-        if not running.left or running.threads:
-            self._running[pid] = running
-            return
+            threads -= {event.pid}
+        if threads or not left:
+            self._running[pid] = running._replace(threads=threads, left=left, code=code)
+            return ()
         del self._running[pid]
-        known = code or running.code
+        known = event.code or code
         status = None if known is None else ExitStatus(known >> 8 & 0xFF, known & 0x7F, bool(known & 0x80))
-        yield ProcessEvent(ProcessEventKind.EXIT, pid, timestamp_ns, _CONNECTOR, status=status)
+        return (ProcessEvent(ProcessEventKind.EXIT, pid, timestamp_ns, _CONNECTOR, None, status),)
 
     def _change(self, timestamp_ns: int, event: Exec | Comm | Uid | Gid, running: Running) -> ProcessEvent:
         pid = Pid(event.tgid)
         if isinstance(event, Exec):
             # The thread that calls execve(2) goes on as the first one, and all others have ended.
-            self._running[pid] = running._replace(threads=frozenset(), left=False, code=None, comm=None, start_stack=0)
+            self._running[pid] = running._replace(threads=_NO_THREADS, left=False, code=None, comm=None, start_stack=0)
             return ProcessEvent(ProcessEventKind.EXEC, pid, timestamp_ns, _CONNECTOR)
         if isinstance(event, Comm):
             self._running[pid] = running._replace(comm=event.comm)
