@@ -24,6 +24,11 @@ from nsagent.model.snapshot import Snapshot
 
 NOBODY: Final = Identity(IdentitySource.NONE)
 
+_EXEC: Final = ProcessEventKind.EXEC
+_EXIT: Final = ProcessEventKind.EXIT
+_NONE, _LOOK, _PARENT = IdentitySource.NONE, IdentitySource.LOOK, IdentitySource.PARENT
+"""Names of their own: to ask an enum for its member takes a tenth of what an event does."""
+
 _MOST_PROCESSES: Final = 1 << 17
 """Of more than these no identity is kept between passes, and of half as many not that they have ended."""
 _MOST_CGROUPS: Final = 64
@@ -126,10 +131,10 @@ class Identities:
         """Who it is about, as it is after the event; of an end as it was before."""
         pid = event.pid if event.child is None else event.child
         was = self._known.get(pid)
-        if event.kind is ProcessEventKind.EXIT:
+        if event.kind is _EXIT:
             return self._end(event, was)
         now = self._find_out(event)
-        if was is None or now.identity.source is IdentitySource.LOOK or not _is_later(was, event):
+        if was is None or now.identity.source is _LOOK or not _is_later(was, event):
             self._keep(pid, now)
         return now.identity
 
@@ -155,7 +160,7 @@ class Identities:
             before = _UNKNOWN
         if event.child is not None:
             return self._find_child(event, event.child, before)
-        if event.kind is ProcessEventKind.EXEC:
+        if event.kind is _EXEC:
             found = self._look(event.pid, before, at_ns)
             return found or _Known(before.identity._replace(comm=None), at_ns, before.blank)
         if before.identity == NOBODY:
@@ -168,7 +173,7 @@ class Identities:
         if not is_known and (found := self._look(event.pid, parent, at_ns)) is not None:
             parent, is_known = found, True
             self._keep(event.pid, parent)
-        source = IdentitySource.PARENT if parent.identity.comm else IdentitySource.NONE
+        source = _PARENT if parent.identity.comm else _NONE
         # Made anew: to replace fields of it takes six times as long, and there are as many as forks.
         child = _Known(Identity(source, None, *parent.identity[2:]), at_ns, parent.blank)
         if not is_known or event.found_by is EventEngine.POLL:
@@ -193,7 +198,7 @@ class Identities:
         alike = text == before.blank and uid == was.uid and was.start_ticks in (None, stat.start_ticks)
         if alike and home.container_id is None:
             home = home._replace(container_id=was.container_id)
-        identity = Identity(IdentitySource.LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
+        identity = Identity(_LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
         return _Known(identity, at_ns, text if alike else None)
 
     def _may_look(self) -> bool:

@@ -18,10 +18,13 @@ CN_IDX_PROC: Final = 1
 """The id of the connector, and the number of its multicast group."""
 
 _CN_VAL_PROC = 1
-_HEADER = struct.Struct("=IH2xII")
 _CONNECTOR = struct.Struct("=IIIIHxx")
-_EVENT = struct.Struct("=IIQ")
+_HEADERS = struct.Struct("=IH2xIIIIIIHxxIIQ")
+"""Of netlink, of the connector and of the event."""
+_EVENT_BYTES = 16
+"""Without the fields of its kind."""
 _EVENT_AT = HEADER_BYTES + _CONNECTOR.size
+_FIELDS_AT = _EVENT_AT + _EVENT_BYTES
 _OPERATION = struct.Struct("=I")
 _COMM_BYTES = 16
 
@@ -110,25 +113,25 @@ def decode_message(data: bytes | bytearray | memoryview) -> Message | None:
     """
     if len(data) < HEADER_BYTES:
         raise FormatError("a netlink header", bytes(data))
-    length, type_, _, _ = _HEADER.unpack_from(data)
+    # All headers at once; where there are not all of them, the lengths below say so, and zeros are looked at by nobody.
+    whole = data if len(data) >= _FIELDS_AT else bytes(data).ljust(_FIELDS_AT, b"\0")
+    length, type_, _, _, index, value, sequence, ack, size, what, cpu, timestamp_ns = _HEADERS.unpack_from(whole)
     if length < HEADER_BYTES or length > len(data):
         raise FormatError("a netlink message within its datagram", bytes(data[:32]))
     if type_ != NLMSG_DONE:
         return None
     if length < _EVENT_AT:
         raise FormatError("a connector header", bytes(data[:length]))
-    index, value, sequence, ack, size = _CONNECTOR.unpack_from(data, HEADER_BYTES)
-    if (index, value) != (CN_IDX_PROC, _CN_VAL_PROC):
+    if index != CN_IDX_PROC or value != _CN_VAL_PROC:
         return None
-    if size < _EVENT.size or _EVENT_AT + size > length:
+    if size < _EVENT_BYTES or _EVENT_AT + size > length:
         raise FormatError("a process event within its message", bytes(data[:length]))
-    what, cpu, timestamp_ns = _EVENT.unpack_from(data, _EVENT_AT)
     if what not in _KINDS:
         return Message(None, cpu, sequence, timestamp_ns)
     layout, make = _KINDS[what]
-    if size < _EVENT.size + layout.size:
+    if size < _EVENT_BYTES + layout.size:
         raise FormatError(f"{layout.size} bytes of an event of kind {what:#x}", bytes(data[:length]))
-    return Message(make(ack, *layout.unpack_from(data, _EVENT_AT + _EVENT.size)), cpu, sequence, timestamp_ns)
+    return Message(make(ack, *layout.unpack_from(data, _FIELDS_AT)), cpu, sequence, timestamp_ns)
 
 
 def _make_comm(_: int, pid: int, tgid: int, comm: bytes) -> Comm:
