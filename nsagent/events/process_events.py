@@ -5,22 +5,19 @@ reader that is slow loses events, which is seen, counted and mended by one more 
 kernel tells nothing, one look after the other is compared.
 """
 
-import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from contextlib import suppress
 from typing import Final, Protocol, Self
 
 from nsagent.errors import EventsUnavailable
 from nsagent.events.losses import Losses
 from nsagent.events.running import look_at, look_at_all
 from nsagent.events.table import ProcessTable
+from nsagent.events.waiter import Waiter
 from nsagent.events.watches import Watch, Watches
 from nsagent.kernel.boot_clock import count_ticks
-from nsagent.kernel.libc import close_fd
 from nsagent.kernel.proc_events import Batch, open_connector
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
@@ -95,16 +92,10 @@ class ProcessEvents:
         self._sure_until = 0
         """A look is due then, even if no loss is told of."""
         self._closed = False
-        self._waiting = 0
-        self._awake = False
-        """Whether whoever waits is woken: events are ready that somebody else has read, or this is closed."""
         self._lock = threading.RLock()
         """Guards all of these; not held while anybody waits. A signal handler may close what its thread is reading."""
         self.losses = Losses()
-        self._wake, self._poll = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), select.epoll()
-        self._poll.register(self._wake, select.EPOLLIN)
-        if self._source is not None:
-            self._poll.register(self._source.fileno(), select.EPOLLIN)
+        self._waiter = Waiter(() if self._source is None else (self._source.fileno(),))
         try:
             self._look()
         except BaseException:
@@ -165,11 +156,8 @@ class ProcessEvents:
                 if left <= 0:
                     return self._pop()
                 wait_ns = min(wait_ns, left)
-            if wait_ns != 0 and self._begin_waiting():
-                try:
-                    self._poll.poll(wait_ns / 1e9)
-                finally:
-                    self._end_waiting()
+            if wait_ns != 0:
+                self._waiter.wait(wait_ns / 1e9)
 
     def __iter__(self) -> Iterator[ProcessEvent]:
         return self
@@ -194,11 +182,8 @@ class ProcessEvents:
             if self._closed:
                 raise StopAsyncIteration
             wait_ns = await asyncio.to_thread(self._advance)
-            if wait_ns != 0 and self._begin_waiting():
-                try:
-                    await self._await_readable(wait_ns / 1e9)
-                finally:
-                    self._end_waiting()
+            if wait_ns != 0:
+                await self._waiter.wait_async(wait_ns / 1e9)
 
     def close(self) -> None:
         """Hear no more; who waits for an event is told that there is none."""
@@ -208,55 +193,15 @@ class ProcessEvents:
             self._closed = True
             if self._source is not None:
                 self._source.close()
-            self._set_awake()
-            self._let_go()
-
-    async def _await_readable(self, seconds: float) -> None:
-        """Wait for the source, or for the end of this, at most so long."""
-        import asyncio
-
-        loop, readable = asyncio.get_running_loop(), asyncio.Event()
-        own = os.dup(self._poll.fileno())  # A loop has one reader for an fd, and several tasks may wait.
-        loop.add_reader(own, readable.set)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await readable.wait()
-        finally:
-            loop.remove_reader(own)
-            close_fd(own)
-
-    def _begin_waiting(self) -> bool:
-        """Whether there is something to wait for: its fds then stay open until this waiting has ended."""
-        with self._lock:
-            self._waiting += not self._closed
-            return not self._closed
-
-    def _end_waiting(self) -> None:
-        with self._lock:
-            self._waiting -= 1
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Close the fds that were waited for, once nobody does: their numbers may be somebody else's at once."""
-        if self._closed and not self._waiting:
-            self._poll.close()
-            close_fd(self._wake)
-
-    def _set_awake(self) -> None:
-        awake = self._closed or bool(self._ready)
-        if awake and not self._awake:
-            os.eventfd_write(self._wake, 1)
-        elif self._awake and not awake:
-            os.eventfd_read(self._wake)
-        self._awake = awake
+            self._waiter.close()
 
     def _pop(self) -> ProcessEvent | None:
         with self._lock:
             if not self._ready or self._closed:
                 return None
             event = self._ready.popleft()
-            self._set_awake()
+            if not self._ready:
+                self._waiter.set_ready(False)
             return event
 
     def _advance(self) -> int:
@@ -319,5 +264,6 @@ class ProcessEvents:
         self._sure_until = ended + _SURE_NS
 
     def _keep(self, events: Iterable[ProcessEvent]) -> None:
-        self._ready.extend(event for event in events if self._watches.take(event))
-        self._set_awake()
+        self._ready.extend(filter(self._watches.take, events))
+        if self._ready:
+            self._waiter.set_ready(True)

@@ -266,7 +266,7 @@ def test_bug_74_closing_wakes_who_waits_and_leaves_no_fd(same_fds: None) -> None
     readers = [threading.Thread(target=lambda: told.append(list(events)), daemon=True) for _ in range(3)]
     for reader in readers:
         reader.start()
-    until(lambda: events._waiting == 3, "three threads wait")
+    until(lambda: events._waiter._waiting == 3, "three threads wait")
     events.close()
     for reader in readers:
         reader.join(SECONDS)
@@ -402,7 +402,7 @@ def test_coroutines_are_told_too_and_one_that_is_cancelled_takes_nothing_along(
 ) -> None:
     async def read() -> list[ProcessEvent]:
         waiting = [asyncio.ensure_future(anext(events)) for _ in range(3)]
-        await asyncio.to_thread(until, lambda: events._waiting == 3, "three tasks wait")
+        await asyncio.to_thread(until, lambda: events._waiter._waiting == 3, "three tasks wait")
         for each in waiting[1:]:
             each.cancel()
         await asyncio.wait(waiting[1:])
@@ -422,7 +422,7 @@ def test_coroutines_are_told_too_and_one_that_is_cancelled_takes_nothing_along(
 def test_events_that_are_read_for_a_new_watch_wake_all_who_wait_for_one(events: ProcessEvents, child: Child) -> None:
     async def read() -> list[ProcessEvent]:
         waiting = [asyncio.ensure_future(anext(events)) for _ in range(3)]
-        await asyncio.to_thread(until, lambda: events._waiting == 3, "three tasks wait")
+        await asyncio.to_thread(until, lambda: events._waiter._waiting == 3, "three tasks wait")
         # None of this lets the loop run, which would see that there is something to read.
         child.say("os.waitpid(os.fork() or os._exit(0), 0)")
         child.kill()

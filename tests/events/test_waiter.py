@@ -1,6 +1,8 @@
 """Waiting that any thread can end."""
 
+import asyncio
 import os
+import select
 import threading
 from collections.abc import Iterator
 
@@ -35,3 +37,31 @@ def test_whoever_waits_is_woken_by_the_end_and_fds_are_closed_after_the_last(sam
     for thread in threads:
         thread.join()
     assert (told, waiter.wait(None)) == ([False] * 2, False)
+
+
+def test_nobody_waits_for_what_somebody_else_has_read(same_fds: None) -> None:
+    waiter, told = Waiter(()), list[bool]()
+    thread = threading.Thread(target=lambda: told.append(waiter.wait(None)))
+    thread.start()
+    waiter.set_ready(True)
+    thread.join()
+    assert (told, waiter.wait(None)) == ([True], True)
+    waiter.set_ready(True)
+    waiter.set_ready(False)
+    readable = select.poll()
+    readable.register(waiter.fileno(), select.POLLIN)
+    assert readable.poll(0) == []
+    waiter.close()
+    waiter.set_ready(False)
+
+
+def test_tasks_wait_beside_each_other_and_are_told_of_the_end(same_fds: None) -> None:
+    async def wait() -> list[bool]:
+        waiter = Waiter(())
+        assert await waiter.wait_async(0)
+        tasks = [asyncio.create_task(waiter.wait_async(600.0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiter.close()
+        return [*await asyncio.gather(*tasks), await waiter.wait_async(600.0)]
+
+    assert asyncio.run(wait()) == [False] * 3
