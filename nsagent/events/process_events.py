@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from typing import Final, Protocol, Self
 
-from nsagent.errors import EventsUnavailable
+from nsagent.errors import EventsUnavailable, FormatError, Gone, NotRead
 from nsagent.events.losses import Losses
 from nsagent.events.running import look_at, look_at_all
 from nsagent.events.table import ProcessTable
@@ -30,6 +30,8 @@ _UNDRAINED_NS: Final = 1_000_000_000
 _MOST_BATCHES: Final = 64
 _SURE_NS: Final = 600_000_000_000
 """So long it is believed that nothing was lost of which nothing tells: what a CPU lost before its first event."""
+
+_LOOKED_UP: Final = frozenset((ProcessEventKind.FORK, ProcessEventKind.EXEC))
 
 ALL_KINDS: Final = frozenset(ProcessEventKind)
 
@@ -65,15 +67,17 @@ class ProcessEvents:
         *,
         proc_root: str = "/proc",
         poll_seconds: float | None = 1.0,
+        with_keys: bool = False,
         connect: Callable[[ProcFs], Source] = _connect,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
 
-        With None it is not: then this raises EventsUnavailable, as `connect` does. `clock_ns` is CLOCK_MONOTONIC.
-        Raises NotRead where there is no procfs at all.
+        With None it is not: then this raises EventsUnavailable, as `connect` does. `with_keys` has whoever is told to
+        have begun, or to run another program, looked at for its start and name: 30 us each. `clock_ns` is
+        CLOCK_MONOTONIC. Raises NotRead where there is no procfs at all.
         """
-        self._procfs, self._clock_ns = ProcFs(proc_root), clock_ns
+        self._procfs, self._clock_ns, self._with_keys = ProcFs(proc_root), clock_ns, with_keys
         self._poll_ns = int((poll_seconds or 0.0) * 1e9)
         self.failure: EventsUnavailable | None = None
         """Why the kernel tells nothing; None if it does."""
@@ -121,7 +125,7 @@ class ProcessEvents:
         with self._lock:
             self._catch_up()
             process = Pid(pid)
-            if self._source is None or process not in self._table:
+            if self._with_keys or self._source is None or process not in self._table:
                 self._keep(self._table.add_one(process, look_at(self._procfs, process, self._clock_ns)))
             watch = Watch(frozenset(kinds), follow)
             for each in (process, *(self._table.list_descendants(process) if follow else ())):
@@ -264,6 +268,23 @@ class ProcessEvents:
         self._sure_until = ended + _SURE_NS
 
     def _keep(self, events: Iterable[ProcessEvent]) -> None:
-        self._ready.extend(filter(self._watches.take, events))
+        wanted = filter(self._watches.take, events)
+        self._ready.extend(map(self._complete, wanted) if self._with_keys else wanted)
         if self._ready:
             self._waiter.set_ready(True)
+
+    def _complete(self, event: ProcessEvent) -> ProcessEvent:
+        """A fork or an exec with the start and the name of its process, if that is still there."""
+        pid = event.pid if event.child is None else event.child
+        if event.kind not in _LOOKED_UP or event.found_by is EventEngine.POLL:
+            return event
+        try:
+            with self._procfs.open_process(pid) as process:
+                stat = process.read_stat()
+        except (Gone, NotRead, FormatError):
+            return event
+        # Whoever began later, or at another time than is known, has the pid of one that has ended.
+        if stat.start_ticks > count_ticks(event.timestamp_ns) or event.start_ticks not in (None, stat.start_ticks):
+            return event
+        self._table.learn_start(pid, stat.start_ticks)
+        return event._replace(start_ticks=stat.start_ticks, comm=stat.comm)

@@ -5,6 +5,7 @@ events may come in any order, and a pid that was given out anew keeps what is it
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from nsagent.events.running import Look, Running
@@ -63,6 +64,12 @@ class ProcessTable:
             return (self._change(timestamp_ns, event, running),)
         return ()
 
+    def learn_start(self, pid: Pid, start_ticks: int) -> None:
+        """When a process began of which only events have told."""
+        running = self._running.get(pid)
+        if running is not None and running.start_ticks is None:
+            self._running[pid] = running._replace(start_ticks=start_ticks)
+
     def add(self, look: Look) -> Iterator[ProcessEvent]:
         """What a look shows that events have not told, but who has ended; the oldest processes first."""
         for pid, running in sorted(look.processes.items(), key=lambda item: (item[1].start_ticks or 0, item[0])):
@@ -72,11 +79,11 @@ class ProcessTable:
         """The same of one process."""
         was = self._running.get(pid)
         if was is not None and not self._is_same(was, now):
-            yield ProcessEvent(_EXIT, pid, now.seen_ns, _POLL)
+            yield ProcessEvent(_EXIT, pid, now.seen_ns, _POLL, start_ticks=was.start_ticks)
             was = None
         self._running[pid] = now._replace(code=was.code if was and was.left else None)
         if was is None:
-            yield ProcessEvent(_FORK, now.parent, now.seen_ns, _POLL, child=pid)
+            yield ProcessEvent(_FORK, now.parent, now.seen_ns, _POLL, pid, None, now.comm, None, now.start_ticks)
         else:
             yield from _compare(pid, was, now)
 
@@ -85,7 +92,7 @@ class ProcessTable:
         for pid, running in list(self._running.items()):
             if pid not in look.processes and pid not in look.unread and running.seen_ns < look.started_ns:
                 del self._running[pid]
-                yield ProcessEvent(_EXIT, pid, look.started_ns, _POLL)
+                yield ProcessEvent(_EXIT, pid, look.started_ns, _POLL, start_ticks=running.start_ticks)
 
     def _add_child(self, timestamp_ns: int, event: Fork) -> Sequence[ProcessEvent]:
         child, parent = Pid(event.tgid), Pid(event.parent_tgid)
@@ -97,7 +104,7 @@ class ProcessTable:
         born = ProcessEvent(_FORK, parent, timestamp_ns, _CONNECTOR, child)
         if was is None:
             return (born,)
-        return ProcessEvent(_EXIT, child, timestamp_ns, _CONNECTOR), born
+        return ProcessEvent(_EXIT, child, timestamp_ns, _CONNECTOR, start_ticks=was.start_ticks), born
 
     def _end_thread(self, timestamp_ns: int, event: Exit, running: Running) -> Sequence[ProcessEvent]:
         """A process ends with its last thread, be it the first one or not.
@@ -115,23 +122,24 @@ class ProcessTable:
         del self._running[pid]
         known = event.code or code
         status = None if known is None else ExitStatus(known >> 8 & 0xFF, known & 0x7F, bool(known & 0x80))
-        return (ProcessEvent(_EXIT, pid, timestamp_ns, _CONNECTOR, None, status),)
+        return (ProcessEvent(_EXIT, pid, timestamp_ns, _CONNECTOR, None, status, None, None, running.start_ticks),)
 
     def _change(self, timestamp_ns: int, event: Exec | Comm | Uid | Gid, running: Running) -> ProcessEvent:
         pid = Pid(event.tgid)
+        make = partial(ProcessEvent, timestamp_ns=timestamp_ns, found_by=_CONNECTOR, start_ticks=running.start_ticks)
         if isinstance(event, Exec):
             # The thread that calls execve(2) goes on as the first one, and all others have ended.
             self._running[pid] = running._replace(threads=_NO_THREADS, left=False, code=None, comm=None, start_stack=0)
-            return ProcessEvent(_EXEC, pid, timestamp_ns, _CONNECTOR)
+            return make(_EXEC, pid)
         if isinstance(event, Comm):
             self._running[pid] = running._replace(comm=event.comm)
-            return ProcessEvent(_COMM, pid, timestamp_ns, _CONNECTOR, comm=event.comm)
+            return make(_COMM, pid, comm=event.comm)
         ids = Ids(event.real, event.effective)
         if isinstance(event, Uid):
             self._running[pid] = running._replace(uids=ids)
-            return ProcessEvent(_UID, pid, timestamp_ns, _CONNECTOR, ids=ids)
+            return make(_UID, pid, ids=ids)
         self._running[pid] = running._replace(gids=ids)
-        return ProcessEvent(_GID, pid, timestamp_ns, _CONNECTOR, ids=ids)
+        return make(_GID, pid, ids=ids)
 
     def _is_same(self, was: Running, now: Running) -> bool:
         """Whether a pid is still the same process's: of one that only events have told of no start is known."""
@@ -142,12 +150,12 @@ class ProcessTable:
 
 def _compare(pid: Pid, was: Running, now: Running) -> Iterator[ProcessEvent]:
     """What has changed between two looks, or between an event and a look."""
-    at = (pid, now.seen_ns, _POLL)
+    make = partial(ProcessEvent, pid=pid, timestamp_ns=now.seen_ns, found_by=_POLL, start_ticks=now.start_ticks)
     if 0 != was.start_stack != now.start_stack != 0:
-        yield ProcessEvent(_EXEC, *at)
+        yield make(_EXEC, comm=now.comm)
     elif None is not was.comm != now.comm:
-        yield ProcessEvent(_COMM, *at, comm=now.comm)
+        yield make(_COMM, comm=now.comm)
     if None is not was.uids != now.uids:
-        yield ProcessEvent(_UID, *at, ids=now.uids)
+        yield make(_UID, ids=now.uids)
     if None is not was.gids != now.gids:
-        yield ProcessEvent(_GID, *at, ids=now.gids)
+        yield make(_GID, ids=now.gids)

@@ -45,16 +45,25 @@ class ProcessEvent(NamedTuple):
     """Something that a process did, or that happened to it; None for what this kind does not have, or is not known."""
 
     kind: ProcessEventKind
+    """What it did, or what happened to it."""
     pid: Pid
     """Of a fork the parent's, who with CLONE_PARENT is not the one that forked."""
     timestamp_ns: int
     """By CLOCK_MONOTONIC; where a look at /proc found it, that of the look."""
     found_by: EventEngine
+    """How it is known."""
     child: Pid | None = None
     """Of a fork."""
     status: ExitStatus | None = None
     """Of an exit; None where only its absence was seen."""
     comm: str | None = None
-    """Of another name: may hold any character; bytes that are not UTF-8 are surrogate escapes."""
+    """Of another name that, of a fork and an exec what its process was called when it was looked at, soon after.
+
+    May hold any character; bytes that are not UTF-8 are surrogate escapes.
+    """
     ids: Ids | None = None
     """Of other uids or gids: what they are now."""
+    start_ticks: int | None = None
+    """Of the process that it is about, of a fork the child, in clock ticks since boot: with its pid what makes it the
+    same one. None where no look has met it, as of one that had ended before.
+    """

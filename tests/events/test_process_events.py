@@ -16,6 +16,7 @@ import pytest
 from nsagent.errors import EventsUnavailable, NotRead, ProcessGone, Reason, UsageError
 from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
+from nsagent.kernel.boot_clock import count_ticks
 from nsagent.kernel.proc_events import Batch, ProcConnector, open_connector
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
@@ -24,6 +25,7 @@ from tests.kernel.children import Child, start_child
 from tests.live.capabilities import Capability, require, trials
 from tests.live.deadlines import until
 
+PROCFS = ProcFs()
 FORK, EXEC, EXIT = ProcessEventKind.FORK, ProcessEventKind.EXEC, ProcessEventKind.EXIT
 SECONDS = 120.0
 OBEY = """
@@ -106,6 +108,68 @@ def test_a_child_that_is_followed_is_told_of_to_its_exit_code(events: ProcessEve
     found = take_until(events, is_exit_of(made))
     assert kinds_and_pids(found) == [("fork", child.pid), ("exec", made), ("exit", made)]
     assert (found[0].child, found[2].status) == (made, ExitStatus(3, 0, False))
+
+
+def read_start(pid: int) -> int:
+    with PROCFS.open_process(Pid(pid)) as process:
+        return process.read_stat().start_ticks
+
+
+def read_comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().removesuffix("\n")
+
+
+def test_who_wants_keys_has_the_start_and_the_name_of_who_begins_and_of_who_runs_another_program(
+    same_fds: None, child: Child
+) -> None:
+    require(Capability.ROOT, Capability.PROCESS_EVENTS)
+    with ProcessEvents(with_keys=True) as events:
+        events.watch(child.pid, follow=True)
+        made = int(child.say("said = os.fork() or time.sleep(1000)"))
+        (fork,) = take_until(events, lambda event: event.child == made)
+        assert (fork.start_ticks, fork.comm) == (read_start(made), read_comm(made))
+        os.kill(made, 9)
+        child.say(f"os.waitpid({made}, 0)")
+        child.say("ready(); os.execvp('sleep', ['sleep', '1000'])")
+        own = read_start(child.pid)
+        found = take_until(events, lambda event: event.kind is EXEC)
+        assert [(each.pid, each.start_ticks, each.comm) for each in found] == [
+            (made, fork.start_ticks, None),
+            (child.pid, own, "sleep"),
+        ]
+        child.kill()
+
+
+def test_who_has_ended_before_being_looked_at_has_not_the_start_of_whoever_has_the_pid_then(same_fds: None) -> None:
+    require(Capability.ROOT, Capability.PROCESS_EVENTS, Capability.LAST_PID)
+    with ProcessEvents(with_keys=True) as events:
+        events.watch_all((FORK, EXEC))
+        first = subprocess.Popen(["true"])
+        first.wait()
+        ended = count_ticks(time.monotonic_ns())
+        until(lambda: count_ticks(time.monotonic_ns()) > ended + 1, "another tick")
+        again = until(lambda: hold_as(first.pid), "a new process has the pid")
+        assert again is not None
+        try:
+            last = read_start(again.pid)
+            found = take_until(events, lambda event: event.child == again.pid and event.start_ticks is not None)
+        finally:
+            again.kill()
+            again.wait()
+        own = [event for event in found if first.pid in (event.pid, event.child)]
+        assert [(each.start_ticks, each.comm) for each in own[:2]] == [(None, None)] * 2
+        assert own[-1].start_ticks == last
+
+
+def hold_as(pid: int) -> subprocess.Popen[bytes] | None:
+    """A child that goes on and gets this pid, which is free; None where it got another one, and is gone."""
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    made = subprocess.Popen(["sleep", "1000"])
+    if made.pid == pid:
+        return made
+    made.kill()
+    made.wait()
+    return None
 
 
 def test_bug_68_and_69_threads_that_come_and_go_are_no_processes(events: ProcessEvents, child: Child) -> None:
@@ -362,7 +426,16 @@ def test_polled_processes_are_told_of_with_what_two_looks_show(polled: ProcessEv
     polled.watch(child.pid, follow=True)
     made = int(child.say("said = os.fork() or time.sleep(1000)"))
     (event,) = take_until(polled, lambda event: event.child == made)
-    assert event == ProcessEvent(FORK, Pid(child.pid), event.timestamp_ns, EventEngine.POLL, child=Pid(made))
+    found_by = EventEngine.POLL
+    assert event == ProcessEvent(
+        FORK,
+        Pid(child.pid),
+        event.timestamp_ns,
+        found_by,
+        Pid(made),
+        comm=read_comm(made),
+        start_ticks=read_start(made),
+    )
     os.kill(made, 9)
     child.say(f"os.waitpid({made}, 0); os.setresgid(1, 2, 0)")
     found = take_until(polled, lambda event: event.kind is ProcessEventKind.GID)

@@ -35,12 +35,12 @@ def begin(**fields: object) -> ProcessTable:
 
 
 def told(table: ProcessTable, *events: Event, at: int = LATER) -> list[tuple[object, ...]]:
-    """What these events mean, without their time."""
+    """What these events mean, without their time and the starts of processes."""
     found: list[tuple[object, ...]] = []
     for event in events:
         for each in table.apply(at, event):
             assert (each.timestamp_ns, each.found_by) == (at, EventEngine.CONNECTOR)
-            found.append((each.kind, each.pid, *(field for field in each[4:] if field is not None)))
+            found.append((each.kind, each.pid, *(field for field in each[4:8] if field is not None)))
     return found
 
 
@@ -48,7 +48,7 @@ def looked(table: ProcessTable, now: Look) -> list[tuple[object, ...]]:
     """The same of a look."""
     events = [*table.add(now), *table.drop(now)]
     assert all(each.found_by is EventEngine.POLL for each in events)
-    return [(each.kind, each.pid, *(field for field in each[4:] if field is not None)) for each in events]
+    return [(each.kind, each.pid, *(field for field in each[4:8] if field is not None)) for each in events]
 
 
 FORK = Fork(CHILD, CHILD, PARENT)
@@ -83,7 +83,7 @@ def test_a_process_is_told_of_from_fork_to_exit() -> None:
 )
 def test_bug_78_an_exit_has_its_code_its_signal_and_whether_it_dumped_core(code: int, status: ExitStatus) -> None:
     assert list(begin().apply(LATER, Exit(PARENT, PARENT, code))) == [
-        ProcessEvent(ProcessEventKind.EXIT, PARENT, LATER, EventEngine.CONNECTOR, status=status)
+        ProcessEvent(ProcessEventKind.EXIT, PARENT, LATER, EventEngine.CONNECTOR, status=status, start_ticks=50)
     ]
 
 
@@ -176,7 +176,7 @@ def test_who_had_a_pid_before_has_ended_though_that_was_not_told() -> None:
 def test_a_look_finds_who_came_and_who_went() -> None:
     table = begin()
     now = look({Pid(12): running(LATER, parent=CHILD, start_ticks=61), CHILD: running(LATER, start_ticks=60)}, LATER)
-    assert looked(table, now) == [("fork", ROOT, CHILD), ("fork", CHILD, 12), ("exit", PARENT)]
+    assert looked(table, now) == [("fork", ROOT, CHILD, "sh"), ("fork", CHILD, 12, "sh"), ("exit", PARENT)]
     assert len(table) == 2
 
 
@@ -187,7 +187,9 @@ def test_a_look_finds_another_program_name_and_ids() -> None:
         ("uid", PARENT, Ids(1, 1)),
         ("gid", PARENT, Ids(2, 2)),
     ]
-    assert looked(begin(), look({PARENT: running(LATER, comm="cat", start_stack=8192)}, LATER)) == [("exec", PARENT)]
+    assert looked(begin(), look({PARENT: running(LATER, comm="cat", start_stack=8192)}, LATER)) == [
+        ("exec", PARENT, "cat")
+    ]
 
 
 def test_what_is_not_known_has_not_changed() -> None:
@@ -200,7 +202,7 @@ def test_what_is_not_known_has_not_changed() -> None:
 def test_a_look_tells_a_pid_that_was_given_out_anew_by_its_start() -> None:
     assert looked(begin(), look({PARENT: running(LATER, start_ticks=51)}, LATER)) == [
         ("exit", PARENT),
-        ("fork", ROOT, PARENT),
+        ("fork", ROOT, PARENT, "sh"),
     ]
 
 
@@ -208,7 +210,23 @@ def test_a_look_tells_it_too_of_one_that_only_events_have_told_of() -> None:
     table = begin()
     told(table, FORK)
     now = look({PARENT: running(), CHILD: running(LATER + 50 * TICK_NS, start_ticks=102)}, LATER)
-    assert looked(table, now) == [("exit", CHILD), ("fork", ROOT, CHILD)]
+    assert looked(table, now) == [("exit", CHILD), ("fork", ROOT, CHILD, "sh")]
+
+
+def test_an_event_has_the_start_of_its_process_once_a_look_has_met_that() -> None:
+    table = begin()
+    assert [each.start_ticks for each in table.apply(LATER, Exec(PARENT, PARENT))] == [50]
+    assert [each.start_ticks for each in table.apply(LATER, FORK)] == [None]
+    assert [each.start_ticks for each in table.apply(LATER, Uid(CHILD, CHILD, 1, 1))] == [None]
+    table.learn_start(CHILD, 101)
+    table.learn_start(CHILD, 102)
+    table.learn_start(Pid(99), 1)
+    assert [each.start_ticks for each in table.apply(LATER, Comm(CHILD, CHILD, "x"))] == [101]
+    assert [each.start_ticks for each in table.apply(LATER, FORK)] == [101, None]
+    reused = look({PARENT: running(LATER, start_ticks=51)}, LATER)
+    assert [(each.kind, each.start_ticks) for each in table.add(reused)] == [("exit", 50), ("fork", 51)]
+    assert [(each.pid, each.start_ticks) for each in table.drop(look({}, LATER + 1))] == [(PARENT, 51), (CHILD, None)]
+    assert Pid(99) not in table
 
 
 def test_who_could_not_be_read_is_there_still() -> None:
