@@ -5,12 +5,14 @@ A reader takes the last value by one reference and never waits. Nothing that a r
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from nsagent.agent.status import AgentStatus, PassStatus
 from nsagent.model.change import Change
 from nsagent.model.facts import Facts
+from nsagent.model.forebear import Forebear
+from nsagent.model.ids import Pid
 from nsagent.model.snapshot import Snapshot
 
 CHANGES_KEPT: Final = 10_000
@@ -18,6 +20,10 @@ CHANGES_KEPT: Final = 10_000
 
 _PATIENCE: Final = 3
 """How many intervals may pass until an agent without a new pass is no longer well."""
+
+
+ListForebears = Callable[[Pid, int], Sequence[Forebear] | None]
+"""Whose child a process of a pid and start was when it began, whose that one, and so on; None where it is not known."""
 
 
 class LastPass(NamedTuple):
@@ -53,11 +59,14 @@ class Board:
         clock: Callable[[], float],
         on_pass: Callable[[PassStatus], object] = lambda _: None,
         blind: str | None = None,
+        list_forebears: ListForebears = lambda _pid, _start_ticks: None,
     ) -> None:
         """`clock` is the monotonic one that PassStatus is told by; `on_pass` is called with each pass.
 
-        `blind` tells why passes do not see the host at all, however well they end.
+        `blind` tells why passes do not see the host at all, however well they end. `list_forebears` is what is known
+        between passes too.
         """
+        self.list_forebears = list_forebears
         self.blind = blind
         self.last_pass: LastPass | None = None
         self.status: AgentStatus | None = None

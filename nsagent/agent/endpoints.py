@@ -7,6 +7,7 @@
 | /readyz | 200 once a pass of the host has finished, else 503 |
 | /v1/snapshot | the JSON document of the last pass; JSON lines with ?format=jsonl |
 | /v1/who | the same document with the rows that hold an end: ?endpoint=ADDRESS:PORT, given twice for a connection |
+| /v1/forebears | whose child a process was when it began, and so on, as JSON: ?pid=PID&start_ticks=NUMBER |
 | /v1/changes | the last changes as JSON lines; with ?since=NUMBER those after it |
 | /v1/status | how the agent fares, as JSON; with ?format=table or yaml for people |
 | /v1/capture | the capture of the last pass: over the unix socket only |
@@ -28,8 +29,10 @@ from nsagent.agent.token_file import TokenFile
 from nsagent.agent.who import Who
 from nsagent.errors import Ambiguous, NotFound, ServeFailed, UsageError
 from nsagent.model.change import Change
+from nsagent.model.ids import Pid
 from nsagent.query.select import leave_labels
 from nsagent.report.escape import escape
+from nsagent.report.inspection import forebear_record
 from nsagent.report.json import render_json
 from nsagent.report.json_text import dump
 from nsagent.report.jsonl import render_jsonl
@@ -145,6 +148,7 @@ class Endpoints:
         answers = {
             "/v1/snapshot": self._snapshot,
             "/v1/who": self._find_who,
+            "/v1/forebears": self._list_forebears,
             "/v1/changes": self._changes,
             "/v1/status": self._status,
         }
@@ -190,11 +194,17 @@ class Endpoints:
         last = self._board.last_pass
         return _not_yet() if last is None else Answer(HTTPStatus.OK, _JSON, self._who.render(last, query).encode())
 
+    def _list_forebears(self, query: dict[str, list[str]]) -> Answer:
+        pid, start_ticks = _read_number(query, "pid"), _read_number(query, "start_ticks")
+        found = self._board.list_forebears(Pid(pid), start_ticks)
+        if found is None:
+            return tell(HTTPStatus.NOT_FOUND, "nothing was heard of such a process")
+        record: dict[str, object] = {"schema": "nsagent/forebears/v1", "forebears": [*map(forebear_record, found)]}
+        return Answer(HTTPStatus.OK, _JSON, _line(record))
+
     def _changes(self, query: dict[str, list[str]]) -> Answer:
-        since = query.get("since", ["0"])[-1]
-        if not (since.isascii() and since.isdigit() and len(since) < 19):
-            raise UsageError("since: expected a number")
-        return self._long_answer(_JSON_LINES, lambda: self._list_changes(int(since)))
+        since = _read_number(query, "since", "0")
+        return self._long_answer(_JSON_LINES, lambda: self._list_changes(since))
 
     def _list_changes(self, since: int) -> Iterator[bytes]:
         changes, missed, last = self._board.list_changes(since)
@@ -267,6 +277,13 @@ def _pick(query: dict[str, list[str]], key: str, usual: str, known: Iterable[str
     if value not in known:
         raise UsageError(f"{key}: expected one of {', '.join(known)}")
     return value
+
+
+def _read_number(query: dict[str, list[str]], key: str, usual: str = "") -> int:
+    text = query.get(key, [usual])[-1]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"{key}: expected a number")
+    return int(text)
 
 
 def _line(record: dict[str, object]) -> bytes:

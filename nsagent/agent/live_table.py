@@ -5,35 +5,17 @@ Pure. A process that no event told of stays until the next pass, which has read 
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
+from nsagent.agent.lineage import Lineage
+from nsagent.agent.living import Ended, Living
 from nsagent.kernel.boot_clock import BIRTH_SLACK_TICKS
 from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.process_event import ExitStatus
 from nsagent.scan.memory import Lodger
 
 _MOST_UNSEEN: Final = 1 << 15
 """So many may end during a pass until it brings some of them back, up to the next one: 4 MiB."""
-
-
-class Living(NamedTuple):
-    """A process as it is known; None for what is not."""
-
-    pid: Pid
-    seen_ns: int
-    """It was there then, by CLOCK_MONOTONIC: what is told of an earlier time was another's."""
-    start_ticks: int | None
-    """In clock ticks since boot."""
-    comm: str | None
-    """May hold any character. Its parent's, until it runs another program."""
-    lodger: Lodger | None
-    """Where it lives; likewise its parent's at first. None of a kernel thread, too."""
-
-
-class Ended(NamedTuple):
-    """A process that has ended, and when, by CLOCK_MONOTONIC."""
-
-    ended_ns: int
-    was: Living
 
 
 class LiveTable:
@@ -42,7 +24,8 @@ class LiveTable:
     def __init__(self, count_ticks: Callable[[int], int], *, grace_ns: int, most_ended: int) -> None:
         """`count_ticks` gives the clock ticks since boot of a time by CLOCK_MONOTONIC in nanoseconds.
 
-        Who has ended is remembered for the grace time, the last `most_ended` one by one.
+        Who has ended is remembered for the grace time, the last `most_ended` one by one; as many more as long as a
+        child lives.
         """
         self._count_ticks = count_ticks
         self._grace_ns = grace_ns
@@ -53,6 +36,7 @@ class LiveTable:
         """When the last process of a lodger ended, by the number of the netns. As many as are told apart by reads."""
         self.ended: deque[Ended] = deque(maxlen=most_ended)
         """By when they ended."""
+        self._lineage = Lineage(most_ended)
         self._gone: deque[tuple[int, Pid, int | None]] = deque(maxlen=_MOST_UNSEEN)
         """When who ended since the last pass did, by their pids and starts: the next one may have seen them before."""
 
@@ -67,13 +51,19 @@ class LiveTable:
         """The process that has this pid now."""
         return self._living.get(pid)
 
-    def fork(self, at_ns: int, pid: Pid, parent: Pid) -> None:
-        """A process has begun; one of this pid that began earlier has ended unheard."""
-        was = self._living.get(pid)
+    def fork(self, at_ns: int, pid: Pid, parent: Pid, *, is_told: bool = True) -> None:
+        """A process has begun; one of this pid that began earlier has ended unheard.
+
+        `is_told`: the kernel told so. A look finds it later, and by then its parent may be whoever adopted it.
+        """
+        was, of = self._living.get(pid), self._living.get(parent)
         if was is not None and self._began_by(was, at_ns):
+            if of is not None and is_told:
+                self._lineage.begin(pid, parent)
             return
         self.end(at_ns, pid)
-        of = self._living.get(parent)
+        if of is not None and is_told:
+            self._lineage.begin(pid, parent)
         self.put(Living(pid, at_ns, None, None if of is None else of.comm, None if of is None else of.lodger))
 
     def put(self, now: Living) -> None:
@@ -83,13 +73,15 @@ class LiveTable:
         if now.lodger is not None:
             self._lodgers[now.lodger.netns][now.lodger] += 1
 
-    def end(self, at_ns: int, pid: Pid) -> None:
-        """A process has ended, unless who has its pid now was there later."""
+    def end(self, at_ns: int, pid: Pid, status: ExitStatus | None = None) -> None:
+        """A process has ended like this, unless who has its pid now was there later."""
         was = self._living.get(pid)
         if was is None or at_ns < was.seen_ns:
             return
         self._take_out(pid)
-        self.ended.append(Ended(at_ns, was))
+        ended = Ended(at_ns, was, status)
+        self.ended.append(ended)
+        self._lineage.end(ended)
         self._gone.append((at_ns, pid, was.start_ticks))
         if was.lodger is not None:
             left = self._left[was.lodger.netns]
@@ -133,6 +125,22 @@ class LiveTable:
                 self._left[netns] = kept
             else:
                 del self._left[netns]
+
+    def list_parents(self, pid: Pid, start_ticks: int) -> list[Living | Ended] | None:
+        """Whose child a process was when it began, whose that one, and so on; None where no such one is known to live.
+
+        As far as that was told: of whom only a pass has seen no parents are known, whoever that are by /proc.
+        """
+        was = self._living.get(pid)
+        if was is None or not self._is_same(was, was._replace(seen_ns=was.seen_ns + 1, start_ticks=start_ticks)):
+            return None
+        found: list[Living | Ended] = []
+        for each in self._lineage.list_parents(pid):
+            one = each if isinstance(each, Ended) else self._living.get(each)
+            if one is None:
+                break
+            found.append(one)
+        return found
 
     def find_cookie(self, netns: int, cookie: int | None) -> int | None:
         """`cookie` if somebody who lives there shows that this number is still that netns's; else None."""

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from nsagent.agent.live_table import LiveTable, Living
+from nsagent.agent.live_table import LiveTable
+from nsagent.agent.living import Ended, Living
 from nsagent.kernel.boot_clock import count_ticks
 from nsagent.model.facts import Facts
+from nsagent.model.forebear import Forebear
 from nsagent.model.gap import Kind
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.named_event import IdentitySource, NamedProcessEvent
 from nsagent.model.process import Process
-from nsagent.model.process_event import ProcessEventKind
+from nsagent.model.process_event import EventEngine, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 
@@ -27,6 +29,7 @@ MOST_ENDED: Final = 10_000
 """Of processes that are remembered one by one, 0.3 KiB each; where they lived is known of all."""
 _FORK, _EXEC, _EXIT, _COMM, *_ = ProcessEventKind
 """Names of their own: to ask an enum for its member takes a tenth of what an event does."""
+_CONNECTOR: Final = EventEngine.CONNECTOR
 _NANO: Final = 1_000_000_000
 
 
@@ -47,11 +50,12 @@ class Processes:
         self,
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        wall_clock: Callable[[], float] = time.time,
         grace_seconds: float = GRACE_SECONDS,
         most_ended: int = MOST_ENDED,
     ) -> None:
-        """`clock_ns` is CLOCK_MONOTONIC."""
-        self._clock_ns = clock_ns
+        """`clock_ns` is CLOCK_MONOTONIC; `wall_clock` the time of day."""
+        self._clock_ns, self._wall_clock = clock_ns, wall_clock
         self._lock = threading.Lock()
         """Guards all that follows."""
         self._table = LiveTable(count_ticks, grace_ns=int(grace_seconds * _NANO), most_ended=most_ended)
@@ -64,10 +68,11 @@ class Processes:
         at_ns, kind = event.timestamp_ns, event.kind
         with self._lock:
             if kind is _EXIT:
-                self._table.end(at_ns, event.pid)
+                self._table.end(at_ns, event.pid, event.status)
             elif kind is _FORK or kind is _EXEC:
                 if event.child is not None:
-                    self._table.fork(at_ns, event.child, event.pid)
+                    is_told = event.found_by is _CONNECTOR
+                    self._table.fork(at_ns, event.child, event.pid, is_told=is_told)
                 self._put(named)
             elif kind is _COMM:
                 was = self._table.find(event.pid)
@@ -108,6 +113,18 @@ class Processes:
             self._table.forget(self._clock_ns())
             return self._table.map_lodgers()
 
+    def list_forebears(self, pid: Pid, start_ticks: int) -> tuple[Forebear, ...] | None:
+        """Whose child a process was when it began, whose that one, and so on, as far as the kernel told.
+
+        None where no process of this pid and start is known to live.
+        """
+        with self._lock:
+            found = self._table.list_parents(pid, start_ticks)
+        if found is None:
+            return None
+        ahead_seconds = self._wall_clock() - self._clock_ns() / _NANO
+        return tuple(_tell_forebear(each, ahead_seconds) for each in found)
+
     def count(self) -> ProcessesKnown:
         """How large it is."""
         with self._lock:
@@ -130,6 +147,19 @@ class Processes:
             return  # Its parent says where it lives.
         lodger = Lodger(netns, self._table.find_cookie(netns, self._cookies.get(netns)), seen.container_id)
         self._table.put(Living(named.pid, named.event.timestamp_ns, seen.start_ticks, seen.comm, lodger))
+
+
+def _tell_forebear(one: Living | Ended, ahead_seconds: float) -> Forebear:
+    """`ahead_seconds` is what the time of day is ahead of CLOCK_MONOTONIC."""
+    ended, was = (one, one.was) if isinstance(one, Ended) else (None, one)
+    return Forebear(
+        was.pid,
+        was.start_ticks,
+        was.comm,
+        None if was.lodger is None else was.lodger.container_id,
+        None if ended is None else ended.ended_ns / _NANO + ahead_seconds,
+        None if ended is None else ended.status,
+    )
 
 
 def _find_lodger(process: Process, cookies: Mapping[int, int | None]) -> Lodger | None:

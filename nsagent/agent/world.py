@@ -40,15 +40,17 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
         # Goes on while the machine sleeps: what was due meanwhile is due at once.
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    metrics = Metrics(make_families, clock=clock)
+    metrics, processes, blind = Metrics(make_families, clock=clock), Processes(), tell_blind(proc_root)
     return World(
         place=Place(name, proc_root, host_root),
         environ=environ,
-        board=Board(0.0, clock=clock, on_pass=metrics.observe_pass, blind=tell_blind(proc_root)),
+        board=Board(
+            0.0, clock=clock, on_pass=metrics.observe_pass, blind=blind, list_forebears=processes.list_forebears
+        ),
         metrics=metrics,
         stdout=Stdout(find_stdout()),
         tell=lambda line: logger.warning("%s", line),
         read_clocks=lambda: Moment(clock(), time.time()),
-        processes=Processes(),
+        processes=processes,
         log=EventLog(),
     )

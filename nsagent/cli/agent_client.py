@@ -3,12 +3,17 @@
 import json
 import socket
 import time
+from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 
 from nsagent.errors import AgentUnavailable
+from nsagent.model.forebear import Forebear
+from nsagent.model.ids import Pid
+from nsagent.model.process import ProcessKey
+from nsagent.model.process_event import ExitStatus
 from nsagent.scan.capture_file import MAX_FILE_BYTES
 
 _MOST_STATUS_BYTES: Final = 16 << 20
@@ -16,6 +21,9 @@ _CAPTURE_SECONDS: Final = 120.0
 """For a whole answer; to pack the capture of a million sockets takes half of it."""
 
 _STATUS_SECONDS: Final = 10.0
+
+_MOST_FOREBEARS_BYTES: Final = 1 << 20
+_FOREBEARS_SECONDS: Final = 2.0
 
 _AGAIN_SECONDS: Final = 0.2
 _CHUNK_BYTES: Final = 1 << 20
@@ -38,6 +46,29 @@ def find_status(path: Path) -> dict[str, Any] | None:
     except (AgentUnavailable, ValueError):
         return None
     return status
+
+
+def find_forebears(path: Path, key: ProcessKey) -> tuple[Forebear, ...] | None:
+    """Whose child a process was when it began, and so on; None where no agent answers, or it has not heard of that."""
+    target = f"/v1/forebears?pid={key.pid}&start_ticks={key.start_ticks}"
+    try:
+        told = json.loads(_ask(path, target, _MOST_FOREBEARS_BYTES, _FOREBEARS_SECONDS))
+        return tuple(map(_read_forebear, told["forebears"]))
+    except (AgentUnavailable, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_forebear(record: dict[str, Any]) -> Forebear:
+    """Raises ValueError, KeyError and TypeError."""
+    ended, status = record["ended_at"], record["status"]
+    return Forebear(
+        Pid(record["pid"]),
+        record["start_ticks"],
+        record["comm"],
+        record["container_id"],
+        None if ended is None else datetime.fromisoformat(ended).timestamp(),
+        None if status is None else ExitStatus(**status),
+    )
 
 
 class _UnixConnection(HTTPConnection):

@@ -4,12 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
 from nsagent.cli.completion import list_pids
 from nsagent.cli.options import (
+    AGENT_SOCKET,
+    AgentSocket,
     Debug,
     Engine,
     Host,
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from nsagent.model.inspection import Inspection
     from nsagent.model.snapshot import Snapshot
     from nsagent.query.filter import Filter
+
+
+_AGENT_SECONDS: Final = 2.0
+"""Where an agent hangs, no longer."""
 
 
 class Details(NamedTuple):
@@ -88,12 +95,14 @@ def inspect(
     details: Details,
     engine: Engine = EngineName.AUTO,
     host: Host,
+    agent_socket: AgentSocket = AGENT_SOCKET,
     answer: Answer,
     debug: Debug = False,
 ) -> None:
     """Details of one process: who it is and runs, what it holds open, whom it talks to, and what it may do.
 
-    With --container, --pod, --kube-namespace or --label those of each process of a container.
+    With --container, --pod, --kube-namespace or --label those of each process of a container. Where an
+    agent runs, it is asked for parents that have ended.
     """
     from nsagent.cli.answer import read_snapshot
     from nsagent.cli.write import write_answer, write_coverage
@@ -115,6 +124,7 @@ def inspect(
     inspections = list(_inspect(snapshot, numbers, wanted, host))
     if number is not None and not inspections:
         raise NotFound("process", str(number), hint="it ended while it was read")
+    inspections = _add_forebears(inspections, agent_socket, host)
     write_answer(_render(shape, inspections, snapshot))
     status = write_coverage(snapshot, strict=answer.strict)
     raise typer.Exit(EXIT_PARTIAL if answer.strict and any(one.gaps for one in inspections) else status)
@@ -167,6 +177,22 @@ def _inspect(snapshot: "Snapshot", numbers: Sequence[int], wanted: "Wanted", hos
             raise told
         else:
             tell(f"nsagent: pid {number} not read: {told}")
+
+
+def _add_forebears(inspections: "Sequence[Inspection]", agent_socket: Path, host: Host) -> "list[Inspection]":
+    """The same, with whose children they were when they began, as far as an agent tells within seconds."""
+    from nsagent.cli.agent_client import find_forebears
+    from nsagent.inspect.direct import list_host_namespaces
+    from nsagent.kernel.procfs import ProcFs
+
+    told, until = list(inspections), time.monotonic() + _AGENT_SECONDS
+    # What an agent hears of has the pids of the first PID namespace: in any other one they are others'.
+    if not list_host_namespaces(ProcFs(str(host.proc_root))):
+        return told
+    for index, one in enumerate(inspections):
+        if time.monotonic() < until:
+            told[index] = replace(one, forebears=find_forebears(agent_socket, one.key))
+    return told
 
 
 def _render(shape: InspectFormat, inspections: "Sequence[Inspection]", snapshot: "Snapshot") -> Iterator[str]:

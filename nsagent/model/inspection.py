@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nsagent.model.container import Container, Pod
+from nsagent.model.forebear import Forebear
 from nsagent.model.gap import AlikeGaps
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode
 from nsagent.model.process import CommandLine, ProcessKey
@@ -117,6 +118,11 @@ class Inspection:
     environ_cut: bool
     memory_image: MemoryImage | None
     gaps: tuple[AlikeGaps, ...]
+    forebears: tuple[Forebear, ...] | None = None
+    """Whose child it was when it began, whose that one, and so on, as far as an agent has heard; None where none has.
+
+    Beside `parents`, which are those that it has now: who has lost one was adopted.
+    """
 
     @property
     def is_thread(self) -> bool:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from nsagent.model.forebear import Forebear
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
 from nsagent.model.process_details import Image, Limit, MemoryImage, Namespace, OpenFd, Status, Thread
 from nsagent.report.gaps import gap_record
@@ -73,6 +74,7 @@ def inspection_record(one: Inspection) -> Record:
         "parents": [_relative_record(each) for each in one.parents],
         "same_exe_as_parent": one.same_exe_as_parent,
         "children": [_relative_record(each) for each in one.children],
+        "forebears": None if one.forebears is None else [*map(forebear_record, one.forebears)],
         "thread_list": None if one.threads is None else [*map(_thread_record, one.threads)],
         "fds": None if one.fds is None else list(_fd_records(one.fds, one.sockets)),
         "fds_left_out": one.fds_left_out,
@@ -165,6 +167,18 @@ def _relative_record(one: Relative) -> Record:
         "exe": one.exe,
         "container_id": one.container_id,
         "begins_container": one.begins_container,
+    }
+
+
+def forebear_record(one: Forebear) -> Record:
+    """Whose child a process was when it began, as a plain dict."""
+    return {
+        "pid": one.pid,
+        "start_ticks": one.start_ticks,
+        "comm": one.comm,
+        "container_id": one.container_id,
+        "ended_at": None if one.ended_seconds is None else tell_time(one.ended_seconds),
+        "status": None if one.status is None else one.status._asdict(),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from nsagent.model.container import Container
+from nsagent.model.forebear import Forebear
 from nsagent.model.ids import ContainerId, tell_netns
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
 from nsagent.model.net import Endpoint, has_remote
@@ -41,8 +42,8 @@ def render_inspections_tree(inspections: Sequence[Inspection], containers: Itera
     for index, one in enumerate(inspections):
         yield "\n" if index else ""
         depth = 0
-        for parent in reversed(one.parents):
-            yield _branch(depth, _tell_relative(parent, names))
+        for text in reversed(_list_line(one, names)):
+            yield _branch(depth, text)
             depth += 1
         yield _branch(depth, _tell_self(one, names))
         others = [each for each in one.threads or () if int(each.tid) != one.key.pid]
@@ -60,9 +61,39 @@ def _branch(depth: int, text: str) -> str:
     return f"{'   ' * (depth - 1)}└─ {text}\n" if depth else f"{text}\n"
 
 
+def _list_line(one: Inspection, names: Names) -> list[str]:
+    """Its parents, the nearest first: as they were when it and they began, where one of these has ended since."""
+    forebears = one.forebears if _has_lost(one) else None
+    if not forebears:
+        return [_tell_relative(each, names) for each in one.parents]
+    last = forebears[-1]
+    known = None if last.ended_seconds is not None else (last.pid, last.start_ticks)
+    at = next((index for index, each in enumerate(one.parents) if known == each.key), len(one.parents))
+    above = one.parents[at + 1 :]
+    return [escape(_tell_forebear(each)) for each in forebears] + [_tell_relative(each, names) for each in above]
+
+
+def _has_lost(one: Inspection) -> bool:
+    """Whether it, or a parent, was adopted since it began."""
+    return any(each.ended_seconds is not None for each in one.forebears or ())
+
+
+def _tell_forebear(one: Forebear) -> str:
+    text = f"{one.pid} {'?' if one.comm is None else one.comm}"
+    if one.ended_seconds is None:
+        return text
+    status, how = one.status, ""
+    if status is not None:
+        how = f", signal {status.signal}" if status.signal else f", exit code {status.code}"
+    return f"{text} (ended {tell_time(one.ended_seconds)}{how})"
+
+
 def _tell_self(one: Inspection, names: Names) -> str:
     container = escape(names.get(one.container.id, one.container.name or "")) if one.container else ""
-    return f"{one.key.pid} {escape(one.comm)}{f'  [{container}]' if container else ''}  <- asked for {one.asked}"
+    is_adopted = one.parents and one.forebears and one.forebears[0].ended_seconds is not None
+    adopted = f", now a child of {_tell_relative(one.parents[0], {})}" if is_adopted else ""
+    place = f"  [{container}]" if container else ""
+    return f"{one.key.pid} {escape(one.comm)}{place}  <- asked for {one.asked}{adopted}"
 
 
 def _tell_relative(one: Relative, names: Names) -> str:
@@ -100,6 +131,7 @@ def _list_lines(one: Inspection, names: Names) -> Iterator[tuple[str, str]]:
     yield "CWD", one.cwd or ""
     yield "ROOT", one.root or ""
     yield "PARENTS", " < ".join(_tell_relative(each, names) for each in one.parents)
+    yield "BEGUN BY", " < ".join(map(_tell_forebear, one.forebears or ())) if _has_lost(one) else ""
     yield "SAME EXE", "as its parent" if one.same_exe_as_parent else ""
     yield "CHILDREN", ", ".join(f"{each.key.pid} {each.comm}" for each in one.children)
     if status is not None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from nsagent.agent.live_table import Ended, LiveTable, Living
+from nsagent.agent.live_table import LiveTable
+from nsagent.agent.living import Ended, Living
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.scan.memory import Lodger
 

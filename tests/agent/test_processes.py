@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from nsagent.agent.live_table import Living
+from nsagent.agent.living import Living
 from nsagent.agent.process_feed import ProcessFeed
 from nsagent.agent.processes import Processes
 from nsagent.errors import Gone
