@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from nsagent.cli.options import AGENT_SOCKET
 from nsagent.errors import FormatError, NotRead
 from nsagent.kernel.capabilities import Capability, give_back_capabilities, read_capabilities
 from nsagent.model.choices import OwnersWanted
@@ -31,7 +32,8 @@ def give_back_rights(options: Mapping[str, Any]) -> Rights | None:
 def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[Capability]:
     """The capabilities that a command with these options needs."""
     needed = {Capability.DAC_READ_SEARCH}
-    if options.get("agent", "agent_socket" in options):  # The agent may run as another user.
+    asks_alone = "agent_socket" in options and "engine" not in options
+    if options.get("agent", asks_alone):  # The agent may run as another user.
         return needed | {Capability.DAC_OVERRIDE}
     if options.get("from_file") is None:
         needed |= {Capability.SYS_PTRACE}
@@ -49,6 +51,8 @@ def list_needed(options: Mapping[str, Any], environ: Mapping[str, str]) -> set[C
 def _writes_or_asks(options: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     """Whether somebody names a file to write or a socket to ask: either may be another user's."""
     if options.get("capture") is not None or options.get("file") is not None:
+        return True
+    if "agent" not in options and options.get("agent_socket", AGENT_SOCKET) != AGENT_SOCKET:
         return True
     if options.get("from_file") is not None:
         return False

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nsagent.cli.options import AGENT_SOCKET
 from nsagent.cli.rights import list_needed
 from nsagent.kernel.capabilities import Capability
 from nsagent.model.choices import OwnersWanted
@@ -39,6 +40,8 @@ OTHERS = {Capability.DAC_OVERRIDE}
         pytest.param({"from_file": None, "agent": True, "agent_socket": Path("a")}, {}, READ | OTHERS, id="the agent"),
         pytest.param({"from_file": None, "agent": False, "agent_socket": Path("a")}, {}, PASS, id="not the agent"),
         pytest.param({"agent_socket": Path("a")}, {}, READ | OTHERS, id="status"),
+        pytest.param({"engine": "auto", "agent_socket": AGENT_SOCKET}, {}, PASS, id="the usual agent beside a pass"),
+        pytest.param({"engine": "auto", "agent_socket": Path("a")}, {}, PASS | OTHERS, id="an agent beside a pass"),
         pytest.param({"from_file": None}, {"XDG_RUNTIME_DIR": "/nowhere"}, PASS, id="no runtime directory"),
     ],
 )
