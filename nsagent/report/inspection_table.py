@@ -91,7 +91,7 @@ def _tell_forebear(one: Forebear) -> str:
 def _tell_self(one: Inspection, names: Names) -> str:
     container = escape(names.get(one.container.id, one.container.name or "")) if one.container else ""
     is_adopted = one.parents and one.forebears and one.forebears[0].ended_seconds is not None
-    adopted = f", now a child of {_tell_relative(one.parents[0], {})}" if is_adopted else ""
+    adopted = f", now a child of {one.parents[0].key.pid} {escape(one.parents[0].comm)}" if is_adopted else ""
     place = f"  [{container}]" if container else ""
     return f"{one.key.pid} {escape(one.comm)}{place}  <- asked for {one.asked}{adopted}"
 

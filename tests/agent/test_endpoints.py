@@ -104,6 +104,8 @@ def test_changes_are_told_after_a_number(board: Board) -> None:
         "/v1/changes?since=-1",
         "/v1/changes?since=1e3",
         f"/v1/changes?since={'9' * 40}",
+        "/v1/forebears?pid=1",
+        "/v1/forebears?pid=-1&start_ticks=2",
         "/v1/changes?since=%D9%A3",
         "/v1/snapshot?format=html",
         "/v1/status?format=csv",

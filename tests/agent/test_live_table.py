@@ -7,6 +7,7 @@ import pytest
 from nsagent.agent.live_table import LiveTable
 from nsagent.agent.living import Ended, Living
 from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.process_event import ExitStatus
 from nsagent.scan.memory import Lodger
 
 TICK = 10_000_000
@@ -16,6 +17,7 @@ GRACE = 100 * TICK
 NETNS, COOKIE = 4026532500, 4101
 WEB, DB = ContainerId("web"), ContainerId("db")
 PARENT, CHILD = Pid(10), Pid(11)
+FAILED = ExitStatus(3, 0, core_dumped=False)
 IN_WEB = Lodger(NETNS, COOKIE, WEB)
 IN_DB = Lodger(NETNS, COOKIE, DB)
 
@@ -42,6 +44,15 @@ def test_a_child_lives_where_its_parent_does() -> None:
     assert table.find(CHILD) == Living(CHILD, T + 1, None, "sh", IN_WEB)
     table.fork(T + 1, Pid(12), Pid(99))
     assert table.find(Pid(12)) == Living(Pid(12), T + 1, None, None, None)
+
+
+def test_a_child_that_a_pass_saw_before_its_birth_was_told_of_has_a_parent_too() -> None:
+    table = make_table(living(), living(CHILD, start=T // TICK))
+    table.fork(T + 1, CHILD, PARENT)
+    assert table.list_parents(CHILD, T // TICK) == [living()]
+    table.end(T + 2, PARENT, FAILED)
+    assert table.list_parents(CHILD, T // TICK) == [Ended(T + 2, living(), FAILED)]
+    assert (table.list_parents(CHILD, 1), table.list_parents(PARENT, 50)) == (None, None)
 
 
 def test_who_has_ended_is_a_lodger_for_the_grace_time() -> None:

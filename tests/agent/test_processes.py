@@ -16,9 +16,10 @@ from nsagent.agent.processes import Processes
 from nsagent.errors import Gone
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
+from nsagent.model.forebear import Forebear
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.model.named_event import Identity, IdentitySource, NamedProcessEvent
-from nsagent.model.process_event import EventEngine, ProcessEventKind
+from nsagent.model.process_event import EventEngine, ExitStatus, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 from nsagent.scan.request import SnapshotRequest
@@ -33,6 +34,7 @@ from tests.scan.snapshots import make_netns, process, snapshot
 
 PROCFS = ProcFs()
 WEB = ContainerId("ab" * 32)
+PARENT_TICKS = process(PARENT, "sh").start_ticks
 NETNS, COOKIE = 4026532500, 4101
 STORM = """
 import os, random, sys
@@ -55,7 +57,7 @@ def named(kind: ProcessEventKind, identity: Identity = IN_WEB) -> NamedProcessEv
 
 def begin() -> Processes:
     """A table after a pass that has seen PARENT alone, and that it has PID since."""
-    processes = Processes(clock_ns=lambda: 30)
+    processes = Processes(clock_ns=lambda: 30, wall_clock=lambda: 1000.0)
     seen = replace(process(PARENT, "sh"), netns=NETNS)
     passed = replace(snapshot(netns=[make_netns(NETNS, cookie=COOKIE)]), processes=(seen,))
     processes.learn(passed, facts(), 10)
@@ -157,6 +159,26 @@ def test_a_netns_in_which_nobody_was_seen_has_no_cookie_by_its_number() -> None:
         processes.take(NamedProcessEvent(0.0, event(ProcessEventKind.EXIT, pid=pid, timestamp_ns=20), IN_WEB))
     processes.take(named(ProcessEventKind.EXEC))
     assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, None, WEB))
+
+
+def test_a_parent_that_has_ended_is_told_to_whoever_asks_by_pid_and_start() -> None:
+    processes = begin()
+    assert processes.list_forebears(PID, 0) == (Forebear(PARENT, PARENT_TICKS, "sh", None, None, None),)
+    gone = event(ProcessEventKind.EXIT, pid=PARENT, timestamp_ns=25, status=ExitStatus(3, 0, core_dumped=False))
+    processes.take(NamedProcessEvent(0.0, gone, IN_WEB))
+    (lost,) = processes.list_forebears(PID, 0) or ()
+    status = ExitStatus(3, 0, core_dumped=False)
+    assert lost == Forebear(PARENT, PARENT_TICKS, "sh", None, lost.ended_seconds, status)
+    assert lost.ended_seconds == pytest.approx(1000.0 - 5e-9, abs=1e-9)
+    assert processes.list_forebears(PID, 1 << 40) is None
+    assert processes.list_forebears(PARENT, PARENT_TICKS) is None
+
+
+def test_whose_child_a_look_found_it_to_be_is_not_who_began_it() -> None:
+    processes = begin()
+    found = event(ProcessEventKind.FORK, child=Pid(12), timestamp_ns=20, found_by=EventEngine.POLL)
+    processes.take(NamedProcessEvent(0.0, found, IN_WEB))
+    assert processes.list_forebears(Pid(12), 100) == ()
 
 
 def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_lived() -> None:

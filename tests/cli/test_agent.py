@@ -14,6 +14,11 @@ from nsagent.agent.board import Board
 from nsagent.agent.control import Control, serve_socket
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.status_text import render_status
+from nsagent.cli.agent_client import find_forebears
+from nsagent.model.forebear import Forebear
+from nsagent.model.ids import ContainerId, Pid
+from nsagent.model.process import ProcessKey
+from nsagent.model.process_event import ExitStatus
 from nsagent.report.changes import change_record
 from nsagent.report.prom import make_families
 from nsagent.scan.capture_file import read_capture
@@ -104,6 +109,21 @@ def test_what_reads_something_else_is_not_used_with_it(
     asked = run_cli("scan", "--agent", "--agent-socket", agent, *options)
     line = f"nsagent: {named}: not used with --agent, which tells of a pass that it made\n"
     assert asked == (2, "", line)
+
+
+MIDDLE = Forebear(Pid(77), None, "sh", None, 1767323045.678, ExitStatus(3, 0, core_dumped=False))
+SHELL = Forebear(Pid(60), 600, None, ContainerId("ab" * 32), None, None)
+
+
+def test_forebears_are_told_as_they_are_known_and_none_of_who_is_not(path: Path) -> None:
+    key = ProcessKey(Pid(80), 800)
+    assert find_forebears(path, key) is None
+    known = {(80, 800): (MIDDLE, SHELL), (81, 810): ()}
+    board = Board(30.0, clock=time.monotonic, list_forebears=lambda pid, start_ticks: known.get((pid, start_ticks)))
+    with serve(path, board):
+        assert find_forebears(path, key) == (MIDDLE, SHELL)
+        assert find_forebears(path, ProcessKey(Pid(81), 810)) == ()
+        assert find_forebears(path, ProcessKey(Pid(80), 801)) is None
 
 
 @pytest.mark.parametrize("command", [("scan", "--agent"), ("status",)])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nsagent.errors import Reason
+from nsagent.model.forebear import Forebear
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, Tid
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
@@ -30,8 +31,9 @@ from nsagent.model.process_details import (
     StatusMemory,
     Thread,
 )
+from nsagent.model.process_event import ExitStatus
 from nsagent.model.snapshot import Confidence
-from nsagent.report.inspection import render_inspections_json
+from nsagent.report.inspection import forebear_record, render_inspections_json
 from nsagent.report.inspection_table import MOST_FILES, render_inspections_table, render_inspections_tree, tell_size
 from tests.scan.snapshots import container, pod, socket
 
@@ -210,6 +212,43 @@ def test_a_tree_has_parents_threads_and_children_and_where_a_container_begins() 
     assert "".join(render_inspections_tree([make_bare(), make_bare()], ())) == f"{alone}\n{alone}"
 
 
+LOST = Forebear(Pid(77), None, "s\x1bh", None, NOON, ExitStatus(0, 9, core_dumped=False))
+OLDER = Forebear(Pid(60), 600, None, None, NOON - 1, ExitStatus(3, 0, core_dumped=False))
+UNHEARD = Forebear(Pid(61), 610, "a", None, NOON - 2, None)
+SHIM = Forebear(Pid(50), 500, "shim", None, None, None)
+ENDED_AT = "2023-11-14T22:13:20.000Z"
+
+
+def test_parents_that_have_ended_stand_where_they_were_and_how_and_when_they_ended() -> None:
+    adopted = replace(WHOLE, forebears=(LOST, OLDER, UNHEARD, SHIM))
+    line = (
+        f"BEGUN BY      77 s\\x1bh (ended {ENDED_AT}, signal 9) < 60 ? (ended 2023-11-14T22:13:19.000Z, exit code 3)"
+        " < 61 a (ended 2023-11-14T22:13:18.000Z) < 50 shim\n"
+    )
+    assert line in "".join(render_inspections_table([adopted], CONTAINERS))
+    tree = "".join(render_inspections_tree([replace(adopted, forebears=(LOST, SHIM))], CONTAINERS))
+    assert tree.splitlines()[:4] == [
+        "1 systemd",
+        "└─ 50 shim",
+        f"   └─ 77 s\\x1bh (ended {ENDED_AT}, signal 9)",
+        "      └─ 145 ap\\x1bp  [k8s_web_a]  <- asked for 146, now a child of 50 shim",
+    ]
+
+
+def test_the_line_of_parents_begins_with_the_first_one_known() -> None:
+    elsewhere = SHIM._replace(pid=Pid(51))
+    for forebears in ((LOST,), (LOST, elsewhere), (LOST, SHIM._replace(start_ticks=None))):
+        tree = "".join(render_inspections_tree([replace(WHOLE, forebears=forebears)], CONTAINERS))
+        assert tree.startswith(f"{forebears[-1].pid} ")
+
+
+def test_who_has_lost_no_parent_is_told_as_without_an_agent() -> None:
+    for forebears in ((), (SHIM,)):
+        one = replace(WHOLE, forebears=forebears)
+        assert "".join(render_inspections_table([one], CONTAINERS)) == TABLE
+        assert "".join(render_inspections_tree([one], CONTAINERS)) == TREE
+
+
 def test_of_many_files_some_are_printed_and_the_others_counted() -> None:
     fds = tuple(OpenFd(Fd(number), f"/f{number}", FdKind.PATH, None, None) for number in range(MOST_FILES + 5))
     lines = "".join(render_inspections_table([replace(make_bare(), fds=fds)], ())).splitlines()
@@ -219,6 +258,7 @@ def test_of_many_files_some_are_printed_and_the_others_counted() -> None:
 def test_the_document_of_next_to_nothing_has_every_name_that_one_of_everything_has() -> None:
     text = "".join(render_inspections_json([WHOLE, make_bare()], host="node-1"))
     whole, bare = json.loads(text)["processes"]
+    assert (whole["forebears"], forebear_record(LOST)["ended_at"]) == (None, ENDED_AT)
     assert whole.keys() == bare.keys()
     assert (bare["exe"], bare["uids"], bare["memory"]["statm"], bare["fds"]) == (None, None, None, [])
     assert whole["fds"][2]["peer"] == {
