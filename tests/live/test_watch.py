@@ -15,6 +15,7 @@ from tests.live.agent_bed import AgentBed
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed
+from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.live.netns_bed import MadeNetns, NetnsBed
 from tests.live.nsagent_cli import NSAGENT, clean_environment, run_nsagent
 from tests.live.watching import Event, Watch, is_exit, is_of_port
@@ -144,6 +145,39 @@ def test_a_connection_whose_peer_closes_its_half_is_in_another_state_and_held_by
     open_now = (each["socket"] for each in map(json.loads, ask_history("--at", "0s").splitlines()[1:]))
     states = [each["state"] for each in open_now if is_at(each, netns, pair.server.port)]
     assert sorted(states) == ["close_wait", "listen"]
+
+
+@pytest.mark.parametrize("visited", [False, True], ids=["alone", "beside somebody who left lately"])
+def test_what_no_pass_saw_is_whose_who_lives_alone_there_unless_another_did_in_the_last_minute(
+    bed: NetnsBed, visited: bool
+) -> None:
+    require(Capability.PROCESS_EVENTS, Capability.NSENTER)
+    cgroups, web = MadeCgroups(), "ab" * 32
+    try:
+        netns, actor = bed.stage()
+        cgroups.enter(actor.pid, f"/docker/{web}", find_hierarchies())
+        # The pass at its beginning is the only one, and the kernel tells all the rest.
+        with Watch("--interval", "1h", "--netns", str(netns.inode)) as watch:
+            if visited:
+                visit(watch, netns.path)
+            pair = actor.pair(actor.listen())
+            actor.drop(pair.client, pair.server)
+            closed = [watch.wait_for(is_of_port("close", one.port), "an end") for one in (pair.client, pair.server)]
+            told = ("none", None) if visited else ("netns", web)
+            assert [(one["identity"], one["container_id"]) for one in closed] == [told] * 2
+            assert {one["engine"] for one in closed} == {"destroy"}
+    finally:
+        bed.close()
+        cgroups.close()
+
+
+def visit(watch: Watch, path: str) -> None:
+    """Live in a netns, until that is told, and end, until that is."""
+    enter = ["nsenter", f"--net={path}", "--", "sh", "-c", "read line"]
+    with subprocess.Popen(enter, stdin=subprocess.PIPE) as visitor:
+        watch.wait_for(lambda event: event["event"] == "exec" and event["pid"] == visitor.pid, "who came")
+        visitor.communicate(b"go\n")
+    watch.wait_for(is_exit(visitor.pid), "who left")
 
 
 def test_a_container_sees_its_own_alone(docker_bed: DockerBed) -> None:
