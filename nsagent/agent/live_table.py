@@ -61,7 +61,8 @@ class LiveTable:
             if of is not None and is_told:
                 self._lineage.begin(pid, parent)
             return
-        self.end(at_ns, pid)
+        if was is not None:
+            self.end(at_ns, pid)
         if of is not None and is_told:
             self._lineage.begin(pid, parent)
         self.put(Living(pid, at_ns, None, None if of is None else of.comm, None if of is None else of.lodger))

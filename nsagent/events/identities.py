@@ -162,7 +162,8 @@ class Identities:
             return self._find_child(event, event.child, before)
         if event.kind is _EXEC:
             found = self._look(event.pid, before, at_ns)
-            return found or _Known(before.identity._replace(comm=None), at_ns, before.blank)
+            source, start_ticks, _, *others = before.identity
+            return found or _Known(Identity(source, start_ticks, None, *others), at_ns, before.blank)
         if before.identity == NOBODY:
             before = self._look(event.pid, before, at_ns) or before
         identity = before.identity if event.comm is None else before.identity._replace(comm=event.comm)
@@ -174,7 +175,7 @@ class Identities:
             parent, is_known = found, True
             self._keep(event.pid, parent)
         source = _PARENT if parent.identity.comm else _NONE
-        # Made anew: to replace fields of it takes six times as long, and there are as many as forks.
+        # Made anew, as for an exec: to replace fields of it takes six times as long.
         child = _Known(Identity(source, None, *parent.identity[2:]), at_ns, parent.blank)
         if not is_known or event.found_by is EventEngine.POLL:
             return self._look(pid, child, at_ns) or child

@@ -149,11 +149,9 @@ class ProcessEvents:
 
     def take(self, seconds: float | None = None) -> ProcessEvent | None:
         """The next event; None if none comes in this time, or once this is closed. Raises NotRead."""
-        until = None if seconds is None else self._clock_ns() + int(seconds * 1e9)
-        while True:
-            event = self._pop()
-            if event is not None or self._closed:
-                return event
+        event = self._pop()  # First of all: where much happens, to ask the clock for each takes long.
+        until = None if seconds is None or event is not None else self._clock_ns() + int(seconds * 1e9)
+        while event is None and not self._closed:
             wait_ns = self._advance()
             if until is not None:
                 left = until - self._clock_ns()
@@ -162,6 +160,8 @@ class ProcessEvents:
                 wait_ns = min(wait_ns, left)
             if wait_ns != 0:
                 self._waiter.wait(wait_ns / 1e9)
+            event = self._pop()
+        return event
 
     def __iter__(self) -> Iterator[ProcessEvent]:
         return self
