@@ -162,8 +162,8 @@ class Identities:
             return self._find_child(event, event.child, before)
         if event.kind is _EXEC:
             found = self._look(event.pid, before, at_ns)
-            source, start_ticks, _, *others = before.identity
-            return found or _Known(Identity(source, start_ticks, None, *others), at_ns, before.blank)
+            who = before.identity
+            return found or _Known(Identity(who.source, who.start_ticks, None, *who[3:]), at_ns, before.blank)
         if before.identity == NOBODY:
             before = self._look(event.pid, before, at_ns) or before
         identity = before.identity if event.comm is None else before.identity._replace(comm=event.comm)
