@@ -13,8 +13,8 @@ from nsagent.agent.status import EventCounts
 from nsagent.events.socket_changes import SocketChanges
 from nsagent.model.change import Change
 from nsagent.model.ids import Pid
-from nsagent.model.named_event import LIFE, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
-from nsagent.model.process_event import ProcessEventKind
+from nsagent.model.named_event import LIFE, EventsOf, Identity, LostEvents, NamedEvent, NamedProcessEvent
+from nsagent.model.process_event import ProcessEvent, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import OwnerSource, SocketEvent
 
@@ -54,9 +54,8 @@ class EventLog:
         self._new_before: set[Pid] = set()
         """Those that began while that pass was under way, and that it has not met."""
 
-    def take(self, named: NamedProcessEvent) -> None:
-        """What has happened to a process."""
-        event = named.event
+    def count_one(self, event: ProcessEvent, _: Identity) -> None:
+        """What has happened to a process, whether anybody wants to be told or not."""
         if event.kind not in _LIFE:
             return
         with self._lock:
@@ -67,7 +66,12 @@ class EventLog:
                 self._short_processes += event.pid in self._new or event.pid in self._new_before
                 self._new.discard(event.pid)
                 self._new_before.discard(event.pid)
-            self._add(named)
+
+    def keep(self, named: NamedProcessEvent) -> None:
+        """The same event for whoever wants to be told."""
+        if named.event.kind in _LIFE:
+            with self._lock:
+                self._add(named)
 
     def take_socket(self, event: SocketEvent) -> None:
         """The end of a socket of which the kernel has told."""

@@ -16,12 +16,14 @@ from nsagent.events.identities import Identities
 from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import start_thread
-from nsagent.model.named_event import NamedProcessEvent
-from nsagent.model.process_event import EventEngine
+from nsagent.model.named_event import Identity, NamedProcessEvent
+from nsagent.model.process_event import EventEngine, ProcessEvent
 from nsagent.scan.collect.pace import Pace
 
-Sink = Callable[[NamedProcessEvent], object]
+Sink = Callable[[ProcessEvent, Identity], object]
 """Takes an event, at once: it does no I/O, and what it keeps is bounded. It is called in the thread that hears."""
+NamedSink = Callable[[NamedProcessEvent], object]
+"""The same of an event as it is shown: to name all that nobody shows would take a tenth more."""
 
 _LOOKS_A_SECOND: Final = 200
 """At processes that run another program, or whose parents nobody knows: a hundredth of a core."""
@@ -51,6 +53,7 @@ class ProcessFeed:
         proc_root: str,
         sinks: Sequence[Sink],
         *,
+        named_sinks: Sequence[NamedSink] = (),
         tell: Callable[[str], None],
         hear: Callable[[str], ProcessEvents] = hear,
         share: float | None = None,
@@ -60,7 +63,8 @@ class ProcessFeed:
         It takes no more than `share` of a CPU: what the kernel cannot keep meanwhile is lost, counted, and looked for.
         """
         self._share = share
-        self._proc_root, self._sinks, self._tell, self._hear = proc_root, tuple(sinks), tell, hear
+        self._proc_root, self._tell, self._hear = proc_root, tell, hear
+        self._sinks, self._named_sinks = tuple(sinks), tuple(named_sinks)
         self.identities = Identities(ProcFs(proc_root), looks_a_second=_LOOKS_A_SECOND)
         """What names the events, and learns of each pass."""
         self._ended = threading.Event()
@@ -125,9 +129,7 @@ class ProcessFeed:
             try:
                 while (event := events.take()) is not None:
                     while event is not None:
-                        named = self.identities.name(event)
-                        for sink in self._sinks:
-                            sink(named)
+                        self._hand_on(event)
                         self._handed_on += 1
                         if self._handed_on % _PACED == 0:
                             pace.keep(self._ended)
@@ -135,6 +137,15 @@ class ProcessFeed:
                     self._ended.wait(_PAUSE_SECONDS)
             except NsagentError as err:
                 self._fail(err)
+
+    def _hand_on(self, event: ProcessEvent) -> None:
+        identity = self.identities.follow(event)
+        for sink in self._sinks:
+            sink(event, identity)
+        if self._named_sinks:
+            named = self.identities.name(event, identity)
+            for named_sink in self._named_sinks:
+                named_sink(named)
 
     def _fail(self, err: NsagentError) -> None:
         with self._lock:

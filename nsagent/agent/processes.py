@@ -17,9 +17,9 @@ from nsagent.model.facts import Facts
 from nsagent.model.forebear import Forebear
 from nsagent.model.gap import Kind
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.named_event import IdentitySource, NamedProcessEvent
+from nsagent.model.named_event import Identity, IdentitySource
 from nsagent.model.process import Process
-from nsagent.model.process_event import EventEngine, ProcessEventKind
+from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 
@@ -62,9 +62,8 @@ class Processes:
         self._cookies: Mapping[int, int | None] = {}
         self._passes = self._found = 0
 
-    def take(self, named: NamedProcessEvent) -> None:
-        """What has happened to a process."""
-        event = named.event
+    def take(self, event: ProcessEvent, identity: Identity) -> None:
+        """What has happened to a process, and which that is."""
         at_ns, kind = event.timestamp_ns, event.kind
         with self._lock:
             if kind is _EXIT:
@@ -73,7 +72,7 @@ class Processes:
                 if event.child is not None:
                     is_told = event.found_by is _CONNECTOR
                     self._table.fork(at_ns, event.child, event.pid, is_told=is_told)
-                self._put(named)
+                self._put(event, identity)
             elif kind is _COMM:
                 was = self._table.find(event.pid)
                 if was is not None:
@@ -139,14 +138,15 @@ class Processes:
         with self._lock:
             return self._table.list_pids()
 
-    def _put(self, named: NamedProcessEvent) -> None:
+    def _put(self, event: ProcessEvent, seen: Identity) -> None:
         """Where a process lives by a look at this event; the lock is held."""
-        seen, netns = named.identity, named.identity.netns
+        netns = seen.netns
         # Without a command an earlier look tells: the number of its netns may be another one's by now.
         if seen.source is not IdentitySource.LOOK or seen.comm is None or netns is None:
             return  # Its parent says where it lives.
         lodger = Lodger(netns, self._table.find_cookie(netns, self._cookies.get(netns)), seen.container_id)
-        self._table.put(Living(named.pid, named.event.timestamp_ns, seen.start_ticks, seen.comm, lodger))
+        pid = event.pid if event.child is None else event.child
+        self._table.put(Living(pid, event.timestamp_ns, seen.start_ticks, seen.comm, lodger))
 
 
 def _tell_forebear(one: Living | Ended, ahead_seconds: float) -> Forebear:

@@ -212,8 +212,8 @@ class Setup:
             earlier.feed.close()  # Else both would tell the same for a moment.
         share = _EVENTS_SHARE if self.config.limits.cpu is None else self.config.limits.cpu / 3
         hears = partial(hear, poll_seconds=self.config.interval if self.tells_events else None)
-        sinks = world.processes.take, world.log.take
-        self.feed = ProcessFeed(proc_root, sinks, tell=world.tell, hear=hears, share=share)
+        sinks, named = (world.processes.take, world.log.count_one), [world.log.keep] if self.tells_events else []
+        self.feed = ProcessFeed(proc_root, sinks, named_sinks=named, tell=world.tell, hear=hears, share=share)
         self.feed.begin()
         if self.tells_events:
             self.socket_feed = SocketFeed(

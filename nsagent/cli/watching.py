@@ -194,9 +194,9 @@ class Watching:
                 self._put(batch)
 
     def _name(self, event: ProcessEvent) -> NamedProcessEvent:
-        named = self._identities.name(event)
-        self._lodging.take(named)
-        return named
+        identity = self._identities.follow(event)
+        self._lodging.take(event, identity)
+        return self._identities.name(event, identity)
 
     def _read_sockets(self, events: SocketEvents) -> None:
         lost = events.losses

@@ -115,11 +115,14 @@ class Identities:
             self._began_ns = started_ns
             self._homes, self._containers, self._new_homes = homes, containers, 0
 
-    def name(self, event: ProcessEvent) -> NamedProcessEvent:
-        """The event with whose it is. Takes 4 us, without a look."""
+    def follow(self, event: ProcessEvent) -> Identity:
+        """Whose it is: every event has to come by here, once. Takes 3 us, without a look."""
         with self._lock:
-            identity = self._follow(event)
-            container = None if identity.container_id is None else self._containers.get(identity.container_id)
+            return self._follow(event)
+
+    def name(self, event: ProcessEvent, identity: Identity) -> NamedProcessEvent:
+        """The event of whom follow() has told, for whoever shows it."""
+        container = None if identity.container_id is None else self._containers.get(identity.container_id)
         at_seconds = (self._clock_ns() - self._monotonic_ns() + event.timestamp_ns) / 1e9
         if container is None:
             return NamedProcessEvent(at_seconds, event, identity)

@@ -36,6 +36,12 @@ def log() -> EventLog:
     return made
 
 
+def take(log: EventLog, named: NamedProcessEvent) -> None:
+    """As the feed hands it on."""
+    log.count_one(named.event, named.identity)
+    log.keep(named)
+
+
 def destroyed(source: OwnerSource) -> SocketEvent:
     [change] = [one for one in diff_snapshots(FULL, EMPTY) if one.socket is not None]
     return SocketEvent(SocketEventKind.CLOSE, change, SocketEventSource.DESTROY, source)
@@ -56,7 +62,7 @@ def kinds(events: tuple[NamedEvent, ...]) -> list[str]:
 
 def test_events_come_in_their_order_and_are_let_go_with_a_count(log: EventLog) -> None:
     for each in (FORK, EXEC, in_web(KINDS.COMM, comm="x"), EXIT):
-        log.take(each)
+        take(log, each)
     learn(log, EMPTY, FULL)
     assert (kinds(log.list_since(0).events), log.list_since(0).missed) == (["fork", "exec", "exit", "open"], 0)
     log.lose(EventsOf.PROCESS, 7)
@@ -79,7 +85,7 @@ def test_an_end_that_the_kernel_told_is_not_told_by_the_next_pass(log: EventLog)
 def test_without_a_report_of_events_nothing_is_kept_but_counted(log: EventLog) -> None:
     log.wanted = False
     for each in (FORK, EXEC, EXIT):
-        log.take(each)
+        take(log, each)
     learn(log, EMPTY, FULL)
     log.take_socket(destroyed(OwnerSource.NONE))
     log.lose(EventsOf.SOCKET, 3)
@@ -93,10 +99,10 @@ def test_a_process_that_a_pass_has_met_was_not_short_lived(log: EventLog) -> Non
     """Also one that began while the pass was under way, which has not met it, and ends before the next."""
     met = snapshot()
     for pid in (PID, Pid(11)):
-        log.take(in_web(KINDS.FORK, child=pid))
+        take(log, in_web(KINDS.FORK, child=pid))
     log.learn(replace_processes(met, PID), ())
     for pid in (PID, Pid(11)):
-        log.take(in_web(KINDS.EXIT, pid=pid))
+        take(log, in_web(KINDS.EXIT, pid=pid))
     assert log.count().short_lived_processes == 1
 
 
@@ -111,7 +117,7 @@ def see(pending: PendingEvents, log: EventLog, after: Snapshot) -> None:
 def test_a_report_tells_what_came_since_the_one_before(log: EventLog) -> None:
     pending = PendingEvents(Filter())
     assert pending.take() == (None, ())
-    log.take(FORK)
+    take(log, FORK)
     see(pending, log, EMPTY)
     assert pending.take() == (HEAD._replace(until=T0), ())
     learn(log, EMPTY, FULL)
@@ -126,7 +132,7 @@ def test_of_too_many_events_a_report_tells_the_last_ones_and_how_many_it_misses(
     pending = PendingEvents(Filter(), most=2)
     see(pending, log, EMPTY)
     for _ in range(8):
-        log.take(EXEC)
+        take(log, EXEC)
     see(pending, log, EMPTY)
     head, events = pending.take()
     assert head is not None
@@ -143,7 +149,7 @@ def test_a_report_tells_what_its_filter_asks_for_though_nobody_has_that_name_yet
     come = snapshot(
         socket(SocketState.ESTABLISHED, *ENDS, process(20, container=web), cookie=2), taken_at=T1, containers=[web]
     )
-    log.take(EXEC)
+    take(log, EXEC)
     learn(log, EMPTY, come)
     log.lose(EventsOf.PROCESS, 1)
     see(pending, log, come)

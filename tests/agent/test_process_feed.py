@@ -14,7 +14,7 @@ from nsagent.errors import EventsUnavailable, NotRead, Reason
 from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.proc_events import ProcConnector
 from nsagent.kernel.procfs import ProcFs
-from nsagent.model.named_event import NamedProcessEvent
+from nsagent.model.named_event import Identity, NamedProcessEvent
 from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
 from tests.kernel.conftest import same_fds
 from tests.live.capabilities import Capability, require
@@ -42,18 +42,18 @@ def no_thread_left(same_fds: None) -> Iterator[None]:
 
 def test_every_sink_takes_what_the_kernel_tells() -> None:
     require(Capability.ROOT, Capability.PROCESS_EVENTS)
-    first: list[NamedProcessEvent] = []
+    first: list[tuple[ProcessEvent, Identity]] = []
     second: list[NamedProcessEvent] = []
-    feed = ProcessFeed("/proc", [first.append, second.append], tell=pytest.fail)
+    feed = ProcessFeed("/proc", [lambda *each: first.append(each)], named_sinks=[second.append], tell=pytest.fail)
     feed.begin()
     until(lambda: feed.status(KNOWN).engine is EventEngine.CONNECTOR, "the kernel tells")
     pid = subprocess.Popen(["true"])
     pid.wait()
     until(lambda: any(each.pid == pid.pid and each.event.kind is ProcessEventKind.EXIT for each in second), "its end")
     feed.close()
-    told = [each.event.kind for each in first if each.pid == pid.pid]
+    told = [each.event.kind for each in second if each.pid == pid.pid]
     assert told == [ProcessEventKind.FORK, ProcessEventKind.EXEC, ProcessEventKind.EXIT]
-    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert first == [(each.event, each.identity) for each in second]
     assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, None, len(first), 0, 0, 3, 2, 1)
 
 
@@ -62,7 +62,7 @@ def test_no_more_than_its_share_is_taken_however_much_happens() -> None:
     share, most = 0.3, 300
     times: list[tuple[float, float]] = []
 
-    def work(_: NamedProcessEvent) -> None:
+    def work(*_: object) -> None:
         times.append((time.monotonic(), time.thread_time()))
         until_cpu = time.thread_time() + 0.004
         while time.thread_time() < until_cpu:
@@ -83,7 +83,7 @@ def test_no_more_than_its_share_is_taken_however_much_happens() -> None:
 def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:
     told: list[str] = []
     heard: list[NamedProcessEvent] = []
-    feed = ProcessFeed("/proc", [heard.append], tell=told.append, hear=refuse)
+    feed = ProcessFeed("/proc", [], named_sinks=[heard.append], tell=told.append, hear=refuse)
     feed.begin()
     until(lambda: told, "it is said")
     assert feed.status(KNOWN) == EventsStatus(EventEngine.POLL, "made so", 0, 0, 0, 3, 2, 1)
@@ -100,7 +100,7 @@ def test_where_a_report_tells_of_events_looks_are_compared_instead_and_said_so()
 
     told: list[str] = []
     heard: list[NamedProcessEvent] = []
-    feed = ProcessFeed("/proc", [heard.append], tell=told.append, hear=poll)
+    feed = ProcessFeed("/proc", [], named_sinks=[heard.append], tell=told.append, hear=poll)
     feed.begin()
     until(lambda: told, "it is said")
     with subprocess.Popen(["sleep", "60"]) as child:
@@ -131,7 +131,7 @@ def test_what_fails_later_is_told_with_what_came_before() -> None:
         events.watch_all()
         return events
 
-    feed = ProcessFeed("/proc", [lambda _: None], tell=told.append, hear=hear)
+    feed = ProcessFeed("/proc", [lambda *_: None], tell=told.append, hear=hear)
     feed.begin()
     until(lambda: subprocess.run(["true"], check=True) and told, "it is said")
     until(lambda: feed.status(KNOWN).engine is EventEngine.POLL, "its thread has ended")

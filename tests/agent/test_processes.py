@@ -18,8 +18,8 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.choices import EngineName
 from nsagent.model.forebear import Forebear
 from nsagent.model.ids import ContainerId, Pid
-from nsagent.model.named_event import Identity, IdentitySource, NamedProcessEvent
-from nsagent.model.process_event import EventEngine, ExitStatus, ProcessEventKind
+from nsagent.model.named_event import Identity, IdentitySource
+from nsagent.model.process_event import EventEngine, ExitStatus, ProcessEvent, ProcessEventKind
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.memory import Lodger
 from nsagent.scan.request import SnapshotRequest
@@ -50,9 +50,9 @@ IN_WEB = Identity(IdentitySource.LOOK, 100, "curl", 0, NETNS, WEB)
 """By a look."""
 
 
-def named(kind: ProcessEventKind, identity: Identity = IN_WEB) -> NamedProcessEvent:
-    """What PID does, or that its parent has it."""
-    return NamedProcessEvent(0.0, event(kind, timestamp_ns=20), identity)
+def of(kind: ProcessEventKind, identity: Identity = IN_WEB) -> tuple[ProcessEvent, Identity]:
+    """What PID does, or that its parent has it, and who that is."""
+    return event(kind, timestamp_ns=20), identity
 
 
 def begin() -> Processes:
@@ -61,7 +61,7 @@ def begin() -> Processes:
     seen = replace(process(PARENT, "sh"), netns=NETNS)
     passed = replace(snapshot(netns=[make_netns(NETNS, cookie=COOKIE)]), processes=(seen,))
     processes.learn(passed, facts(), 10)
-    processes.take(named(ProcessEventKind.FORK, Identity(IdentitySource.PARENT, None, "sh", 0, NETNS)))
+    processes.take(*of(ProcessEventKind.FORK, Identity(IdentitySource.PARENT, None, "sh", 0, NETNS)))
     return processes
 
 
@@ -122,11 +122,11 @@ def is_no_larger_than_proc(processes: Processes) -> bool:
 def test_a_child_lives_where_its_parent_does_until_a_look_tells_where() -> None:
     processes = begin()
     assert processes.find(PID) == Living(PID, 20, None, "sh", Lodger(NETNS, COOKIE, None))
-    processes.take(named(ProcessEventKind.EXEC))
+    processes.take(*of(ProcessEventKind.EXEC))
     assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, COOKIE, WEB))
-    processes.take(named(ProcessEventKind.COMM)._replace(event=event(ProcessEventKind.COMM, comm="worker")))
+    processes.take(event(ProcessEventKind.COMM, comm="worker"), IN_WEB)
     assert processes.find(PID) == Living(PID, 20, 100, "worker", Lodger(NETNS, COOKIE, WEB))
-    processes.take(named(ProcessEventKind.EXIT))
+    processes.take(*of(ProcessEventKind.EXIT))
     assert processes.find(PID) is None
 
 
@@ -142,22 +142,22 @@ def test_a_child_lives_where_its_parent_does_until_a_look_tells_where() -> None:
 )
 def test_what_is_not_seen_at_an_event_leaves_a_process_where_it_was(identity: Identity) -> None:
     processes = begin()
-    processes.take(named(ProcessEventKind.EXEC, identity))
+    processes.take(*of(ProcessEventKind.EXEC, identity))
     assert processes.find(PID) == Living(PID, 20, None, "sh", Lodger(NETNS, COOKIE, None))
 
 
 def test_a_child_that_was_looked_at_lives_where_that_tells() -> None:
     """Its parent is not known, or it was found by a look itself."""
     processes = begin()
-    processes.take(named(ProcessEventKind.FORK))
+    processes.take(*of(ProcessEventKind.FORK))
     assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, COOKIE, WEB))
 
 
 def test_a_netns_in_which_nobody_was_seen_has_no_cookie_by_its_number() -> None:
     processes = begin()
     for pid in (PARENT, PID):
-        processes.take(NamedProcessEvent(0.0, event(ProcessEventKind.EXIT, pid=pid, timestamp_ns=20), IN_WEB))
-    processes.take(named(ProcessEventKind.EXEC))
+        processes.take(event(ProcessEventKind.EXIT, pid=pid, timestamp_ns=20), IN_WEB)
+    processes.take(*of(ProcessEventKind.EXEC))
     assert processes.find(PID) == Living(PID, 20, 100, "curl", Lodger(NETNS, None, WEB))
 
 
@@ -165,7 +165,7 @@ def test_a_parent_that_has_ended_is_told_to_whoever_asks_by_pid_and_start() -> N
     processes = begin()
     assert processes.list_forebears(PID, 0) == (Forebear(PARENT, PARENT_TICKS, "sh", None, None, None),)
     gone = event(ProcessEventKind.EXIT, pid=PARENT, timestamp_ns=25, status=ExitStatus(3, 0, core_dumped=False))
-    processes.take(NamedProcessEvent(0.0, gone, IN_WEB))
+    processes.take(gone, IN_WEB)
     (lost,) = processes.list_forebears(PID, 0) or ()
     status = ExitStatus(3, 0, core_dumped=False)
     assert lost == Forebear(PARENT, PARENT_TICKS, "sh", None, lost.ended_seconds, status)
@@ -177,7 +177,7 @@ def test_a_parent_that_has_ended_is_told_to_whoever_asks_by_pid_and_start() -> N
 def test_whose_child_a_look_found_it_to_be_is_not_who_began_it() -> None:
     processes = begin()
     found = event(ProcessEventKind.FORK, child=Pid(12), timestamp_ns=20, found_by=EventEngine.POLL)
-    processes.take(NamedProcessEvent(0.0, found, IN_WEB))
+    processes.take(found, IN_WEB)
     assert processes.list_forebears(Pid(12), 100) == ()
 
 

@@ -73,8 +73,12 @@ def learn(identities: Identities, each: Facts, began_ns: int) -> None:
     identities.learn(attribute(each), each, began_ns)
 
 
+def name(identities: Identities, event: ProcessEvent) -> NamedProcessEvent:
+    return identities.name(event, identities.follow(event))
+
+
 def test_an_event_is_told_with_the_container_and_the_time_of_day(tree: ProcTree) -> None:
-    named = begin(tree, passed(httpd())).name(replace_pid(EXIT, PARENT))
+    named = name(begin(tree, passed(httpd())), replace_pid(EXIT, PARENT))
     assert named == NamedProcessEvent(
         2e9 - 0.5, replace_pid(EXIT, PARENT), IN_WEB, "web", "shop/web:1", Pod(PodUid("11-22"), "web-7d9c", "shop")
     )
@@ -87,42 +91,42 @@ def replace_pid(event: ProcessEvent, pid: Pid) -> ProcessEvent:
 def test_a_child_has_what_its_parent_has_until_it_ends(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()))
     child = IN_WEB._replace(source=IdentitySource.PARENT, start_ticks=None)
-    assert [identities.name(each).identity for each in (FORK, EXIT, EXIT)] == [child, child, NOBODY]
+    assert [name(identities, each).identity for each in (FORK, EXIT, EXIT)] == [child, child, NOBODY]
 
 
 def test_what_has_ended_before_anybody_looks_has_no_command_any_more(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()))
-    identities.name(FORK)
+    name(identities, FORK)
     gone = IN_WEB._replace(source=IdentitySource.PARENT, start_ticks=None, comm=None)
-    assert [identities.name(each).identity for each in (EXEC, EXIT)] == [gone, gone]
+    assert [name(identities, each).identity for each in (EXEC, EXIT)] == [gone, gone]
 
 
 def test_who_executes_a_program_is_looked_at(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()))
     tree.process(CHILD, "curl", start_ticks=200, netns=WEB_NETNS, cgroup=WEB_CGROUP)
-    identities.name(FORK)
+    name(identities, FORK)
     curl = Identity(IdentitySource.LOOK, 200, "curl", os.getuid(), WEB_NETNS, ContainerId(WEB_ID))
-    assert [identities.name(each).identity for each in (EXEC, EXIT)] == [curl, curl]
+    assert [name(identities, each).identity for each in (EXEC, EXIT)] == [curl, curl]
 
 
 def test_who_was_moved_to_another_container_is_in_that(tree: ProcTree) -> None:
     identities = begin(tree, passed(reading(PARENT, comm="shim"), httpd(12)))
     tree.process(CHILD, "httpd", cgroup=WEB_CGROUP)
-    assert identities.name(FORK).container_name is None
-    assert identities.name(EXEC).container_name == "web"
+    assert name(identities, FORK).container_name is None
+    assert name(identities, EXEC).container_name == "web"
 
 
 def test_who_has_the_pid_by_now_is_not_taken_for_who_had_it(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()))
     tree.process(CHILD, "other", start_ticks=1 << 50)
-    identities.name(FORK)
-    assert identities.name(EXEC).identity.comm is None
+    name(identities, FORK)
+    assert name(identities, EXEC).identity.comm is None
 
 
 def test_of_a_process_whose_parent_nobody_knows_the_parent_is_looked_at(tree: ProcTree) -> None:
     tree.process(PARENT, "sh", cgroup="0::/system.slice/cron.service\n")
     unit = Identity(IdentitySource.PARENT, None, "sh", os.getuid(), HOST_NETNS, unit="cron.service")
-    assert begin(tree).name(FORK).identity == unit
+    assert name(begin(tree), FORK).identity == unit
 
 
 def test_an_agent_looks_at_no_more_processes_than_it_may(tree: ProcTree) -> None:
@@ -130,29 +134,29 @@ def test_an_agent_looks_at_no_more_processes_than_it_may(tree: ProcTree) -> None
     identities = Identities(ProcFs(tree.path), looks_a_second=2, monotonic_ns=lambda: now)
     for pid in (1, 2, 3):
         tree.process(pid, "sh")
-    told = [identities.name(replace_pid(EXEC, Pid(pid))).identity.comm for pid in (1, 2, 3)]
+    told = [name(identities, replace_pid(EXEC, Pid(pid))).identity.comm for pid in (1, 2, 3)]
     now += 1_000_000_000
-    assert [*told, identities.name(replace_pid(EXEC, Pid(3))).identity.comm] == ["sh", "sh", None, "sh"]
+    assert [*told, name(identities, replace_pid(EXEC, Pid(3))).identity.comm] == ["sh", "sh", None, "sh"]
 
 
 def test_a_parent_is_looked_at_once(tree: ProcTree) -> None:
     identities = begin(tree)
     directory = tree.process(PARENT, "sh")
-    identities.name(FORK)
+    name(identities, FORK)
     directory.rename(tree.root / "gone")
-    assert identities.name(FORK).identity.comm == "sh"
+    assert name(identities, FORK).identity.comm == "sh"
 
 
 def test_of_a_process_that_a_look_has_found_itself_is_told(tree: ProcTree) -> None:
     """It runs another program by now, of which no event will tell."""
     tree.process(CHILD, "curl", cgroup=WEB_CGROUP)
-    named = begin(tree, passed(httpd())).name(FORK._replace(found_by=EventEngine.POLL))
+    named = name(begin(tree, passed(httpd())), FORK._replace(found_by=EventEngine.POLL))
     assert (named.pid, named.parent, named.identity.comm, named.container_name) == (CHILD, PARENT, "curl", "web")
 
 
 def test_nobody_is_named_where_nobody_is_known(tree: ProcTree) -> None:
     identities = begin(tree)
-    assert [identities.name(each).identity for each in (FORK, EXEC, EXIT)] == [NOBODY] * 3
+    assert [name(identities, each).identity for each in (FORK, EXEC, EXIT)] == [NOBODY] * 3
 
 
 def is_named(tree: ProcTree, cgroup: str, *, uid: int) -> bool:
@@ -160,8 +164,8 @@ def is_named(tree: ProcTree, cgroup: str, *, uid: int) -> bool:
     placed = passed(httpd(cgroup="0::/x\n", uid=uid), reading(12), placed=[Placed(ContainerId(WEB_ID), PARENT, 100)])
     identities = begin(tree, placed)
     tree.process(CHILD, "curl", start_ticks=200, cgroup=cgroup)
-    identities.name(FORK)
-    first, second = identities.name(EXEC), identities.name(EXEC)
+    name(identities, FORK)
+    first, second = name(identities, EXEC), name(identities, EXEC)
     assert first == second
     assert first.identity.comm == "curl"
     return first.container_name == "web"
@@ -184,21 +188,21 @@ def test_who_has_the_pid_of_one_without_a_cgroup_of_its_own_is_not_in_its_contai
     placed = passed(httpd(CHILD, cgroup="0::/x\n", uid=os.getuid()), placed=[Placed(ContainerId(WEB_ID), CHILD, 100)])
     identities = begin(tree, placed)
     tree.process(CHILD, "curl", start_ticks=200, cgroup="0::/x\n")
-    assert identities.name(EXEC).identity.container_id is None
+    assert name(identities, EXEC).identity.container_id is None
 
 
 def test_whoever_shares_the_cgroup_of_one_without_its_own_is_not_in_its_container(tree: ProcTree) -> None:
     placed = passed(httpd(cgroup="0::/x\n"), reading(12), placed=[Placed(ContainerId(WEB_ID), PARENT, 100)])
     identities = begin(tree, placed)
     tree.process(CHILD, "curl", cgroup="0::/x\n")
-    identities.name(FORK._replace(pid=Pid(12)))
-    assert identities.name(EXEC).identity.container_id is None
+    name(identities, FORK._replace(pid=Pid(12)))
+    assert name(identities, EXEC).identity.container_id is None
 
 
 def test_who_was_moved_out_of_a_container_is_in_it_no_more(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd(CHILD)))
     tree.process(CHILD, "httpd")
-    assert identities.name(EXEC).identity.container_id is None
+    assert name(identities, EXEC).identity.container_id is None
 
 
 def test_where_a_netns_may_not_be_read_it_is_not_the_parent_s(tree: ProcTree) -> None:
@@ -206,15 +210,15 @@ def test_where_a_netns_may_not_be_read_it_is_not_the_parent_s(tree: ProcTree) ->
     directory = tree.process(CHILD, "curl", netns=None, cgroup=WEB_CGROUP)
     (directory / "ns").mkdir(exist_ok=True)
     (directory / "ns" / "net").write_text("no link")
-    identities.name(FORK)
-    told = identities.name(EXEC).identity
+    name(identities, FORK)
+    told = name(identities, EXEC).identity
     assert (told.comm, told.netns, told.container_id) == ("curl", None, WEB_ID)
 
 
 def test_a_cgroup_that_bears_the_id_of_another_container_is_not_believed(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()))
     tree.process(CHILD, "evil", cgroup=f"0::/user.slice/user-1.slice/user@1.service/docker/{WEB_ID}\n")
-    assert identities.name(EXEC).identity.container_id is None
+    assert name(identities, EXEC).identity.container_id is None
 
 
 def test_a_flood_of_new_cgroups_is_not_read(tree: ProcTree) -> None:
@@ -224,14 +228,14 @@ def test_a_flood_of_new_cgroups_is_not_read(tree: ProcTree) -> None:
         tree.process(pid, cgroup=f"0::/docker/{id_}\n")
     told = []
     for pid in map(Pid, range(1000, 1100)):
-        identities.name(FORK._replace(child=pid))
-        told.append(identities.name(replace_pid(EXEC, pid)).identity.container_id)
+        name(identities, FORK._replace(child=pid))
+        told.append(name(identities, replace_pid(EXEC, pid)).identity.container_id)
     assert told == [*ids[:64], *[None] * 36]
 
 
 def test_a_pass_forgets_who_is_gone_but_one_that_began_since_the_one_before_after_the_next(tree: ProcTree) -> None:
     identities = begin(tree, passed(httpd()), passed(httpd()))
-    identities.name(FORK)
+    name(identities, FORK)
     sizes = []
     for later_ns in (1, 2, 3):
         learn(identities, passed(httpd()), LATE_NS + later_ns)
@@ -244,23 +248,23 @@ def test_a_pass_tells_where_a_process_is_that_was_not_seen_since_it_began(
     tree: ProcTree, began_ns: int, named: str | None
 ) -> None:
     identities = begin(tree, passed(httpd()))
-    identities.name(FORK)
+    name(identities, FORK)
     learn(identities, passed(httpd(), reading(CHILD)), began_ns)
-    assert identities.name(EXIT._replace(timestamp_ns=LATE_NS + 2)).container_name == named
+    assert name(identities, EXIT._replace(timestamp_ns=LATE_NS + 2)).container_name == named
 
 
 def test_a_birth_that_is_told_late_does_not_undo_what_a_pass_has_seen(tree: ProcTree) -> None:
     """Somebody has moved it meanwhile."""
     at_ns = time.monotonic_ns()
     identities = begin(tree, passed(reading(PARENT), httpd(CHILD, start_ticks=count_ticks(at_ns))))
-    told = [identities.name(each._replace(timestamp_ns=at_ns)).container_name for each in (FORK, EXIT)]
+    told = [name(identities, each._replace(timestamp_ns=at_ns)).container_name for each in (FORK, EXIT)]
     assert told == [None, "web"]
 
 
 def test_what_was_executed_before_a_pass_does_not_undo_what_that_has_seen(tree: ProcTree) -> None:
     identities = begin(tree)
     learn(identities, passed(httpd(CHILD)), LATE_NS + 1)
-    told = [identities.name(each).identity.comm for each in (EXEC, EXIT._replace(timestamp_ns=LATE_NS + 2))]
+    told = [name(identities, each).identity.comm for each in (EXEC, EXIT._replace(timestamp_ns=LATE_NS + 2))]
     assert told == [None, "httpd"]
 
 
@@ -271,21 +275,21 @@ def test_what_is_told_late_of_who_had_the_pid_before_is_not_of_who_has_it_now(
     at_ns = time.monotonic_ns()
     identities = begin(tree, passed(httpd(CHILD, start_ticks=count_ticks(at_ns) + 100)))
     late = EXIT._replace(kind=kind, timestamp_ns=at_ns)
-    assert [identities.name(each).container_name for each in (late, EXIT)] == [None, "web"]
-    assert identities.name(late).identity == NOBODY
+    assert [name(identities, each).container_name for each in (late, EXIT)] == [None, "web"]
+    assert name(identities, late).identity == NOBODY
 
 
 def test_a_pass_does_not_bring_back_who_has_ended_since_it_began(tree: ProcTree) -> None:
     """The next one that has its pid may have begun unheard."""
     identities = begin(tree, passed(httpd(), httpd(CHILD)))
-    identities.name(EXIT)
+    name(identities, EXIT)
     learn(identities, passed(httpd(), httpd(CHILD)), LATE_NS)
-    assert identities.name(EXEC._replace(timestamp_ns=LATE_NS + 1)).identity == NOBODY
+    assert name(identities, EXEC._replace(timestamp_ns=LATE_NS + 1)).identity == NOBODY
 
 
 def test_real_processes_are_told_with_their_commands() -> None:
     identities = Identities(ProcFs())
     with subprocess.Popen(["sleep", "60"]) as child:
-        named = identities.name(EXEC._replace(pid=Pid(child.pid), timestamp_ns=LATE_NS))
+        named = name(identities, EXEC._replace(pid=Pid(child.pid), timestamp_ns=LATE_NS))
         child.kill()
     assert (named.identity.comm, named.identity.netns) == ("sleep", os.stat("/proc/self/ns/net").st_ino)
