@@ -74,7 +74,7 @@ class ProcessEvents:
         """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
 
         With None it is not: then this raises EventsUnavailable, as `connect` does. `with_keys` has whoever is told to
-        have begun, or to run another program, looked at for its start and name: 30 us each. `clock_ns` is
+        have begun, or to run another program, looked at for its start and name: 60 us each. `clock_ns` is
         CLOCK_MONOTONIC. Raises NotRead where there is no procfs at all.
         """
         self._procfs, self._clock_ns, self._with_keys = ProcFs(proc_root), clock_ns, with_keys
