@@ -36,6 +36,8 @@ PROCFS = ProcFs()
 WEB = ContainerId("ab" * 32)
 PARENT_TICKS = process(PARENT, "sh").start_ticks
 NETNS, COOKIE = 4026532500, 4101
+AGAIN = 'read line; exec sh -c "$AGAIN"'
+"""A shell that runs another one in its place at each line."""
 STORM = """
 import os, random, sys
 while True:
@@ -190,13 +192,16 @@ def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_l
             number = os.stat(f"/proc/{home.pid}/ns/net").st_ino
             cookie = next(one.cookie for one in passed.netns if one.number == number)
             assert processes.list_lodgers(number, cookie) == {None}
-            enter = ["nsenter", f"--net=/proc/{home.pid}/ns/net", "--", "sh", "-c", "read line; exec sleep 1000"]
-            with subprocess.Popen(enter, stdin=subprocess.PIPE) as web:
+            enter = ["nsenter", f"--net=/proc/{home.pid}/ns/net", "--", "sh", "-c", AGAIN]
+            with subprocess.Popen(enter, stdin=subprocess.PIPE, bufsize=0, env={**os.environ, "AGAIN": AGAIN}) as web:
                 cgroups.enter(web.pid, f"/docker/{WEB}", hierarchies)
-                assert web.stdin is not None
-                web.stdin.write(b"\n")
-                web.stdin.close()
-                until(lambda: WEB in processes.list_lodgers(number, cookie), "who runs another program is looked at")
+
+                def is_known() -> bool:
+                    assert web.stdin is not None
+                    web.stdin.write(b"\n")
+                    return WEB in processes.list_lodgers(number, cookie)
+
+                until(is_known, "who runs another program is looked at, beside as many others as there may be")
                 web.kill()
             until(lambda: processes.find(Pid(web.pid)) is None, "its end is heard")
             assert processes.list_lodgers(number, cookie) == {None, WEB}
