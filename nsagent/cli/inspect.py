@@ -73,6 +73,13 @@ class Details(NamedTuple):
         return Wanted(told, algorithms, self.mem_of)
 
 
+class Sources(NamedTuple):
+    """How the kernel is asked, and which agent."""
+
+    engine: Engine = EngineName.AUTO
+    agent_socket: AgentSocket = AGENT_SOCKET
+
+
 class Answer(NamedTuple):
     """How the answer is given."""
 
@@ -93,9 +100,8 @@ def inspect(
     ] = None,
     containers: WhichContainers,
     details: Details,
-    engine: Engine = EngineName.AUTO,
+    sources: Sources,
     host: Host,
-    agent_socket: AgentSocket = AGENT_SOCKET,
     answer: Answer,
     debug: Debug = False,
 ) -> None:
@@ -117,14 +123,15 @@ def inspect(
         raise UsageError("expected a PID, or a container by -c, --pod, -n or -l, and not both")
     if number is not None:
         chosen = Filter(pids=(_find_leader(host, number),))
-    request = replace(host.make_request(), engine=engine, only=chosen, tables=TablesWanted(frozenset(Protocol)))
+    tables = TablesWanted(frozenset(Protocol))
+    request = replace(host.make_request(), engine=sources.engine, only=chosen, tables=tables)
     source = Source(host)
     snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
     numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
     inspections = list(_inspect(snapshot, numbers, wanted, host))
     if number is not None and not inspections:
         raise NotFound("process", str(number), hint="it ended while it was read")
-    inspections = _add_forebears(inspections, agent_socket, host)
+    inspections = _add_forebears(inspections, sources.agent_socket, host)
     write_answer(_render(shape, inspections, snapshot))
     status = write_coverage(snapshot, strict=answer.strict)
     raise typer.Exit(EXIT_PARTIAL if answer.strict and any(one.gaps for one in inspections) else status)
