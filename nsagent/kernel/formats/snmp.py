@@ -1,18 +1,16 @@
 """/proc/PID/net/snmp: what the protocols of a netns have counted since it was made.
 
-Source: net/ipv4/proc.c snmp_seq_show(); RFC 4022 for the names.
+Source: net/ipv4/proc.c snmp_seq_show(); RFC 4022 and its like for the names.
 """
 
-from typing import Final
 
-_TCP: Final = b"Tcp: "
+def find_counters(text: bytes, protocol: str) -> bytes | None:
+    """The line with the numbers of a protocol, as `Tcp`, as it stands there; None where there is none.
 
-
-def find_tcp_counters(text: bytes) -> bytes | None:
-    """The line with the numbers of TCP, IPv6 included, as it stands there; None where there is none.
-
-    It is the same as long as TCP has neither sent nor received a segment in this netns: all of them
-    count, before anybody looks at whose they are (InSegs, OutSegs, RetransSegs, InErrs, OutRsts).
+    That of `Tcp`, which has those of IPv6 too, is the same as long as not a segment was sent or received: all of them
+    count, before anybody looks at whose they are (InSegs, OutSegs, RetransSegs, InErrs, OutRsts). That of `Ip`
+    is the same as long as no packet of IPv4 was.
     """
-    lines = [line for line in text.splitlines() if line.startswith(_TCP)]  # The first has the names.
+    start = f"{protocol}: ".encode()
+    lines = [line for line in text.splitlines() if line.startswith(start)]  # The first has the names.
     return lines[1] if len(lines) == 2 else None

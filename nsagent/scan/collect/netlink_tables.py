@@ -4,14 +4,15 @@ A table that netlink has not is read as text; one that neither way has is in no 
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from nsagent.errors import DumpUnavailable, FormatError, NotRead, Reason
 from nsagent.kernel.formats.net_protocols import count_mptcp
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
-from nsagent.kernel.formats.snmp import find_tcp_counters
+from nsagent.kernel.formats.snmp import find_counters
 from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import Dump, SockDiag
@@ -74,6 +75,7 @@ class TableDumper:
         planned = plan_by_counters(counters, self.wanted)
         read = TablesRead(empty=not planned)
         counts: dict[str, int] | None = None
+        known = self._find_known(cookie, counters, read, planned)
         # TCP comes first: an MPTCP socket of any of its rows is then counted and dumped after it.
         for protocol in planned:
             if counts is None and needs_counts([protocol]):
@@ -81,8 +83,7 @@ class TableDumper:
             if protocol not in plan_counted([protocol], counts):
                 continue
             try:
-                known = self._find_known(cookie, counters, read) if protocol is Protocol.TCP else None
-                read.tables += [known] if known else self._dump(diag, protocol, counters, met)
+                read.tables += known.get(protocol) or self._dump(diag, protocol, counters, met)
                 if protocol is Protocol.NETLINK:
                     read.own = frozenset((diag.read_inode(),))
             except (NotRead, FormatError) as err:
@@ -93,16 +94,35 @@ class TableDumper:
         self.knows_protocol = diag.knows_protocol
         return read
 
-    def _find_known(self, cookie: int | None, counters: SockStat, read: TablesRead) -> RawTable | None:
-        """The table of TCP of the pass before, if the netns tells of nothing that changed it; notes what it tells."""
-        if self.resting is None or self.wanted.deep or self.wanted.tcp_info:
-            return None
-        segments = find_tcp_counters(self.entering.read_net("snmp") or b"")
-        if segments is not None and counters:
-            read.activity = Activity(list_counters(Protocol.TCP, counters), segments)
-        known = self.resting.find(cookie, read.activity)
-        read.rests = known is not None
-        return known
+    def _find_known(
+        self, cookie: int | None, counters: SockStat, read: TablesRead, planned: Collection[Protocol]
+    ) -> dict[Protocol, list[RawTable]]:
+        """The tables of the pass before, if the netns tells of nothing that changed them; notes what it tells."""
+        if self.resting is None or self.wanted.deep or self.wanted.tcp_info or not counters:
+            return {}
+        tables = {}
+        with suppress(NotRead):
+            snmp = self.entering.read_net("snmp") or b""
+            for protocol in (one for one in PROTOCOLS if one in planned):
+                packets = self._count_packets(protocol, counters, snmp)
+                if packets is None:
+                    continue
+                activity = read.activities[protocol] = Activity(list_counters(protocol, counters), packets)
+                if (known := self.resting.find(cookie, protocol, activity)) is not None:
+                    tables[protocol] = [known]
+        read.resting.update(tables)
+        return tables
+
+    def _count_packets(self, protocol: Protocol, counters: SockStat, snmp: bytes) -> bytes | None:
+        """What the netns has counted of the packets that may change rows; None where it does not tell.
+
+        A datagram is counted as one of UDP once it is read: that it has come is told by those of IP.
+        """
+        if protocol is Protocol.TCP:
+            return find_counters(snmp, "Tcp")
+        by_ipv6 = self.entering.read_net("snmp6") if counters.get(("UDP6", "inuse")) else b""
+        found = (find_counters(snmp, "Ip"), find_counters(snmp, "Udp"), by_ipv6)
+        return None if None in found else b"\n".join(one or b"" for one in found)
 
     def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:
         """The table of one protocol, as text where netlink has none, or fails.

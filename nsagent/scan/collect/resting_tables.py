@@ -1,23 +1,24 @@
-"""Tables of TCP that need not be dumped again: those of netns at rest are what they were.
+"""Tables of TCP and UDP that need not be dumped again: those of netns at rest are what they were.
 
-A row of TCP changes by a segment, by a timer, or by a thread that makes a system call. So a table holds as
-long as the netns has counted neither a segment nor a socket more or less, no row has a timer that runs, and
-of whoever holds one of its sockets nobody has run (run_marks). That is asked for over two intervals between
-passes: the one before the dump, so that nothing was under way while it was made, and the one after it. Who
-takes an fd out of a process that rests (pidfd_getfd(2)) can set an option unseen: each table is dumped
-again now and then all the same.
+A row changes by a packet, by a timer of TCP, by a datagram that leaves the host at last, or by a thread that makes
+a system call. So a table holds as long as the netns has counted neither a packet nor a socket more or less, no
+row has a timer that runs, nor datagrams on their way, and of whoever holds one of its sockets nobody has run
+(run_marks). That is asked for over two intervals between passes: the one before the dump, so that nothing was under
+way while it was made, and the one after it. Who takes an fd out of a process that rests (pidfd_getfd(2)) can set
+an option unseen: each table is dumped again now and then all the same.
 
-For a dump of TCP the kernel walks the hash of the whole host: 0.24 ms where that has 262,144 buckets and
-hardly a socket, more where it has many. The counters take 0.02 ms.
+For a dump of TCP the kernel walks the hash of the whole host: 0.24 ms where that has 262,144 buckets, hardly a socket,
+and is in the caches of the CPU, 1 ms where it is not. The counters take 0.02 ms.
 
-Source: net/ipv4/tcp_ipv4.c tcp_v4_rcv(), net/ipv4/tcp_output.c __tcp_transmit_skb(), net/ipv4/inet_diag.c.
+Source: net/ipv4/tcp_ipv4.c tcp_v4_rcv(), net/ipv4/tcp_output.c __tcp_transmit_skb(), net/ipv4/ip_input.c
+ip_rcv_core(), net/ipv4/inet_diag.c.
 """
 
 import sys
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from nsagent.kernel.formats.inet_diag import has_timers
+from nsagent.kernel.formats.inet_diag import is_changing
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
@@ -39,7 +40,7 @@ class Stirred(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """One netns as a pass read it; `table` is None where that may have been about to change."""
+    """One table as a pass read it; `table` is None where it may have been about to change."""
 
     activity: Activity
     table: RawTable | None
@@ -48,48 +49,49 @@ class _Known(NamedTuple):
 
 
 class RestingTables:
-    """Those of a pass, and of the one before, by the cookies of their netns."""
+    """Those of a pass, and of the one before, by the cookies of their netns and their protocols."""
 
     def __init__(self) -> None:
-        self._before: dict[int, _Known] = {}
-        self._now: dict[int, _Known] = {}
+        self._before: dict[tuple[int, Protocol], _Known] = {}
+        self._now: dict[tuple[int, Protocol], _Known] = {}
 
     def begin(self) -> None:
         """Another pass: of one that was not finished nothing is known."""
         self._before, self._now = self._now, {}
 
-    def find(self, cookie: int | None, activity: Activity | None) -> RawTable | None:
-        """The table of a netns, if it is what it was as far as the netns can tell; for any thread.
+    def find(self, cookie: int | None, protocol: Protocol, activity: Activity) -> RawTable | None:
+        """A table of a netns, if it is what it was as far as the netns can tell; for any thread.
 
         Whether its holders have run is told by keep(), once all are known.
         """
-        known = None if cookie is None else self._before.get(cookie)
+        known = None if cookie is None else self._before.get((cookie, protocol))
         if known is None or known.activity != activity or known.passes >= MOST_PASSES:
             return None
         return known.table
 
     def keep(self, states: Iterable[NetnsState], stirred: Stirred) -> list[NetnsState]:
-        """Know these netns in the next pass. Those whose tables were taken for what they were, and may not be it."""
-        restless = []
-        for state in states:
-            cookie, activity = state.cookie, state.activity
-            if cookie is None or activity is None:
-                continue
-            before = self._before.get(cookie)
+        """Know these netns in the next pass. Those of which a table was taken for what it was, and may not be it."""
+        return [one for one in states if one.cookie is not None and self._keep(one, one.cookie, stirred)]
+
+    def _keep(self, state: NetnsState, cookie: int, stirred: Stirred) -> bool:
+        """Know the tables of a netns; whether one that was taken for what it was may not be it."""
+        moved = False
+        for protocol, activity in state.activities.items():
+            before = self._before.get((cookie, protocol))
             steady = before is not None and before.activity == activity
-            table = _find_resting(state, stirred) if steady else None
-            passes = before.passes + 1 if before is not None and state.rests else 0
-            self._now[cookie] = _Known(activity, table, passes)
-            if state.rests and table is None:
-                restless.append(state)
-        return restless
+            table = _find_resting(state, protocol, stirred) if steady else None
+            taken = protocol in state.resting
+            passes = before.passes + 1 if before is not None and taken else 0
+            self._now[cookie, protocol] = _Known(activity, table, passes)
+            moved |= taken and table is None
+        return moved
 
 
-def _find_resting(state: NetnsState, stirred: Stirred) -> RawTable | None:
-    """The table of TCP, if nothing is about to change a row. What waits to be accepted may be, by who is not seen."""
+def _find_resting(state: NetnsState, protocol: Protocol, stirred: Stirred) -> RawTable | None:
+    """The table of a protocol, if nothing is about to change a row. What waits to be accepted may be, by the unseen."""
     for table, index in zip(state.tables, state.indexes, strict=True):
-        if table.protocol is Protocol.TCP and table.format is TableFormat.INET_DIAG:
+        if table.protocol is protocol and table.format is TableFormat.INET_DIAG:
             held = index.inodes <= stirred.rested and index.inodes.isdisjoint(stirred.others)
             seen = held and (stirred.whole or not index.bare)
-            return table if seen and not has_timers(table.data, sys.byteorder) else None
+            return table if seen and not is_changing(table.data, protocol, sys.byteorder) else None
     return None

@@ -1,6 +1,6 @@
 """What a pass knows of one netns so far, and the rows of it that nobody was seen to hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,17 +10,18 @@ from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.choices import EngineName
 from nsagent.model.facts import Flow, Interface, NetnsReading, RawTable, TunnelEnd
 from nsagent.model.ids import SocketInode
+from nsagent.model.net import Protocol
 from nsagent.scan.collect.indexes import Indexes
 from nsagent.scan.collect.netns import MetNetns
 
 
 class Activity(NamedTuple):
-    """What a netns had counted just before its table of TCP was read."""
+    """What a netns had counted just before one of its tables was read."""
 
     sockets: tuple[int, ...]
     """Those that have a row there (plan.list_counters)."""
-    segments: bytes
-    """See kernel.formats.snmp."""
+    packets: bytes
+    """Those sent and received that may change a row."""
 
 
 @dataclass(slots=True)
@@ -30,10 +31,10 @@ class TablesRead:
     empty: bool
     """Its counters say that there is nothing to read."""
     tables: list[RawTable] = field(default_factory=list)
-    activity: Activity | None = None
-    """None where nobody asks for it."""
-    rests: bool = False
-    """The table of TCP is that of the pass before."""
+    activities: dict[Protocol, Activity] = field(default_factory=dict)
+    """Of tables of which that is asked."""
+    resting: set[Protocol] = field(default_factory=set)
+    """Whose tables are those of the pass before."""
     mptcp_counted: int | None = None
     own: frozenset[SocketInode] = frozenset()
     """The inodes of sockets that were opened to read its tables, and stand in them."""
@@ -55,8 +56,8 @@ class NetnsState:
     tables: list[RawTable] = field(default_factory=list)
     indexes: list[RowIndex] = field(default_factory=list)
     """What the rows of each table name, in the order of the tables."""
-    activity: Activity | None = None
-    rests: bool = False
+    activities: Mapping[Protocol, Activity] = field(default_factory=dict)
+    resting: Set[Protocol] = frozenset()
     """As TablesRead has them."""
     closed: frozenset[SocketInode] = frozenset()
     """With what was opened to read the tables."""
@@ -89,7 +90,7 @@ class NetnsState:
         found = [indexes.find(self.cookie, table) for table in read.tables]
         self.tables = [one.table for one in found]
         self.indexes = [one.rows for one in found]
-        self.activity, self.rests = read.activity, read.rests
+        self.activities, self.resting = read.activities, read.resting
         self.mptcp_counted = read.mptcp_counted
         self.closed |= read.own
 

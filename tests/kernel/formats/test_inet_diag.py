@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_ports, has_timers, index_rows
+from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_ports, index_rows, is_changing
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
@@ -309,16 +309,25 @@ def test_rows_are_indexed_and_found_up_to_a_damaged_length() -> None:
 def test_a_timer_of_any_row_is_seen(byteorder: ByteOrder) -> None:
     none = make_message(byteorder=byteorder, expires_ms=7, retransmits=2, attributes=[(21, b"\0" * 8)])
     some = make_message(byteorder=byteorder, timer=2)
-    assert not has_timers(b"", byteorder)
-    assert not has_timers(none * 3, byteorder)
-    for tables in (some, none + some, some + none, none + some + none):
-        assert has_timers(tables, byteorder)
+    for protocol in (Protocol.TCP, Protocol.UDP):
+        assert not is_changing(b"", protocol, byteorder)
+        assert not is_changing(none * 3, protocol, byteorder)
+        for tables in (some, none + some, some + none, none + some + none):
+            assert is_changing(tables, protocol, byteorder)
+
+
+@pytest.mark.parametrize("byteorder", ["little", "big"])
+def test_what_waits_to_be_sent_is_told_by_segments_and_of_udp_by_nothing(byteorder: ByteOrder) -> None:
+    assert not is_changing(make_message(byteorder=byteorder, queues=(7, 0)), Protocol.UDP, byteorder)
+    table = make_message(byteorder=byteorder) + make_message(byteorder=byteorder, queues=(0, 7))
+    assert is_changing(table, Protocol.UDP, byteorder)
+    assert not is_changing(table, Protocol.TCP, byteorder)
 
 
 def test_a_damaged_table_may_have_any_timer() -> None:
     message = make_message()
     for damaged in (message[:-1], message + b"\1\0\0\0", message + b"\0"):
-        assert has_timers(damaged, "little")
+        assert is_changing(damaged, Protocol.TCP, "little")
 
 
 @pytest.mark.parametrize("byteorder", BYTE_ORDERS)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Final
 import pytest
 
 from nsagent.errors import Aborted, Reason
-from nsagent.kernel.formats.snmp import find_tcp_counters
+from nsagent.kernel.formats.snmp import find_counters
 from nsagent.kernel.procfs import FdLinks, Instance, ProcFs
 from nsagent.model.facts import Facts, ProcessReading, RawTable, TableFormat
 from nsagent.model.gap import Gap, Stage
@@ -47,12 +48,15 @@ listener = socket.create_server(("127.0.0.1", 0), backlog=5)
 address = listener.getsockname()
 client = socket.create_connection(address)
 server, _ = listener.accept()
+inboxes = [socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)]
+for inbox, own in zip(inboxes, ("127.0.0.1", "::1")):
+    inbox.bind((own, 5300))
 ready(f"{os.stat('/proc/self/ns/net').st_ino} {listener.fileno()}")
 for line in sys.stdin:
     exec(line)
     ready("done")
 """
-"""A netns with a listener and a connection; does what it is told."""
+"""A netns with a listener, a connection, and two sockets that take datagrams; does what it is told."""
 
 HELPER: Final = """child = os.fork()
 if child == 0:
@@ -78,7 +82,7 @@ class Bed:
         await_rest(self.child)
 
     def make_pass(self) -> list[SocketRow]:
-        """Its rows of TCP, by a pass that goes on from the last one."""
+        """Its rows, by a pass that goes on from the last one."""
         return self._list_rows(run_pass(carried=self.carried))
 
     def look(self) -> list[SocketRow]:
@@ -88,17 +92,17 @@ class Bed:
     def is_known(self) -> bool:
         """Whether the pass that was made last could take its table for what it was, as far as the netns tells."""
         text = "".join(Path(f"/proc/{self.child.pid}/net/{name}").read_text() for name in ("sockstat", "sockstat6"))
-        segments = find_tcp_counters(Path(f"/proc/{self.child.pid}/net/snmp").read_bytes())
+        segments = find_counters(Path(f"/proc/{self.child.pid}/net/snmp").read_bytes(), "Tcp")
         assert segments is not None
         activity = Activity(list_counters(Protocol.TCP, read_counters(text)), segments)
         assert self.carried.tables.resting is not None
-        return self.carried.tables.resting.find(self.cookie, activity) is not None
+        return self.carried.tables.resting.find(self.cookie, Protocol.TCP, activity) is not None
 
     def _list_rows(self, facts: Facts) -> list[SocketRow]:
         snapshot = attribute(facts)
         (netns,) = (one for one in snapshot.netns if one.inode == self.inode)
         self.cookie = netns.cookie
-        rows = [one.row for one in snapshot.sockets if one.netns == self.inode and one.row.protocol is Protocol.TCP]
+        rows = [one.row for one in snapshot.sockets if one.netns == self.inode]
         return sorted(rows, key=lambda row: (row.inode, row.local, row.remote))
 
 
@@ -139,6 +143,10 @@ def test_the_table_of_a_netns_at_rest_is_taken_for_what_it_was_from_the_third_pa
         "client.setsockopt(socket.IPPROTO_IP, 15, 1)",
         "waiting = socket.create_connection(address)",
         "more = socket.create_connection(address); accepted, _ = listener.accept()",
+        "inboxes[0].connect(('127.0.0.1', 5301))",
+        "inboxes[0].sendto(b'x', ('127.0.0.1', 5300))",
+        "inboxes[0].sendto(b'x', ('127.0.0.1', 5300)); inboxes[0].recv(1)",
+        "inboxes.pop().close(); other = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); other.bind(('::1', 5301))",
     ],
 )
 def test_whatever_changes_a_row_is_seen_by_the_next_pass(bed: Bed, line: str) -> None:
@@ -149,6 +157,20 @@ def test_whatever_changes_a_row_is_seen_by_the_next_pass(bed: Bed, line: str) ->
     assert without_timers(bed.make_pass()) == without_timers(bed.look())
     for _ in range(4):
         assert without_timers(bed.make_pass()) == without_timers(bed.look())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_datagram_of_somebody_else_is_seen_though_who_takes_it_rests(bed: Bed, address: str) -> None:
+    """It counts as one of UDP once it is read."""
+    require(Capability.NSENTER)
+    come_to_rest(bed)
+    family = "AF_INET6" if ":" in address else "AF_INET"
+    program = f"import socket; socket.socket(socket.{family}, socket.SOCK_DGRAM).sendto(b'x', ('{address}', 5300))"
+    enter = ["nsenter", f"--net=/proc/{bed.child.pid}/ns/net", "--", sys.executable, "-I", "-c", program]
+    subprocess.run(enter, check=True)
+    rows = bed.make_pass()
+    assert [row.local.address for row in rows if row.rx_queue] == [address]
+    assert rows == bed.look()
 
 
 def without_timers(rows: list[SocketRow]) -> list[SocketRow]:
@@ -239,11 +261,12 @@ def read_one(child: Child) -> Iterator[tuple[PassContext, NetnsState]]:
 
 def test_a_netns_that_is_held_no_longer_is_entered_anew_to_be_dumped_again(bed: Bed) -> None:
     with read_one(bed.child) as (context, state):
-        (before,) = state.tables
+        before = state.tables[0]
         state.let_go()
         bed.do("more = socket.create_server(('127.0.0.1', 0))")
         dump_anew(context, [state])
-        (after,) = state.tables
+        after = state.tables[0]
+        assert (before.protocol, after.protocol) == (Protocol.TCP, Protocol.TCP)
         assert len(after.data) > len(before.data)
         assert context.gaps.list_gaps() == []
 
@@ -279,8 +302,11 @@ def make_table(*inodes: int, timer: int = 0, protocol: Protocol = Protocol.TCP) 
 def make_state(
     *tables: RawTable, cookie: int = 1, activity: Activity | None = ACTIVITY, rests: bool = False
 ) -> NetnsState:
+    """One of which only that of TCP is asked."""
+    activities = {} if activity is None else {Protocol.TCP: activity}
+    resting = {Protocol.TCP} if rests else set()
     state = NetnsState(MetNetns(0, NETNS, None, None), cookie=cookie)
-    state.take(TablesRead(empty=False, tables=[*tables], activity=activity, rests=rests), Indexes())
+    state.take(TablesRead(empty=False, tables=[*tables], activities=activities, resting=resting), Indexes())
     return state
 
 
@@ -294,7 +320,7 @@ def keep(
         state = make_state(table, activity=activity, rests=rests and number == len(passes) - 1)
         again.append(bool(tables.keep([state], stirred)))
     tables.begin()
-    return tables.find(1, ACTIVITY), again
+    return tables.find(1, Protocol.TCP, ACTIVITY), again
 
 
 def test_a_table_is_known_once_all_was_at_rest_for_an_interval() -> None:
@@ -330,7 +356,7 @@ def test_what_waits_for_somebody_who_may_not_have_been_seen_is_not_at_rest() -> 
 
 @pytest.mark.parametrize(
     "other",
-    [ACTIVITY._replace(sockets=(1, 0, 0)), ACTIVITY._replace(segments=b"Tcp: 1 200 120000 -1 4 2 0 0 2 62 60"), None],
+    [ACTIVITY._replace(sockets=(1, 0, 0)), ACTIVITY._replace(packets=b"Tcp: 1 200 120000 -1 4 2 0 0 2 62 60"), None],
 )
 def test_what_was_counted_meanwhile_is_the_end_of_the_rest(other: Activity | None) -> None:
     table, tables = make_table(7, 8), RestingTables()
@@ -338,8 +364,8 @@ def test_what_was_counted_meanwhile_is_the_end_of_the_rest(other: Activity | Non
         tables.begin()
         tables.keep([make_state(table, activity=activity)], AT_REST)
     tables.begin()
-    assert tables.find(1, other) is None
-    assert tables.find(1, ACTIVITY) is None
+    assert other is None or tables.find(1, Protocol.TCP, other) is None
+    assert tables.find(1, Protocol.TCP, ACTIVITY) is None
 
 
 def test_a_table_is_that_of_a_netns_by_its_cookie_and_of_tcp() -> None:
@@ -349,14 +375,15 @@ def test_a_table_is_that_of_a_netns_by_its_cookie_and_of_tcp() -> None:
         tables.begin()
         tables.keep([make_state(udp, tcp, cookie=1), make_state(udp, cookie=2)], AT_REST)
     tables.begin()
-    assert [tables.find(cookie, ACTIVITY) for cookie in (1, 2, 3, None)] == [tcp, None, None, None]
+    assert [tables.find(cookie, Protocol.TCP, ACTIVITY) for cookie in (1, 2, 3, None)] == [tcp, None, None, None]
+    assert tables.find(1, Protocol.UDP, ACTIVITY) is None
 
 
 def test_a_table_that_was_taken_often_enough_is_dumped_anew_and_then_known_again() -> None:
     tables, table, taken = RestingTables(), make_table(7, 8), []
     for _ in range(2 * MOST_PASSES + 4):
         tables.begin()
-        known = tables.find(1, ACTIVITY)
+        known = tables.find(1, Protocol.TCP, ACTIVITY)
         taken.append(known is not None)
         assert tables.keep([make_state(table, rests=known is not None)], AT_REST) == []
     once = [True] * MOST_PASSES + [False]
