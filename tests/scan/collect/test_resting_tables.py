@@ -159,13 +159,20 @@ def test_whatever_changes_a_row_is_seen_by_the_next_pass(bed: Bed, line: str) ->
         assert without_timers(bed.make_pass()) == without_timers(bed.look())
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_datagram_of_somebody_else_is_seen_though_who_takes_it_rests(bed: Bed, address: str) -> None:
+_SEND_RAW = """
+import socket, struct
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+raw.sendto(struct.pack(">HHHH", 9, 5300, 9, 0) + b"x", ("127.0.0.1", 0))
+"""
+"""Nor is it one of UDP that was sent here."""
+_SEND = "import socket; socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b'x', ('::1', 5300))"
+
+
+@pytest.mark.parametrize(("address", "program"), [("127.0.0.1", _SEND_RAW), ("::1", _SEND)])
+def test_a_datagram_of_somebody_else_is_seen_though_who_takes_it_rests(bed: Bed, address: str, program: str) -> None:
     """It counts as one of UDP once it is read."""
     require(Capability.NSENTER)
     come_to_rest(bed)
-    family = "AF_INET6" if ":" in address else "AF_INET"
-    program = f"import socket; socket.socket(socket.{family}, socket.SOCK_DGRAM).sendto(b'x', ('{address}', 5300))"
     enter = ["nsenter", f"--net=/proc/{bed.child.pid}/ns/net", "--", sys.executable, "-I", "-c", program]
     subprocess.run(enter, check=True)
     rows = bed.make_pass()
