@@ -24,6 +24,9 @@ from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, 
 _LISTEN = 10
 """TCP_LISTEN of include/net/tcp_states.h."""
 
+_TIME_WAIT_TIMER = 3
+"""idiag_timer of what is kept of a connection until it is forgotten (net/ipv4/inet_diag.c inet_twsk_diag_fill())."""
+
 _ATTRIBUTE_HEADERS: Final = {"<": struct.Struct("<HH"), ">": struct.Struct(">HH")}
 _UIDS: Final = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
 
@@ -95,11 +98,25 @@ def is_changing(data: bytes, protocol: Protocol, byteorder: ByteOrder) -> bool:
     """Whether the kernel will change some row of a raw table by itself, whoever does nothing.
 
     A timer runs, idiag_timer, or a datagram has not left the host yet, idiag_wqueue: of TCP that is told by a segment.
-    True of a table with a damaged length. Costs about 0.1 us a row.
+    That of TIME_WAIT only runs down, see age_timers(). True of a table with a damaged length. Costs about 0.1 us a row.
     """
     if protocol is Protocol.TCP:
-        return _has_row(data, byteorder, "14xB", bool)
+        return _has_row(data, byteorder, "14xB", lambda timer: timer not in (0, _TIME_WAIT_TIMER))
     return _has_row(data, byteorder, "14xB57xI", lambda timer, queued: bool(timer or queued))
+
+
+def age_timers(data: bytes, elapsed_ms: int, byteorder: ByteOrder) -> bytes:
+    """A raw table as it is so much later if nothing has happened but that TIME_WAIT is nearer its end: idiag_expires.
+
+    The very same where it has none. Takes a table that is not damaged; costs about 0.1 us a row.
+    """
+    aged, offset, expires = None, 0, struct.Struct(f"{ORDER_SIGNS[byteorder]}I")
+    while offset < len(data):
+        if data[offset + 18] == _TIME_WAIT_TIMER:
+            aged = bytearray(data) if aged is None else aged
+            expires.pack_into(aged, offset + 68, max(expires.unpack_from(data, offset + 68)[0] - elapsed_ms, 0))
+        offset += (int.from_bytes(data[offset : offset + 4], byteorder) + 3) & ~3
+    return data if aged is None else bytes(aged)
 
 
 def has_ports(data: bytes, ports: Iterable[int], byteorder: ByteOrder) -> bool:

@@ -92,6 +92,7 @@ def open_context(
             gaps,
             earlier,
             may_enter=live,
+            clock=clock,
             stop=stop,
             is_late=lambda: clock() >= ends_at,
             keep_pace=lambda: pace.keep(stop, lambda: clock() >= ends_at),

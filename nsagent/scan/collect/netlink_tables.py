@@ -55,6 +55,8 @@ class TableDumper:
     gaps: GapSink
     release: str | None
     """That of the kernel (kernel.formats.release)."""
+    clock: Callable[[], float]
+    """Monotonic, in seconds."""
     resting: RestingTables | None = None
     """What is known of the pass before; None where all is dumped."""
     knows_protocol: bool | None = None
@@ -101,6 +103,7 @@ class TableDumper:
         if self.resting is None or self.wanted.deep or self.wanted.tcp_info or not counters:
             return {}
         tables = {}
+        read.at_seconds = self.clock()
         with suppress(NotRead):
             snmp = self.entering.read_net("snmp") or b""
             for protocol in (one for one in PROTOCOLS if one in planned):
@@ -108,7 +111,7 @@ class TableDumper:
                 if packets is None:
                     continue
                 activity = read.activities[protocol] = Activity(list_counters(protocol, counters), packets)
-                if (known := self.resting.find(cookie, protocol, activity)) is not None:
+                if (known := self.resting.find(cookie, protocol, activity, read.at_seconds)) is not None:
                     tables[protocol] = [known]
         read.resting.update(tables)
         return tables

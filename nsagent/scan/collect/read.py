@@ -44,6 +44,7 @@ class TableReader:
         earlier: EarlierTables,
         *,
         may_enter: bool,
+        clock: Callable[[], float],
         stop: threading.Event,
         is_late: Callable[[], bool],
         keep_pace: Callable[[], None],
@@ -55,6 +56,7 @@ class TableReader:
         self._gaps = gaps
         self._earlier = earlier
         self._may_enter = may_enter
+        self._clock = clock
         self._stop = stop
         self._release = procfs.read_sysctl("kernel/osrelease")
         self._is_late = is_late
@@ -97,7 +99,7 @@ class TableReader:
     def make_dumper(self, resting: RestingTables | None = None) -> TableDumper:
         """One for the calling thread, which it moves; `resting` are the tables that need not be dumped."""
         entering = Entering(self._procfs.root)
-        return TableDumper(entering, self._wanted, make_buffer(), self._gaps, self._release, resting)
+        return TableDumper(entering, self._wanted, make_buffer(), self._gaps, self._release, self._clock, resting)
 
     def take(self, state: NetnsState, read: TablesRead, dumper: TableDumper) -> None:
         """Keep what was read of the netns that the thread of this dumper is in."""

@@ -2,10 +2,10 @@
 
 A row changes by a packet, by a timer of TCP, by a datagram that leaves the host at last, or by a thread that makes
 a system call. So a table holds as long as the netns has counted neither a packet nor a socket more or less, no
-row has a timer that runs, nor datagrams on their way, and of whoever holds one of its sockets nobody has run
-(run_marks). That is asked for over two intervals between passes: the one before the dump, so that nothing was under
-way while it was made, and the one after it. Who takes an fd out of a process that rests (pidfd_getfd(2)) can set
-an option unseen: each table is dumped again now and then all the same.
+row has a timer that does more than to run down, nor datagrams on their way, and of whoever holds one of its
+sockets nobody has run (run_marks). That is asked for over two intervals between passes: the one before the dump, so
+that nothing was under way while it was made, and the one after it. Who takes an fd out of a process that
+rests (pidfd_getfd(2)) can set an option unseen: each table is dumped again now and then all the same.
 
 For a dump of TCP the kernel walks the hash of the whole host: 0.24 ms where that has 262,144 buckets, hardly a socket,
 and is in the caches of the CPU, 1 ms where it is not. The counters take 0.02 ms.
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from nsagent.kernel.formats.inet_diag import is_changing
+from nsagent.kernel.formats.inet_diag import age_timers, is_changing
 from nsagent.model.facts import RawTable, TableFormat
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import Protocol
@@ -46,6 +46,8 @@ class _Known(NamedTuple):
     table: RawTable | None
     passes: int
     """How many have taken the table for what it was."""
+    at_seconds: float
+    """When, as TablesRead has it."""
 
 
 class RestingTables:
@@ -59,15 +61,18 @@ class RestingTables:
         """Another pass: of one that was not finished nothing is known."""
         self._before, self._now = self._now, {}
 
-    def find(self, cookie: int | None, protocol: Protocol, activity: Activity) -> RawTable | None:
-        """A table of a netns, if it is what it was as far as the netns can tell; for any thread.
+    def find(self, cookie: int | None, protocol: Protocol, activity: Activity, at_seconds: float) -> RawTable | None:
+        """A table of a netns as it is at that time, if nothing has changed it as far as the netns can tell.
 
-        Whether its holders have run is told by keep(), once all are known.
+        Whether its holders have run is told by keep(), once all are known. For any thread.
         """
         known = None if cookie is None else self._before.get((cookie, protocol))
         if known is None or known.activity != activity or known.passes >= MOST_PASSES:
             return None
-        return known.table
+        if known.table is None or protocol is not Protocol.TCP:
+            return known.table
+        data = age_timers(known.table.data, round((at_seconds - known.at_seconds) * 1000), sys.byteorder)
+        return known.table if data is known.table.data else known.table._replace(data=data)
 
     def keep(self, states: Iterable[NetnsState], stirred: Stirred) -> list[NetnsState]:
         """Know these netns in the next pass. Those of which a table was taken for what it was, and may not be it."""
@@ -82,7 +87,7 @@ class RestingTables:
             table = _find_resting(state, protocol, stirred) if steady else None
             taken = protocol in state.resting
             passes = before.passes + 1 if before is not None and taken else 0
-            self._now[cookie, protocol] = _Known(activity, table, passes)
+            self._now[cookie, protocol] = _Known(activity, table, passes, state.at_seconds)
             moved |= taken and table is None
         return moved
 

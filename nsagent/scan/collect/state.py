@@ -31,6 +31,8 @@ class TablesRead:
     empty: bool
     """Its counters say that there is nothing to read."""
     tables: list[RawTable] = field(default_factory=list)
+    at_seconds: float = 0.0
+    """When that began, by the clock of the pass; only told where `activities` are."""
     activities: dict[Protocol, Activity] = field(default_factory=dict)
     """Of tables of which that is asked."""
     resting: set[Protocol] = field(default_factory=set)
@@ -56,6 +58,7 @@ class NetnsState:
     tables: list[RawTable] = field(default_factory=list)
     indexes: list[RowIndex] = field(default_factory=list)
     """What the rows of each table name, in the order of the tables."""
+    at_seconds: float = 0.0
     activities: Mapping[Protocol, Activity] = field(default_factory=dict)
     resting: Set[Protocol] = frozenset()
     """As TablesRead has them."""
@@ -90,7 +93,7 @@ class NetnsState:
         found = [indexes.find(self.cookie, table) for table in read.tables]
         self.tables = [one.table for one in found]
         self.indexes = [one.rows for one in found]
-        self.activities, self.resting = read.activities, read.resting
+        self.at_seconds, self.activities, self.resting = read.at_seconds, read.activities, read.resting
         self.mptcp_counted = read.mptcp_counted
         self.closed |= read.own
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nsagent.kernel.formats.inet_diag import decode_table, find_rows, has_ports, index_rows, is_changing
+from nsagent.kernel.formats.inet_diag import age_timers, decode_table, find_rows, has_ports, index_rows, is_changing
 from nsagent.kernel.formats.row_place import RowIndex, RowPlace
 from nsagent.model.ids import SocketInode
 from nsagent.model.net import ByteOrder, Endpoint, Family, Protocol, SocketRow, SocketState, TcpInfo, Timer, TimerKind
@@ -322,6 +322,17 @@ def test_what_waits_to_be_sent_is_told_by_segments_and_of_udp_by_nothing(byteord
     table = make_message(byteorder=byteorder) + make_message(byteorder=byteorder, queues=(0, 7))
     assert is_changing(table, Protocol.UDP, byteorder)
     assert not is_changing(table, Protocol.TCP, byteorder)
+
+
+@pytest.mark.parametrize("byteorder", ["little", "big"])
+def test_time_wait_is_nearer_its_end_later_and_all_else_is_what_it_was(byteorder: ByteOrder) -> None:
+    other = make_message(byteorder=byteorder, timer=2, expires_ms=900, attributes=[(21, b"\0" * 8)])
+    waits = make_message(byteorder=byteorder, timer=3, expires_ms=900)
+    later = make_message(byteorder=byteorder, timer=3, expires_ms=650)
+    assert not is_changing(waits, Protocol.TCP, byteorder)
+    assert age_timers(other + waits + other + waits, 250, byteorder) == other + later + other + later
+    assert age_timers(waits, 901, byteorder) == make_message(byteorder=byteorder, timer=3)
+    assert age_timers(other, 250, byteorder) is other
 
 
 def test_a_damaged_table_may_have_any_timer() -> None:

@@ -15,12 +15,13 @@ from typing import Final
 import pytest
 
 from nsagent.errors import Aborted, Reason
+from nsagent.kernel.formats.inet_diag import decode_table
 from nsagent.kernel.formats.snmp import find_counters
 from nsagent.kernel.procfs import FdLinks, Instance, ProcFs
 from nsagent.model.facts import Facts, ProcessReading, RawTable, TableFormat
 from nsagent.model.gap import Gap, Stage
 from nsagent.model.ids import Fd, NetnsId, Pid, SocketInode
-from nsagent.model.net import Protocol, SocketRow
+from nsagent.model.net import Protocol, SocketRow, TimerKind
 from nsagent.scan.attribute import attribute
 from nsagent.scan.collect.carried import Carried, find_stirred
 from nsagent.scan.collect.context import PassContext
@@ -38,7 +39,7 @@ from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.scan.collect.passes import open_pass, run_pass
 from tests.scan.collect.test_run_marks import await_rest
-from tests.scan.facts import reading
+from tests.scan.facts import diag_table, reading
 
 HOST: Final = """
 import fcntl, signal, struct
@@ -96,7 +97,7 @@ class Bed:
         assert segments is not None
         activity = Activity(list_counters(Protocol.TCP, read_counters(text)), segments)
         assert self.carried.tables.resting is not None
-        return self.carried.tables.resting.find(self.cookie, Protocol.TCP, activity) is not None
+        return self.carried.tables.resting.find(self.cookie, Protocol.TCP, activity, 0.0) is not None
 
     def _list_rows(self, facts: Facts) -> list[SocketRow]:
         snapshot = attribute(facts)
@@ -196,19 +197,26 @@ def test_who_waits_is_seen_as_accepted_once_it_is(bed: Bed) -> None:
     assert rows == bed.look()
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)", "client.close(); server.close()"],
-    ids=["keepalive", "time_wait"],
-)
-def test_a_row_with_a_timer_is_dumped_in_each_pass(bed: Bed, line: str) -> None:
+def test_a_row_with_a_timer_that_does_something_is_dumped_in_each_pass(bed: Bed) -> None:
     come_to_rest(bed)
-    bed.do(line)
+    bed.do("client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)")
     bed.make_pass()
     for _ in range(4):
         rows = bed.make_pass()
         assert any(row.timer is not None for row in rows)
         assert not bed.is_known()
+
+
+def test_time_wait_is_as_near_its_end_as_the_kernel_has_it(bed: Bed) -> None:
+    come_to_rest(bed)
+    bed.do("client.close(); server.close(); del client, server")
+
+    def find_left(rows: list[SocketRow]) -> list[int]:
+        return [row.timer.expires_ms for row in rows if row.timer and row.timer.kind is TimerKind.TIMEWAIT]
+
+    for _ in range(4):
+        ((before,), (found,), (after,)) = map(find_left, (bed.look(), bed.make_pass(), bed.look()))
+        assert after <= found + 1 <= before + 2  # Each pass rounds to a millisecond.
 
 
 def test_what_somebody_did_who_shared_a_listener_and_has_ended_is_seen(bed: Bed, tmp_path: Path) -> None:
@@ -307,13 +315,20 @@ def make_table(*inodes: int, timer: int = 0, protocol: Protocol = Protocol.TCP) 
 
 
 def make_state(
-    *tables: RawTable, cookie: int = 1, activity: Activity | None = ACTIVITY, rests: bool = False
+    *tables: RawTable,
+    cookie: int = 1,
+    activity: Activity | None = ACTIVITY,
+    rests: bool = False,
+    at_seconds: float = 0.0,
 ) -> NetnsState:
     """One of which only that of TCP is asked."""
     activities = {} if activity is None else {Protocol.TCP: activity}
     resting = {Protocol.TCP} if rests else set()
     state = NetnsState(MetNetns(0, NETNS, None, None), cookie=cookie)
-    state.take(TablesRead(empty=False, tables=[*tables], activities=activities, resting=resting), Indexes())
+    state.take(
+        TablesRead(empty=False, tables=[*tables], at_seconds=at_seconds, activities=activities, resting=resting),
+        Indexes(),
+    )
     return state
 
 
@@ -327,7 +342,7 @@ def keep(
         state = make_state(table, activity=activity, rests=rests and number == len(passes) - 1)
         again.append(bool(tables.keep([state], stirred)))
     tables.begin()
-    return tables.find(1, Protocol.TCP, ACTIVITY), again
+    return tables.find(1, Protocol.TCP, ACTIVITY, 0.0), again
 
 
 def test_a_table_is_known_once_all_was_at_rest_for_an_interval() -> None:
@@ -354,6 +369,23 @@ def test_a_row_with_a_timer_keeps_its_table_from_being_known() -> None:
     assert keep(make_table(7, 8, timer=2), AT_REST, AT_REST) == (None, [False, False])
 
 
+def test_time_wait_runs_down_and_changes_nothing_else() -> None:
+    left = [60_000, 5, 0]
+    rows = (make_message(byteorder=sys.byteorder, state=6, timer=3, expires_ms=ms, inode=0, cookie=ms) for ms in left)
+    table = diag_table(make_table(7).data + b"".join(rows))
+    tables = RestingTables()
+    for second in (10.0, 20.0):
+        tables.begin()
+        tables.keep([make_state(table, at_seconds=second)], AT_REST)
+    tables.begin()
+    assert tables.find(1, Protocol.TCP, ACTIVITY, 20.0) == table
+    later = tables.find(1, Protocol.TCP, ACTIVITY, 21.5)
+    assert later is not None
+    was, now = (decode_table(one.data, Protocol.TCP, sys.byteorder)[0] for one in (table, later))
+    assert [row.timer.expires_ms if row.timer else None for row in now] == [None, 58_500, 0, 0]
+    assert without_timers(now) == without_timers(was)
+
+
 def test_what_waits_for_somebody_who_may_not_have_been_seen_is_not_at_rest() -> None:
     table = make_table(7, 8, WAITING)
     assert keep(table, AT_REST, AT_REST) == (table, [False, False])
@@ -371,8 +403,8 @@ def test_what_was_counted_meanwhile_is_the_end_of_the_rest(other: Activity | Non
         tables.begin()
         tables.keep([make_state(table, activity=activity)], AT_REST)
     tables.begin()
-    assert other is None or tables.find(1, Protocol.TCP, other) is None
-    assert tables.find(1, Protocol.TCP, ACTIVITY) is None
+    assert other is None or tables.find(1, Protocol.TCP, other, 0.0) is None
+    assert tables.find(1, Protocol.TCP, ACTIVITY, 0.0) is None
 
 
 def test_a_table_is_that_of_a_netns_by_its_cookie_and_of_tcp() -> None:
@@ -382,15 +414,15 @@ def test_a_table_is_that_of_a_netns_by_its_cookie_and_of_tcp() -> None:
         tables.begin()
         tables.keep([make_state(udp, tcp, cookie=1), make_state(udp, cookie=2)], AT_REST)
     tables.begin()
-    assert [tables.find(cookie, Protocol.TCP, ACTIVITY) for cookie in (1, 2, 3, None)] == [tcp, None, None, None]
-    assert tables.find(1, Protocol.UDP, ACTIVITY) is None
+    assert [tables.find(cookie, Protocol.TCP, ACTIVITY, 0.0) for cookie in (1, 2, 3, None)] == [tcp, None, None, None]
+    assert tables.find(1, Protocol.UDP, ACTIVITY, 0.0) is None
 
 
 def test_a_table_that_was_taken_often_enough_is_dumped_anew_and_then_known_again() -> None:
     tables, table, taken = RestingTables(), make_table(7, 8), []
     for _ in range(2 * MOST_PASSES + 4):
         tables.begin()
-        known = tables.find(1, Protocol.TCP, ACTIVITY)
+        known = tables.find(1, Protocol.TCP, ACTIVITY, 0.0)
         taken.append(known is not None)
         assert tables.keep([make_state(table, rests=known is not None)], AT_REST) == []
     once = [True] * MOST_PASSES + [False]

@@ -1,6 +1,7 @@
 """All tables of a netns on the live kernel, by both engines, and what becomes of rows that close."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_a_table_that_netlink_lacks_is_asked_for_once_and_read_as_text() -> None
     def read_twice() -> tuple[int, list[set[TableFormat]]]:
         wanted = TablesWanted(frozenset((Protocol.TCP, Protocol.VSOCK)))
         gaps = GapSink()
-        dumper = TableDumper(Entering("/proc"), wanted, make_buffer(), gaps, None)
+        dumper = TableDumper(Entering("/proc"), wanted, make_buffer(), gaps, None, time.monotonic)
         with NoTables() as diag:
             reads = [dumper.dump_tables(diag, {}, MetNetns(0, NetnsId(0, 1), None, None)) for _ in range(2)]
             assert gaps.list_gaps() == []
