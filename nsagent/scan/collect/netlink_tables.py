@@ -12,7 +12,7 @@ from typing import Final
 from nsagent.errors import DumpUnavailable, FormatError, NotRead, Reason
 from nsagent.kernel.formats.net_protocols import count_mptcp
 from nsagent.kernel.formats.raw_table import find_net_file, index_rows
-from nsagent.kernel.formats.snmp import find_counters
+from nsagent.kernel.formats.snmp import find_counters, find_ipv6_counters
 from nsagent.kernel.formats.sockstat import SockStat
 from nsagent.kernel.netns import Entering
 from nsagent.kernel.sock_diag import Dump, SockDiag
@@ -123,8 +123,9 @@ class TableDumper:
         """
         if protocol is Protocol.TCP:
             return find_counters(snmp, "Tcp")
-        by_ipv6 = self.entering.read_net("snmp6") if counters.get(("UDP6", "inuse")) else b""
-        found = (find_counters(snmp, "Ip"), find_counters(snmp, "Udp"), by_ipv6)
+        found = [find_counters(snmp, "Ip"), find_counters(snmp, "Udp")]
+        if counters.get(("UDP6", "inuse")):
+            found.append(find_ipv6_counters(self.entering.read_net("snmp6") or b""))
         return None if None in found else b"\n".join(one or b"" for one in found)
 
     def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:

@@ -61,6 +61,11 @@ class RestingTables:
         """Another pass: of one that was not finished nothing is known."""
         self._before, self._now = self._now, {}
 
+    def count_netns(self) -> int:
+        """How many the pass before has read a table of, if most tables may still be what they were; 0 else."""
+        known = sum(one.table is not None for one in self._before.values())
+        return len({cookie for cookie, _ in self._before}) if 2 * known > len(self._before) else 0
+
     def find(self, cookie: int | None, protocol: Protocol, activity: Activity, at_seconds: float) -> RawTable | None:
         """A table of a netns as it is at that time, if nothing has changed it as far as the netns can tell.
 

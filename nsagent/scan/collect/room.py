@@ -56,6 +56,10 @@ class Room:
         if self._reads_later and not count:
             raise ReadFailed("one more netns", "EMFILE")
 
+    def is_ample_for(self, netns: int) -> bool:
+        """Whether so many netns, and as many more, can be held open before any of them is read."""
+        return 4 * netns <= self._most
+
     def make_for(self, wanted: int) -> int:
         """Room for up to so many fds more, once all netns are read: how many there may be."""
         if _count_free() < wanted:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.kernel.formats.snmp import find_counters
+from nsagent.kernel.formats.snmp import find_counters, find_ipv6_counters
 
 TEXT = b"""Ip: Forwarding DefaultTTL InReceives
 Ip: 2 64 120
@@ -33,3 +33,16 @@ def test_this_kernel_counts_segments_there() -> None:
 @pytest.mark.parametrize("text", [b"", b"Udp: InDatagrams\nUdp: 3\n", TEXT[:140], TEXT + TEXT], ids=len)
 def test_where_there_is_no_such_line_none_is_found(text: bytes) -> None:
     assert find_counters(text, "Tcp") is None
+
+
+def test_of_ipv6_packets_that_came_or_went_count_and_those_of_udp() -> None:
+    text = b"Ip6InReceives   \t12\nIp6InHdrErrors\t1\nIp6InDelivers \t11\nIcmp6InMsgs\t3\nUdp6InDatagrams \t4\n"
+    assert find_ipv6_counters(text) == b"Ip6InReceives   \t12\nIp6InDelivers \t11\nUdp6InDatagrams \t4"
+    assert find_ipv6_counters(b"Icmp6InMsgs 3\n") is None
+
+
+def test_this_kernel_counts_packets_of_ipv6_there() -> None:
+    found = find_ipv6_counters(Path("/proc/self/net/snmp6").read_bytes())
+    assert found is not None
+    names = {line.split()[0] for line in found.splitlines()}
+    assert {b"Ip6InReceives", b"Ip6InDelivers", b"Udp6InDatagrams"} <= names

@@ -407,6 +407,18 @@ def test_what_was_counted_meanwhile_is_the_end_of_the_rest(other: Activity | Non
     assert tables.find(1, Protocol.TCP, ACTIVITY, 0.0) is None
 
 
+def test_netns_are_counted_where_most_tables_are_at_rest() -> None:
+    tables, stirred = RestingTables(), AT_REST._replace(rested={LISTENER, CONNECTION, SocketInode(9)})
+    counted = []
+    for timers in ((0, 0, 0), (0, 0, 0), (0, 0, 2), (0, 2, 2)):
+        tables.begin()
+        counted.append(tables.count_netns())
+        states = (make_state(make_table(7, timer=timer), cookie=number) for number, timer in enumerate(timers))
+        tables.keep(states, stirred)
+    tables.begin()
+    assert [*counted, tables.count_netns()] == [0, 0, 3, 3, 0]
+
+
 def test_a_table_is_that_of_a_netns_by_its_cookie_and_of_tcp() -> None:
     tables = RestingTables()
     udp, tcp = make_table(9, protocol=Protocol.UDP), make_table(7)
