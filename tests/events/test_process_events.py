@@ -17,7 +17,8 @@ from nsagent.errors import EventsUnavailable, NotRead, ProcessGone, Reason, Usag
 from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.boot_clock import count_ticks
-from nsagent.kernel.proc_events import Batch, ProcConnector, open_connector
+from nsagent.kernel.formats.cn_proc import Fork
+from nsagent.kernel.proc_events import Batch, ProcConnector, Timed, open_connector
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
 from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
@@ -260,6 +261,38 @@ def test_a_storm_of_forks_is_told_whole(events: ProcessEvents, child: Child) -> 
     assert [event.child for event in born] == [event.pid for event in ended]
     assert (len(born), {event.status for event in ended}) == (count, {ExitStatus(0, 0, False)})
     assert events.losses == Losses()
+
+
+def test_events_that_come_thick_are_let_gather() -> None:
+    """To be woken for each takes as long as to take in two of them."""
+    own = os.getpid()
+    with ProcessEvents(connect=lambda _: OneByOne(own)) as events:
+        events.watch(own, (FORK,))
+        started = time.monotonic()
+        assert len({event.child for _, event in zip(range(30), events, strict=False)}) == 30
+        assert time.monotonic() - started > 0.025
+
+
+class OneByOne:
+    """Tells of one child after the other, each of whom is waited for, though never long."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent, self._number, self._has_told = parent, 0, True
+        self._ready = os.eventfd(1, os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._ready
+
+    def read(self) -> Batch:
+        self._has_told = not self._has_told
+        if self._has_told:
+            return Batch((), None, drained=True)
+        self._number += 1
+        fork = Fork(self._number, self._number, self._parent)
+        return Batch((Timed(time.monotonic_ns(), fork),), None, drained=True)
+
+    def close(self) -> None:
+        os.close(self._ready)
 
 
 def test_bug_72_and_73_who_does_not_read_loses_events_and_then_knows_what_there_is(same_fds: None) -> None:
