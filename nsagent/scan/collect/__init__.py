@@ -137,8 +137,8 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carri
             chosen = choose(only, walk.readings, answers, place_processes(context, walk.readings, answers).placed)
         context.gaps.add(chosen.gaps)
         _read_chosen(context, chosen)
-    if carried is not None and carried.tables.resting is not None:
-        dump_anew(context, carried.tables.resting.keep(context.reader.list_states(), carried.stirred))
+    if carried is not None:
+        dump_anew(context, carried.keep_tables(context.reader.list_states()))
     laps.end(Lap.WALK)
     concerned = walk.readings if only is None else [] if only.pids or chosen is None else chosen.readings
     settled = settle(context, walk, concerned)

@@ -8,6 +8,7 @@ whoever shares is read anew each time.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from nsagent.errors import AccessDenied, Gone, NotRead
 from nsagent.kernel.lookups import Lookups
@@ -16,6 +17,7 @@ from nsagent.model.ids import Pid, SocketInode
 from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.resting_tables import RestingTables, Stirred
+from nsagent.scan.collect.state import NetnsState
 from nsagent.scan.collect.walk import Resting, Walk
 from nsagent.scan.laps import Laps
 from nsagent.scan.memory import Lodger, Memory
@@ -23,6 +25,9 @@ from nsagent.scan.rows import RowDecoder
 
 MapLodgers = Callable[[], Mapping[int, Collection[Lodger]]]
 """Tells Memory.left."""
+
+
+_NOBODY: Final = Stirred(frozenset(), frozenset(), whole=False)
 
 
 class Carried:
@@ -37,8 +42,8 @@ class Carried:
         """Processes that did not run when their fds were read."""
         self.tables = _make_tables()
         """What the tables name, and which of them still hold."""
-        self.stirred = Stirred(set(), set(), whole=False)
-        """Which sockets the last walk has seen, and who holds them."""
+        self._stirred = _NOBODY
+        """What the walk of this pass has seen, until its tables are read."""
         self.memory = Memory()
         """Who held what is closing now."""
         self.netns_met: Callable[[int], object] | None = None
@@ -56,8 +61,13 @@ class Carried:
 
     def take(self, walk: Walk, *, comparable: bool) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
-        self.stirred = find_stirred(walk, self.resting)
+        self._stirred = find_stirred(walk, self.resting)
         self.resting = _leave_shared(walk) if comparable else {}
+
+    def keep_tables(self, states: Collection[NetnsState]) -> list[NetnsState]:
+        """Know what was read of these netns; those whose tables are to be dumped after all (RestingTables.keep)."""
+        stirred, self._stirred = self._stirred, _NOBODY
+        return [] if self.tables.resting is None else self.tables.resting.keep(states, stirred)
 
     def forget(self) -> None:
         """Let go of what takes memory: the next pass reads everything."""

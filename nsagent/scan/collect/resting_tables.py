@@ -15,7 +15,7 @@ ip_rcv_core(), net/ipv4/inet_diag.c.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Set
 from typing import Final, NamedTuple
 
 from nsagent.kernel.formats.inet_diag import age_timers, is_changing
@@ -31,9 +31,9 @@ MOST_PASSES: Final = 10
 class Stirred(NamedTuple):
     """The sockets that a walk has seen held, by whether a holder has run since the walk before."""
 
-    rested: set[SocketInode]
+    rested: Set[SocketInode]
     """Somebody holds it who has not."""
-    others: set[SocketInode]
+    others: Set[SocketInode]
     """Somebody holds it who has, or held it then."""
     whole: bool
     """Nobody was left out."""
@@ -56,15 +56,16 @@ class RestingTables:
     def __init__(self) -> None:
         self._before: dict[tuple[int, Protocol], _Known] = {}
         self._now: dict[tuple[int, Protocol], _Known] = {}
+        self._netns = 0
 
     def begin(self) -> None:
         """Another pass: of one that was not finished nothing is known."""
         self._before, self._now = self._now, {}
 
     def count_netns(self) -> int:
-        """How many the pass before has read a table of, if most tables may still be what they were; 0 else."""
+        """How many the pass before has met, empty ones too, if most tables may still be what they were; 0 else."""
         known = sum(one.table is not None for one in self._before.values())
-        return len({cookie for cookie, _ in self._before}) if 2 * known > len(self._before) else 0
+        return self._netns if 2 * known > len(self._before) else 0
 
     def find(self, cookie: int | None, protocol: Protocol, activity: Activity, at_seconds: float) -> RawTable | None:
         """A table of a netns as it is at that time, if nothing has changed it as far as the netns can tell.
@@ -79,8 +80,9 @@ class RestingTables:
         data = age_timers(known.table.data, round((at_seconds - known.at_seconds) * 1000), sys.byteorder)
         return known.table if data is known.table.data else known.table._replace(data=data)
 
-    def keep(self, states: Iterable[NetnsState], stirred: Stirred) -> list[NetnsState]:
+    def keep(self, states: Collection[NetnsState], stirred: Stirred) -> list[NetnsState]:
         """Know these netns in the next pass. Those of which a table was taken for what it was, and may not be it."""
+        self._netns = len(states)
         return [one for one in states if one.cookie is not None and self._keep(one, one.cookie, stirred)]
 
     def _keep(self, state: NetnsState, cookie: int, stirred: Stirred) -> bool:
