@@ -4,7 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: scan test pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart dashboard man look-html clean
+# Five processes import all tests, and pytest rewrites each module: once, and not in each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: scan test collected pytest test-busy test-vm fuzz fuzz-hostile lint bench bench-full demo golden chart dashboard man look-html clean
 
 scan: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan
@@ -13,8 +16,13 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/nsagent scan --from fixtures/captures/docker.json.gz
 
 test: $(VENV)/.tested-with
-	$(MAKE) lint
+	$(MAKE) --jobs 2 --output-sync lint collected
 	$(MAKE) pytest
+
+# Compiles all tests, as lint checks types, which takes one processor.
+collected: $(VENV)/.tested-with
+	mkdir -p build
+	$(RUN) pytest --collect-only -qq >build/collected || { cat build/collected; false; }
 
 # Four processes take a module each, in the order of tests/conftest.py, on two cores too: live tests wait as long as they work.
 # Each process has the engines that its tests need. What is started as a program of its own is not measured: that would take

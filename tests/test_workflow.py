@@ -82,7 +82,7 @@ def test_the_machine_with_a_stock_kernel_is_the_workflows_alone() -> None:
 
 
 def test_make_test_is_lint_and_the_tests_that_the_workflow_runs() -> None:
-    assert list_recipe("test") == ["$(MAKE) lint", "$(MAKE) pytest"]
+    assert list_recipe("test") == ["$(MAKE) --jobs 2 --output-sync lint collected", "$(MAKE) pytest"]
 
 
 def test_the_hooks_before_a_commit_are_the_commands_of_make_lint() -> None:

@@ -70,6 +70,28 @@ def _lie(data: bytearray, random_: random.Random) -> None:
 _DAMAGES: Sequence[Callable[[bytearray, random.Random], None]] = (_flip_bits, _cut, _cut_out, _put_in, _double, _lie)
 
 
+def pair_lines(table: bytes) -> list[bytes]:
+    """Whole input as short input: each line with the next one, and the last line alone.
+
+    What is damaged is what is decoded then: of a long table most rows are whole, again and again.
+    """
+    return _pair(table.splitlines(keepends=True))
+
+
+def pair_messages(dump: bytes) -> list[bytes]:
+    """The same of netlink messages, each of which begins with its length (netlink(7)), in little-endian order."""
+    messages, start = [], 0
+    while start < len(dump):
+        end = start + int.from_bytes(dump[start : start + 4], "little")
+        messages.append(dump[start:end])
+        start = end
+    return _pair(messages)
+
+
+def _pair(rows: Sequence[bytes]) -> list[bytes]:
+    return [b"".join(rows[start : start + 2]) for start in range(len(rows))]
+
+
 def damaged(seeds: Sequence[bytes], count: int, number: int) -> Iterator[bytes]:
     """`count` damaged inputs; the same `number` gives the same ones."""
     random_ = random.Random(number)

@@ -36,7 +36,7 @@ from nsagent.kernel.formats.tcp_info import decode_tcp_info
 from nsagent.kernel.formats.udp_diag import decode_wireguard
 from nsagent.model.facts import NetnsReading, RawTable, TableFormat
 from nsagent.model.net import Protocol
-from tests.kernel.damage import assert_fast, damaged
+from tests.kernel.damage import assert_fast, damaged, pair_lines, pair_messages
 from tests.kernel.diag_message import make_attribute, make_message
 from tests.kernel.formats.test_cn_proc import RECORDED as EVENTS
 from tests.kernel.formats.test_conntrack import RECORDED as FLOWS
@@ -73,6 +73,10 @@ SEEDS = {
     TableFormat.NET_SCTP_ENDPOINTS: [ENDPOINTS.encode()],
     TableFormat.NET_SCTP_ASSOCIATIONS: [ASSOCIATIONS.encode()],
 }
+SHORT = {
+    format_: [short for seed in seeds for short in (pair_messages if "diag" in format_ else pair_lines)(seed)]
+    for format_, seeds in SEEDS.items()
+}
 LINKS = make_link(b"vxlan", VXLAN_PORT) + make_link(b"veth", nsid=2) + make_link(b"bareudp", (1, b"\x12\xb5"))
 DONE = b"\x14\0\0\0\3\0\2\0\1\0\0\0\0\0\0\0\0\0\0\0"
 
@@ -108,7 +112,7 @@ def decode_as(format_: TableFormat, protocol: Protocol) -> Callable[[bytes], obj
 
 
 TABLES = {
-    f"table {format_}": Decoder(decode_as(format_, protocol), SEEDS[format_])
+    f"table {format_}": Decoder(decode_as(format_, protocol), SHORT[format_])
     for format_, protocol in zip(TableFormat, (*Protocol, Protocol.TCP), strict=True)
 }
 """Each format with some protocol, in most cases not its own."""
