@@ -2,9 +2,11 @@
 
 Beside the command there are two busy loops, processes that come and go, a dockerd at the usual place
 with containers that come and go, netns with and without a name, connections that come and go, odd
-processes, and mounts under odd names. It needs root and what the live tests need. All of it ends with
-the command, whose exit status this has; what was mounted, named or put below /run was never to be
-seen outside of the mount namespace of the command.
+processes, and mounts under odd names. It needs root, what the live tests need, and a machine without a
+Docker of its own. All of it ends with the command, whose exit status this has.
+
+Nothing of it is in a PID or mount namespace, and neither is the command: of processes the kernel tells
+only the host, and names of netns are those that the host's mount namespace has.
 """
 
 import os
@@ -25,18 +27,7 @@ from tests.live.netns_bed import NAMED_DIRECTORY, MadeNetns, NetnsBed
 from tests.live.odd_bed import OddOne
 from tests.live.programs import compile_program
 
-INSIDE = "--inside"
-ENTER = (
-    "unshare",
-    "--mount",
-    "--propagation",
-    "private",
-    "--pid",
-    "--fork",
-    "--mount-proc",
-    "--kill-child",
-    "--",
-)
+USUAL_PLACE = "/run/docker.sock"
 BUSY_LOOPS = 2
 BUSY = (sys.executable, "-c", "while True: pass")
 BRIEF = ("sh", "-c", "while sleep 0.05; do :; done")
@@ -47,12 +38,6 @@ ODD_PLACES = ("with a space", "with\ta tab", "with \\040 in it", "netns")
 ODD_ONES = (("thread_netns", "moved"), ("dead_leader", "passed"), ("ordinary", "in_flight"), ("ordinary", "unaccepted"))
 USUAL_NAMES = ("web", "side", "lonely", "plain")
 """What the tests call their own containers too."""
-
-
-def hide_machine() -> None:
-    """An empty /run in this mount namespace, so that the usual places are ours."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "neighbours", "/run"], check=True)
-    os.mkdir(NAMED_DIRECTORY)
 
 
 @contextmanager
@@ -87,8 +72,18 @@ def fill_netns(bed: NetnsBed, directory: str) -> None:
     kept, keeper = bed.anonymous()
     hermit.ask("hold_netns", path=kept.path)
     bed.end(keeper)
-    with open(os.path.join(NAMED_DIRECTORY, "stale"), "x", encoding="ascii"):
+
+
+@contextmanager
+def stale_name(token: str) -> Iterator[None]:
+    """A file among the names of netns that is no netns."""
+    path = os.path.join(NAMED_DIRECTORY, f"{token}-stale")
+    with open(path, "x", encoding="ascii"):
         pass
+    try:
+        yield
+    finally:
+        os.unlink(path)
 
 
 def mount_netns(netns: MadeNetns, directory: str) -> None:
@@ -116,10 +111,18 @@ def churning(bed: NetnsBed) -> Iterator[None]:
         actor.finish()
 
 
+@contextmanager
+def usual_place(bed: DockerBed) -> Iterator[None]:
+    """dockerd where everybody looks for it."""
+    os.symlink(bed.url.removeprefix("unix://"), USUAL_PLACE)
+    try:
+        yield
+    finally:
+        os.unlink(USUAL_PLACE)
+
+
 def start_containers(bed: DockerBed) -> None:
-    """Containers on each network, one of them paused, one with a further process; dockerd at the usual place."""
-    bed.start()
-    os.symlink(bed.url.removeprefix("unix://"), "/run/docker.sock")
+    """Containers on each network, one of them paused, one with a further process."""
     web = bed.run(USUAL_NAMES[0], "bridge", ["httpd", "-f", "-p", "8081"], labels={"app": "web"})
     bed.execute(web, ["httpd", "-f", "-p", "8085"])
     bed.run(USUAL_NAMES[1], "container:web", ["httpd", "-f", "-p", "8082"])
@@ -161,8 +164,11 @@ def neighbours(token: str) -> Iterator[None]:
         program = compile_program("odd", directory)
         bed = stack.enter_context(closing(NetnsBed(token)))
         fill_netns(bed, directory)
+        stack.enter_context(stale_name(token))
         stack.enter_context(churning(bed))
         docker_bed = stack.enter_context(closing(DockerBed(token)))
+        docker_bed.start()
+        stack.enter_context(usual_place(docker_bed))
         start_containers(docker_bed)
         stack.enter_context(coming_and_going(docker_bed))
         for odd, case in ODD_ONES:
@@ -174,13 +180,12 @@ def neighbours(token: str) -> Iterator[None]:
 
 def main() -> int:
     """Run the command given; its exit status."""
-    if sys.argv[1:2] != [INSIDE]:
-        again = [*ENTER, sys.executable, "-m", "tests.neighbours", INSIDE, *sys.argv[1:]]
-        return subprocess.run(again, check=False).returncode
-    hide_machine()
+    if os.path.lexists(USUAL_PLACE):
+        print(f"{USUAL_PLACE}: there is one already, and nobody's engine is touched", file=sys.stderr)
+        return 1
     with neighbours(f"nsn{secrets.token_hex(4)}"):
         started = time.monotonic()
-        status = subprocess.run(sys.argv[2:], env={**os.environ, "PATH": PATH}, check=False).returncode
+        status = subprocess.run(sys.argv[1:], env={**os.environ, "PATH": PATH}, check=False).returncode
         print(f"exit status {status} after {time.monotonic() - started:.0f} s beside the neighbours", flush=True)
     return status
 
