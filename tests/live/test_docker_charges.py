@@ -9,7 +9,7 @@ from tests.live.actors import Actor
 from tests.live.deadlines import until
 from tests.live.docker_bed import DockerBed, Made
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import Socket, run_scan
+from tests.live.nsagent_cli import Socket, run_named_scan, run_scan
 from tests.live.rows import read_ss_rows
 from tests.live.stopping import stopped
 
@@ -81,7 +81,7 @@ def test_what_nobody_else_can_be_charged_with_has_the_container_that_lives_alone
     (row,) = until(lambda: run_scan(*closed, "--netns", str(made.netns_inode)).sockets, "a row is in TIME_WAIT")
     assert (row["verdict"]["charged_to"], row["attribution"]) == (None, "none")
     bed.end(client)
-    (row,) = run_scan(*closed, "--container", made.name).sockets
+    (row,) = run_named_scan(*closed, "--container", made.name).sockets
     charged = {"pid": None, "container_id": made.id}
     assert (row["verdict"]["charged_to"], row["container_id"], row["pod"]) == (charged, made.id, None)
     assert (row["attribution"], row["confidence"]) == ("netns", "inferred")

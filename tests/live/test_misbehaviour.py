@@ -52,17 +52,14 @@ def listener() -> Iterator[Listener]:
         yield Listener(os.fstat(made.fileno()).st_ino, made.fileno())
 
 
-@pytest.fixture(scope="module")
-def usual_seconds() -> float:
-    """What a scan takes that asks nobody."""
-    return min(run_nsagent("scan", "-o", "json", "--runtime", "none").seconds for _ in range(2))
+def scan_alone() -> Ran:
+    """A scan that asks nobody."""
+    return run_nsagent("scan", "-o", "json", "--runtime", "none")
 
 
-def scan_beside(
-    listener: Listener, usual_seconds: float, *engines: Engine, noise_seconds: float = NOISE_SECONDS
-) -> None:
+def scan_beside(listener: Listener, *engines: Engine, noise_seconds: float = NOISE_SECONDS) -> None:
     """A scan that asks these has the listener and its owner in time, and of each engine its names or one gap."""
-    ran = run_in_time(lambda: run_beside(listener, engines), usual_seconds + BUDGET_SECONDS + noise_seconds)
+    ran = run_in_time(lambda: run_beside(listener, engines), BUDGET_SECONDS + noise_seconds, usual=scan_alone)
     scan = Scan(json.loads(ran.stdout))
     gaps = list_gaps(scan)
     mute = [engine for engine in engines if not engine.names]
@@ -117,32 +114,28 @@ def taking_turns(*answers: bytes) -> Behaviour:
 FLOODS = [name for name in MISBEHAVIOURS if "2 GB" in name or "without end" in name]
 
 
-def test_every_way_in_which_an_engine_does_not_answer(
-    engine: Callable[..., Engine], listener: Listener, usual_seconds: float
-) -> None:
+def test_every_way_in_which_an_engine_does_not_answer(engine: Callable[..., Engine], listener: Listener) -> None:
     ways = [behave for name, behave in MISBEHAVIOURS.items() if name not in FLOODS]
     assert len(ways) > 20
-    scan_beside(listener, usual_seconds, *map(engine, ways))
+    scan_beside(listener, *map(engine, ways))
 
 
 @pytest.mark.parametrize("way", FLOODS)
-def test_engines_that_never_stop_talking(
-    engine: Callable[..., Engine], listener: Listener, usual_seconds: float, way: str
-) -> None:
-    scan_beside(listener, usual_seconds, engine(MISBEHAVIOURS[way]))
+def test_engines_that_never_stop_talking(engine: Callable[..., Engine], listener: Listener, way: str) -> None:
+    scan_beside(listener, engine(MISBEHAVIOURS[way]))
 
 
-def test_a_byte_a_second(engine: Callable[..., Engine], listener: Listener, usual_seconds: float) -> None:
+def test_a_byte_a_second(engine: Callable[..., Engine], listener: Listener) -> None:
     def slowly(connection: socket.socket) -> None:
         read_request(connection)
         for byte in b"HTTP/1.1 200 OK":
             connection.sendall(bytes([byte]))
             time.sleep(1)
 
-    scan_beside(listener, usual_seconds, engine(slowly), engine(dripping(b"\x00" * 1000), kind="cri"))
+    scan_beside(listener, engine(slowly), engine(dripping(b"\x00" * 1000), kind="cri"))
 
 
-def test_every_place_at_which_there_is_no_engine(tmp_path: Path, listener: Listener, usual_seconds: float) -> None:
+def test_every_place_at_which_there_is_no_engine(tmp_path: Path, listener: Listener) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "file").write_bytes(rows({"Id": ID, "Names": ["/web"]}))
     (tmp_path / "dangling").symlink_to("nowhere")
@@ -156,10 +149,10 @@ def test_every_place_at_which_there_is_no_engine(tmp_path: Path, listener: Liste
         made.enter_context(socket.socket(socket.AF_UNIX)).connect(str(tmp_path / "full"))
         places = ["fifo", "file", "dangling", "stale", "full", "deaf", "absent", ".", "x" * 120]
         urls = [f"unix://{tmp_path}/{place}" for place in places]
-        scan_beside(listener, usual_seconds, *(Engine("docker", url, {}) for url in [*urls, "tcp://127.0.0.1:1"]))
+        scan_beside(listener, *(Engine("docker", url, {}) for url in [*urls, "tcp://127.0.0.1:1"]))
 
 
-def test_odd_answers_that_tell_names(engine: Callable[..., Engine], listener: Listener, usual_seconds: float) -> None:
+def test_odd_answers_that_tell_names(engine: Callable[..., Engine], listener: Listener) -> None:
     """Pids that are none, names with NULs, ids twice, another's id, another content type, a rename meanwhile."""
 
     def one(number: int, **fields: object) -> dict[str, object]:
@@ -169,7 +162,6 @@ def test_odd_answers_that_tell_names(engine: Callable[..., Engine], listener: Li
     body = json.dumps([one(6)]).encode()
     scan_beside(
         listener,
-        usual_seconds,
         engine(saying(rows(one(1, Pid=0), one(2, Pid=-1), one(3, Names=["/a\x00b"]))), {
             ids[1]: "c1", ids[2]: "c2", ids[3]: "a\x00b",
         }),
@@ -184,9 +176,7 @@ def test_odd_answers_that_tell_names(engine: Callable[..., Engine], listener: Li
 
 
 @pytest.mark.parametrize(("count", "may_be_slow"), [(10_000, False), (100_000, True)])
-def test_very_many_containers(
-    engine: Callable[..., Engine], listener: Listener, usual_seconds: float, count: int, may_be_slow: bool
-) -> None:
+def test_very_many_containers(engine: Callable[..., Engine], listener: Listener, count: int, may_be_slow: bool) -> None:
     """They are named as far as that is possible in the time that all engines have: to read 10^5 takes 1 s or 2.
 
     To write them takes as long, and all of it longer where others want the CPUs, too.
@@ -194,7 +184,7 @@ def test_very_many_containers(
     may_be_slow = may_be_slow or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
     many = saying(rows(*({"Id": f"{number:064x}", "Names": [f"/c{number}"]} for number in range(count))))
     one = engine(many, {f"{number:064x}": f"c{number}" for number in (0, count - 1)})
-    scan_beside(listener, usual_seconds, one._replace(may_be_slow=may_be_slow), noise_seconds=6.0)
+    scan_beside(listener, one._replace(may_be_slow=may_be_slow), noise_seconds=6.0)
 
 
 CRI_MISBEHAVIOURS: dict[str, Behaviour] = {
@@ -209,12 +199,10 @@ CRI_MISBEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
-def test_every_way_in_which_a_cri_engine_does_not_answer(
-    engine: Callable[..., Engine], listener: Listener, usual_seconds: float
-) -> None:
+def test_every_way_in_which_a_cri_engine_does_not_answer(engine: Callable[..., Engine], listener: Listener) -> None:
     mute = [engine(behave, kind="cri") for behave in CRI_MISBEHAVIOURS.values()]
     odd = lists(
         [container(ID, OTHER_ID, "a\x00b"), container(ID, OTHER_ID, "twice"), container("f00", OTHER_ID)],
         [sandbox(OTHER_ID)],
     )
-    scan_beside(listener, usual_seconds, *mute, engine(answering(odd), {ID: "a\x00b"}, kind="cri"))
+    scan_beside(listener, *mute, engine(answering(odd), {ID: "a\x00b"}, kind="cri"))
