@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,8 +131,8 @@ def make_pages(directory: Path) -> dict[str, Path]:
         *(Gap(Stage.FDS, Subject(Kind.PROCESS, str(pid)), Reason.DENIED, "EACCES") for pid in (1, 7, 12)),
         Gap(Stage.NAMES, Subject(Kind.SOURCE, "docker (unix:///run/docker.sock)"), Reason.REFUSED, "ECONNREFUSED"),
     )
-    lacking = replace(snapshot, coverage=replace(snapshot.coverage, complete=False, gaps=merge_gaps(gaps)))
-    few = replace(lacking, sockets=snapshot.sockets[:80])
+    lacking = snapshot._replace(coverage=snapshot.coverage._replace(complete=False, gaps=merge_gaps(gaps)))
+    few = lacking._replace(sockets=snapshot.sockets[:80])
     return {
         "80": _write(directory / "80.html", few, OutputOptions(OutputFormat.HTML)),
         "80 in groups": _write(
@@ -141,7 +140,7 @@ def make_pages(directory: Path) -> dict[str, Path]:
         ),
         "20000": _write(
             directory / "20000.html",
-            replace(snapshot, sockets=snapshot.sockets[:20_000]),
+            snapshot._replace(sockets=snapshot.sockets[:20_000]),
             OutputOptions(OutputFormat.HTML),
         ),
     }

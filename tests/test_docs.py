@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     times = {"earlier": "2026-11-29T02:59:00.000Z", "troubled": "2026-11-29T09:00:00.000Z"}
     with closing(History.open(path, 1e9, 1 << 20)) as kept:
         snapshots = [attribute(read_capture(CAPTURES / f"{name}.json.gz")) for name in times]
-        record_all(kept, [replace(taken, taken_at=at) for taken, at in zip(snapshots, times.values(), strict=True)])
+        record_all(kept, [taken._replace(taken_at=at) for taken, at in zip(snapshots, times.values(), strict=True)])
     return path
 
 

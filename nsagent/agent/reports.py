@@ -1,7 +1,6 @@
 """One report: what it selects of a snapshot, and how that is written; it remembers what it showed last."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from nsagent.agent.event_log import EventLog
@@ -70,7 +69,7 @@ def select_report(report: Report, snapshot: Snapshot) -> Snapshot:
     try:
         selected = _select(report.view, snapshot, wanted)
     except NotFound:
-        selected = replace(snapshot, sockets=(), containers=(), netns=(), folded=())
+        selected = snapshot._replace(sockets=(), containers=(), netns=(), folded=())
     return selected if report.labels or "labels" in report.columns else leave_labels(selected)
 
 

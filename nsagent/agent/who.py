@@ -1,6 +1,5 @@
 """Who holds an end, by the last pass, for those who ask often: it is indexed once, when it is first asked about."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from nsagent.agent.board import LastPass
@@ -41,7 +40,7 @@ class Who:
         indexed = self._find_index(last)
         found = find_who(snapshot, indexed.ends, question)
         selected = leave_labels(select_rows(snapshot, found.sockets))
-        whole = replace(snapshot, sockets=indexed.listeners)
+        whole = snapshot._replace(sockets=indexed.listeners)
         return "".join(render_json(selected, whole=whole, notes=found.notes))
 
     def _find_index(self, last: LastPass) -> _Indexed:

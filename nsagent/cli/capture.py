@@ -36,7 +36,7 @@ def capture(
     kept = None if file == STDIO else file
     if kept is None and sys.stdout.isatty():
         raise UsageError("FILE: - is stdout, which is a terminal")
-    tables = replace(how_far.make_wanted(), own_addresses=True)
+    tables = how_far.make_wanted()._replace(own_addresses=True)
     request = replace(host.make_request(), engine=engine, interfaces=True, tables=tables, capture=kept)
     # Whoever reads it back may ask for what this pass could do without.
     facts = read(take_facts, request, host, labels_wanted=True)

@@ -34,7 +34,7 @@ class WhichChanges(NamedTuple):
             return wanted
         from nsagent.cli.expression import read_expression
 
-        return replace(wanted, expression=read_expression([self.filter]))
+        return wanted._replace(expression=read_expression([self.filter]))
 
 
 def diff(
@@ -74,7 +74,7 @@ def diff(
     output = printing.make_options(View.CHANGES)
     wanted = sockets.narrow(containers.make_filter())
     request = host.make_request()
-    request = replace(request, engine=engine, tables=replace(request.tables, protocols=wanted.named_protocols))
+    request = replace(request, engine=engine, tables=request.tables._replace(protocols=wanted.named_protocols))
     (was, was_lacks, *_), (now, now_lacks, *_) = (
         read_snapshot(replace(request, from_file=file), Source(host), labels_wanted=bool(wanted.labels))
         for file in (before, after)

@@ -51,7 +51,7 @@ class WhichRows(NamedTuple):
             return wanted
         from nsagent.cli.expression import read_expression
 
-        return replace(wanted, expression=read_expression(self.expression))
+        return wanted._replace(expression=read_expression(self.expression))
 
 
 class Showing(NamedTuple):

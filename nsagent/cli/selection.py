@@ -1,7 +1,6 @@
 """Which of what a watch is told it prints."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from nsagent.cli.watching import Passed, Told
 from nsagent.errors import UsageError
@@ -22,7 +21,7 @@ class Selection:
         """`processes`, `sockets`: these alone. Raises UsageError where nothing is left to be told."""
         self.pids = wanted.pids
         """Those that are watched alone, all for none."""
-        self._filter = EventFilter(replace(wanted, pids=()))
+        self._filter = EventFilter(wanted._replace(pids=()))
         if processes and self._filter.asks_for_sockets:
             raise UsageError("--processes: the filter asks for sockets: for ports, addresses, protocols or states")
         self.processes_wanted = not sockets and not self._filter.asks_for_sockets

@@ -1,7 +1,6 @@
 """Threads that somebody named -> the processes and netns that a snapshot knows: it has no thread ids."""
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from nsagent.cli.options import Source
@@ -25,8 +24,7 @@ def name_processes(wanted: Filter, snapshot: Snapshot, source: Source) -> Filter
         from nsagent.query.expression import map_filters
 
         expression = map_filters(expression, lambda each: name_processes(each, snapshot, source))
-    return replace(
-        wanted,
+    return wanted._replace(
         expression=expression,
         pids=tuple(pid if pid in known else _find_leader(pid, source) or pid for pid in wanted.pids),
         netns=tuple(name_netns(text, snapshot, source) for text in wanted.netns),

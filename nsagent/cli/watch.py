@@ -122,7 +122,7 @@ def watch(
         request=replace(
             host.make_request(),
             engine=engine,
-            tables=replace(HowFar().make_wanted(wanted.named_protocols), own_addresses=True),
+            tables=HowFar().make_wanted(wanted.named_protocols)._replace(own_addresses=True),
             only=wanted,
             owners=OwnersWanted.CONTAINER if events.processes else OwnersWanted.PID,
         ),

@@ -1,7 +1,6 @@
 """What a config holds, as values: frozen, units worked out, names of fields as in the file. Pure."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -137,7 +136,7 @@ class Select(_Section):
             return wanted
         from nsagent.query.grammar import parse_expression
 
-        return replace(wanted, expression=parse_expression(self.filter))
+        return wanted._replace(expression=parse_expression(self.filter))
 
 
 class Spool(_Section):

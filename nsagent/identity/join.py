@@ -6,7 +6,6 @@ called.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.claims import find_user
@@ -72,7 +71,7 @@ def _believe(record: Container, identity: CgroupIdentity | None) -> Container:
     """The record without what its path does not bear out."""
     by_labels = record.source in _BY_LABELS and record.runtime is not Runtime.PODMAN
     if by_labels and (identity is None or identity.pod_uid is None):
-        return replace(record, pod=None, container_name=None, sandbox=False)
+        return record._replace(pod=None, container_name=None, sandbox=False)
     return record
 
 
@@ -129,12 +128,12 @@ def _sandbox_with_pod(container: Container, kernels: Mapping[tuple[User, PodUid]
     if container.sandboxed is not None or container.pod is None or container.pod.uid is None:
         return container
     found = (kernels.get((user, container.pod.uid)) for user in list_users(container))
-    return replace(container, sandboxed=next(filter(None, found), None))
+    return container._replace(sandboxed=next(filter(None, found), None))
 
 
 def _join_alone(user: User, record: Container, pods: Pods) -> Container:
     """A container that no path shows."""
-    return replace(record, pod=_find_pod(user, record.pod, None, pods))
+    return record._replace(pod=_find_pod(user, record.pod, None, pods))
 
 
 def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods: Pods) -> Container:
@@ -162,7 +161,7 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
             pod=pod,
         )
     # The path is the runtime's own hand; a socket only shows whose API it speaks.
-    return replace(answer, runtime=identity.runtime or answer.runtime, chain=identity.chain or answer.chain, pod=pod)
+    return answer._replace(runtime=identity.runtime or answer.runtime, chain=identity.chain or answer.chain, pod=pod)
 
 
 def _find_pod(user: User, told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:

@@ -4,7 +4,6 @@ What a user's runtime tells is kept apart from what the system's do: a user can 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId
@@ -55,8 +54,7 @@ def _fill_in(record: Container, other: Container) -> Container:
     pod = record.pod or other.pod
     if record.pod is not None and other.pod is not None:
         pod = fill_in_pod(record.pod, other.pod)
-    return replace(
-        record,
+    return record._replace(
         runtime=record.runtime or other.runtime,
         image=_pick_image(record.image, other.image),
         verified=record.verified or other.verified,

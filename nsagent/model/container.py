@@ -75,8 +75,7 @@ class Pod:
     config_hash: PodUid | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """What is known of one container."""
 
     id: ContainerId

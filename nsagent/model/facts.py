@@ -3,7 +3,7 @@
 Plain data: it can be written to a file and read back on another machine (scan.capture).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -49,8 +49,7 @@ class TableFormat(StrEnum):
     NET_SCTP_ASSOCIATIONS = "net_sctp_associations"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessReading:
+class ProcessReading(NamedTuple):
     """One process, all read through one held /proc/PID directory fd.
 
     A pass may hold several readings of one pid: a later one saw fds that an earlier one missed, or
@@ -133,8 +132,7 @@ class Flow(NamedTuple):
     remote: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class NetnsReading:
+class NetnsReading(NamedTuple):
     """One netns and its tables."""
 
     id: NetnsId | None
@@ -192,8 +190,7 @@ class ProcessCounts:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Visibility:
+class Visibility(NamedTuple):
     """What the mount of procfs shows (proc(5), mount options): `hidepid` and `subset` as it names them, else None.
 
     `init` says whether PID 1 was listed: every PID namespace has one, so that others are hidden
@@ -223,8 +220,7 @@ class Rewalk:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """One pass over one host."""
 
     host: str
@@ -249,7 +245,7 @@ class Facts:
     """Those whose tables were asked for."""
     deep: bool = False
     """With every thread, and with sockets that are bound and do nothing."""
-    visibility: Visibility = field(default_factory=Visibility)
+    visibility: Visibility = Visibility()
     rewalk: Rewalk | None = None
     """None where every row had a holder at once."""
     cgroup_paths: tuple[tuple[int, str], ...] = ()

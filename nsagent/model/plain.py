@@ -1,7 +1,8 @@
 """Frozen records to plain JSON values and back, by their type hints.
 
-Dataclasses become objects, NamedTuples and tuples arrays, frozensets sorted arrays, enums their
-value, bytes base64. Reading back checks every value against its hint; a field with a default may be missing.
+Dataclasses and the largest NamedTuples become objects, other NamedTuples and tuples arrays, frozensets sorted arrays,
+enums their value, bytes base64. Reading back checks every value against its hint; a field of an object that has a
+default may be missing.
 """
 
 import base64
@@ -12,11 +13,16 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nsagent.errors import FormatError
+from nsagent.model.container import Container
+from nsagent.model.facts import Facts, NetnsReading, ProcessReading, Visibility
 
 T = TypeVar("T")
+
+_OBJECTS: Final = frozenset((Container, Facts, NetnsReading, ProcessReading, Visibility))
+"""The NamedTuples that have grown, and will, so that each of their fields goes by its name."""
 
 
 def to_plain(value: Any) -> Any:
@@ -29,11 +35,12 @@ def to_plain(value: Any) -> Any:
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, frozenset):
         return sorted(to_plain(item) for item in value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and type(value) not in _OBJECTS:
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    record: Any = type(value)
+    return {name: to_plain(getattr(value, name)) for name in _hints(record)}
 
 
 def from_plain(hint: type[T], plain: Any, path: str) -> T:
@@ -101,15 +108,15 @@ def _supertype(hint: Any) -> type:
 
 
 @cache
-def _hints(record: type) -> dict[str, Any]:
+def _hints(record: Any) -> dict[str, Any]:
     return get_type_hints(record)
 
 
 @cache
-def _defaults(record: type) -> frozenset[str]:
-    """The fields that may be missing: an older version did not know them. None of a NamedTuple, which is an array."""
+def _defaults(record: Any) -> frozenset[str]:
+    """The fields that may be missing: an older version did not know them. None of what is an array."""
     if not is_dataclass(record):
-        return frozenset()
+        return frozenset(record._field_defaults) if record in _OBJECTS else frozenset()
     return frozenset(
         each.name for each in fields(record) if each.default is not MISSING or each.default_factory is not MISSING
     )
@@ -117,7 +124,7 @@ def _defaults(record: type) -> frozenset[str]:
 
 def _read_record(record: Any, plain: Any, path: str) -> Any:
     hints = _hints(record)
-    if not is_dataclass(record):
+    if not is_dataclass(record) and record not in _OBJECTS:
         _expect(isinstance(plain, list) and len(plain) == len(hints), plain, f"an array of {len(hints)}", path)
         plain = dict(zip(hints, plain, strict=True))
     _expect(isinstance(plain, dict), plain, "an object", path)

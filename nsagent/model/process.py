@@ -1,6 +1,5 @@
 """A process as one pass read it."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from nsagent.model.ids import ContainerId, Pid
@@ -23,8 +22,7 @@ class CommandLine(NamedTuple):
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One reading of one process, all of it through one held /proc/PID directory.
 
     A kernel thread has no netns of its own, no container and no fds.

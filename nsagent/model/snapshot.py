@@ -1,7 +1,6 @@
 """Snapshot: what the facts of one pass mean."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -127,8 +126,7 @@ class RowCount(NamedTuple):
     counted: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Netns:
+class Netns(NamedTuple):
     """One netns."""
 
     inode: int | None
@@ -196,8 +194,7 @@ class HostCount(NamedTuple):
     counted: int
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(NamedTuple):
     """What this snapshot could not see."""
 
     complete: bool
@@ -210,7 +207,7 @@ class Coverage:
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
     """Those whose tables were asked for."""
     host: tuple[HostCount, ...] = ()
-    visibility: Visibility = field(default_factory=Visibility)
+    visibility: Visibility = Visibility()
     rewalk: Rewalk | None = None
     """None where every row had a holder at once."""
     stale_names: tuple[str, ...] = ()
@@ -221,8 +218,7 @@ class Coverage:
     """Those that the pass had, as in Facts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One pass, decided."""
 
     host: str

@@ -1,7 +1,6 @@
 """A filter expression as one test of rows, made once: functions inside of functions, and no tree to walk. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from nsagent.errors import NotFound
@@ -50,7 +49,7 @@ def take_unknown_for_nothing(wanted: Filter, snapshot: Snapshot) -> Filter:
         return wanted
     unknown = _find_unknown(wanted.expression, snapshot)
     kept = map_filters(wanted.expression, lambda each: _NOTHING if each in unknown else each)
-    return replace(wanted, expression=kept)
+    return wanted._replace(expression=kept)
 
 
 def _find_unknown(expression: Expression, snapshot: Snapshot) -> dict[Filter, NotFound]:

@@ -2,9 +2,8 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from nsagent.errors import WrongValue
 from nsagent.model.ids import Pid
@@ -52,8 +51,7 @@ _STATE_GROUPS: Final = {
 MAX_PORT: Final = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """Values of one field are alternatives, different fields must all match; an empty field matches all."""
 
     containers: tuple[str, ...] = ()
@@ -145,8 +143,7 @@ def narrow_filter(
     accept_queue_above: float | None = None,
 ) -> Filter:
     """The filter with which sockets are asked for, by the texts of the options of these names; raises WrongValue."""
-    return replace(
-        chosen,
+    return chosen._replace(
         netns=parse_netns(netns),
         pids=parse_pids(pid),
         ports=parse_ports(port),

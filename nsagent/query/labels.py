@@ -5,7 +5,6 @@ Source: kubernetes.io, "Labels and Selectors", the equality-based form.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nsagent.errors import WrongValue
@@ -23,8 +22,7 @@ class Requirement(NamedTuple):
     wanted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(NamedTuple):
     """Requirements that must all be met."""
 
     requirements: tuple[Requirement, ...]

@@ -24,7 +24,7 @@ def select_snapshot(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     if wanted == Filter():
         return snapshot
     narrowed = _narrow(snapshot, make_test(snapshot, wanted))
-    return replace(narrowed, coverage=_cover(snapshot, wanted))
+    return narrowed._replace(coverage=_cover(snapshot, wanted))
 
 
 def select_view(snapshot: Snapshot, view: View) -> Snapshot:
@@ -39,8 +39,7 @@ def select_view(snapshot: Snapshot, view: View) -> Snapshot:
 def select_netns(snapshot: Snapshot, name: str) -> Snapshot:
     """One netns with its rows and containers; raises NotFound and Ambiguous."""
     netns = find_netns(snapshot, name)
-    return replace(
-        snapshot,
+    return snapshot._replace(
         netns=(netns,),
         sockets=tuple(socket for socket in snapshot.sockets if socket.netns == netns.number),
         containers=tuple(one for one in snapshot.containers if one.id in netns.containers),
@@ -60,8 +59,7 @@ def select_containers(snapshot: Snapshot, wanted: Filter) -> Snapshot:
     # Not Netns.containers: the pause containers are not in there.
     below = include_below(ids, snapshot.containers)
     netns = {process.netns for process in snapshot.processes if process.container_id in below}
-    return replace(
-        snapshot,
+    return snapshot._replace(
         containers=(
             *(one for one in snapshot.containers if one.id in ids),
             *(one for one in snapshot.folded if one.id in called),
@@ -77,8 +75,7 @@ def select_rows(snapshot: Snapshot, sockets: Iterable[OwnedSocket]) -> Snapshot:
     rows = tuple(sockets)
     netns = {socket.netns for socket in rows}
     containers = {id_ for socket in rows for id_ in list_container_ids(socket)}
-    return replace(
-        snapshot,
+    return snapshot._replace(
         sockets=rows,
         netns=tuple(one for one in snapshot.netns if one.number in netns),
         containers=tuple(one for one in snapshot.containers if one.id in containers),
@@ -93,13 +90,12 @@ def select_local_port(snapshot: Snapshot, port: int) -> Snapshot:
 
 def leave_labels(snapshot: Snapshot) -> Snapshot:
     """The snapshot without labels of containers and pods, which may hold secrets."""
-    return replace(
-        snapshot,
+    return snapshot._replace(
         containers=tuple(
-            replace(one, labels=None, pod=one.pod and replace(one.pod, labels={})) for one in snapshot.containers
+            one._replace(labels=None, pod=one.pod and replace(one.pod, labels={})) for one in snapshot.containers
         ),
         netns=tuple(
-            replace(one, pods=tuple(replace(pod, labels={}) for pod in one.pods)) if one.pods else one
+            one._replace(pods=tuple(replace(pod, labels={}) for pod in one.pods)) if one.pods else one
             for one in snapshot.netns
         ),
     )
@@ -122,4 +118,4 @@ def _cover(snapshot: Snapshot, wanted: Filter) -> Coverage:
     if not gaps:
         return snapshot.coverage
     complete = snapshot.coverage.complete and not unlimited
-    return replace(snapshot.coverage, complete=complete, gaps=(*snapshot.coverage.gaps, *gaps))
+    return snapshot.coverage._replace(complete=complete, gaps=(*snapshot.coverage.gaps, *gaps))

@@ -1,7 +1,6 @@
 """The columns of sockets: what `--columns` and `--sort-by` name, for table and csv alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -323,7 +322,7 @@ SOCKETS: Final = Layout(
     usual_columns,
     wide_columns,
     lambda snapshot: snapshot.sockets,
-    lambda snapshot, rows: replace(snapshot, sockets=rows),
+    lambda snapshot, rows: snapshot._replace(sockets=rows),
     context_of,
 )
 """The table of `nsagent scan`."""

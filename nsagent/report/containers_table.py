@@ -1,6 +1,5 @@
 """The table of `nsagent containers`."""
 
-from dataclasses import replace
 from typing import Final
 
 from nsagent.model.container import Container
@@ -89,7 +88,7 @@ CONTAINERS: Final = Layout(
     lambda _: CONTAINERS_DEFAULT,
     lambda _: CONTAINERS_WIDE,
     lambda snapshot: snapshot.containers,
-    lambda snapshot, rows: replace(snapshot, containers=rows),
+    lambda snapshot, rows: snapshot._replace(containers=rows),
     _context_of,
 )
 """The table itself."""

@@ -1,6 +1,5 @@
 """The table of `nsagent netns`."""
 
-from dataclasses import replace
 from typing import Final
 
 from nsagent.model.facts import Interface
@@ -76,7 +75,7 @@ NETNS: Final = Layout(
     lambda _: NETNS_DEFAULT,
     lambda _: NETNS_WIDE,
     lambda snapshot: snapshot.netns,
-    lambda snapshot, rows: replace(snapshot, netns=rows),
+    lambda snapshot, rows: snapshot._replace(netns=rows),
     context_of,
 )
 """The table itself."""

@@ -7,7 +7,6 @@ namespace, pod and container are `other`. https://prometheus.io/docs/practices/n
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -60,7 +59,7 @@ def render_prom(snapshot: Snapshot, *, whole: Snapshot | None = None, of_contain
     whole = whole or snapshot
     if of_containers:
         ids = {each.id for each in snapshot.containers}
-        snapshot = replace(snapshot, sockets=tuple(each for each in snapshot.sockets if each.container_id in ids))
+        snapshot = snapshot._replace(sockets=tuple(each for each in snapshot.sockets if each.container_id in ids))
     families, _ = make_families(snapshot, MOST_SERIES, whole=whole)
     yield write_families(families)
 

@@ -6,7 +6,6 @@ goes on, so that the runtime's return is seen.
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, ToldBy
@@ -204,7 +203,7 @@ class _Question:
             listed = source.list_containers()
             peer = source.peer_pid if isinstance(source, Owned) else None
             told_by = ToldBy(source.subject, owner, source.named, peer)
-            containers = tuple(replace(container, told_by=told_by) for container in listed)
+            containers = tuple(container._replace(told_by=told_by) for container in listed)
             left_out = tuple(source.left_out) if isinstance(source, Sparing) else ()
             self._is_silent = False
         except RuntimeUnavailable as err:

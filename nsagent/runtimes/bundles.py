@@ -19,7 +19,6 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from nsagent.errors import Reason
@@ -155,7 +154,7 @@ def _spread_kernels(found: Collection[_Found]) -> tuple[Container, ...]:
     """
     kernels = {container.id: container.sandboxed for container, _ in found if container.sandboxed}
     return tuple(
-        replace(container, sandboxed=container.sandboxed or kernels[ContainerId(sandbox_id)])
+        container._replace(sandboxed=container.sandboxed or kernels[ContainerId(sandbox_id)])
         if sandbox_id in kernels
         else container
         for container, sandbox_id in found

@@ -6,7 +6,6 @@ open is closed, and only containers, by id, and listeners, by where they are, co
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Final, NamedTuple, TypeVar
 
@@ -323,7 +322,7 @@ def _list_parts(wanted: Filter) -> Iterator[Filter]:
     """The filter for each combination of names in it: each one may be known to one of the snapshots alone."""
     names = map(_singly, (wanted.containers, wanted.pods, wanted.netns))
     for (container, pod, netns), pid in product(product(*names), _singly(wanted.pids)):
-        yield replace(wanted, containers=container, pods=pod, netns=netns, pids=pid)
+        yield wanted._replace(containers=container, pods=pod, netns=netns, pids=pid)
 
 
 def _singly(values: tuple[T, ...]) -> list[tuple[T, ...]]:

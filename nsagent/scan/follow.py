@@ -38,15 +38,13 @@ def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
     kept = [one._replace(netns=netns[one.netns]) for one in match_sockets(known, seen, netns).gone]
     protocols = after.coverage.protocols
     whole = {one.number for one in after.netns if all((one.number, each) in unseen for each in protocols)}
-    return replace(
-        after,
+    return after._replace(
         sockets=(*after.sockets, *kept),
         netns=tuple(
-            replace(one, engine=after.engine) if one.engine is None and one.number in whole else one
+            one._replace(engine=after.engine) if one.engine is None and one.number in whole else one
             for one in after.netns
         ),
-        coverage=replace(
-            after.coverage,
+        coverage=after.coverage._replace(
             gaps=tuple(left for gap in after.coverage.gaps if (left := _leave_out(gap, unseen, protocols)) is not None),
         ),
     )

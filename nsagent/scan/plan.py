@@ -1,8 +1,7 @@
 """Which tables are worth reading, and which rows are worth looking for again. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.sockstat import SockStat, list_row_counters, parse_sockstat
@@ -11,8 +10,7 @@ from nsagent.model.net import Protocol
 PROTOCOLS: Final = (Protocol.TCP, Protocol.UDP)
 
 
-@dataclass(frozen=True, slots=True)
-class TablesWanted:
+class TablesWanted(NamedTuple):
     """Which tables a pass reads, and how far it looks.
 
     `deep`: the sockets that are bound and do nothing too, and every thread of every process.

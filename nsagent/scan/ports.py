@@ -4,7 +4,6 @@ Netns by netns, not row by row: who holds a row, and whom it is charged to, is t
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from nsagent.kernel.formats.raw_table import may_have_ports
 from nsagent.model.choices import EngineName
@@ -19,10 +18,10 @@ def narrow_to_ports(facts: Facts, ports: Collection[int]) -> Facts:
     """
     wanted = TablesWanted(frozenset(facts.protocols))
     netns = (
-        replace(one, engine=None, tables=(), skipped=True) if _is_elsewhere(one, facts, ports, wanted) else one
+        one._replace(engine=None, tables=(), skipped=True) if _is_elsewhere(one, facts, ports, wanted) else one
         for one in facts.netns
     )
-    return replace(facts, netns=tuple(netns))
+    return facts._replace(netns=tuple(netns))
 
 
 def _is_elsewhere(reading: NetnsReading, facts: Facts, ports: Collection[int], wanted: TablesWanted) -> bool:

@@ -108,7 +108,7 @@ def take_facts(
         facts = _read_captured(request.from_file, request.captured)
         if request.owners is OwnersWanted.CONTAINER:
             # What its fds tell is not asked for.
-            facts = replace(facts, owners=request.owners)
+            facts = facts._replace(owners=request.owners)
     if request.capture:
         write_capture(facts, request.capture)
     return facts
@@ -138,7 +138,7 @@ def _pass_over_host(
         # What an earlier pass remembers, and what a container has made, may stand in any netns.
         only = None
     raise_fd_limit()
-    tables = replace(request.tables, protocols=request.tables.protocols.union(PROTOCOLS))
+    tables = request.tables._replace(protocols=request.tables.protocols.union(PROTOCOLS))
     request = replace(request, tables=tables, only=only)
     runtimes = runtimes or Runtimes([], clock=clock)
     return collect(request, runtimes, clock=clock, stop=stop, carried=carried, progress=progress)

@@ -6,8 +6,7 @@ net/netlink/af_netlink.c netlink_autobind() (a process never has port id 0).
 """
 
 from collections.abc import Collection, Set
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nsagent.model.facts import Flow, TunnelEnd
 from nsagent.model.ids import SocketInode
@@ -31,8 +30,7 @@ _ANY_ADDRESS: Final = ("0.0.0.0", "::")
 _HALF_OPEN: Final = frozenset((SocketState.ESTABLISHED, SocketState.CLOSE_WAIT))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a pass knows about those who could hold the rows of one netns.
 
     `hidden_here`: a process that lives in this netns could not be read, or processes are hidden as

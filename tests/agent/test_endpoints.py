@@ -3,7 +3,6 @@
 import gzip
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from wsgiref.util import setup_testing_defaults
@@ -170,7 +169,7 @@ def test_the_next_pass_is_asked_about_as_soon_as_it_is_there(board: Board) -> No
     assert get(application, "/v1/who?endpoint=*:9100").status == 200
     last = board.last_pass
     assert last is not None
-    board.publish_pass(replace(last.snapshot, sockets=()), last.facts, last.status)
+    board.publish_pass(last.snapshot._replace(sockets=()), last.facts, last.status)
     assert get(application, "/v1/who?endpoint=*:9100").status == 404
     assert get(make_endpoints(Board(30.0, clock=Clock(0.0))), "/v1/who?endpoint=*:9100").status == 503
 

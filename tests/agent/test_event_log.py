@@ -1,7 +1,5 @@
 """What an agent keeps of events, and what a report of them has to tell."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.agent.event_log import EventLog
@@ -107,7 +105,7 @@ def test_a_process_that_a_pass_has_met_was_not_short_lived(log: EventLog) -> Non
 
 
 def replace_processes(given: Snapshot, *pids: int) -> Snapshot:
-    return replace(given, processes=tuple(process(pid) for pid in pids))
+    return given._replace(processes=tuple(process(pid) for pid in pids))
 
 
 def see(pending: PendingEvents, log: EventLog, after: Snapshot) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def test_a_listener_that_was_not_there_before_is_new(reports: dict[str, Report])
     after = read_snapshot("docker")
     first = next(socket for socket in after.sockets if socket.row.state is SocketState.LISTEN)
     maker = ReportMaker(reports["new-listeners"])
-    maker.make(replace(after, sockets=tuple(socket for socket in after.sockets if socket is not first)))
+    maker.make(after._replace(sockets=tuple(socket for socket in after.sockets if socket is not first)))
     (written,) = maker.make(after)
     _, *changes = map(json.loads, written.data.decode().splitlines())
     assert [change["kind"] for change in changes] == ["new_listener"]
@@ -60,7 +59,7 @@ def test_an_accept_queue_near_its_limit_is_told(reports: dict[str, Report]) -> N
     snapshot = read_snapshot("plain")
     full = next(socket for socket in snapshot.sockets if socket.row.local.port == 80 and socket.row.tx_queue == 16)
     sockets = [each._replace(row=each.row._replace(rx_queue=14)) if each is full else each for each in snapshot.sockets]
-    header, *rows = csv.reader(make(reports["accept-queues"], replace(snapshot, sockets=tuple(sockets))).splitlines())
+    header, *rows = csv.reader(make(reports["accept-queues"], snapshot._replace(sockets=tuple(sockets))).splitlines())
     assert header == ["netns", "local", "acceptq", "pid", "command", "container", "pod"]
     assert [row[1:3] for row in rows] == [["0.0.0.0:80", "14/16"]]
 

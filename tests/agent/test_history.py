@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -68,7 +67,7 @@ def test_what_was_recorded_comes_back_as_it_was(path: Path) -> None:
 
 
 def test_changes_are_listed_by_time_kind_container_and_pod(path: Path) -> None:
-    before, after = taken(0), replace(taken(1, connection(1)), containers=(), sockets=(connection(1),))
+    before, after = taken(0), taken(1, connection(1))._replace(containers=(), sockets=(connection(1),))
     with closing(History.open(path, DAY, MIB)) as history:
         history.record(before, ())
         history.record(after, diff_snapshots(before, after))
@@ -120,7 +119,7 @@ def test_an_agent_that_starts_again_begins_with_all_that_is_open(path: Path) -> 
 
 
 def test_another_boot_begins_with_all_that_is_open(path: Path) -> None:
-    first, second = taken(0, connection(1)), replace(taken(60, connection(1)), boot_id="next")
+    first, second = taken(0, connection(1)), taken(60, connection(1))._replace(boot_id="next")
     with closing(History.open(path, DAY, MIB)) as history:
         record_all(history, [first, second])
         assert [baseline for _, _, baseline in list_runs(path)] == [3, 3]
@@ -170,7 +169,7 @@ def test_a_clock_that_is_wrong_once_drops_nothing(path: Path) -> None:
     with closing(History.open(path, 3600.0, 64 * MIB)) as history:
         record_all(history, snapshots)
         for wrong in ("2099-01-01T00:00:00.000Z", "1999-01-01T00:00:00.000Z"):
-            history.record(replace(snapshots[-1], taken_at=wrong), ())
+            history.record(snapshots[-1]._replace(taken_at=wrong), ())
             history.record(snapshots[-1], ())
     assert [id_ for id_, _, _ in list_runs(path)] == list(range(1, 25))
 
@@ -182,7 +181,7 @@ def test_five_thousand_containers_come_and_go_within_bounds(path: Path) -> None:
         history.record(before, ())
         for number in range(100):
             there = tuple(
-                replace(container(f"c{number}-{i}"), id=ContainerId(f"{number * 50 + i:064x}")) for i in range(50)
+                container(f"c{number}-{i}")._replace(id=ContainerId(f"{number * 50 + i:064x}")) for i in range(50)
             )
             after = taken(number + 1, containers=there)
             history.record(after, diff_snapshots(before, after))
@@ -238,7 +237,7 @@ def test_the_file_is_its_owners_and_groups(path: Path) -> None:
 
 def test_no_label_and_nothing_but_names_gets_into_the_file(path: Path) -> None:
     secret = "s3cret"
-    web = replace(WEB_POD, labels={"password": secret}, told_by=None)
+    web = WEB_POD._replace(labels={"password": secret}, told_by=None)
     assert web.pod is not None
     assert secret in web.pod.labels.values()
     with closing(History.open(path, DAY, MIB)) as history:

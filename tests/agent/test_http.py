@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -63,7 +62,7 @@ def publish_large(board: Board, sockets: int) -> bytes:
     """A pass with so many sockets; its document."""
     last = board.last_pass
     assert last is not None
-    snapshot = replace(last.snapshot, sockets=last.snapshot.sockets[:1] * sockets)
+    snapshot = last.snapshot._replace(sockets=last.snapshot.sockets[:1] * sockets)
     board.publish_pass(snapshot, last.facts, make_pass_status(2, last.status.finished_seconds))
     return "".join(render_json(leave_labels(snapshot))).encode()
 

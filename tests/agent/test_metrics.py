@@ -54,9 +54,9 @@ def publish_names(board: Board, names: Sequence[str]) -> None:
     last = board.last_pass
     assert last is not None
     container, socket = last.snapshot.containers[0], last.snapshot.sockets[0]
-    containers = [replace(container, id=ContainerId(f"{at:064x}"), name=name) for at, name in enumerate(names)]
+    containers = [container._replace(id=ContainerId(f"{at:064x}"), name=name) for at, name in enumerate(names)]
     sockets = tuple(socket._replace(container_id=each.id, pod=None) for each in containers)
-    snapshot = replace(last.snapshot, containers=tuple(containers), sockets=sockets)
+    snapshot = last.snapshot._replace(containers=tuple(containers), sockets=sockets)
     board.publish_pass(snapshot, last.facts, make_pass_status(last.status.number + 1))
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -60,8 +59,8 @@ def of(kind: ProcessEventKind, identity: Identity = IN_WEB) -> tuple[ProcessEven
 def begin() -> Processes:
     """A table after a pass that has seen PARENT alone, and that it has PID since."""
     processes = Processes(clock_ns=lambda: 30, wall_clock=lambda: 1000.0)
-    seen = replace(process(PARENT, "sh"), netns=NETNS)
-    passed = replace(snapshot(netns=[make_netns(NETNS, cookie=COOKIE)]), processes=(seen,))
+    seen = process(PARENT, "sh")._replace(netns=NETNS)
+    passed = snapshot(netns=[make_netns(NETNS, cookie=COOKIE)])._replace(processes=(seen,))
     processes.learn(passed, facts(), 10)
     processes.take(*of(ProcessEventKind.FORK, Identity(IdentitySource.PARENT, None, "sh", 0, NETNS)))
     return processes

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,9 @@ def secretive(docker: Snapshot) -> Snapshot:
     """The same host with secrets in labels, as people put them there."""
     labels = {f"com.example.{number}": secret for number, secret in enumerate(SECRETS)}
     pod = Pod(None, "web-1", "shop", labels=labels)
-    return replace(
-        docker,
-        containers=tuple(replace(one, labels=labels, pod=pod) for one in docker.containers),
-        netns=tuple(replace(one, pods=(pod,)) for one in docker.netns),
+    return docker._replace(
+        containers=tuple(one._replace(labels=labels, pod=pod) for one in docker.containers),
+        netns=tuple(one._replace(pods=(pod,)) for one in docker.netns),
     )
 
 
@@ -72,7 +70,7 @@ def tell_command_lines(snapshot: Snapshot, wanted: Cmdline) -> Snapshot:
         return snapshot
     line = CommandLine(("httpd", "-k", "a b"), cut=True)
     keys = {owner.process.key for socket in snapshot.sockets for owner in socket.owners}
-    return replace(snapshot, command_lines=dict.fromkeys(keys, line))
+    return snapshot._replace(command_lines=dict.fromkeys(keys, line))
 
 
 SHELL = "httpd -k 'a b' ..."
@@ -118,14 +116,14 @@ def owned(snapshot: Snapshot) -> int:
 
 def test_an_owner_whose_command_line_could_not_be_read_has_none(docker: Snapshot) -> None:
     report = make_report(format="json", cmdline="argv0")
-    (written,) = ReportMaker(report).make(docker, lambda snapshot, _: replace(snapshot, command_lines={}))
+    (written,) = ReportMaker(report).make(docker, lambda snapshot, _: snapshot._replace(command_lines={}))
     owners = [owner for socket in json.loads(written.data)["sockets"] for owner in socket["owners"]]
     assert {owner["argv"] for owner in owners} == {None}
 
 
 @pytest.mark.parametrize("format_", ["json", "jsonl", "csv", "table"])
 def test_changes_tell_no_labels(secretive: Snapshot, format_: str) -> None:
-    without = replace(secretive, sockets=secretive.sockets[:1], containers=())
+    without = secretive._replace(sockets=secretive.sockets[:1], containers=())
     text = text_of(make_report(view="changes", format=format_, labels=False), without, secretive)
     assert "container_come" in text
     assert not [secret for secret in SECRETS if secret in text]
@@ -141,8 +139,8 @@ def test_what_is_not_there_now_gives_a_report_without_rows(docker: Snapshot) -> 
 
 def test_what_may_be_either_of_two_is_an_error(docker: Snapshot) -> None:
     one = docker.containers[0]
-    other = replace(one, id=ContainerId(one.id[:8] + "0" * 56), name="other")
-    both = replace(docker, containers=(*docker.containers, other))
+    other = one._replace(id=ContainerId(one.id[:8] + "0" * 56), name="other")
+    both = docker._replace(containers=(*docker.containers, other))
     with pytest.raises(Ambiguous):
         ReportMaker(make_report(select={"container": one.id[:8]})).make(both)
 
@@ -162,7 +160,7 @@ def test_what_is_counted_is_limited_to_the_largest(docker: Snapshot) -> None:
 
 def test_only_what_is_new_since_the_report_before_is_told(docker: Snapshot) -> None:
     report = make_report(view="listeners", diff=True, format="json")
-    earlier = replace(docker, sockets=docker.sockets[1:])
+    earlier = docker._replace(sockets=docker.sockets[1:])
     assert json.loads(text_of(report, docker))["changes"] == []
     assert json.loads(text_of(report, docker, docker))["changes"] == []
     (change,) = json.loads(text_of(report, earlier, docker))["changes"]
@@ -185,7 +183,7 @@ def test_a_socket_in_another_state_is_no_new_connection(
 ) -> None:
     first, *others = (one for one in docker.sockets if one.row.state is SocketState.ESTABLISHED)
     half_closed = first._replace(row=first.row._replace(state=SocketState.CLOSE_WAIT))
-    before, after = replace(docker, sockets=(first, *others)), replace(docker, sockets=(half_closed, *others))
+    before, after = docker._replace(sockets=(first, *others)), docker._replace(sockets=(half_closed, *others))
     changes = json.loads(text_of(make_report(format="json", **settings), before, after))["changes"]
     assert [change["kind"] for change in changes] == told
 
@@ -213,7 +211,7 @@ def test_an_expression_may_name_what_is_not_there_now(docker: Snapshot, expressi
 
 
 def test_what_is_new_is_told_by_an_expression_that_names_what_is_not_there(docker: Snapshot) -> None:
-    earlier = replace(docker, sockets=docker.sockets[1:])
+    earlier = docker._replace(sockets=docker.sockets[1:])
     for expression, told in (("not container = gone", 1), ("container = gone", 0), ("sport = :9100", 1)):
         report = make_report(view="listeners", diff=True, format="json", select={"filter": expression})
         assert len(json.loads(text_of(report, earlier, docker))["changes"]) == told, expression

@@ -1,7 +1,6 @@
 """A host with all that makes tables wide: long names, IPv6, a server of hundreds of processes, many netns."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
 
@@ -39,7 +38,7 @@ def crowded() -> Facts:
         for number in range(PODS)
     ]
     made = facts(readings, [_host(), *map(_netns_of_pod, range(PODS))])
-    return replace(made, containers=tuple(map(_container, range(PODS))), taken_at_ns=made.taken_at_ns + 10**9)
+    return made._replace(containers=tuple(map(_container, range(PODS))), taken_at_ns=made.taken_at_ns + 10**9)
 
 
 def quiet() -> Facts:
@@ -68,7 +67,7 @@ def _netns_of_pod(number: int) -> NetnsReading:
     )
     lo = Interface(1, "lo", None, True, "00:00:00:00:00:00", ("127.0.0.1/8", "::1/128"))
     eth0 = Interface(2, "eth0", "veth", True, "02:00:00:00:00:01", (f"10.244.101.{number + 16}/24", f"{address}/64"))
-    return replace(made, interfaces=(lo, eth0))
+    return made._replace(interfaces=(lo, eth0))
 
 
 def _container(number: int) -> Container:

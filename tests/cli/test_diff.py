@@ -34,12 +34,12 @@ def keep(
         )
         for port in ports
     )
-    processes = [replace(each, socket_fds=((3, port),)) for port, each in ports.items()]  # type: ignore[arg-type]
+    processes = [each._replace(socket_fds=((3, port),)) for port, each in ports.items()]  # type: ignore[arg-type]
     kept = facts([*processes, reading(1)], [netns(diag_table(rows), is_host=True)])
     counts = kept.process_counts
     if denied:
         counts = replace(counts, ok=counts.ok - 1, denied=1)
-    kept = replace(kept, boot_id=boot_id, host=host, taken_at_ns=NOW_NS + minute * 60 * 10**9, process_counts=counts)
+    kept = kept._replace(boot_id=boot_id, host=host, taken_at_ns=NOW_NS + minute * 60 * 10**9, process_counts=counts)
     path.write_bytes(encode_capture(kept))
     return path
 

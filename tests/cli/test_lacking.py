@@ -1,6 +1,5 @@
 """What is asked for and a capture does not hold is said in one line each, and answered without."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def test_a_capture_that_lacks_what_is_asked_for_is_named(
 
 def test_a_capture_that_holds_what_is_asked_for_is_silent(run_cli: Run, tmp_path: Path) -> None:
     path = tmp_path / "kept"
-    path.write_bytes(encode_capture(replace(facts(), protocols=tuple(Protocol), deep=True)))
+    path.write_bytes(encode_capture(facts()._replace(protocols=tuple(Protocol), deep=True)))
     assert run_cli("scan", "--from", path, "--all", "--deep", "-o", "json").err == ""
 
 
@@ -71,7 +70,7 @@ def test_a_deep_pass_over_a_kernel_that_tells_no_idle_sockets_says_so(
 ) -> None:
     path = tmp_path / "kept"
     held = facts([], [netns(diag_table(rows), engine=EngineName.SOCK_DIAG)])
-    path.write_bytes(encode_capture(replace(held, deep=True, kernel_release=release)))
+    path.write_bytes(encode_capture(held._replace(deep=True, kernel_release=release)))
     ran = run_cli("scan", "--from", path, "--deep", "-o", "name")
     assert ran.err.splitlines() == [f"nsagent: {path} {line}" for line in lines]
 

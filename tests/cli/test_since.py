@@ -1,7 +1,6 @@
 """`--since FILE`: an earlier pass tells who held what is closing now."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def keep(path: Path, state: int, *, boot_id: str | None = BOOT, taken_at_ns: int
     row = make_message(state=state, cookie=77, inode=7 if open_now else 0, timer=0 if open_now else 3)
     client = reading(10, {3: 7} if open_now else {}, cgroup=WEB_CGROUP)
     kept = facts([client, reading(1)], [netns(diag_table(row))])
-    path.write_bytes(encode_capture(replace(kept, boot_id=boot_id, taken_at_ns=taken_at_ns)))
+    path.write_bytes(encode_capture(kept._replace(boot_id=boot_id, taken_at_ns=taken_at_ns)))
     return path
 
 

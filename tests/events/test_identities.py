@@ -4,7 +4,6 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,13 @@ def tree(tmp_path: Path) -> ProcTree:
 
 
 def httpd(pid: int = PARENT, **fields: object) -> ProcessReading:
-    return replace(reading(pid, comm="httpd", uid=33, netns=WEB_NETNS, cgroup=WEB_CGROUP), **fields)  # type: ignore[arg-type]
+    return reading(pid, comm="httpd", uid=33, netns=WEB_NETNS, cgroup=WEB_CGROUP)._replace(**fields)  # type: ignore[arg-type]
 
 
 def passed(
     *processes: ProcessReading, containers: Sequence[Container] = (WEB,), placed: Sequence[Placed] = ()
 ) -> Facts:
-    return replace(facts(processes), containers=tuple(containers), placed=tuple(placed))
+    return facts(processes)._replace(containers=tuple(containers), placed=tuple(placed))
 
 
 def begin(tree: ProcTree, *passes: Facts) -> Identities:

@@ -4,7 +4,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +110,9 @@ class Scene:
         """A pass has met the netns, and seen this in it."""
         self.events.see_netns(self.held)
         own = ("10.0.0.2/32", "10.0.0.3/32")
-        web = replace(make_netns(self.web, cookie=cookie), client_ports=client_ports, own_addresses=own)
+        web = make_netns(self.web, cookie=cookie)._replace(client_ports=client_ports, own_addresses=own)
         seen = snapshot(*sockets, netns=(make_netns(HOST), web), **others)
-        self.events.learn(replace(seen, processes=tuple(replace(one, netns=self.web) for one in processes)))
+        self.events.learn(seen._replace(processes=tuple(one._replace(netns=self.web) for one in processes)))
 
     def hear(self, *sockets: Ended) -> tuple[SocketEvent, ...]:
         """What is told of these."""
@@ -300,7 +299,7 @@ def test_who_came_since_or_left_lately_may_have_made_it_too(
 
 
 def test_of_several_containers_of_one_pod_it_is_the_pods(scene: Scene) -> None:
-    both = [replace(each, pod=pod("web-1", "u1")) for each in (SHOP, OTHER)]
+    both = [each._replace(pod=pod("web-1", "u1")) for each in (SHOP, OTHER)]
     scene.learn(containers=both, processes=[HTTPD, process(11, container=OTHER)])
     assert scene.hear(end(CLIENT, SERVER)) == (
         scene.tell(OwnerSource.NETNS, local=CLIENT, remote=SERVER, in_pod=Pod(PodUid("u1"), "web-1", "shop")),

@@ -56,9 +56,9 @@ def test_a_pod_that_podman_itself_tells_needs_no_path() -> None:
     """Its cgroup path shows none; what Docker tells of pods are labels, which are the image's too."""
     pod = Pod(PodUid("e" * 64), "shop")
     identity = parse_cgroup(f"0::/libpod_parent/{'e' * 64}/libpod-{A}\n")
-    told = replace(answer(A, pod=pod), runtime=Runtime.PODMAN, source="docker")
+    told = answer(A, pod=pod)._replace(runtime=Runtime.PODMAN, source="docker")
     assert join_containers([identity], [told]) == (told,)
-    assert join_containers([identity], [replace(told, runtime=Runtime.DOCKER)])[0].pod is None
+    assert join_containers([identity], [told._replace(runtime=Runtime.DOCKER)])[0].pod is None
 
 
 def test_a_container_without_processes_stays() -> None:
@@ -108,7 +108,7 @@ def test_a_pod_that_one_record_names_is_that_of_the_other_containers_in_its_cgro
 
 def test_the_labels_of_a_pod_are_those_of_its_sandbox() -> None:
     pod = Pod(UID, "web-7d9c", "shop", {"app": "web"})
-    joined = join_containers([], (replace(answer(A, pod=replace(pod, labels={})), source="cri"), sandbox(B, pod)))
+    joined = join_containers([], (answer(A, pod=replace(pod, labels={}))._replace(source="cri"), sandbox(B, pod)))
     assert [one.pod for one in joined] == [pod, pod]
 
 
@@ -133,16 +133,16 @@ def test_a_static_pod_is_joined_on_what_the_cgroup_of_another_container_is_calle
 
 
 def test_a_record_has_what_only_another_source_tells() -> None:
-    bundle = replace(answer(A, None), name_state=NameState.UNKNOWN, image="nginx:1", source="bundles", labels=None)
+    bundle = answer(A, None)._replace(name_state=NameState.UNKNOWN, image="nginx:1", source="bundles", labels=None)
     log = Container(
         A, "app", NameState.KNOWN, None, None, False, "logs", pod=Pod(UID, "web", "shop"), container_name="app"
     )
     (joined,) = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{A}\n")], (bundle, log))
-    assert joined == replace(log, image="nginx:1", verified=True, runtime=Runtime.DOCKER)
+    assert joined == log._replace(image="nginx:1", verified=True, runtime=Runtime.DOCKER)
 
 
 def test_an_image_has_its_name_rather_than_its_id() -> None:
-    by_id = replace(answer(A), image="sha256:" + "0" * 64)
+    by_id = answer(A)._replace(image="sha256:" + "0" * 64)
     assert [one.image for one in join_containers([], (by_id, answer(A)))] == ["shop/web:1"]
     assert [one.image for one in join_containers([], (answer(A), by_id))] == ["shop/web:1"]
 
@@ -174,7 +174,7 @@ def test_the_containers_of_a_sandboxed_pod_are_sandboxed() -> None:
     """In containerd 2 the sandbox alone has a shim, whose record has neither name nor pod."""
     pod = Pod(UID, "web-7d9c", "shop")
     shim = Container(B, None, NameState.UNKNOWN, None, None, True, "bundles", sandboxed="kata")
-    app = replace(answer(A, pod=pod), source="cri")
+    app = answer(A, pod=pod)._replace(source="cri")
     joined = join_containers([parse_cgroup(f"0::/kubepods/pod{UID}/{B}\n")], (shim, app, sandbox(B, pod)))
     assert [(one.id, one.name, one.sandboxed) for one in joined] == [(A, "web", "kata"), (B, "web-7d9c", "kata")]
 
@@ -199,17 +199,17 @@ ROOTLESS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}
 )
 def test_an_engine_tells_only_of_what_is_its_own(path: str, told_by: ToldBy | None, verified: bool) -> None:
     """A user may make a cgroup with any id, and an engine that says anything."""
-    (joined,) = join_containers([parse_cgroup(f"0::{path}\n")], (replace(answer(A), told_by=told_by),))
+    (joined,) = join_containers([parse_cgroup(f"0::{path}\n")], (answer(A)._replace(told_by=told_by),))
     assert (joined.name, joined.verified) == (("web", True) if verified else (None, False))
 
 
 def test_the_containers_of_one_engine_are_not_in_each_other() -> None:
     """Who is in one of them took the id of another, which shows no process just now."""
     identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")
-    inner, outer = (replace(answer(id_), told_by=SYSTEM) for id_ in (B, A))
+    inner, outer = (answer(id_)._replace(told_by=SYSTEM) for id_ in (B, A))
     joined = join_containers([identity], (inner, outer))
     assert [(one.id, one.verified) for one in joined] == [(A, True), (B, False)]
-    other = replace(inner, told_by=SYSTEM._replace(subject="docker (inner)"))
+    other = inner._replace(told_by=SYSTEM._replace(subject="docker (inner)"))
     assert [one.verified for one in join_containers([identity], (other, outer))] == [True, True]
 
 
@@ -226,8 +226,8 @@ def test_a_user_s_cgroup_that_is_called_like_a_pod_is_not_of_it() -> None:
 
 
 def test_the_labels_of_an_image_make_no_pod() -> None:
-    forged = replace(
-        answer(A, pod=Pod(UID, "etcd", "kube-system")), container_name="etcd", sandbox=True, labels={"a": "b"}
+    forged = answer(A, pod=Pod(UID, "etcd", "kube-system"))._replace(
+        container_name="etcd", sandbox=True, labels={"a": "b"}
     )
     (joined,) = join_containers([parse_cgroup(f"0::/docker/{A}\n")], (forged,))
     assert (joined.pod, joined.container_name, joined.sandbox) == (None, None, False)

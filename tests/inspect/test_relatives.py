@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 from nsagent.inspect.notes import Notes
 from nsagent.inspect.relatives import Families
@@ -64,8 +63,8 @@ def test_where_a_container_begins_is_marked() -> None:
         child = int(parent.said)
         known = snapshot(containers=(web, db))
         inside = [make_inside(web, pid) for pid in (parent.pid, child)]
-        told = inspect(child, known=replace(known, processes=tuple(inside)))
-        other = inspect(parent.pid, known=replace(known, processes=(inside[1],)))
+        told = inspect(child, known=known._replace(processes=tuple(inside)))
+        other = inspect(parent.pid, known=known._replace(processes=(inside[1],)))
     assert told.container == web
     assert [each.container_id for each in told.parents[:2]] == [web.id, None]
     assert [each.begins_container for each in told.parents[:2]] == [True, False]
@@ -76,8 +75,8 @@ def test_a_container_of_another_process_that_had_the_pid_is_not_told() -> None:
     web = container("web")
     with start_child("ready(); wait()") as child:
         earlier = make_inside(web, child.pid)
-        earlier = replace(earlier, start_ticks=earlier.start_ticks - 1)
-        told = inspect(child.pid, known=replace(snapshot(containers=(web,)), processes=(earlier,)))
+        earlier = earlier._replace(start_ticks=earlier.start_ticks - 1)
+        told = inspect(child.pid, known=snapshot(containers=(web,))._replace(processes=(earlier,)))
     assert told.container is None
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -105,10 +104,9 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
         known = snapshot(row, containers=(web,), netns=(make_netns(7), make_netns(number)))
 
         def find(*containers: ContainerId) -> Peer | None:
-            told = replace(
-                known,
-                processes=(replace(resident, netns=number),),
-                netns=(make_netns(7), replace(make_netns(number), containers=containers)),
+            told = known._replace(
+                processes=(resident._replace(netns=number),),
+                netns=(make_netns(7), make_netns(number)._replace(containers=containers)),
             )
             with ProcFs().open_process(Pid(os.getpid())) as process:
                 (one,) = Sockets(told, ProcFs()).find(process, [(Fd(0), "socket:[99]")])

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -388,7 +387,7 @@ def test_a_flow_that_a_netns_forwards_is_told_where_no_pass_has_seen_its_sockets
     port = connect()
     ended = hearing.await_events(2, lambda each: has_port(each, port))
     assert [each.source for each in ended] == [SocketEventSource.DESTROY] * 2
-    hearing.events.learn(replace(seen, netns=tuple(one for one in seen.netns if one.inode == netns.inode)))
+    hearing.events.learn(seen._replace(netns=tuple(one for one in seen.netns if one.inode == netns.inode)))
     port = connect()
     (event,) = hearing.await_events(1, lambda each: is_of(each, netns) and has_port(each, port))
     assert (event.kind, event.change.kind, event.source) == (

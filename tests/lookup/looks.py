@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from nsagent.errors import NsagentError
 from nsagent.lookup.sight import Running, Sight
@@ -53,7 +52,7 @@ class MadeLooks:
 
 def own(number: int, *addresses: str) -> Netns:
     """A netns with these addresses, and loopback."""
-    return replace(make_netns(number), own_addresses=(*LOOPBACK, *addresses))
+    return make_netns(number)._replace(own_addresses=(*LOOPBACK, *addresses))
 
 
 def row(

@@ -1,7 +1,5 @@
 """What `--pod`, `-n` and `-l` mean, alone and together with `-c`."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import Ambiguous, NotFound
@@ -109,7 +107,7 @@ def test_the_pause_container_is_found_by_its_id_and_not_by_the_name_of_its_pod()
 
 
 def told_by(source: str, one: Container, **changes: object) -> Container:
-    return replace(one, source=source, **changes)  # type: ignore[arg-type]
+    return one._replace(source=source, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("source", ["bundles", "logs", "cgroup"])
@@ -146,7 +144,7 @@ def test_labels_that_an_engine_told_beside_a_bundle_are_known() -> None:
 
 UNLABELLED_IN_SHOP = told_by("logs", container("ff1", "app"), labels=None, pod=Pod(WEB_UID, "web-7d9c", "shop"))
 UNLABELLED_BARE = told_by("cgroup", BARE, labels=None)
-LABELLED_BARE = replace(APP, pod=Pod(WEB_UID, labels={"app": "web"}))
+LABELLED_BARE = APP._replace(pod=Pod(WEB_UID, labels={"app": "web"}))
 
 
 @pytest.mark.parametrize(

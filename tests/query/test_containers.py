@@ -1,7 +1,5 @@
 """What `-c NAME` means."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import Ambiguous, NotFound, Reason
@@ -140,7 +138,7 @@ def test_a_pause_container_with_a_name_of_its_own_goes_by_it_and_not_by_that_of_
     """Podman's; Kubernetes' are called like their pods."""
     pod = Pod(PodUid("p"), "shop")
     own, like_its_pod = (
-        replace(container(id_, name), pod=pod, sandbox=True) for id_, name in (("1", "infra"), ("2", "shop"))
+        container(id_, name)._replace(pod=pod, sandbox=True) for id_, name in (("1", "infra"), ("2", "shop"))
     )
     assert match_containers("infra", [own, like_its_pod], SOURCES) == (own,)
     with pytest.raises(NotFound):

@@ -1,7 +1,6 @@
 """Which rows an expression selects: held against a second, plain reading of what each condition means."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -142,7 +141,7 @@ def test_an_expression_selects_the_rows_that_meet_it(case: tuple[Snapshot, Expre
 
 def with_rows(*rows: SocketRow) -> Snapshot:
     sample = SNAPSHOTS[0].sockets[0]
-    return replace(attribute(facts()), sockets=tuple(sample._replace(row=row) for row in rows))
+    return attribute(facts())._replace(sockets=tuple(sample._replace(row=row) for row in rows))
 
 
 def test_what_has_no_ports_meets_no_comparison_of_ports() -> None:
@@ -166,16 +165,16 @@ def test_autobound_is_what_the_netns_gives_to_clients() -> None:
     snapshot = SNAPSHOTS[0]
     listener = next(socket for socket in snapshot.sockets if socket.row.local.port == 9090)
     changed = [
-        replace(one, client_ports=(9090, 9090)) if one.number == listener.netns else one for one in snapshot.netns
+        one._replace(client_ports=(9090, 9090)) if one.number == listener.netns else one for one in snapshot.netns
     ]
     assert listener not in select(snapshot, Autobound())
-    assert listener in select(replace(snapshot, netns=tuple(changed)), Autobound())
+    assert listener in select(snapshot._replace(netns=tuple(changed)), Autobound())
 
 
 def test_an_interface_goes_by_its_name_and_its_index() -> None:
     sample = SNAPSHOTS[0].sockets[0]
     bound = sample._replace(interface="eth0", row=sample.row._replace(interface=7))
-    snapshot = replace(SNAPSHOTS[0], sockets=(sample, bound))
+    snapshot = SNAPSHOTS[0]._replace(sockets=(sample, bound))
     for text in ("dev = eth0", "dev 7", "dev != lo and not dev = 0"):
         assert select(snapshot, parse_expression(text)) == [bound], text
 
@@ -217,9 +216,9 @@ def test_a_name_that_nothing_has_is_an_error_wherever_it_stands(text: str) -> No
 
 def test_a_name_that_several_have_is_an_error_even_where_names_may_be_unknown() -> None:
     wanted = Filter(expression=parse_expression("container = nginx"))
-    twins = [replace(one, name="nginx") for one in SNAPSHOTS[0].containers]
+    twins = [one._replace(name="nginx") for one in SNAPSHOTS[0].containers]
     with pytest.raises(Ambiguous):
-        take_unknown_for_nothing(wanted, replace(SNAPSHOTS[0], containers=tuple(twins)))
+        take_unknown_for_nothing(wanted, SNAPSHOTS[0]._replace(containers=tuple(twins)))
 
 
 @pytest.mark.parametrize(

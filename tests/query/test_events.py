@@ -24,7 +24,7 @@ SERVER, CLIENT = process(10, "httpd", container=WEB_CONTAINER), process(20, "cur
 LISTENER = listener(80, SERVER, netns=WEB, cookie=3)
 CONNECTION = socket(SocketState.ESTABLISHED, Endpoint("10.0.0.1", 40000), Endpoint("10.0.0.9", 443), CLIENT, cookie=2)
 EMPTY = snapshot(containers=[WEB_CONTAINER])
-FULL = replace(snapshot(LISTENER, CONNECTION, containers=[WEB_CONTAINER]), processes=(SERVER, CLIENT))
+FULL = snapshot(LISTENER, CONNECTION, containers=[WEB_CONTAINER])._replace(processes=(SERVER, CLIENT))
 EXEC = ProcessEventKind.EXEC
 HOST_CURL = outside(EXEC, Identity(IdentitySource.LOOK, 100, "curl", 0, 4026531840))
 
@@ -78,7 +78,7 @@ def test_a_socket_is_taken_as_its_row_and_a_process_as_whoever_holds_one(
 
 
 def test_a_holder_before_counts_too() -> None:
-    after = replace(FULL, sockets=(LISTENER, CONNECTION._replace(owners=listener(1, process(30, "nc")).owners)))
+    after = FULL._replace(sockets=(LISTENER, CONNECTION._replace(owners=listener(1, process(30, "nc")).owners)))
     asked = EventFilter(of_expression("comm = curl"))
     asked.learn(after)
     [change] = [each for each in diff_snapshots(FULL, after) if each.before]
@@ -87,7 +87,7 @@ def test_a_holder_before_counts_too() -> None:
 
 def test_a_socket_in_another_state_is_taken_by_either() -> None:
     left = CONNECTION._replace(row=CONNECTION.row._replace(state=SocketState.CLOSE_WAIT))
-    change = changes_of(FULL, replace(FULL, sockets=(left,)))[40000]
+    change = changes_of(FULL, FULL._replace(sockets=(left,)))[40000]
     for state, wanted in (("established", True), ("close_wait", True), ("last_ack", False)):
         asked = EventFilter(narrow_filter(Filter(), state=[state]))
         asked.learn(FULL)
@@ -101,12 +101,12 @@ def test_what_nobody_has_at_the_start_is_an_error() -> None:
 
 def test_a_name_means_what_it_means_in_the_last_two_snapshots() -> None:
     other = container("web", "b", WEB_CONTAINER.pod)
-    anew = replace(FULL, containers=(other,))
+    anew = FULL._replace(containers=(other,))
     wanted = make_filter(container=[CALLED])
     assert taken(wanted, FULL, anew) == ({80}, True, False)
     assert taken(wanted, FULL, anew, anew) == (set(), False, False)
     asked = EventFilter(wanted)
-    for each in (FULL, replace(FULL, containers=()), anew):
+    for each in (FULL, FULL._replace(containers=()), anew):
         asked.learn(each)
     assert asked.takes_process(in_web(EXEC)._replace(identity=in_web(EXEC).identity._replace(container_id=other.id)))
 
@@ -129,4 +129,4 @@ def test_containers_that_a_holder_is_in_count_beside_the_first_ones() -> None:
     shared = CONNECTION._replace(owners=(*CONNECTION.owners, *LISTENER.owners))
     asked = EventFilter(make_filter(container=[CALLED]))
     asked.learn(FULL)
-    assert asked.takes_socket(changes_of(EMPTY, replace(FULL, sockets=(shared,)))[40000])
+    assert asked.takes_socket(changes_of(EMPTY, FULL._replace(sockets=(shared,)))[40000])

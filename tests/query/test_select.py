@@ -82,7 +82,7 @@ def snapshot() -> Snapshot:
 
 
 def holding(*sockets: OwnedSocket) -> Snapshot:
-    return replace(attribute(facts()), sockets=sockets)
+    return attribute(facts())._replace(sockets=sockets)
 
 
 def inodes(snapshot: Snapshot) -> list[int]:
@@ -170,7 +170,7 @@ def test_an_accept_queue_without_a_limit_is_counted_as_not_judged(snapshot: Snap
     whole = holding(*(ownerless(HOST_NETNS, each, WITHOUT_OWNER) for each in rows))
     coverage = select_snapshot(whole, Filter(accept_queue_above=0.5)).coverage
     gap = alike(Gap(Stage.TABLES, Subject(Kind.ACCEPT_QUEUES), Reason.NOT_TOLD, count=2))
-    assert coverage == replace(whole.coverage, complete=False, gaps=(*whole.coverage.gaps, gap))
+    assert coverage == whole.coverage._replace(complete=False, gaps=(*whole.coverage.gaps, gap))
 
 
 def test_ownerless_is_what_has_a_verdict(snapshot: Snapshot) -> None:
@@ -239,7 +239,7 @@ def test_a_netns_that_only_a_key_tells_is_not_found_by_its_number_and_told_how(s
 
 
 def test_where_all_inodes_are_read_nothing_is_said_of_keys(snapshot: Snapshot) -> None:
-    given = replace(snapshot, netns=tuple(one for one in snapshot.netns if one.inode))
+    given = snapshot._replace(netns=tuple(one for one in snapshot.netns if one.inode))
     with pytest.raises(NotFound) as caught:
         find_netns(given, "12345")
     assert str(caught.value) == "no netns '12345'"
@@ -365,8 +365,7 @@ def pods() -> Snapshot:
             [netns(tcp_text(listen_row(80, 6)), inode=POD_NETNS), netns(inode=LONELY_NETNS)],
         )
     )
-    return replace(
-        snapshot,
+    return snapshot._replace(
         containers=(pod_container(APP_ID, WEB_POD),),
         folded=(
             pod_container(PAUSE_ID, WEB_POD, sandbox=True),
@@ -388,7 +387,7 @@ def test_a_row_that_a_pod_is_charged_with_is_the_pods_and_none_of_a_container(
     pods: Snapshot, wanted: Filter, selected: bool
 ) -> None:
     row = pods.sockets[0]._replace(owners=(), container_id=None, pod=WEB_POD)
-    assert select_snapshot(replace(pods, sockets=(row,)), wanted).sockets == ((row,) if selected else ())
+    assert select_snapshot(pods._replace(sockets=(row,)), wanted).sockets == ((row,) if selected else ())
 
 
 @pytest.mark.parametrize(
@@ -454,9 +453,9 @@ def test_what_nobody_told_that_a_filter_asks_for_is_a_gap(
         pod_container(ContainerId("c2"), None, source="cgroup"),
     )
     earlier = alike(unnamed("docker (unix:///run/docker.sock)", "no answer within 2 s"))
-    coverage = replace(pods.coverage, gaps=(earlier,))
-    given = replace(pods, containers=(*pods.containers, *unknown), coverage=coverage)
-    assert select(given, wanted).coverage == replace(coverage, gaps=(earlier, *gaps))
+    coverage = pods.coverage._replace(gaps=(earlier,))
+    given = pods._replace(containers=(*pods.containers, *unknown), coverage=coverage)
+    assert select(given, wanted).coverage == coverage._replace(gaps=(earlier, *gaps))
 
 
 @pytest.mark.parametrize("select", [select_snapshot, select_containers])
@@ -465,12 +464,12 @@ def test_a_pause_container_that_no_row_names_is_not_counted_as_unjudged(
 ) -> None:
     lonely = pod_container(LONELY_ID, Pod(PodUid("u-lonely"), "lonely"), sandbox=True, source="bundles")
     wanted = Filter(kube_namespaces=("shop",), labels=parse_labels(["app"]))
-    assert select(replace(pods, folded=(lonely,)), wanted).coverage == pods.coverage
+    assert select(pods._replace(folded=(lonely,)), wanted).coverage == pods.coverage
 
 
 def test_a_pause_container_is_not_shown_for_a_container_named_like_the_beginning_of_its_id(pods: Snapshot) -> None:
-    namesake = replace(pod_container(ContainerId("c1"), None), name=PAUSE_ID[:12])
-    given = replace(pods, containers=(*pods.containers, namesake))
+    namesake = pod_container(ContainerId("c1"), None)._replace(name=PAUSE_ID[:12])
+    given = pods._replace(containers=(*pods.containers, namesake))
     assert select_containers(given, Filter(containers=(PAUSE_ID[:12],))).containers == (namesake,)
 
 

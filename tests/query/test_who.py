@@ -1,7 +1,6 @@
 """Which rows answer who holds an end, and what is said of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -23,7 +22,7 @@ HTTPD = process(10, "httpd")
 
 
 def own(number: int, *addresses: str) -> Netns:
-    return replace(make_netns(number), own_addresses=(*LOOPBACK, *addresses))
+    return make_netns(number)._replace(own_addresses=(*LOOPBACK, *addresses))
 
 
 def row(

@@ -1,7 +1,5 @@
 """What could not be seen, in few lines."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import Reason
@@ -25,10 +23,10 @@ def lines_of(
     netns: NetnsCounts = NetnsCounts(9, 9, 0, 0, 0),  # noqa: B008
     capabilities: int | None = 0,
 ) -> list[str]:
-    coverage = replace(
-        snapshot.coverage, gaps=merge_gaps(gaps), processes=processes, netns=netns, capabilities=capabilities
+    coverage = snapshot.coverage._replace(
+        gaps=merge_gaps(gaps), processes=processes, netns=netns, capabilities=capabilities
     )
-    return coverage_lines(replace(snapshot, coverage=coverage))
+    return coverage_lines(snapshot._replace(coverage=coverage))
 
 
 def test_the_sample(snapshot: Snapshot) -> None:
@@ -179,7 +177,7 @@ def test_no_capability_is_asked_for_that_is_there(snapshot: Snapshot, capabiliti
 def test_whom_a_security_module_protects_is_named(snapshot: Snapshot) -> None:
     known = Process(Pid(7), 100, "aa\x1b", 0, None, None, None)
     gaps = [failed(Stage.FDS, Kind.PROCESS, pid, "EACCES") for pid in (7, 8, 9, 10, 11)]
-    (line,) = lines_of(replace(snapshot, processes=(known,)), *gaps, capabilities=1 << 19 | 1 << 2)
+    (line,) = lines_of(snapshot._replace(processes=(known,)), *gaps, capabilities=1 << 19 | 1 << 2)
     assert line.endswith("refused by a security module or seccomp: pid 7 (aa\\x1b), pid 8, pid 9 and 2 more")
 
 

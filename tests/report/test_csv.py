@@ -1,7 +1,6 @@
 """CSV of sockets: whole text, quoting, formulas."""
 
 import csv
-from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -25,8 +24,8 @@ def command_cell(snapshot: Snapshot, comm: str) -> str:
     """The raw record of one socket whose owner is called so, command only."""
     socket = snapshot.sockets[1]
     owner = socket.owners[0]
-    held = owner._replace(process=replace(owner.process, comm=comm))
-    one = replace(snapshot, sockets=(socket._replace(owners=(held,)),))
+    held = owner._replace(process=owner.process._replace(comm=comm))
+    one = snapshot._replace(sockets=(socket._replace(owners=(held,)),))
     return "".join(render_csv(one, columns=["command"], headers=False)).removesuffix("\r\n")
 
 

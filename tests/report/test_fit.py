@@ -1,7 +1,5 @@
 """Tables on a terminal: no line wraps, what is needed most stays, and what has gone is told."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,8 +31,7 @@ def crowd(snapshot: Snapshot) -> Snapshot:
     """The sample with long names, and ends of IPv6 in full."""
     end = Endpoint(LONGEST, 65535, None)
     pod = Pod(None, "checkout-7d9c54b8f6-x2x9q", "shop-production")
-    return replace(
-        snapshot,
+    return snapshot._replace(
         sockets=tuple(
             each._replace(row=each.row._replace(local=end, remote=end), pod=pod, container_id=None)
             for each in snapshot.sockets
@@ -108,10 +105,10 @@ def test_addresses_states_and_pids_stay_and_it_is_told_which_are_cut(snapshot: S
 def test_of_many_owners_one_is_named_whole_where_there_is_no_room_for_more(snapshot: Snapshot) -> None:
     first, *_ = snapshot.sockets
     owners = tuple(
-        owner._replace(process=replace(owner.process, pid=Pid(4_000_000 + number)))
+        owner._replace(process=owner.process._replace(pid=Pid(4_000_000 + number)))
         for number, owner in enumerate(first.owners * 200)
     )
-    many = replace(snapshot, sockets=(first._replace(owners=owners),))
+    many = snapshot._replace(sockets=(first._replace(owners=owners),))
     columns = ("local", "pid", "command")
     roomy, narrow = (
         lines_of(many, View.SOCKETS, OutputOptions(columns=columns, width=width, headers=False)) for width in (80, 40)

@@ -69,8 +69,8 @@ TEXTS = st.lists(HOSTILE, min_size=TEXTS_PER_SNAPSHOT, max_size=TEXTS_PER_SNAPSH
 def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
     """The sample with these texts wherever a name comes from outside."""
     comm, other_comm, interface, name, image, pod_name, label, netns_name, mount, reason = texts
-    process = replace(snapshot.sockets[0].owners[0].process, comm=comm, unit=other_comm)
-    other = replace(process, comm=other_comm)
+    process = snapshot.sockets[0].owners[0].process._replace(comm=comm, unit=other_comm)
+    other = process._replace(comm=other_comm)
     both, one, *rest = snapshot.sockets
     owners = (both.owners[0]._replace(process=process), both.owners[1]._replace(process=other))
     container, nameless = snapshot.containers
@@ -80,18 +80,17 @@ def poisoned(snapshot: Snapshot, texts: Sequence[str]) -> Snapshot:
         Gap(Stage.TABLES, Subject(Kind.TABLE, name), Reason.MALFORMED, detail=reason),
         Gap(Stage.NETNS, Subject(Kind.MOUNT, mount), Reason.UNREACHABLE),
     )
-    return replace(
-        snapshot,
+    return snapshot._replace(
         sockets=(both._replace(owners=owners, interface=interface), one._replace(owners=owners[1:]), *rest),
         containers=(
-            replace(container, name=name, image=image, labels={label: reason}, pod=pod, sandboxed=mount),
-            replace(nameless, source=reason, id=ContainerId(comm), chain=(ContainerId(name),)),
+            container._replace(name=name, image=image, labels={label: reason}, pod=pod, sandboxed=mount),
+            nameless._replace(source=reason, id=ContainerId(comm), chain=(ContainerId(name),)),
         ),
         netns=(
-            replace(snapshot.netns[0], names=(netns_name,)),
-            replace(snapshot.netns[1], names=(netns_name, mount), mounts=(mount,), containers=(ContainerId(comm),)),
+            snapshot.netns[0]._replace(names=(netns_name,)),
+            snapshot.netns[1]._replace(names=(netns_name, mount), mounts=(mount,), containers=(ContainerId(comm),)),
         ),
-        coverage=replace(snapshot.coverage, gaps=merge_gaps(gaps)),
+        coverage=snapshot.coverage._replace(gaps=merge_gaps(gaps)),
     )
 
 

@@ -24,15 +24,15 @@ def page_of(snapshot: Snapshot, view: View = View.SOCKETS, **options: tuple[str,
 def complete(snapshot: Snapshot) -> Snapshot:
     coverage = snapshot.coverage
     seen = replace(coverage.processes, denied=0)
-    whole = replace(coverage, complete=True, processes=seen, netns=coverage.netns._replace(failed=0), gaps=())
-    return replace(snapshot, coverage=whole)
+    whole = coverage._replace(complete=True, processes=seen, netns=coverage.netns._replace(failed=0), gaps=())
+    return snapshot._replace(coverage=whole)
 
 
 def called(snapshot: Snapshot, comm: str) -> Snapshot:
     """One socket of the sample, whose owner is called so."""
     socket = snapshot.sockets[1]
-    held = socket.owners[0]._replace(process=replace(socket.owners[0].process, comm=comm))
-    return replace(snapshot, sockets=(socket._replace(owners=(held,)),))
+    held = socket.owners[0]._replace(process=socket.owners[0].process._replace(comm=comm))
+    return snapshot._replace(sockets=(socket._replace(owners=(held,)),))
 
 
 def test_the_policy_allows_its_own_script_and_nothing_else(snapshot: Snapshot) -> None:
@@ -103,7 +103,7 @@ def test_colours_are_those_of_a_terminal(snapshot: Snapshot) -> None:
 
 
 def test_a_group_has_a_heading_in_the_first_part_of_its_rows(snapshot: Snapshot) -> None:
-    many = replace(snapshot, sockets=snapshot.sockets * 40)
+    many = snapshot._replace(sockets=snapshot.sockets * 40)
     page = page_of(many, columns=("state",), group_by=("proto",))
     headings = [each.text for each in page.find("th") if each.attributes.get("scope") == "rowgroup"]
     bodies = [each.attributes["style"] for each in page.find("tbody")]
@@ -116,7 +116,7 @@ def test_a_group_has_a_heading_in_the_first_part_of_its_rows(snapshot: Snapshot)
 
 
 def test_without_rows_it_is_a_page_all_the_same(snapshot: Snapshot) -> None:
-    page = page_of(replace(snapshot, sockets=()))
+    page = page_of(snapshot._replace(sockets=()))
     assert page.find("tbody") == []
     assert len(page.find("th")) == 9
 
@@ -147,6 +147,6 @@ def test_the_widest_cell_makes_a_column_wide_up_to_a_limit(snapshot: Snapshot, c
 
 def test_what_acts_in_html_is_text(snapshot: Snapshot) -> None:
     hostile = "</td></table></script><script>alert(1)</script>\"'&amp;<!--"
-    page = page_of(replace(called(snapshot, hostile), host=hostile), columns=("command",))
+    page = page_of(called(snapshot, hostile)._replace(host=hostile), columns=("command",))
     assert page.rows() == [[hostile]]
     assert page.find("h1")[0].text == f"Sockets of {hostile}"

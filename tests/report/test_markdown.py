@@ -1,7 +1,6 @@
 """Markdown: whole text, and what other people's text may not do in it."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -56,8 +55,8 @@ def command_cell(snapshot: Snapshot, comm: str) -> str:
     """The cell of one socket whose owner is called so."""
     socket = snapshot.sockets[1]
     owner = socket.owners[0]
-    held = owner._replace(process=replace(owner.process, comm=comm))
-    one = replace(snapshot, sockets=(socket._replace(owners=(held,)),))
+    held = owner._replace(process=owner.process._replace(comm=comm))
+    one = snapshot._replace(sockets=(socket._replace(owners=(held,)),))
     return "".join(render_markdown(one, columns=["command"])).split("\n")[2].removeprefix("| ").removesuffix(" |")
 
 
@@ -76,7 +75,7 @@ def test_numbers_stand_at_the_right(snapshot: Snapshot) -> None:
 
 
 def test_a_snapshot_without_rows_is_a_table_without_rows(snapshot: Snapshot) -> None:
-    text = "".join(render_containers_markdown(replace(snapshot, containers=()), columns=["id"]))
+    text = "".join(render_containers_markdown(snapshot._replace(containers=()), columns=["id"]))
     assert text.startswith("| id |\n| --- |\n\nTaken on node-1 ")
 
 

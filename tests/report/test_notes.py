@@ -1,7 +1,5 @@
 """What is said of an answer, in words."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.model.found import Note, NoteKind
@@ -12,7 +10,7 @@ from tests.scan.snapshots import HOST, WEB, container, listener, make_netns, pro
 BOX = container("web")
 ONE = listener(80, process(12, "httpd", container=BOX), netns=WEB)
 TWO = socket(SocketState.CLOSE, Endpoint("127.0.0.1", 80), protocol=Protocol.UDP, interface="lo")
-GIVEN = snapshot(ONE, TWO, containers=(BOX,), netns=(make_netns(HOST), replace(make_netns(WEB), names=("web",))))
+GIVEN = snapshot(ONE, TWO, containers=(BOX,), netns=(make_netns(HOST), make_netns(WEB)._replace(names=("web",))))
 FIRST, SECOND = "tcp 0.0.0.0:80 of pid 12 (httpd) in container web", "udp 127.0.0.1%lo:80"
 
 

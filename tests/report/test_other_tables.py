@@ -1,7 +1,6 @@
 """The tables of netns and of containers, and names."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from nsagent.model.facts import Interface
 from nsagent.model.snapshot import Snapshot
@@ -65,7 +64,7 @@ def test_the_other_columns_of_containers(snapshot: Snapshot) -> None:
 
 def test_an_image_that_is_known_by_its_digest_is_told_apart_by_twelve_digits(snapshot: Snapshot) -> None:
     image = f"registry.example/shop/web@sha256:{'ab' * 32}"
-    one = replace(snapshot, containers=(replace(snapshot.containers[0], image=image),))
+    one = snapshot._replace(containers=(snapshot.containers[0]._replace(image=image),))
     table = text_of(render_containers_table(one, columns=["image"], headers=False))
     assert table == "registry.example/shop/web@sha256:abababababab\n"
     assert text_of(render_containers_csv(one, columns=["image"], headers=False)) == f'"{image}"\r\n'
@@ -82,14 +81,14 @@ def test_a_container_is_shown_with_one_address_and_how_many_more_there_are(snaps
             ]
         )
     )
-    netns = tuple(replace(each, interfaces=interfaces) for each in snapshot.netns)
-    first = replace(snapshot, netns=netns, containers=snapshot.containers[:1])
+    netns = tuple(each._replace(interfaces=interfaces) for each in snapshot.netns)
+    first = snapshot._replace(netns=netns, containers=snapshot.containers[:1])
     assert text_of(render_containers_table(first, columns=["ip"], headers=False)) == "10.0.0.2 +1\n"
     assert text_of(render_containers_csv(first, columns=["ip"], headers=False)) == '"10.0.0.2,2001:db8::2"\r\n'
 
 
 def test_the_addresses_of_the_host_are_no_container_s(snapshot: Snapshot) -> None:
-    of_host = replace(snapshot, netns=tuple(replace(each, is_host=True) for each in snapshot.netns))
+    of_host = snapshot._replace(netns=tuple(each._replace(is_host=True) for each in snapshot.netns))
     cells = text_of(render_containers_table(of_host, columns=["ip"], headers=False)).split()
     assert cells == ["-"] * len(snapshot.containers)
 

@@ -1,7 +1,5 @@
 """Whose a peer is and who began, by addresses and ports."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
@@ -20,8 +18,8 @@ def connection(local: str, remote: str, netns: int = WEB, port: int = 40_000) ->
 
 
 def peers_of(snapshot: Snapshot, *sockets: OwnedSocket) -> Peers:
-    plain = replace(snapshot.netns[1], inode=PLAIN, pods=(), containers=())
-    return Peers(replace(snapshot, netns=(*snapshot.netns, plain), sockets=sockets))
+    plain = snapshot.netns[1]._replace(inode=PLAIN, pods=(), containers=())
+    return Peers(snapshot._replace(netns=(*snapshot.netns, plain), sockets=sockets))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +60,8 @@ def test_the_kind_of_a_peer_is_where_its_address_is(snapshot: Snapshot, remote: 
         connection("10.0.0.3", "198.51.100.1", -4026533000),
         connection("10.0.0.4", "198.51.100.1", PLAIN),
     )
-    pod = replace(snapshot.netns[2], pods=snapshot.netns[1].pods)
-    with_pod = replace(snapshot, netns=(*snapshot.netns[:2], pod))
+    pod = snapshot.netns[2]._replace(pods=snapshot.netns[1].pods)
+    with_pod = snapshot._replace(netns=(*snapshot.netns[:2], pod))
     assert peers_of(with_pod, asked, *others).find_kind(asked) is kind
 
 

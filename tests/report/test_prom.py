@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -97,7 +96,7 @@ def test_names_keep_to_the_rules(snapshot: Snapshot) -> None:
 
 
 def test_names_and_labels_are_the_same_for_each_sample_and_no_series_stands_twice(snapshot: Snapshot) -> None:
-    for family in families_of(replace(snapshot, sockets=snapshot.sockets * 3)).values():
+    for family in families_of(snapshot._replace(sockets=snapshot.sockets * 3)).values():
         keys = [tuple(sorted(sample.labels.items())) for sample in family.samples]
         assert len(set(keys)) == len(keys)
         assert len({tuple(sample.labels) for sample in family.samples}) <= 1
@@ -116,21 +115,21 @@ def listener(port: int, *, protocol: Protocol = Protocol.UDP, netns: int = WEB) 
 def test_a_udp_socket_on_a_port_of_clients_is_no_listener(
     snapshot: Snapshot, client_ports: tuple[int, int] | None, told: list[str]
 ) -> None:
-    netns = tuple(replace(each, client_ports=client_ports) for each in snapshot.netns)
+    netns = tuple(each._replace(client_ports=client_ports) for each in snapshot.netns)
     sockets = tuple(map(listener, (0, 53, 32_767, 32_768, 40_000, 40_100, 60_999, 61_000)))
-    families = families_of(replace(snapshot, netns=netns, sockets=sockets))
+    families = families_of(snapshot._replace(netns=netns, sockets=sockets))
     ports = [labels["port"] for labels, _ in samples_of(families, "nsagent_listeners_info")]
     assert sorted(ports, key=int) == told
 
 
 def test_a_tcp_listener_is_one_on_any_port(snapshot: Snapshot) -> None:
-    families = families_of(replace(snapshot, sockets=(listener(40_000, protocol=Protocol.TCP),)))
+    families = families_of(snapshot._replace(sockets=(listener(40_000, protocol=Protocol.TCP),)))
     assert [labels["port"] for labels, _ in samples_of(families, "nsagent_listeners_info")] == ["40000"]
 
 
 @pytest.mark.parametrize("protocol", [Protocol.RAW, Protocol.ICMP, Protocol.PACKET, Protocol.NETLINK])
 def test_what_has_no_ports_is_counted_and_no_listener(snapshot: Snapshot, protocol: Protocol) -> None:
-    families = families_of(replace(snapshot, sockets=(listener(53, protocol=protocol),)))
+    families = families_of(snapshot._replace(sockets=(listener(53, protocol=protocol),)))
     assert samples_of(families, "nsagent_listeners_info") == []
     assert [labels["protocol"] for labels, _ in samples_of(families, "nsagent_sockets")] == [protocol]
 
@@ -138,13 +137,13 @@ def test_what_has_no_ports_is_counted_and_no_listener(snapshot: Snapshot, protoc
 def many_containers(snapshot: Snapshot, numbers: Sequence[int], listeners: int) -> Snapshot:
     """So many TCP listeners in each container, numbered."""
     one = snapshot.containers[0]
-    containers = tuple(replace(one, id=ContainerId(f"{n:064x}"), container_name=f"c{n}") for n in numbers)
+    containers = tuple(one._replace(id=ContainerId(f"{n:064x}"), container_name=f"c{n}") for n in numbers)
     sockets = tuple(
         listener(port, protocol=Protocol.TCP)._replace(container_id=each.id)
         for each in containers
         for port in range(1, listeners + 1)
     )
-    return replace(snapshot, containers=containers, sockets=sockets)
+    return snapshot._replace(containers=containers, sockets=sockets)
 
 
 def made(snapshot: Snapshot, most: int) -> tuple[dict[str, Metric], int]:
@@ -168,7 +167,7 @@ def test_beyond_the_cap_series_are_added_up_and_counted(snapshot: Snapshot) -> N
 def test_what_one_container_piles_up_costs_others_no_series(snapshot: Snapshot) -> None:
     crowded = many_containers(snapshot, [10], 1000)
     others = many_containers(snapshot, range(11, 20), 1)
-    both = replace(crowded, containers=crowded.containers + others.containers, sockets=crowded.sockets + others.sockets)
+    both = crowded._replace(containers=crowded.containers + others.containers, sockets=crowded.sockets + others.sockets)
     families, dropped = made(both, 15)
     told = [labels["container"] for labels, _ in samples_of(families, "nsagent_listeners")]
     assert told == [*["c10"] * 6, *(f"c{n}" for n in range(11, 20)), "other"]
@@ -183,7 +182,7 @@ def test_the_sums_of_all_series_are_those_without_a_cap(snapshot: Snapshot) -> N
 
 
 def test_the_text_of_a_selection_knows_the_listeners_of_the_whole(snapshot: Snapshot) -> None:
-    selected = replace(snapshot, sockets=snapshot.sockets[1:2])
+    selected = snapshot._replace(sockets=snapshot.sockets[1:2])
     assert [
         samples_of(families, "nsagent_connections")[0][0]["direction"]
         for families in (families_of(selected), families_of(selected, whole=snapshot))
@@ -191,7 +190,7 @@ def test_the_text_of_a_selection_knows_the_listeners_of_the_whole(snapshot: Snap
 
 
 def test_of_containers_only_their_own_sockets_count(snapshot: Snapshot) -> None:
-    one = replace(snapshot, containers=snapshot.containers[:1])
+    one = snapshot._replace(containers=snapshot.containers[:1])
     text = "".join(render_answer(one, View.CONTAINERS, OutputOptions(OutputFormat.PROM), whole=snapshot))
     assert samples_of(parsed(text), "nsagent_sockets") == [
         ({**WEB_PLACE, "protocol": "tcp", "state": "established"}, 1.0),
@@ -205,7 +204,7 @@ HOSTILE = st.text(max_size=200) | st.text(st.sampled_from('a"} x1\n\\{,=\udcff\x
 @given(name=HOSTILE, pod=HOSTILE, namespace=HOSTILE)
 def test_no_name_makes_a_series_of_its_own(snapshot: Snapshot, name: str, pod: str, namespace: str) -> None:
     container = Container(WEB_ID, name, NameState.KNOWN, None, None, True, "cri", pod=Pod(PodUid("u"), pod, namespace))
-    hostile = replace(snapshot, containers=(container,))
+    hostile = snapshot._replace(containers=(container,))
     text = "".join(render_prom(hostile))
     assert text.replace("\n", "").isprintable()
     families = parsed(text)
@@ -217,8 +216,8 @@ def test_no_name_makes_a_series_of_its_own(snapshot: Snapshot, name: str, pod: s
 
 
 def test_a_name_that_looks_like_a_sample_is_a_value(snapshot: Snapshot) -> None:
-    container = replace(snapshot.containers[0], container_name='a"} x 1\n')
-    families = families_of(replace(snapshot, containers=(container,)))
+    container = snapshot.containers[0]._replace(container_name='a"} x 1\n')
+    families = families_of(snapshot._replace(containers=(container,)))
     assert {labels["container"] for labels, _ in samples_of(families, "nsagent_accept_queue")} == {
         "badcafe00000",
         r'a"} x 1\x0a',
@@ -226,8 +225,8 @@ def test_a_name_that_looks_like_a_sample_is_a_value(snapshot: Snapshot) -> None:
 
 
 def test_a_long_name_is_cut(snapshot: Snapshot) -> None:
-    container = replace(snapshot.containers[0], container_name="x" * 129)
-    families = families_of(replace(snapshot, containers=(container,)))
+    container = snapshot.containers[0]._replace(container_name="x" * 129)
+    families = families_of(snapshot._replace(containers=(container,)))
     assert samples_of(families, "nsagent_accept_queue_limit")[0][0]["container"] == "x" * 127 + "…"
 
 
@@ -246,4 +245,4 @@ def test_without_its_client_it_is_one_line_with_what_to_install() -> None:
 @pytest.mark.parametrize("netns", [HOST, WEB])
 def test_a_netns_that_is_not_in_the_snapshot_is_no_error(snapshot: Snapshot, netns: int) -> None:
     kept = tuple(each for each in snapshot.netns if each.number != netns)
-    assert families_of(replace(snapshot, netns=kept))["nsagent_netns"].samples[0].value == 2.0
+    assert families_of(snapshot._replace(netns=kept))["nsagent_netns"].samples[0].value == 2.0

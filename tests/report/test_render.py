@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -132,7 +131,7 @@ def test_a_heading_is_cut_with_its_table_and_bold_in_colour(snapshot: Snapshot) 
 def test_other_formats_have_the_order_of_groups_only(snapshot: Snapshot, format_: OutputFormat) -> None:
     sockets = snapshot.sockets
     options = OutputOptions(format_, group_by=("proto", "container"))
-    ordered = replace(snapshot, sockets=tuple(sockets[index] for index in (4, 0, 1, 2, 5, 3)))
+    ordered = snapshot._replace(sockets=tuple(sockets[index] for index in (4, 0, 1, 2, 5, 3)))
     assert "".join(render_answer(snapshot, View.SOCKETS, options)) == "".join(
         render_answer(ordered, View.SOCKETS, options._replace(group_by=()))
     )

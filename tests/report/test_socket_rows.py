@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -310,7 +309,7 @@ def socket_lines(chunks: Iterator[str], first: str) -> list[str]:
 def test_a_row_of_the_document_is_the_text_that_json_dumps_writes(
     snapshot: Snapshot, sockets: list[OwnedSocket]
 ) -> None:
-    only_sockets = replace(snapshot, sockets=tuple(sockets))
+    only_sockets = snapshot._replace(sockets=tuple(sockets))
     lines = socket_lines(render_json(only_sockets), '{"netns"')
     assert lines == [json.dumps(plain_row(socket)) for socket in sockets]
 
@@ -321,7 +320,7 @@ def test_a_line_has_a_type_and_the_container_around_the_row(
 ) -> None:
     known: dict[str | None, Any] = {container.id: plain_container(container, sockets) for container in containers}
     lines = socket_lines(
-        render_jsonl(replace(snapshot, sockets=tuple(sockets), containers=tuple(containers))), '{"type": "socket"'
+        render_jsonl(snapshot._replace(sockets=tuple(sockets), containers=tuple(containers))), '{"type": "socket"'
     )
     assert lines == [
         json.dumps({"type": "socket", **plain_row(socket), "container": known.get(socket.container_id)})
@@ -333,7 +332,7 @@ def test_a_line_has_a_type_and_the_container_around_the_row(
 def test_the_document_parses_to_the_values_of_the_snapshot(
     snapshot: Snapshot, sockets: list[OwnedSocket], containers: list[Container]
 ) -> None:
-    text = "".join(render_json(replace(snapshot, sockets=tuple(sockets), containers=tuple(containers))))
+    text = "".join(render_json(snapshot._replace(sockets=tuple(sockets), containers=tuple(containers))))
     document = json.loads(text)
     assert text.isascii()
     assert document["sockets"] == [plain_row(socket) for socket in sockets]

@@ -1,7 +1,5 @@
 """The order of rows by columns."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import UsageError
@@ -22,14 +20,14 @@ def order(snapshot: Snapshot, *names: str) -> list[int]:
 def test_numbers_sort_as_numbers(snapshot: Snapshot) -> None:
     first = snapshot.sockets[0]
     rows = [first._replace(row=first.row._replace(inode=SocketInode(inode))) for inode in (100, 20, 3)]
-    ordered = sort_sockets(replace(snapshot, sockets=tuple(rows)), ["inode"])
+    ordered = sort_sockets(snapshot._replace(sockets=tuple(rows)), ["inode"])
     assert [socket.row.inode for socket in ordered.sockets] == [3, 20, 100]
 
 
 def test_addresses_sort_as_numbers(snapshot: Snapshot) -> None:
     first = snapshot.sockets[0]
     rows = [first._replace(row=first.row._replace(local=Endpoint(each, 1))) for each in ("::1", "10.0.0.1", "9.0.0.1")]
-    ordered = sort_sockets(replace(snapshot, sockets=tuple(rows)), ["local"])
+    ordered = sort_sockets(snapshot._replace(sockets=tuple(rows)), ["local"])
     assert [socket.row.local.address for socket in ordered.sockets] == ["9.0.0.1", "10.0.0.1", "::1"]
 
 

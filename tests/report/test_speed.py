@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from statistics import median
 
 import pytest
@@ -33,7 +32,7 @@ def many_rows(snapshot: Snapshot) -> Snapshot:
         local = row.local._replace(port=number + 1)
         own = row._replace(inode=inode, cookie=SocketCookie(number), local=local, remote=peer)
         sockets.append(socket._replace(row=own))
-    return replace(snapshot, sockets=tuple(sockets))
+    return snapshot._replace(sockets=tuple(sockets))
 
 
 @pytest.mark.parametrize(

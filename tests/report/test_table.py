@@ -1,7 +1,6 @@
 """The table of sockets: whole text, choice of columns, width, colour."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -63,8 +62,8 @@ def named(snapshot: Snapshot, comm: str) -> Snapshot:
     """The sample with one socket, whose owner is called so."""
     socket = snapshot.sockets[1]
     owner = socket.owners[0]
-    held = owner._replace(process=replace(owner.process, comm=comm))
-    return replace(snapshot, sockets=(socket._replace(owners=(held,)),))
+    held = owner._replace(process=owner.process._replace(comm=comm))
+    return snapshot._replace(sockets=(socket._replace(owners=(held,)),))
 
 
 def test_the_table_of_the_sample(snapshot: Snapshot) -> None:
@@ -92,7 +91,7 @@ def test_the_columns_of_threads_charges_and_tcp_info(snapshot: Snapshot) -> None
 )
 def test_a_charge_names_what_is_known_of_it(snapshot: Snapshot, charged_to: ChargedTo | None, cell: str) -> None:
     socket = snapshot.sockets[2]._replace(verdict=Verdict(VerdictKind.TIME_WAIT, charged_to, "closed"))
-    assert lines_of(replace(snapshot, sockets=(socket,)), ["charged"], headers=False) == [cell]
+    assert lines_of(snapshot._replace(sockets=(socket,)), ["charged"], headers=False) == [cell]
 
 
 @pytest.mark.parametrize(
@@ -102,11 +101,11 @@ def test_a_charge_names_what_is_known_of_it(snapshot: Snapshot, charged_to: Char
 def test_a_pod_that_is_charged_is_named_or_told_by_its_uid(snapshot: Snapshot, pod: Pod, cells: str) -> None:
     verdict = Verdict(VerdictKind.TIME_WAIT, ChargedTo(None, None), "closed")
     socket = snapshot.sockets[2]._replace(verdict=verdict, container_id=None, pod=pod)
-    assert lines_of(replace(snapshot, sockets=(socket,)), ["charged", "pod"], headers=False) == [cells]
+    assert lines_of(snapshot._replace(sockets=(socket,)), ["charged", "pod"], headers=False) == [cells]
 
 
 def test_wide_shows_tcp_info_only_where_a_row_has_it(snapshot: Snapshot) -> None:
-    without = replace(snapshot, sockets=snapshot.sockets[2:])
+    without = snapshot._replace(sockets=snapshot.sockets[2:])
     assert wide_columns(snapshot) == (*WIDE_COLUMNS, "rtt", "retrans", "cwnd", "sent", "received")
     assert wide_columns(without) == WIDE_COLUMNS
 
@@ -116,7 +115,7 @@ def test_without_headers_the_first_line_is_a_row(snapshot: Snapshot) -> None:
 
 
 def test_a_snapshot_without_sockets_gives_the_headers(snapshot: Snapshot) -> None:
-    assert text_of(render_table(replace(snapshot, sockets=()), columns=["proto", "state"])) == "PROTO  STATE\n"
+    assert text_of(render_table(snapshot._replace(sockets=()), columns=["proto", "state"])) == "PROTO  STATE\n"
 
 
 def test_a_header_is_not_wider_than_the_cells_where_it_is_not_shown(snapshot: Snapshot) -> None:
@@ -142,21 +141,21 @@ def test_a_netns_that_is_called_like_another_is_shown_by_its_other_name_or_its_i
     snapshot: Snapshot, name: str
 ) -> None:
     for names, shown in (((name,), "4026532500"), ((name, "web"), "web")):
-        disguised = replace(snapshot.netns[1], names=names)
-        assert lines_of(replace(snapshot, netns=(disguised,)), ["netns"], headers=False)[0] == shown
+        disguised = snapshot.netns[1]._replace(names=names)
+        assert lines_of(snapshot._replace(netns=(disguised,)), ["netns"], headers=False)[0] == shown
 
 
 def test_a_netns_of_no_record_is_shown_by_its_number(snapshot: Snapshot) -> None:
-    assert lines_of(replace(snapshot, netns=()), ["netns"], headers=False)[3] == "4026531840"
+    assert lines_of(snapshot._replace(netns=()), ["netns"], headers=False)[3] == "4026531840"
 
 
 def test_a_container_of_no_record_is_shown_by_its_id(snapshot: Snapshot) -> None:
-    assert lines_of(replace(snapshot, containers=()), ["container", "pod"], headers=False)[0] == "c0ffee000000  -"
+    assert lines_of(snapshot._replace(containers=()), ["container", "pod"], headers=False)[0] == "c0ffee000000  -"
 
 
 def test_columns_stand_in_line_after_wide_characters(snapshot: Snapshot) -> None:
     rows = (named(snapshot, "日本").sockets[0], named(snapshot, "e\u0301x").sockets[0])
-    assert lines_of(replace(snapshot, sockets=rows), ["command", "uid"], headers=False) == [
+    assert lines_of(snapshot._replace(sockets=rows), ["command", "uid"], headers=False) == [
         "日本  33",
         "e\u0301x    33",
     ]
@@ -190,7 +189,7 @@ def test_a_table_that_fits_is_not_changed_by_the_width(snapshot: Snapshot) -> No
 
 
 def test_colour_marks_the_header_listeners_and_rows_without_an_owner(snapshot: Snapshot) -> None:
-    three = replace(snapshot, sockets=snapshot.sockets[:3])
+    three = snapshot._replace(sockets=snapshot.sockets[:3])
     assert lines_of(three, ["state", "command"], colour=True) == [
         "\x1b[1mSTATE        COMMAND\x1b[0m",
         "\x1b[32mlisten     \x1b[0m  nginx,nginx: wörker",
@@ -206,7 +205,7 @@ def test_a_command_that_looks_like_a_verdict_gets_no_colour(snapshot: Snapshot) 
 def test_a_timer_has_its_kind_its_seconds_and_what_was_sent_again(snapshot: Snapshot) -> None:
     socket = snapshot.sockets[0]
     ticking = socket._replace(row=socket.row._replace(timer=Timer(TimerKind.KEEPALIVE, 59_004, 2)))
-    shown = lines_of(replace(snapshot, sockets=(ticking, socket)), ["timer"], headers=False)
+    shown = lines_of(snapshot._replace(sockets=(ticking, socket)), ["timer"], headers=False)
     assert shown == ["keepalive/59.004/2", "-"]
 
 
@@ -231,4 +230,4 @@ def test_what_is_not_connected_and_cannot_listen_is_unconn_as_in_ss(
 ) -> None:
     socket = snapshot.sockets[0]
     changed = socket._replace(row=socket.row._replace(protocol=protocol, state=state))
-    assert lines_of(replace(snapshot, sockets=(changed,)), ["state"], headers=False) == [shown]
+    assert lines_of(snapshot._replace(sockets=(changed,)), ["state"], headers=False) == [shown]

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,7 +48,7 @@ def text_of(snapshot: Snapshot, **more: Any) -> str:
 
 def named(snapshot: Snapshot, name: str) -> Snapshot:
     """The sample with one container of this name."""
-    return replace(snapshot, containers=(replace(snapshot.containers[0], name=name, labels={name: name}),))
+    return snapshot._replace(containers=(snapshot.containers[0]._replace(name=name, labels={name: name}),))
 
 
 @pytest.mark.parametrize(("capture", "command"), DOCUMENTS)
@@ -110,14 +109,14 @@ def test_without_sockets_only_their_key_is_left_out(snapshot: Snapshot) -> None:
 
 
 def test_empty_lists_are_there(snapshot: Snapshot) -> None:
-    document = yaml.safe_load(text_of(replace(snapshot, netns=(), containers=(), sockets=())))
+    document = yaml.safe_load(text_of(snapshot._replace(netns=(), containers=(), sockets=())))
     assert (document["netns"], document["containers"], document["sockets"]) == ([], [], [])
 
 
 @pytest.mark.parametrize("count", [1, 500, 501])
 def test_rows_stay_in_order_across_chunks(snapshot: Snapshot, count: int) -> None:
     first = snapshot.sockets[0]
-    many = replace(snapshot, sockets=tuple(first._replace(netns=number) for number in range(count)))
+    many = snapshot._replace(sockets=tuple(first._replace(netns=number) for number in range(count)))
     pieces = list(render_yaml(many))
     assert [row["netns"] for row in load("".join(pieces))["sockets"]] == list(range(count))
     assert max(piece.count("\n- netns:") for piece in pieces) <= 500
@@ -125,4 +124,4 @@ def test_rows_stay_in_order_across_chunks(snapshot: Snapshot, count: int) -> Non
 
 def test_the_same_thing_twice_is_written_twice(snapshot: Snapshot) -> None:
     first = snapshot.sockets[0]
-    assert "&" not in text_of(replace(snapshot, sockets=(first, first)))
+    assert "&" not in text_of(snapshot._replace(sockets=(first, first)))

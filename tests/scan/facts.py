@@ -1,7 +1,6 @@
 """Facts by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from socket import AF_INET, AF_INET6, AF_UNSPEC
 
 from nsagent.model.choices import EngineName
@@ -113,8 +112,7 @@ BARE = Facts(
 def facts(processes: Sequence[ProcessReading] = (), netns_readings: Sequence[NetnsReading] = ()) -> Facts:
     """Facts of a pass in which everything was read."""
     count = len(processes)
-    return replace(
-        BARE,
+    return BARE._replace(
         processes=tuple(processes),
         process_counts=ProcessCounts(count, count, 0, 0, 0),
         netns=tuple(netns_readings),

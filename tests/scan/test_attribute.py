@@ -1,7 +1,5 @@
 """Who holds which row, from facts by hand."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 
@@ -240,7 +238,7 @@ def test_a_key_that_is_the_inode_of_another_netns_is_not_taken_for_it() -> None:
 def test_tables_of_a_big_endian_host_are_read_as_such() -> None:
     table = diag_table(make_message(byteorder="big", inode=7))
     text = tcp_text(text_row("7F000001:0050", ANY, 10, 8))
-    snapshot = attribute(replace(facts([], [netns(table, text)]), byteorder="big"))
+    snapshot = attribute(facts([], [netns(table, text)])._replace(byteorder="big"))
     assert [(socket.row.inode, socket.row.local.address) for socket in snapshot.sockets] == [
         (8, "127.0.0.1"),
         (7, "127.0.0.1"),
@@ -269,7 +267,7 @@ def test_a_netns_counts_its_processes_and_names_their_containers() -> None:
     ]
     loopback = Interface(1, "lo", None, True, None, ("127.0.0.1/8",))
     mounts = ("/run/docker/netns/x", "/run/netns/web", "/var/run/netns/w2", "/tmp/run/netns/no")
-    web = replace(netns(inode=WEB_NETNS, mounts=mounts, is_host=True, empty=True), cookie=5, interfaces=(loopback,))
+    web = netns(inode=WEB_NETNS, mounts=mounts, is_host=True, empty=True)._replace(cookie=5, interfaces=(loopback,))
     assert attribute(facts(readings, [web])).netns == (
         Netns(
             inode=WEB_NETNS,
@@ -291,7 +289,7 @@ def test_a_netns_counts_its_processes_and_names_their_containers() -> None:
 
 
 def test_the_head_of_a_snapshot_is_that_of_its_facts() -> None:
-    snapshot = attribute(replace(BARE, boot_id="f3f1", sources=("cgroup", "docker")))
+    snapshot = attribute(BARE._replace(boot_id="f3f1", sources=("cgroup", "docker")))
     assert (snapshot.host, snapshot.boot_id, snapshot.sources) == ("node-1", "f3f1", ("cgroup", "docker"))
     assert (snapshot.taken_at, snapshot.duration_seconds) == ("2026-01-02T03:04:05.678Z", 0.25)
 

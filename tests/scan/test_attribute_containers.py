@@ -1,7 +1,6 @@
 """The containers and pods of a snapshot, and rows that are attributed to containers alone."""
 
 import struct
-from dataclasses import replace
 from socket import inet_aton
 
 import pytest
@@ -27,7 +26,7 @@ CGROUP_ID = 21
 
 def record(id_: ContainerId, name: str, **changes: object) -> Container:
     container = Container(id_, name, NameState.KNOWN, Runtime.CONTAINERD, "shop/web:1", True, "cri", pod=POD)
-    return replace(container, **changes)  # type: ignore[arg-type]
+    return container._replace(**changes)  # type: ignore[arg-type]
 
 
 def pod_facts(pause_fds: dict[int, int] | None = None) -> Facts:
@@ -37,7 +36,7 @@ def pod_facts(pause_fds: dict[int, int] | None = None) -> Facts:
         reading(11, {3: 7}, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{APP}\n"),
     ]
     given = facts(readings, [netns(tcp_text(listen_row(80, 7), listen_row(81, 8)), inode=WEB_NETNS)])
-    return replace(given, containers=(record(APP, "app"), record(PAUSE, "web-7d9c", sandbox=True)))
+    return given._replace(containers=(record(APP, "app"), record(PAUSE, "web-7d9c", sandbox=True)))
 
 
 def test_the_pause_container_is_folded_into_its_pod() -> None:
@@ -60,12 +59,12 @@ def test_a_pause_container_that_holds_a_socket_is_there() -> None:
 
 def test_a_pod_whose_pause_container_alone_lives_is_that_of_its_netns() -> None:
     given = pod_facts()
-    snapshot = attribute(replace(given, processes=given.processes[:1]))
+    snapshot = attribute(given._replace(processes=given.processes[:1]))
     assert [(one.containers, one.pods) for one in snapshot.netns] == [((), (POD,))]
 
 
 def test_sockets_of_a_sandboxed_container_are_told_as_not_observable() -> None:
-    given = replace(pod_facts(), containers=(record(APP, "app", sandboxed="gvisor"),))
+    given = pod_facts()._replace(containers=(record(APP, "app", sandboxed="gvisor"),))
     snapshot = attribute(given)
     gap = Gap(Stage.TABLES, Subject(Kind.CONTAINER, "app"), Reason.SANDBOXED, detail="gvisor")
     assert snapshot.coverage.gaps == merge_gaps([gap])
@@ -76,13 +75,13 @@ def test_a_forger_has_neither_the_container_nor_the_pod_whose_names_it_took() ->
     given = pod_facts()
     forged = f"0::/user.slice/user@1000.service/pod{UID}/{APP}\n"
     forger = reading(12, {3: 8}, comm="forger", netns=WEB_NETNS, cgroup=forged, uid=1000)
-    snapshot = attribute(replace(given, processes=(*given.processes, forger)))
+    snapshot = attribute(given._replace(processes=(*given.processes, forger)))
     assert [socket.container_id for socket in snapshot.sockets] == [APP, None]
     assert snapshot.sockets[1].owners[0].process.unit == "user@1000.service"
 
 
 def test_names_of_an_earlier_pass_stay_while_the_engine_is_dead() -> None:
-    given = replace(pod_facts(), containers=(), kept=(record(APP, "app"), record(OTHER, "gone")))
+    given = pod_facts()._replace(containers=(), kept=(record(APP, "app"), record(OTHER, "gone")))
     assert [(one.id, one.name, one.name_state) for one in attribute(given).containers] == [
         (APP, "app", NameState.KNOWN),
         (PAUSE, None, NameState.UNKNOWN),
@@ -90,7 +89,7 @@ def test_names_of_an_earlier_pass_stay_while_the_engine_is_dead() -> None:
 
 
 def test_a_skipped_netns_is_counted_as_such_and_harms_nothing() -> None:
-    given = facts([reading(10)], [replace(netns(engine=None), skipped=True)])
+    given = facts([reading(10)], [netns(engine=None)._replace(skipped=True)])
     coverage = attribute(given).coverage
     assert (coverage.netns.skipped, coverage.netns.failed, coverage.complete) == (1, 0, True)
 
@@ -115,8 +114,8 @@ def creator_facts(*rows: bytes) -> Facts:
         [reading(11, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{APP}\n")],
         [netns(diag_table(b"".join(rows)), inode=WEB_NETNS)],
     )
-    return replace(
-        given, owners=OwnersWanted.CONTAINER, cgroup_paths=((5, f"{POD_PATH}/{APP}"), (6, "/system.slice/x.service"))
+    return given._replace(
+        owners=OwnersWanted.CONTAINER, cgroup_paths=((5, f"{POD_PATH}/{APP}"), (6, "/system.slice/x.service"))
     )
 
 
@@ -155,7 +154,7 @@ def test_a_row_that_nobody_can_hold_has_its_verdict_also_where_no_holder_is_look
 def test_a_host_whose_containers_have_no_cgroups_of_version_2_cannot_tell_creators() -> None:
     given = creator_facts(row(LISTEN, 80, 7, 5))
     first = reading(11, netns=WEB_NETNS, cgroup=f"4:memory:{POD_PATH}/{APP}\n0::/\n")
-    snapshot = attribute(replace(given, processes=(first,)))
+    snapshot = attribute(given._replace(processes=(first,)))
     assert [socket.container_id for socket in snapshot.sockets] == [None]
     assert [gap.stage for gap in snapshot.coverage.gaps] == [Stage.CGROUPS]
     assert not snapshot.coverage.complete
@@ -173,8 +172,7 @@ def test_a_process_whose_v2_cgroup_is_another_container_s_spoils_that_one_alone(
     outer = f"/docker/{OTHER}"
     inner = reading(12, netns=WEB_NETNS, cgroup=f"4:memory:{outer}/docker/{PAUSE}\n0::{outer}\n")
     record = Container(PAUSE, "inner", NameState.KNOWN, Runtime.DOCKER, None, True, "docker")
-    given = replace(
-        given,
+    given = given._replace(
         processes=(*given.processes, inner),
         cgroup_paths=(*given.cgroup_paths, (9, outer)),
         containers=(record,) if known else (),
@@ -185,14 +183,14 @@ def test_a_process_whose_v2_cgroup_is_another_container_s_spoils_that_one_alone(
 def test_a_forged_cgroup_makes_no_creator() -> None:
     given = creator_facts(row(LISTEN, 80, 7, 8))
     forged = f"/user.slice/user@1000.service/docker-{APP}.scope"
-    snapshot = attribute(replace(given, cgroup_paths=(*given.cgroup_paths, (8, forged))))
+    snapshot = attribute(given._replace(cgroup_paths=(*given.cgroup_paths, (8, forged))))
     assert [socket.container_id for socket in snapshot.sockets] == [None]
 
 
 def test_who_holds_what_another_container_made_is_flagged() -> None:
     given = creator_facts(row(LISTEN, 80, 7, 5))
     holder = reading(12, {3: 7}, netns=WEB_NETNS, cgroup=f"0::{POD_PATH}/{OTHER}\n")
-    snapshot = attribute(replace(given, owners=OwnersWanted.PID, processes=(*given.processes, holder)))
+    snapshot = attribute(given._replace(owners=OwnersWanted.PID, processes=(*given.processes, holder)))
     (socket,) = snapshot.sockets
     assert (socket.container_id, socket.flags) == (OTHER, (Flag.CREATOR_DIFFERS,))
 
@@ -207,7 +205,7 @@ class TestPlaced:
             [reading(10, {3: 7}), reading(11, {3: 8})], [netns(tcp_text(listen_row(80, 7), listen_row(81, 8)))]
         )
         lone = record(OTHER, "lone", pod=None, source="podman")
-        snapshot = attribute(replace(given, placed=self.PLACED, containers=(lone,)))
+        snapshot = attribute(given._replace(placed=self.PLACED, containers=(lone,)))
         assert [(one.container_id, one.attribution) for one in snapshot.sockets] == [
             (OTHER, Attribution.FD),
             (None, Attribution.FD),
@@ -217,16 +215,16 @@ class TestPlaced:
 
     def test_another_process_with_that_pid_is_not(self) -> None:
         given = facts([reading(10, {3: 7}, start_ticks=101)], [netns(tcp_text(listen_row(80, 7)))])
-        (socket,) = attribute(replace(given, placed=self.PLACED)).sockets
+        (socket,) = attribute(given._replace(placed=self.PLACED)).sockets
         assert socket.container_id is None
 
     def test_what_its_cgroup_tells_of_a_process_goes_before(self) -> None:
         given = facts([reading(10, {3: 7}, cgroup=f"0::/docker/{APP}\n")], [netns(tcp_text(listen_row(80, 7)))])
-        (socket,) = attribute(replace(given, placed=self.PLACED)).sockets
+        (socket,) = attribute(given._replace(placed=self.PLACED)).sockets
         assert socket.container_id == APP
 
     def test_the_cgroup_that_they_share_with_others_contradicts_nothing(self) -> None:
         table = diag_table(row(LISTEN, 80, 7, 44))
         given = facts([reading(10, {3: 7}, cgroup="0::/user.slice\n")], [netns(table, engine=EngineName.SOCK_DIAG)])
-        (socket,) = attribute(replace(given, placed=self.PLACED, cgroup_paths=((44, "/user.slice"),))).sockets
+        (socket,) = attribute(given._replace(placed=self.PLACED, cgroup_paths=((44, "/user.slice"),))).sockets
         assert (socket.container_id, socket.flags) == (OTHER, ())

@@ -45,16 +45,16 @@ def test_a_pass_that_saw_everything_is_complete() -> None:
 @pytest.mark.parametrize(
     ("changed", "complete"),
     [
-        (replace(BARE, process_counts=ProcessCounts(5, 5, 0, 0, 0)), True),
-        (replace(BARE, process_counts=ProcessCounts(5, 4, 1, 0, 0)), True),
-        (replace(BARE, process_counts=ProcessCounts(5, 4, 0, 1, 0)), False),
-        (replace(BARE, process_counts=ProcessCounts(5, 4, 0, 0, 1)), False),
+        (BARE._replace(process_counts=ProcessCounts(5, 5, 0, 0, 0)), True),
+        (BARE._replace(process_counts=ProcessCounts(5, 4, 1, 0, 0)), True),
+        (BARE._replace(process_counts=ProcessCounts(5, 4, 0, 1, 0)), False),
+        (BARE._replace(process_counts=ProcessCounts(5, 4, 0, 0, 1)), False),
         (facts([], [netns(engine=None)]), False),
         (facts([], [netns(empty=True)]), True),
         (facts([], [netns(tcp_text("rubbish\n"))]), False),
-        (replace(BARE, gaps=(NAMES,)), True),
+        (BARE._replace(gaps=(NAMES,)), True),
         *(
-            (replace(BARE, gaps=(failed(stage, Kind.PROCESS, 1, "EIO"),)), False)
+            (BARE._replace(gaps=(failed(stage, Kind.PROCESS, 1, "EIO"),)), False)
             for stage in Stage
             if stage is not Stage.NAMES
         ),
@@ -98,8 +98,8 @@ def test_an_fd_on_a_socket_of_any_netns_is_listed() -> None:
 
 
 def test_a_row_may_be_hidden_where_a_process_was_denied() -> None:
-    given = facts([replace(reading(10), socket_fds=None)], [netns(tcp_text(listen_row(80, 7)))])
-    denied = replace(given, process_counts=ProcessCounts(1, 0, 0, 1, 0))
+    given = facts([reading(10)._replace(socket_fds=None)], [netns(tcp_text(listen_row(80, 7)))])
+    denied = given._replace(process_counts=ProcessCounts(1, 0, 0, 1, 0))
     (socket,) = attribute(denied).sockets
     assert socket.verdict is not None
     assert (socket.verdict.kind, socket.row.state) == (VerdictKind.HIDDEN, SocketState.LISTEN)
@@ -141,24 +141,24 @@ UDP6: inuse 1
 
 def test_the_rows_of_a_netns_stand_beside_what_it_counts_itself() -> None:
     rows = tcp_text(listen_row(80, 7), text_row(f"{LOOPBACK}:0050", f"{LOOPBACK}:C350", 6, 0))
-    (one,) = attribute(facts([], [replace(netns(rows), sockstat=SOCKSTAT)])).netns
+    (one,) = attribute(facts([], [netns(rows)._replace(sockstat=SOCKSTAT)])).netns
     assert one.rows == (RowCount("tcp", 1, 2), RowCount("time_wait", 1, 4), RowCount("udp", 0, 1))
 
 
 def test_a_netns_that_was_not_read_has_no_count_of_rows() -> None:
-    (one,) = attribute(facts([], [replace(netns(engine=None), sockstat=SOCKSTAT)])).netns
+    (one,) = attribute(facts([], [netns(engine=None)._replace(sockstat=SOCKSTAT)])).netns
     assert one.rows == ()
 
 
 def test_damaged_counters_are_not_known() -> None:
-    (one,) = attribute(facts([], [replace(netns(), sockstat="rubbish")])).netns
+    (one,) = attribute(facts([], [netns()._replace(sockstat="rubbish")])).netns
     assert {row.counted for row in one.rows} == {None}
 
 
 def test_host_wide_counters_stand_beside_the_sum_over_all_netns() -> None:
     both = [
-        replace(netns(tcp_text(listen_row(80, 7))), sockstat=SOCKSTAT),
-        replace(netns(tcp_text(listen_row(80, 8)), inode=WEB_NETNS), sockstat=SOCKSTAT),
+        netns(tcp_text(listen_row(80, 7)))._replace(sockstat=SOCKSTAT),
+        netns(tcp_text(listen_row(80, 8)), inode=WEB_NETNS)._replace(sockstat=SOCKSTAT),
     ]
     assert attribute(facts([], both)).coverage.host == (HostCount("tcp_sockets", 2, 30), HostCount("tcp_orphans", 0, 2))
 
@@ -185,7 +185,7 @@ def test_a_socket_that_stands_in_two_netns_is_a_broken_check() -> None:
 
 
 def test_processes_whose_counts_do_not_add_up_are_a_broken_check() -> None:
-    snapshot = attribute(replace(BARE, process_counts=ProcessCounts(5, 4, 0, 0, 0)))
+    snapshot = attribute(BARE._replace(process_counts=ProcessCounts(5, 4, 0, 0, 0)))
     assert snapshot.coverage.gaps == (alike(Gap(Stage.CHECKS, Subject(Kind.COUNTS, "processes"), Reason.MISMATCH)),)
     assert not snapshot.coverage.complete
 
@@ -206,7 +206,7 @@ def test_a_row_without_owner_and_without_verdict_is_a_broken_check() -> None:
 def test_how_far_the_pass_looked_is_part_of_the_coverage() -> None:
     rewalk = Rewalk(2, 30, 0, 1, 0.5)
     visibility = Visibility("invisible", "pid", init=False)
-    given = replace(BARE, rewalk=rewalk, visibility=visibility, stale_names=("old",), protocols=(Protocol.RAW,))
+    given = BARE._replace(rewalk=rewalk, visibility=visibility, stale_names=("old",), protocols=(Protocol.RAW,))
     coverage = attribute(given).coverage
     assert (coverage.rewalk, coverage.visibility, coverage.stale_names) == (rewalk, visibility, ("old",))
     assert coverage.protocols == (Protocol.RAW,)

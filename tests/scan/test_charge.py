@@ -1,7 +1,6 @@
 """Whom rows without an owner are charged to."""
 
 import struct
-from dataclasses import replace
 from socket import inet_aton
 from typing import Any
 
@@ -181,7 +180,7 @@ def test_a_row_that_tells_its_device_alone_is_none_of_a_listener_on_another(stat
 def test_a_uid_of_0_tells_nothing_of_what_no_fd_holds_on_kernels_that_say_so_of_all(
     release: str | None, expected: Pid | None
 ) -> None:
-    given = replace(web(listener(7, uid=33), waiting()), kernel_release=release)
+    given = web(listener(7, uid=33), waiting())._replace(kernel_release=release)
     assert charged_to(given) == (expected and ChargedTo(expected, WEB))
 
 
@@ -271,7 +270,7 @@ def test_a_pid_that_is_another_process_by_now_is_not_charged() -> None:
 
 
 def test_an_orphan_is_charged_to_the_container_in_whose_cgroup_it_was_made() -> None:
-    given = replace(web(waiting(state=FIN_WAIT1)), cgroup_paths=((5, f"/docker/{OTHER_ID}"),))
+    given = web(waiting(state=FIN_WAIT1))._replace(cgroup_paths=((5, f"/docker/{OTHER_ID}"),))
     socket = charged(given)
     assert socket.verdict is not None
     assert socket.verdict.charged_to == ChargedTo(None, ContainerId(OTHER_ID))
@@ -279,7 +278,7 @@ def test_an_orphan_is_charged_to_the_container_in_whose_cgroup_it_was_made() -> 
 
 
 def test_a_cgroup_of_the_host_charges_nobody() -> None:
-    given = replace(web(waiting(state=FIN_WAIT1)), cgroup_paths=((5, "/system.slice/x.service"),))
+    given = web(waiting(state=FIN_WAIT1))._replace(cgroup_paths=((5, "/system.slice/x.service"),))
     assert charged_to(given) is None
 
 
@@ -307,8 +306,9 @@ def test_who_held_a_connection_is_known_for_as_long_as_its_row_stands_there() ->
 
 def test_what_was_made_in_a_container_that_is_gone_is_charged_to_it_by_what_a_pass_remembers() -> None:
     """Its cgroup is gone as well, so that this pass cannot tell whose the id was."""
-    earlier = replace(
-        facts([reading(20, {3: 9}, cgroup=f"0::/docker/{OTHER_ID}\n")], [netns(diag_table(listener(9, 81)))]),
+    earlier = facts(
+        [reading(20, {3: 9}, cgroup=f"0::/docker/{OTHER_ID}\n")], [netns(diag_table(listener(9, 81)))]
+    )._replace(
         cgroup_paths=((5, f"/docker/{OTHER_ID}"),),
         containers=(Container(ContainerId(OTHER_ID), "job", NameState.KNOWN, None, None, True, "docker"),),
     )

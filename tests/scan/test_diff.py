@@ -1,6 +1,5 @@
 """What differs between two snapshots, and what only seems to."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -348,13 +347,13 @@ def test_a_process_that_may_not_be_read_any_more_still_holds_its_sockets() -> No
     denied = Gap(Stage.FDS, Subject(Kind.PROCESS, "20"), Reason.DENIED, "EACCES")
     both, one = snapshot(listener(80, NGINX, APP)), snapshot(listener(80, NGINX))
     assert kinds(both, one) == kinds(one, both) == ["holder_changed"]
-    blind = replace(one, coverage=replace(one.coverage, gaps=merge_gaps([denied])))
+    blind = one._replace(coverage=one.coverage._replace(gaps=merge_gaps([denied])))
     assert kinds(both, blind) == kinds(blind, both) == []
 
 
 def test_where_no_holder_was_looked_for_nothing_changes_hands() -> None:
     by_container = snapshot(listener(80, APP))
-    by_container = replace(by_container, coverage=replace(by_container.coverage, owners=OwnersWanted.CONTAINER))
+    by_container = by_container._replace(coverage=by_container.coverage._replace(owners=OwnersWanted.CONTAINER))
     assert kinds(snapshot(listener(80, NGINX)), by_container) == []
 
 
@@ -402,7 +401,7 @@ def test_a_container_that_only_one_snapshot_knows_can_be_asked_for() -> None:
 
 def test_one_that_only_the_first_knows_and_one_that_only_the_second_knows_go_together() -> None:
     (web, _), (both, _) = shop("web"), shop("other", "db")
-    db = replace(both, sockets=both.sockets[1:], containers=both.containers[1:])
+    db = both._replace(sockets=both.sockets[1:], containers=both.containers[1:])
     changed = diff_selected(web, db, Filter(containers=("web", "db")))
     assert {(change.container_name, change.kind.value) for change in changed} == {
         ("web", "container_gone"),

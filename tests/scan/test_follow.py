@@ -1,7 +1,5 @@
 """Many snapshots one after the other, in some of which something could not be seen."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import Reason
@@ -84,9 +82,8 @@ def test_a_process_that_hangs_in_every_pass_hides_nothing_that_is_new() -> None:
     web = container("web")
     server = process(20, "httpd", container=web, start_ticks=500)
     old, new = process(10, start_ticks=400), (process(10, start_ticks=400), server)
-    before = replace(snapshot(**hung), processes=(old,))  # type: ignore[arg-type]
-    after = replace(
-        snapshot(listener(80, server, netns=NEW), netns=(*HERE, READ), containers=[web], **hung),  # type: ignore[arg-type]
+    before = snapshot(**hung)._replace(processes=(old,))  # type: ignore[arg-type]
+    after = snapshot(listener(80, server, netns=NEW), netns=(*HERE, READ), containers=[web], **hung)._replace(  # type: ignore[arg-type]
         processes=new,
     )
     assert tell(before, after, after) == [["container_come", "new_listener"], []]
@@ -95,6 +92,6 @@ def test_a_process_that_hangs_in_every_pass_hides_nothing_that_is_new() -> None:
 def test_behind_a_process_that_hangs_what_is_no_younger_may_have_been_there() -> None:
     hung = {"processes": ProcessCounts(5, 4, 0, 0, 1)}
     server = process(20, "httpd", start_ticks=400)
-    before = replace(snapshot(**hung), processes=(process(10, start_ticks=400),))  # type: ignore[arg-type]
-    after = replace(snapshot(listener(80, server, netns=NEW), netns=(*HERE, READ), **hung), processes=(server,))  # type: ignore[arg-type]
+    before = snapshot(**hung)._replace(processes=(process(10, start_ticks=400),))  # type: ignore[arg-type]
+    after = snapshot(listener(80, server, netns=NEW), netns=(*HERE, READ), **hung)._replace(processes=(server,))  # type: ignore[arg-type]
     assert tell(before, after) == [[]]

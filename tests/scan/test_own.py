@@ -46,13 +46,13 @@ def verdict_of(given: Facts) -> VerdictKind:
 
 
 def test_a_thread_with_its_own_fds_is_an_owner_beside_its_process() -> None:
-    readings = [reading(10, {3: 7}), replace(reading(10, {3: 7}), tid=Tid(12))]
+    readings = [reading(10, {3: 7}), reading(10, {3: 7})._replace(tid=Tid(12))]
     snapshot = attribute(facts(readings, [netns(tcp_text(listen_row(80, 7)))]))
     assert owners_of(snapshot) == [(10, (3,), None, "fd"), (10, (3,), 12, "fd")]
 
 
 def test_registered_files_of_an_io_uring_are_held_by_its_process() -> None:
-    readings = [reading(10), replace(reading(10, {5: 7}), held_by=HeldBy.IO_URING)]
+    readings = [reading(10), reading(10, {5: 7})._replace(held_by=HeldBy.IO_URING)]
     snapshot = attribute(facts(readings, [netns(tcp_text(listen_row(80, 7)))]))
     assert owners_of(snapshot) == [(10, (5,), None, "io_uring")]
     assert snapshot.sockets[0].owners[0] == Owner(snapshot.processes[0], (Fd(5),), None, HeldBy.IO_URING)
@@ -92,41 +92,39 @@ def test_a_socket_made_in_another_container_than_its_holders_is_told(
 ) -> None:
     row = diag_table(message(LISTEN, ("0.0.0.0", 80), inode=7, cgroup_id=44))
     given = facts([reading(10, {3: 7}, cgroup=cgroup)], [netns(row)])
-    assert flags_of(replace(given, cgroup_paths=((44, path),))) == expected
+    assert flags_of(given._replace(cgroup_paths=((44, path),))) == expected
 
 
 KTHREADD = reading(2, comm="kthreadd", kernel_thread=True)
 UNHELD = facts([KTHREADD, reading(10)], [netns(tcp_text(listen_row(80, 7)))])
-DENIED = replace(reading(11, netns=None, key=900), socket_fds=None)
+DENIED = reading(11, netns=None, key=900)._replace(socket_fds=None)
 
 
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
         (UNHELD, VerdictKind.UNKNOWN),
-        (replace(UNHELD, rewalk=LOOKED), VerdictKind.UNKNOWN),
-        (replace(UNHELD, rewalk=replace(LOOKED, in_flight=2)), VerdictKind.IN_FLIGHT),
+        (UNHELD._replace(rewalk=LOOKED), VerdictKind.UNKNOWN),
+        (UNHELD._replace(rewalk=replace(LOOKED, in_flight=2)), VerdictKind.IN_FLIGHT),
         (
-            replace(UNHELD, rewalk=LOOKED, visibility=Visibility("invisible", init=False, partial=True)),
+            UNHELD._replace(rewalk=LOOKED, visibility=Visibility("invisible", init=False, partial=True)),
             VerdictKind.HIDDEN,
         ),
         (
-            replace(UNHELD, rewalk=LOOKED, process_counts=ProcessCounts(2, 1, 0, 1, 0)),
+            UNHELD._replace(rewalk=LOOKED, process_counts=ProcessCounts(2, 1, 0, 1, 0)),
             VerdictKind.HIDDEN,
         ),
         (
-            replace(
-                facts([reading(10), DENIED], [replace(UNHELD.netns[0], key=900)]),
+            facts([reading(10), DENIED], [UNHELD.netns[0]._replace(key=900)])._replace(
                 rewalk=replace(LOOKED, in_flight=2),
                 process_counts=ProcessCounts(2, 1, 0, 1, 0),
             ),
             VerdictKind.HIDDEN,
         ),
         (
-            replace(
-                UNHELD,
+            UNHELD._replace(
                 rewalk=LOOKED,
-                netns=(replace(UNHELD.netns[0], unsettled=frozenset({7})),),  # type: ignore[arg-type]
+                netns=(UNHELD.netns[0]._replace(unsettled=frozenset({7})),),  # type: ignore[arg-type]
             ),
             VerdictKind.VANISHED,
         ),
@@ -147,8 +145,7 @@ def test_what_nobody_holds_is_judged_by_how_far_the_pass_looked(given: Facts, ki
 
 def test_a_hidden_socket_still_names_the_container_it_was_made_in() -> None:
     row = diag_table(message(LISTEN, ("0.0.0.0", 80), inode=7, cgroup_id=44))
-    given = replace(
-        facts([], [netns(row)]),
+    given = facts([], [netns(row)])._replace(
         cgroup_paths=((44, f"/docker/{WEB_ID}"),),
         process_counts=ProcessCounts(1, 0, 0, 1, 0),
     )
@@ -157,7 +154,7 @@ def test_a_hidden_socket_still_names_the_container_it_was_made_in() -> None:
 
 
 def test_a_process_that_could_not_be_read_has_its_netns_by_key() -> None:
-    snapshot = attribute(facts([DENIED], [replace(netns(), key=900)]))
+    snapshot = attribute(facts([DENIED], [netns()._replace(key=900)]))
     assert [process.netns for process in snapshot.processes] == [HOST_NETNS]
 
 

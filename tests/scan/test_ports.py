@@ -1,6 +1,5 @@
 """What is left of a pass for a question about some ports."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def list_ports(snapshot: Snapshot) -> set[int]:
 def dumped(*, sockstat: str = ONE_OF_TCP) -> NetnsReading:
     """A netns with a listener at port 80."""
     assert read_counters(sockstat)
-    return replace(netns(HTTP, engine=EngineName.SOCK_DIAG), sockstat=sockstat)
+    return netns(HTTP, engine=EngineName.SOCK_DIAG)._replace(sockstat=sockstat)
 
 
 def left_of(reading: NetnsReading, port: int) -> NetnsReading:
@@ -57,19 +56,19 @@ def test_a_port_has_the_rows_and_whatever_is_told_of_them_that_it_has_in_the_who
 
 def test_a_netns_without_the_port_is_skipped() -> None:
     assert left_of(dumped(), 80) == dumped()
-    assert left_of(dumped(), 81) == replace(dumped(), engine=None, tables=(), skipped=True)
+    assert left_of(dumped(), 81) == dumped()._replace(engine=None, tables=(), skipped=True)
     assert attribute(narrow_to_ports(facts([], [dumped()]), {81})).coverage.complete
 
 
 def test_a_netns_is_kept_where_a_table_that_it_counts_rows_of_was_not_read() -> None:
     kept = dumped(sockstat=ONE_OF_EACH)
     assert left_of(kept, 81) == kept
-    uncounted = replace(dumped(), sockstat=None)
+    uncounted = dumped()._replace(sockstat=None)
     assert left_of(uncounted, 81) == uncounted
 
 
 def test_what_was_read_as_text_failed_or_is_empty_stays_as_it_is() -> None:
-    text = replace(netns(tcp_text(listen_row(80, 7)), inode=HOST_NETNS), sockstat=ONE_OF_TCP)
+    text = netns(tcp_text(listen_row(80, 7)), inode=HOST_NETNS)._replace(sockstat=ONE_OF_TCP)
     failed = netns(inode=WEB_NETNS, engine=None)
     empty = netns(inode=WEB_NETNS, engine=EngineName.SOCK_DIAG, empty=True)
     assert [left_of(one, 81) for one in (text, failed, empty)] == [text, failed, empty]

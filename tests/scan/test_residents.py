@@ -71,7 +71,7 @@ def test_a_kernel_thread_is_no_resident() -> None:
 
 def pod_of(*containers: Container) -> Facts:
     """A netns in which WEB and OTHER live."""
-    return replace(given(resident(10), resident(11, OTHER_CGROUP)), containers=containers)
+    return given(resident(10), resident(11, OTHER_CGROUP))._replace(containers=containers)
 
 
 def test_of_several_containers_of_one_pod_the_pod_is_charged() -> None:
@@ -95,7 +95,7 @@ def test_a_pod_is_charged_beside_whose_container_only_its_pause_container_lives(
 
 
 def test_what_is_the_pause_containers_alone_is_the_pods() -> None:
-    told = replace(given(resident(10)), containers=(container(WEB, pod=POD, sandbox=True),))
+    told = given(resident(10))._replace(containers=(container(WEB, pod=POD, sandbox=True),))
     assert charge(told) == (None, POD, Attribution.NETNS)
 
 
@@ -108,24 +108,24 @@ def test_listeners_of_different_containers_of_one_pod_charge_the_pod() -> None:
     rows = listener(7) + listener(8) + waiting(state=TIME_WAIT)
     readings = [resident(10, fds={3: 7}), resident(11, OTHER_CGROUP, {3: 8})]
     told = facts(readings, [netns(diag_table(rows), inode=WEB_NETNS)])
-    told = replace(told, containers=(container(WEB, pod=POD), container(OTHER, pod=POD)))
+    told = told._replace(containers=(container(WEB, pod=POD), container(OTHER, pod=POD)))
     assert charge(told) == (None, POD, Attribution.NETNS)
 
 
 UNSURE = {
-    "a process was not seen": lambda told: replace(told, visibility=Visibility(partial=True)),
-    "a process was skipped": lambda told: replace(told, process_counts=replace(told.process_counts, skipped=1)),
-    "processes could not be read": lambda told: replace(
-        told, gaps=(Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "77"), Reason.DENIED, "EACCES"),)
+    "a process was not seen": lambda told: told._replace(visibility=Visibility(partial=True)),
+    "a process was skipped": lambda told: told._replace(process_counts=replace(told.process_counts, skipped=1)),
+    "processes could not be read": lambda told: told._replace(
+        gaps=(Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "77"), Reason.DENIED, "EACCES"),)
     ),
-    "a table of it could not be read": lambda told: replace(
-        told, gaps=(Gap(Stage.TABLES, Subject(Kind.TABLE, str(WEB_NETNS), Protocol.UDP), Reason.DENIED, "EACCES"),)
+    "a table of it could not be read": lambda told: told._replace(
+        gaps=(Gap(Stage.TABLES, Subject(Kind.TABLE, str(WEB_NETNS), Protocol.UDP), Reason.DENIED, "EACCES"),)
     ),
-    "fds of a resident could not be read": lambda told: replace(
-        told, processes=(*told.processes, replace(resident(12), socket_fds=None))
+    "fds of a resident could not be read": lambda told: told._replace(
+        processes=(*told.processes, resident(12)._replace(socket_fds=None))
     ),
-    "nobody knows where a process lives": lambda told: replace(
-        told, processes=(*told.processes, replace(reading(12, netns=None), socket_fds=None))
+    "nobody knows where a process lives": lambda told: told._replace(
+        processes=(*told.processes, reading(12, netns=None)._replace(socket_fds=None))
     ),
 }
 
@@ -138,7 +138,7 @@ def test_where_it_is_not_sure_who_lives_there_nobody_is_charged(doubt: str) -> N
 def test_what_could_not_be_read_elsewhere_is_no_doubt() -> None:
     told = given(resident(10))
     gap = Gap(Stage.FDS, Subject(Kind.PROCESS, "1"), Reason.DENIED, "EACCES")
-    told = replace(told, gaps=(gap,), processes=(*told.processes, replace(reading(1), socket_fds=None)))
+    told = told._replace(gaps=(gap,), processes=(*told.processes, reading(1)._replace(socket_fds=None)))
     assert charge(told) == THE_WEB
 
 
@@ -155,7 +155,7 @@ def test_a_row_that_was_made_in_a_cgroup_of_somebody_else_is_not_charged() -> No
     row = waiting(local=("10.0.0.1", 40000), state=FIN_WAIT1)
     told = facts([resident(10)], [netns(diag_table(row), inode=WEB_NETNS)])
     assert charge(told) == NOBODY
-    assert charge(replace(told, cgroup_paths=((5, "/system.slice/x.service"),))) == NOBODY
+    assert charge(told._replace(cgroup_paths=((5, "/system.slice/x.service"),))) == NOBODY
 
 
 COOKIE = 4101
@@ -182,7 +182,7 @@ def test_who_ended_lately_may_have_made_what_is_there_still(
 ) -> None:
     """The number of a netns is another one's as soon as it has ended, its cookie never."""
     told = given(*residents)
-    told = replace(told, netns=(replace(told.netns[0], cookie=COOKIE), *told.netns[1:]))
+    told = told._replace(netns=(told.netns[0]._replace(cookie=COOKIE), *told.netns[1:]))
     socket = charged(told, Memory(containers=(container(WEB), container(OTHER)), left={WEB_NETNS: left}))
     assert (socket.container_id, socket.pod, socket.attribution) == expected
 

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from socket import AF_INET6
 
 import pytest
@@ -122,5 +121,5 @@ def test_a_row_that_says_otherwise_of_mptcp_is_another_one() -> None:
     decoder = RowDecoder()
     told = netns(diag_table(LISTENER))
     (before,) = decoder.decode([told], "little")
-    (after,) = decoder.decode([replace(told, mptcp_counted=0)], "little")
+    (after,) = decoder.decode([told._replace(mptcp_counted=0)], "little")
     assert [row.mptcp for row in (*before.rows, *after.rows)] == [None, False]

@@ -1,6 +1,5 @@
 """What Debian's Linux 6.1 tells in its own way: recorded tables to rows, owners and charges."""
 
-from dataclasses import replace
 from socket import AF_UNSPEC
 
 import pytest
@@ -81,7 +80,7 @@ def look(release: str, *, others: bool = False) -> Snapshot:
     processes = [reading(200, {3: 42169, 4: 42171, 5: 42172}, uid=1000), reading(2, kernel_thread=True)]
     if others:
         processes.append(reading(300, {3: 42173}))
-    return attribute(replace(facts(processes, [of(dump(Protocol.TCP))]), kernel_release=release))
+    return attribute(facts(processes, [of(dump(Protocol.TCP))])._replace(kernel_release=release))
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["alone", "beside root's"])

@@ -51,7 +51,7 @@ def keep(path: Path, kept: Facts) -> Path:
 
 
 def without_duration(taken: Facts) -> Facts:
-    return replace(taken, duration_seconds=0.0)
+    return taken._replace(duration_seconds=0.0)
 
 
 def test_a_pass_gives_its_facts_what_they_mean_and_lacks_nothing() -> None:
@@ -113,7 +113,7 @@ def test_a_pass_about_some_containers_leaves_netns_out_where_nothing_else_can_st
 ) -> None:
     changes = {"only": Filter(containers=(WEB_ID,)), **changes}
     if "since" in changes:
-        changes["since"] = keep(kept.with_name("since"), replace(read_capture(kept), taken_at_ns=STARTED_AT_NS - 1))
+        changes["since"] = keep(kept.with_name("since"), read_capture(kept)._replace(taken_at_ns=STARTED_AT_NS - 1))
     taken = take_snapshot(replace(REQUEST, **changes), None, clock=time.monotonic)  # type: ignore[arg-type]
     assert any(one.skipped for one in taken.facts.netns) is unread
 
@@ -130,7 +130,7 @@ def test_a_capture_that_lacks_what_is_asked_for_says_so(kept: Path) -> None:
 
 def test_a_capture_without_owners_lacks_them_only_where_they_are_asked_for(tmp_path: Path) -> None:
     file = keep(
-        tmp_path / "kept", replace(facts(), owners=OwnersWanted.CONTAINER, protocols=(Protocol.TCP, Protocol.UDP))
+        tmp_path / "kept", facts()._replace(owners=OwnersWanted.CONTAINER, protocols=(Protocol.TCP, Protocol.UDP))
     )
     request = replace(REQUEST, from_file=file)
     assert take_snapshot(request, None, clock=time.monotonic).lacking == (Lacking(LackingKind.OWNERS),)
@@ -139,8 +139,8 @@ def test_a_capture_without_owners_lacks_them_only_where_they_are_asked_for(tmp_p
 
 
 def test_a_capture_of_some_containers_lacks_the_netns_that_were_left_out(tmp_path: Path) -> None:
-    read, skipped = netns(), replace(netns(inode=5), skipped=True)
-    file = keep(tmp_path / "kept", replace(facts([], [read, skipped]), protocols=(Protocol.TCP, Protocol.UDP)))
+    read, skipped = netns(), netns(inode=5)._replace(skipped=True)
+    file = keep(tmp_path / "kept", facts([], [read, skipped])._replace(protocols=(Protocol.TCP, Protocol.UDP)))
     taken = take_snapshot(replace(REQUEST, from_file=file), None, clock=time.monotonic)
     assert taken.lacking == (Lacking(LackingKind.NETNS, skipped=1, seen=2),)
 

@@ -1,7 +1,5 @@
 """Why a row has no owner."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.model.facts import Flow, TunnelEnd
@@ -62,7 +60,7 @@ def test_a_row_with_an_inode_is_judged_by_what_the_pass_could_see(evidence: Evid
 
 @pytest.mark.parametrize("evidence", [SEEN, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
 def test_the_socket_of_a_tunnel_is_the_kernels_whatever_else_is_not_known(evidence: Evidence) -> None:
-    assert judge_ownerless(TUNNEL, replace(evidence, tunnels=ENDS)) is VerdictKind.KERNEL
+    assert judge_ownerless(TUNNEL, evidence._replace(tunnels=ENDS)) is VerdictKind.KERNEL
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ def test_a_row_that_differs_from_a_tunnels_socket_in_anything_is_not_the_kernels
 
 @pytest.mark.parametrize("evidence", [SEEN, Evidence(hidden_here=True, hidden=True), Evidence(in_flight=3)])
 def test_a_connection_of_the_rpc_client_is_the_kernels_whatever_else_is_not_known(evidence: Evidence) -> None:
-    assert judge_ownerless(RPC, replace(evidence, rpc_flows=FLOWS)) is VerdictKind.KERNEL
+    assert judge_ownerless(RPC, evidence._replace(rpc_flows=FLOWS)) is VerdictKind.KERNEL
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import gc
 import threading
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
@@ -164,5 +163,5 @@ class Passes:
 
 def _tell_error(before: Seen, err: NsagentError) -> Seen:
     """What was seen before, with the reason why there is nothing later; nothing of what is not there any more."""
-    selected = replace(before.selected, sockets=()) if isinstance(err, NotFound) else before.selected
+    selected = before.selected._replace(sockets=()) if isinstance(err, NotFound) else before.selected
     return before._replace(selected=selected, come=frozenset(), gone=0, error=escape(str(err)))

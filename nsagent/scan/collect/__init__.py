@@ -8,7 +8,6 @@ looked for in the processes again, which finds what was opened or handed on behi
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 
@@ -93,7 +92,7 @@ def collect(
         broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.NOT_TOLD))
     elif left := after - held:
         broken.append(Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.LEFT_OPEN, count=len(left)))
-    return replace(facts, gaps=(*facts.gaps, *broken)) if broken else facts
+    return facts._replace(gaps=(*facts.gaps, *broken)) if broken else facts
 
 
 def _tell_met(met: MetQueue, tell: Callable[[int], object] | None, one: MetNetns) -> None:

@@ -5,8 +5,7 @@ sockets when it moves, and may be handed one. Of processes each of these sockets
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from nsagent.errors import Ambiguous, Changed, NotFound, Reason
 from nsagent.identity.believe import believe
@@ -26,8 +25,7 @@ CGROUP_PATHS: Final = "cgroup paths"
 """What is asked for names first of all, and always answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The containers that a pass is about by these answers, and their processes as the walk saw them."""
 
     ids: frozenset[ContainerId]
@@ -121,8 +119,8 @@ def check_names(wanted: Filter, readings: Sequence[ProcessReading], before: Answ
 def _list_single(wanted: Filter) -> list[Filter]:
     """One filter for each name of a container, and of a pod."""
     return [
-        *(replace(wanted, containers=(name,)) for name in wanted.containers),
-        *(replace(wanted, containers=(), pods=(name,)) for name in wanted.pods),
+        *(wanted._replace(containers=(name,)) for name in wanted.containers),
+        *(wanted._replace(containers=(), pods=(name,)) for name in wanted.pods),
     ]
 
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
 
 from nsagent.errors import Gone, NotRead
@@ -56,9 +55,9 @@ class CommandLines:
         )
         coverage = snapshot.coverage
         if gaps:
-            coverage = replace(coverage, complete=False, gaps=(*coverage.gaps, *gaps))
+            coverage = coverage._replace(complete=False, gaps=(*coverage.gaps, *gaps))
         lines = {key: _pick(each, wanted) for key, each in told.items() if isinstance(each, CommandLine)}
-        return replace(snapshot, command_lines=lines, coverage=coverage)
+        return snapshot._replace(command_lines=lines, coverage=coverage)
 
     def _read(self, keys: Iterable[ProcessKey]) -> None:
         started = self._clock()

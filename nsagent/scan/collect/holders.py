@@ -124,7 +124,7 @@ class ThreadTables:
             # Without kcmp(2) equal links are taken for one table: whose fds they are makes no difference then.
             if own == links or not (own.sockets or own.rings):
                 return ()
-            return list(search_table(thread, replace(reading, socket_fds=own.sockets, tid=tid), own))
+            return list(search_table(thread, reading._replace(socket_fds=own.sockets, tid=tid), own))
 
     def _read_links(self, thread: ProcessDir, reading: ProcessReading) -> FdLinks:
         """The links of a thread with an fd table of its own; raises NotRead where who shares has had enough."""
@@ -165,7 +165,7 @@ class Search:
         for reading in readings:
             held = tuple(link for link in reading.socket_fds or () if link[1] in self.wanted)
             if held:
-                yield replace(reading, socket_fds=held)
+                yield reading._replace(socket_fds=held)
 
     def _search_table(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> Iterator[ProcessReading]:
         yield from self.keep_wanted([reading])
@@ -175,7 +175,7 @@ class Search:
         """What the io_urings of one fd table hold; counts what is in transit in its sockets on the way."""
         self._count_in_flight(holder, links)
         registered = tuple((fd, inode) for fd in links.rings for inode in self._read_ring(holder, reading.pid, fd))
-        yield from self.keep_wanted([replace(reading, socket_fds=registered, held_by=HeldBy.IO_URING)])
+        yield from self.keep_wanted([reading._replace(socket_fds=registered, held_by=HeldBy.IO_URING)])
 
     def _read_ring(self, holder: ProcessDir, pid: Pid, fd: Fd) -> tuple[SocketInode, ...]:
         """The sockets registered with one io_uring; the kernel does not list those of a ring that is busy just then."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
@@ -274,7 +274,7 @@ class _ProcessReader:
             self._registry.see_fd(process, fd, inode)
         if (netns_inode, cgroup) == (reading.netns_inode, reading.cgroup):
             return reading
-        return replace(reading, netns_inode=netns_inode, cgroup=cgroup)
+        return reading._replace(netns_inode=netns_inode, cgroup=cgroup)
 
     def _read_dead(self, process: ProcessDir, stat: PidStat) -> list[ProcessReading]:
         """A process whose leader has exited: a live thread has its fds and its netns."""

@@ -1,7 +1,6 @@
 """What stands on the screen."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -37,7 +36,7 @@ def see(*sockets: OwnedSocket, lacks: tuple[str, ...] = ()) -> Seen:
 def see_changed() -> Seen:
     """The second of two passes: a connection has come, what was left of another one is gone."""
     before, after = (snapshot(FRONT, one, containers=(WEB,)) for one in (LEFT, COME))
-    return add_pass(add_pass(None, before, before, ()), replace(after, taken_at=T1), after, ())
+    return add_pass(add_pass(None, before, before, ()), after._replace(taken_at=T1), after, ())
 
 
 def frame_of(

@@ -1,7 +1,5 @@
 """Filters as they are typed, and rows as somebody wants to see them."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.cli.live.look import Arranged, Look, TypedFilter, arrange, fit_window, is_around, read_filter
@@ -65,7 +63,7 @@ def test_a_wrong_filter_is_told(text: str, error: type[NsagentError], told: str)
 
 
 def test_holders_are_not_asked_for_where_nobody_looks_for_them() -> None:
-    taken = replace(HERE, coverage=replace(HERE.coverage, owners=OwnersWanted.CONTAINER))
+    taken = HERE._replace(coverage=HERE.coverage._replace(owners=OwnersWanted.CONTAINER))
     with pytest.raises(UsageError, match="use --owners pid"):
         read_filter("comm = nginx", see(taken))
 
@@ -97,7 +95,7 @@ def test_what_a_filter_names_may_be_gone_for_a_while() -> None:
 
 
 def test_a_name_that_has_come_to_mean_several_things_is_told_and_selects_nothing() -> None:
-    twice = arrange_with("container = web", later=replace(HERE, containers=WEBS))
+    twice = arrange_with("container = web", later=HERE._replace(containers=WEBS))
     assert list(twice.table.rows) == []
     assert twice.seen.error.startswith("container 'web' is ambiguous: ")
 
@@ -115,7 +113,7 @@ def test_sockets_are_counted_as_with_count_by() -> None:
 
 
 def test_of_many_rows_those_around_the_topmost_one_are_laid_out() -> None:
-    many = replace(HERE, sockets=(*HERE.sockets * 1000, listener(60000, process(1, "x" * 15), netns=WEB)))
+    many = HERE._replace(sockets=(*HERE.sockets * 1000, listener(60000, process(1, "x" * 15), netns=WEB)))
     arranged = arrange(see(many), Look(), View.SOCKETS, OUTPUT)
     near, middle, end = (fit_window(arranged, first, 200, OUTPUT) for first in (0, 1700, 3000))
     assert [(each.start, len(each.fitted.cells[0])) for each in (near, middle, end)] == [

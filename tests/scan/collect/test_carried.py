@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,7 +99,7 @@ def test_a_process_that_has_not_run_is_in_the_cgroup_into_which_others_move_it(c
             assert carried.resting[Pid(child.pid)].links is links
         moved = reading_of(facts, child.pid)
         assert "/nsagent-moved\n" in moved.cgroup
-        assert replace(moved, cgroup="") == replace(reading_of(before, child.pid), cgroup="")
+        assert moved._replace(cgroup="") == reading_of(before, child.pid)._replace(cgroup="")
         (netns,) = (one for one in facts.netns if one.id and one.id.inode == moved.netns_inode)
         assert FoundBy.PROCESS in netns.found_by
     finally:

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def owners_of(facts: Facts) -> dict[int, list[tuple[int, tuple[int, ...]]]]:
 
 def comparable(facts: Facts) -> Facts:
     """Without how long it took, and without keys: in a tree each process has a net/dev of its own."""
-    return replace(facts, duration_seconds=0, netns=tuple(replace(one, key=None) for one in facts.netns))
+    return facts._replace(duration_seconds=0, netns=tuple(one._replace(key=None) for one in facts.netns))
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +192,7 @@ def test_the_facts_of_the_node_survive_a_capture(node: Facts) -> None:
 
 def test_the_engine_proc_reads_the_tree_as_auto_does(node: Facts) -> None:
     by_proc = run_pass(str(NODE), EngineName.PROC)
-    assert replace(comparable(by_proc), engine=EngineName.AUTO) == comparable(node)
+    assert comparable(by_proc)._replace(engine=EngineName.AUTO) == comparable(node)
 
 
 def test_the_engine_sock_diag_cannot_read_a_tree() -> None:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from nsagent.errors import Reason
 from nsagent.kernel.lookups import Lookups
@@ -129,5 +128,5 @@ def test_one_whose_memory_is_locked_costs_the_budget_and_no_other_command_line()
         1,
     )
     assert told.command_lines == {key: CommandLine((sys.executable,))}
-    assert told.coverage == replace(asked.coverage, complete=False, gaps=(gap,))
+    assert told.coverage == asked.coverage._replace(complete=False, gaps=(gap,))
     assert (again, took < 0.5) == (told, True)

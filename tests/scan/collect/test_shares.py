@@ -1,7 +1,5 @@
 """What one container or user piles up costs them, and nobody else."""
 
-from dataclasses import replace
-
 import pytest
 
 from nsagent.errors import Reason
@@ -63,7 +61,7 @@ def test_fds_of_those_who_had_enough_are_not_read_and_their_processes_are_told(t
 
 def look(child: Child, threads: ThreadTables) -> list[ProcessReading]:
     """The fd tables of its threads that are not that of the process."""
-    of_process = replace(reading(child.pid), threads=5)
+    of_process = reading(child.pid)._replace(threads=5)
     with ProcFs().open_process(Pid(child.pid)) as process:
         return list(threads.look(process, process, of_process, process.read_fd_links()))
 
