@@ -111,7 +111,7 @@ def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     nothing = {key: list[str]() for key in ("names", "mounts", "foreign_mounts")}
     untold = {"key": None, "cookie": None, "client_ports": None, "own_addresses": None}
     common = {**untold, **nothing, "engine": "proc", "found_by": ["process"]}
-    assert [to_plain(one) for one in attribute(node).netns] == [
+    assert [to_plain(one._asdict()) for one in attribute(node).netns] == [
         {
             **common,
             "inode": HOST_NETNS,
