@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -83,7 +84,7 @@ def run(
     # A pass makes up to millions of records and no cycles: collecting them again and again takes
     # a tenth of the time and finds nothing.
     gc.disable()
-    interrupted = False
+    interrupted, hook = False, sys.unraisablehook
 
     def interrupt(*_: object) -> None:
         nonlocal interrupted
@@ -91,6 +92,7 @@ def run(
         raise KeyboardInterrupt
 
     try:
+        sys.unraisablehook = _tell_unraisable
         if interruptible:
             signal.signal(signal.SIGINT, interrupt)
         return _run(arguments, leave, prepare)
@@ -103,6 +105,13 @@ def run(
     finally:
         if interruptible:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # All is said.
+        sys.unraisablehook = hook
+
+
+def _tell_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Tell what nobody can be told of otherwise, but for an interrupt in a finalizer: of that its handler knows."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
 
 
 def _run(arguments: Sequence[str], leave: Callable[[int], object], prepare: Prepare | None) -> int:

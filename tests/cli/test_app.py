@@ -108,6 +108,25 @@ def test_garbage_is_not_collected_during_a_run(on_node: Run) -> None:
     assert not gc.isenabled()
 
 
+FINALIZED = """
+import sys
+from nsagent.cli.app import run
+
+class Dying:
+    def __del__(self):
+        raise {}("of a finalizer")
+
+sys.exit(run(sys.argv[1:], prepare=lambda _: Dying() and None))
+"""
+
+
+@pytest.mark.parametrize(("error", "told"), [("KeyboardInterrupt", ""), ("ValueError", "ValueError: of a finalizer")])
+def test_an_interrupt_in_a_finalizer_is_no_traceback(error: str, told: str, node_capture: Path) -> None:
+    command = [sys.executable, "-c", FINALIZED.format(error), "scan", "--from", str(node_capture), "-o", "name"]
+    ran = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr.strip().rpartition("\n")[2]) == (0, told)
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> str:
     """A tree with more rows than a pipe holds."""
