@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND
-from nsagent.lookup.resolver import Resolver
+from nsagent.lookup.resolver import Limits, Resolver
 from nsagent.lookup.sight import HostLooks
 from nsagent.model.found import NoteKind
 from nsagent.model.snapshot import OwnedSocket, Snapshot
@@ -129,7 +129,7 @@ def test_a_resolver_tells_both_ends_of_what_is_in_another_netns(bed: NetnsBed) -
     pair = actor.pair(actor.listen())
     waiting, sending = other.udp(), actor.udp()
     sending = actor.connect_udp(sending, *waiting.local)
-    with Resolver(HostLooks(runtime="none")) as resolver:
+    with Resolver(HostLooks(runtime="none"), limits=Limits(patience_seconds=60)) as resolver:
         tuples = [
             ("tcp", pair.client, pair.server, actor.pid),
             ("udp", sending, waiting, other.pid),
