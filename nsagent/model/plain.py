@@ -1,8 +1,8 @@
 """Frozen records to plain JSON values and back, by their type hints.
 
-Dataclasses and the largest NamedTuples become objects, other NamedTuples and tuples arrays, frozensets sorted arrays,
-enums their value, bytes base64. Reading back checks every value against its hint; a field of an object that has a
-default may be missing.
+Dataclasses and the NamedTuples in _OBJECTS become objects, other NamedTuples and tuples arrays, frozensets sorted
+arrays, enums their value, bytes base64; to_plain() raises TypeError for anything else. Reading back checks every value
+against its hint; a field of an object that has a default may be missing.
 """
 
 import base64
@@ -39,8 +39,8 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    record: Any = type(value)
-    return {name: to_plain(getattr(value, name)) for name in _hints(record)}
+    names = value._fields if type(value) in _OBJECTS else [field.name for field in fields(value)]
+    return {name: to_plain(getattr(value, name)) for name in names}
 
 
 def from_plain(hint: type[T], plain: Any, path: str) -> T:
@@ -108,7 +108,7 @@ def _supertype(hint: Any) -> type:
 
 
 @cache
-def _hints(record: Any) -> dict[str, Any]:
+def _hints(record: type) -> dict[str, Any]:
     return get_type_hints(record)
 
 

@@ -107,7 +107,9 @@ def test_who_names_a_socket_lets_it_be_another_user_s(asked: Asked) -> None:
     os.chown(asked.url.removeprefix("unix://"), OWNER, OWNER)
     ran = run_answered("scan", "--runtime", f"docker={asked.url}")
     assert (ran.status, asked.url in ran.stderr) == (0, False)
-    assert asked.seen[-1:] == [only(BASE | {Right.NET_ADMIN, Right.DAC_OVERRIDE}, own_rights())]
+    # Once for each run that it took until the engine was in time.
+    kept = only(BASE | {Right.NET_ADMIN, Right.DAC_OVERRIDE}, own_rights())
+    assert asked.seen == [kept] * len(asked.seen) != []
 
 
 def test_doctor_keeps_what_it_takes_to_look(asked: Asked) -> None:

@@ -82,6 +82,11 @@ def test_a_record_becomes_plain_json() -> None:
     assert json.loads(json.dumps(to_plain(SAMPLE))) == PLAIN
 
 
+def test_what_is_no_record_is_an_error_and_not_empty() -> None:
+    with pytest.raises(TypeError):
+        to_plain(object())
+
+
 def test_plain_json_becomes_the_record() -> None:
     assert from_plain(Everything, PLAIN, "all") == SAMPLE
 
