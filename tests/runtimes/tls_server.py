@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from nsagent.agent.outputs.http_post import TlsSocket
 from tests.runtimes.engine_server import Behaviour
 
 
@@ -27,6 +28,7 @@ def make_certificate(directory: Path, name: str = "127.0.0.1") -> None:
 def serve_tls(directory: Path, behave: Behaviour) -> Iterator[str]:
     """The base URL of an engine that asks its clients for the certificate in `directory`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslsocket_class = TlsSocket
     context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
     context.load_verify_locations(directory / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED

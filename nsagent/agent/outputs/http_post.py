@@ -5,7 +5,9 @@ one pass: so the connection is shut down from outside. Proxies, .netrc and SSLKE
 mean nothing here, and no redirect is followed.
 """
 
+import errno
 import http.client
+import os
 import re
 import socket
 import ssl
@@ -108,7 +110,7 @@ class Poster:
         return Answer(response.status, _one_line(body), _read_retry_after(response))
 
     def _make_pool(self) -> urllib3.PoolManager:
-        context = _make_context(self._ca_file) if parse_url(self._url).scheme == "https" else None
+        context = make_context(self._ca_file) if parse_url(self._url).scheme == "https" else None
         pool = urllib3.PoolManager(
             num_pools=1, maxsize=1, retries=False, timeout=Timeout(total=self._timeout_seconds), ssl_context=context
         )
@@ -203,8 +205,22 @@ def describe_url(url: str) -> str:
     return parts._replace(auth=None, query=None, fragment=None).url
 
 
-def _make_context(ca_file: str | None) -> ssl.SSLContext:
+class TlsSocket(ssl.SSLSocket):
+    """Closes itself where its peer has hung up before TLS begins: SSLSocket._create leaves it open."""
+
+    def getpeername(self) -> Any:
+        """The peer's address. Raises ConnectionResetError, and closes, where there is none any more."""
+        try:
+            return super().getpeername()
+        except OSError as err:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from err
+
+
+def make_context(ca_file: str | None) -> ssl.SSLContext:
+    """A client's context that believes those certificates, or the system's. Raises PostFailed for a file of no use."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # Verifies, and needs the name to fit.
+    context.sslsocket_class = TlsSocket
     if ca_file is None:
         context.load_default_certs()
         return context

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, NamedTuple
 
+from nsagent.agent.outputs.http_post import TlsSocket
+
 SECONDS = 30.0
 """For what should come at once."""
 
@@ -95,6 +97,7 @@ def receiving(behave: Behaviour | None = None, *, certificates: Path | None = No
     context: ssl.SSLContext | None = None
     if certificates is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = TlsSocket
         context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
 
     class Server(ThreadingHTTPServer):
@@ -102,11 +105,6 @@ def receiving(behave: Behaviour | None = None, *, certificates: Path | None = No
 
         def get_request(self) -> tuple[socket.socket, Any]:
             request, address = self.socket.accept()
-            try:
-                request.getpeername()  # Of who has hung up by now ssl would leave a socket open.
-            except OSError:
-                request.close()
-                raise
             if context is not None:
                 request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
             return request, address

@@ -1,6 +1,7 @@
 """Reports to real receivers that are down, slow, wrong, or end in the midst: nothing is lost, late or out of order."""
 
 import contextlib
+import gc
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from threading import Event
 import pytest
 
 from nsagent.agent.outputs.http import MAX_TRIES, HttpOutput
-from nsagent.agent.outputs.http_post import MAX_RETRY_AFTER_SECONDS, Pauses, describe_url
+from nsagent.agent.outputs.http_post import MAX_RETRY_AFTER_SECONDS, Pauses, describe_url, make_context
 from nsagent.agent.status import OutputStatus
 from nsagent.config.model import HttpOutput as HttpConfig
 from nsagent.errors import OutputFailed
@@ -517,6 +518,16 @@ def test_a_server_that_nobody_vouches_for_gets_nothing(
         assert error is not None
         assert error.startswith(told.format(directory=tmp_path))
         assert receiver.wait_for(0) == []
+
+
+def test_a_connection_whose_receiver_hung_up_before_tls_is_closed() -> None:
+    """ssl alone leaves its socket open until the garbage is collected, which a warning tells."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+    with pytest.raises(ConnectionResetError, match="Connection reset by peer") as caught:
+        make_context(None).wrap_socket(client, server_hostname="127.0.0.1")
+    del client, caught
+    gc.collect()
 
 
 def test_certificates_that_were_renewed_are_read(sender: Sender, tmp_path: Path) -> None:
