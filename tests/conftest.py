@@ -4,6 +4,7 @@ Hypothesis makes the same examples in each run, so that no run is red by chance;
 `make fuzz`. What a fuzz finds becomes an @example of its test.
 """
 
+import gc
 import signal
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are no garbage: Python need not go through them each time it looks for some."""
+    gc.collect()
+    gc.freeze()
