@@ -29,7 +29,7 @@ from nsagent.model.container import Container, Pod
 from nsagent.model.ids import Pid
 from nsagent.model.inspection import Inspection
 from nsagent.model.process import Process
-from nsagent.model.process_details import Image, MemoryImage
+from nsagent.model.process_details import Image, MapsSummary, MemoryImage
 from nsagent.model.snapshot import Snapshot
 
 _HOSTS: Final = (Pid(1), Pid(2))
@@ -140,7 +140,6 @@ class Inspector:
         known = self._known.get(held.key)
         container, pod = self._find_container(known)
         started = date_start(held.stat.start_ticks)
-        mappings = looked_up.mappings
         return Inspection(
             asked=held.asked,
             key=held.key,
@@ -166,12 +165,13 @@ class Inspector:
             unit=known.unit if known else None,
             fds=looked_up.fds,
             fds_left_out=direct.fds.left_out if direct.fds else 0,
+            fds_unread=len(direct.fds.unread) if direct.fds else 0,
             sockets=sockets,
             io=looked_up.io,
             memory=direct.memory,
             statm=direct.statm,
             rollup=looked_up.rollup,
-            maps=None if mappings is None else summarize_maps(mappings, cut=looked_up.mappings_cut),
+            maps=_summarize(looked_up),
             limits=direct.limits,
             oom_score=direct.oom_score,
             oom_score_adj=direct.oom_score_adj,
@@ -207,6 +207,11 @@ def _read_one(held: Held, host: dict[str, int], mountinfo: bytes) -> _Read:
     direct = read_direct(held, host, notes)
     places = notes.read("mountinfo", lambda: find_places(direct, mountinfo)) or Places()
     return _Read(held, notes, direct, places)
+
+
+def _summarize(told: LookedUp) -> MapsSummary | None:
+    """What is told of its mappings; None where they could not be read."""
+    return None if told.mappings is None else summarize_maps(told.mappings, cut=told.mappings_cut)
 
 
 def _tell_environ(environ: tuple[str, ...] | None, wanted: Wanted) -> tuple[str, ...] | None:

@@ -100,6 +100,8 @@ class Inspection:
     fds: tuple[OpenFd, ...] | None
     fds_left_out: int
     """How many more it has."""
+    fds_unread: int
+    """How many of the first ones the kernel does not tell, each a gap."""
     sockets: tuple[InspectedSocket, ...]
     io: Io | None
     memory: StatusMemory | None

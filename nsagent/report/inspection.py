@@ -78,6 +78,7 @@ def inspection_record(one: Inspection) -> Record:
         "thread_list": None if one.threads is None else [*map(_thread_record, one.threads)],
         "fds": None if one.fds is None else list(_fd_records(one.fds, one.sockets)),
         "fds_left_out": one.fds_left_out,
+        "fds_unread": one.fds_unread,
         "io": one.io and one.io._asdict(),
         "memory": _memory_record(one),
         "maps": one.maps and one.maps._asdict(),

@@ -189,7 +189,7 @@ def _list_use_lines(one: Inspection) -> Iterator[tuple[str, str]]:
         yield "IO", f"read {tell_size(one.io.read_characters)}, written {tell_size(one.io.written_characters)}"
     files = next((each for each in one.limits or () if each.name == "open files"), None)
     if files is not None and one.fds is not None:
-        fds = len(one.fds) + one.fds_left_out
+        fds = len(one.fds) + one.fds_unread + one.fds_left_out
         yield "OPEN FILES", f"{fds} of {'unlimited' if files.soft is None else files.soft}"
     if one.oom_score is not None:
         yield "OOM SCORE", f"{one.oom_score} (adjusted by {one.oom_score_adj})"

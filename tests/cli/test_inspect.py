@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,14 +14,16 @@ from nsagent.errors import EXIT_NOT_FOUND, EXIT_USAGE
 from tests.cli.conftest import Ran, Run
 from tests.inspect.inspecting import await_sleep, read_proc
 from tests.kernel.children import start_child
+from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 
 QUIET = ("--runtime", "none")
+WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "--")
 
 
-def run_inspect(*arguments: str) -> Ran:
+def run_inspect(*arguments: str, before: Sequence[str] = ()) -> Ran:
     """As users run it: in a process of its own."""
-    command = [sys.executable, "-m", "nsagent", "inspect", *arguments, *QUIET]
+    command = [*before, sys.executable, "-m", "nsagent", "inspect", *arguments, *QUIET]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
@@ -65,6 +68,20 @@ def test_a_thread_is_told_as_its_process_and_stderr_says_so(run_cli: Run) -> Non
         ran = run_cli("inspect", child.said, "-o", "json", *QUIET)
     assert json.loads(ran.out)["processes"][0]["pid"] == child.pid
     assert f"nsagent: {child.said} is a thread of process {child.pid}, which is told\n" in ran.err
+
+
+def test_fds_whose_links_may_not_be_read_are_counted_and_each_is_a_gap() -> None:
+    """Their directory may be listed without CAP_SYS_PTRACE: a process with open files is never told as one without."""
+    require(Capability.ROOT, Capability.SETPRIV)
+    with start_child("ready(); wait()") as child:
+        await_sleep(child.pid)
+        count = len(os.listdir(f"/proc/{child.pid}/fd"))
+        told = read_document(run_inspect(str(child.pid), "-o", "json", before=WITHOUT_PTRACE))
+        table = run_inspect(str(child.pid), before=WITHOUT_PTRACE).out
+    assert (told["fds"], told["fds_left_out"], told["fds_unread"]) == ([], 0, count)
+    (denied,) = (gap for gap in told["gaps"] if gap["code"] == "EACCES")
+    assert sum(each.startswith("fd ") for each in denied["ids"]) == count
+    assert f"OPEN FILES    {count} of " in table
 
 
 def test_the_environment_is_told_without_secrets_unless_they_are_asked_for(run_cli: Run) -> None:

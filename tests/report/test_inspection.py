@@ -102,6 +102,7 @@ WHOLE = Inspection(
         *(OpenFd(Fd(fd), f"socket:[{70 + fd // 4}]", FdKind.SOCKET, None, None) for fd in range(2, 7)),
     ),
     fds_left_out=3,
+    fds_unread=2,
     sockets=(
         InspectedSocket((Fd(2), Fd(3), Fd(4), Fd(5)), SocketInode(70), "TCP", CONNECTED, PEERS),
         InspectedSocket((Fd(6),), SocketInode(71), "ALG", None, None),
@@ -159,7 +160,7 @@ MAPS          12 or more of 2 files, 1 deleted
 IN MEMORY     /srv/app: 3.0 MiB of 2 mappings, cut
 MEM:SHA256    cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
 IO            read 1.0 KiB, written 100 bytes
-OPEN FILES    10 of unlimited
+OPEN FILES    12 of unlimited
 OOM SCORE     666 (adjusted by -5)
 WAITS IN      ep_poll
 STACK         ep_poll < do_epoll_wait
@@ -193,7 +194,8 @@ def make_bare() -> Inspection:
     absent |= dict.fromkeys(("stack", "environ", "memory_image"))
     empty: dict[str, Any] = dict.fromkeys(("parents", "children", "threads", "namespaces", "cgroup", "fds"), ())
     empty |= dict.fromkeys(("sockets", "limits", "gaps"), ())
-    return replace(WHOLE, asked=145, leader_ended=False, state="Z", age_seconds=3.25, fds_left_out=0, **absent, **empty)
+    none: dict[str, Any] = {"fds_left_out": 0, "fds_unread": 0}
+    return replace(WHOLE, asked=145, leader_ended=False, state="Z", age_seconds=3.25, **none, **absent, **empty)
 
 
 def test_all_that_is_known_of_a_process_is_told_line_by_line() -> None:
