@@ -56,17 +56,17 @@ def make_command(function: Callable[..., None]) -> Callable[..., None]:
 class Command(TyperCommand):
     """A command whose help that cannot be printed is one line."""
 
-    def parse_args(self, *arguments: Any) -> Any:
-        with _one_output():
-            return super().parse_args(*arguments)
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        with _one_output(), _named(ctx):
+            return super().parse_args(ctx, args)
 
 
 class Group(TyperGroup):
     """Commands whose usage errors are one line as all others are, and whose help that cannot be printed is."""
 
-    def parse_args(self, *arguments: Any) -> Any:
-        with _one_output():
-            return super().parse_args(*arguments)
+    def parse_args(self, ctx: Any, args: Any) -> Any:
+        with _one_output(), _named(ctx):
+            return super().parse_args(ctx, args)
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
         with _one_line():
@@ -87,6 +87,17 @@ def _one_output() -> Iterator[None]:
 
         end_output(err)
         raise typer.Exit from err
+
+
+@contextmanager
+def _named(context: Any) -> Iterator[None]:
+    """typer does not say of an option without its value in which command that was."""
+    try:
+        yield
+    except TyperException as err:
+        if getattr(err, "ctx", context) is None:
+            err.ctx = context  # type: ignore[attr-defined]
+        raise
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from nsagent.cli.completion import list_pids
+from nsagent.cli.numbers import MAX_PID, whole_number
 from nsagent.cli.options import (
     AGENT_SOCKET,
     AgentSocket,
@@ -95,7 +96,10 @@ def inspect(
     number: Annotated[
         int | None,
         typer.Argument(
-            metavar="[PID]", min=1, help="The process, by its pid or that of a thread.", autocompletion=list_pids
+            metavar="[PID]",
+            parser=whole_number("PID", MAX_PID),
+            help="The process, by its pid or that of a thread.",
+            autocompletion=list_pids,
         ),
     ] = None,
     containers: WhichContainers,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from nsagent.cli.completion import list_pids
+from nsagent.cli.numbers import MAX_PID, whole_number
 from nsagent.cli.scan import Asked, answer_sockets
 
 
@@ -13,7 +14,10 @@ def pid(
     number: Annotated[
         int,
         typer.Argument(
-            metavar="PID", min=1, help="The process; a thread stands for its own.", autocompletion=list_pids
+            metavar="PID",
+            parser=whole_number("PID", MAX_PID),
+            help="The process; a thread stands for its own.",
+            autocompletion=list_pids,
         ),
     ],
     asked: Asked,

@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
+from nsagent.cli.numbers import whole_number
 from nsagent.cli.scan import Asked, answer_sockets
 from nsagent.model.snapshot import Snapshot
 
 
 def port(
     *,
-    number: Annotated[int, typer.Argument(metavar="PORT", min=1, max=65535, help="The local port.")],
+    number: Annotated[int, typer.Argument(metavar="PORT", parser=whole_number("PORT", 65535), help="The local port.")],
     asked: Asked,
 ) -> None:
     """The sockets with this local port, in every netns: what `scan` shows of them, with its options."""

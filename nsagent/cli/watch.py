@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from nsagent.cli.completion import list_column_names
+from nsagent.cli.numbers import whole_number
 from nsagent.cli.options import (
     Debug,
     Engine,
@@ -69,7 +70,10 @@ class WhichEvents(NamedTuple):
     duration: Annotated[
         str | None, typer.Option("--duration", metavar="DURATION", help="End after this time, as 30s or 5m.")
     ] = None
-    most: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after so many events.")] = None
+    most: Annotated[
+        int | None,
+        typer.Option("--count", metavar="N", parser=whole_number("--count"), help="End after so many events."),
+    ] = None
 
 
 class PrintingEvents(NamedTuple):

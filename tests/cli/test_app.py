@@ -53,6 +53,24 @@ def test_no_option_asks_whether_a_file_may_be_read() -> None:
     assert (asking, any(hasattr(kind, "readable") for kind in kinds)) == ([], True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("port", "http"), "PORT: expected a number from 1 to 65535, got 'http'"),
+        (("port", "0"), "PORT: expected a number from 1 to 65535, got '0'"),
+        (("port", "65536"), "PORT: expected a number from 1 to 65535, got '65536'"),
+        (("pid", "self"), "PID: expected a number from 1 to 2147483648, got 'self'"),
+        (("watch", "--count", "all"), "--count: expected a number from 1, got 'all'"),
+        (("scan", "--netns"), "Option '--netns' requires an argument; see nsagent scan --help"),
+        (("report", "run", "--config"), "Option '--config' requires an argument; see nsagent report run --help"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_was_expected_and_where(
+    run_cli: Run, arguments: tuple[str, ...], told: str
+) -> None:
+    assert run_cli(*arguments) == (EXIT_USAGE, "", f"nsagent: {told}\n")
+
+
 def test_a_command_that_there_is_not_is_a_usage_error(run_cli: Run) -> None:
     ran = run_cli("skan")
     assert (ran.status, ran.out) == (EXIT_USAGE, "")

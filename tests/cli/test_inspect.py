@@ -114,7 +114,8 @@ def test_a_pid_that_is_gone_ends_with_near_ones_and_a_reason(run_cli: Run) -> No
     [
         ((), "expected a PID, or a container by -c, --pod, -n or -l, and not both"),
         (("1", "-c", "web"), "expected a PID, or a container by -c, --pod, -n or -l, and not both"),
-        (("0",), "[PID]"),
+        (("0",), "PID: expected a number from 1 to 2147483648, got '0'"),
+        (("me",), "PID: expected a number from 1 to 2147483648, got 'me'"),
         (("1", "--show-secrets"), "--show-secrets: shows those of the environment; use it with --environ"),
         (("1", "--checksums", "crc"), "--checksums: expected some of sha256, sha1, md5, got 'crc'"),
         (("1", "-o", "csv"), "--output: expected one of table, tree, json, yaml, got 'csv'"),

@@ -24,7 +24,7 @@ ENDING = ("--duration", "0s")
         (["--interval", "2"], "--interval: expected a duration of 0.1s or more, like 500ms, 30s, 5m or 1h, got '2'"),
         (["--interval", "50ms"], "--interval: expected a duration of 0.1s or more"),
         (["--duration", "soon"], "--duration: expected a duration of 0s or more"),
-        (["--count", "0"], "Invalid value for '--count'"),
+        (["--count", "0"], "--count: expected a number from 1, got '0'"),
         (["-o", "csv"], "--output: expected one of table, jsonl, got 'csv'"),
         (["--columns", "nosuch"], "no column 'nosuch'"),
         (["--port", "http"], "--port: expected a number from 0 to 65535, got 'http'"),
