@@ -57,6 +57,30 @@ def list_column_names(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
 
+def list_change_kinds(incomplete: str) -> list[str]:
+    """Kinds of changes, for the shell."""
+    from nsagent.model.change import ChangeKind
+
+    return list_each(lambda: ChangeKind)(incomplete)
+
+
+def list_checksums(incomplete: str) -> list[str]:
+    """Checksums that can be made, for the shell."""
+    from nsagent.kernel.questions import HASHED
+
+    return list_each(lambda: HASHED)(incomplete)
+
+
+def list_report_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Reports of the config that start so, for the shell; none of a config that is wrong or cannot be read."""
+    from nsagent.agent.config_file import DEFAULT_PATH, load_config, read_config_file
+
+    with suppress(NsagentError, ImportError):
+        config = load_config(read_config_file(str(context.params.get("config_path") or DEFAULT_PATH)), os.environ)
+        return [report.name for report in config.reports if report.name.startswith(incomplete)]
+    return []
+
+
 def list_expression_words(context: typer.Context, incomplete: str) -> list[str]:
     """What the last word of an expression may be, for the shell: one of the grammar, or behind `container` a name."""
     from nsagent.query.conditions import WORDS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from nsagent.cli.completion import list_change_kinds
 from nsagent.cli.options import Engine, Host, Printing, Source, Texts, WhichContainers, WhichSockets
 from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_FOUND, EXIT_PARTIAL, UsageError
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from nsagent.model.change import Change
     from nsagent.model.snapshot import Snapshot
     from nsagent.query.filter import Filter
+
+
+FailOn = Annotated[
+    Texts,
+    typer.Option(
+        "--fail-on",
+        metavar="CHANGE",
+        help="Exit with 5 if there is such a change: new_listener, listener_gone, new_peer, holder_changed, "
+        "state_changed, opened, closed, container_come or container_gone.",
+        autocompletion=list_change_kinds,
+    ),
+]
 
 
 class WhichChanges(NamedTuple):
@@ -43,15 +56,7 @@ def diff(
     after: Annotated[
         Path | None, typer.Argument(readable=False, metavar="[B]", help="A later one; without it, this host now.")
     ] = None,
-    fail_on: Annotated[
-        Texts,
-        typer.Option(
-            "--fail-on",
-            metavar="CHANGE",
-            help="Exit with 5 if there is such a change: new_listener, listener_gone, new_peer, holder_changed, "
-            "state_changed, opened, closed, container_come or container_gone.",
-        ),
-    ] = None,
+    fail_on: FailOn = None,
     containers: WhichContainers,
     sockets: WhichChanges,
     engine: Engine = EngineName.AUTO,

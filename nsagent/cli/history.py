@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from nsagent.cli.completion import list_container_names
+from nsagent.cli.completion import list_change_kinds, list_container_names, list_pod_names
 from nsagent.cli.options import Printing, Texts
 from nsagent.cli.tell import tell
 from nsagent.errors import HistoryError, UsageError
@@ -36,7 +36,13 @@ class WhichChanges(NamedTuple):
         ),
     ] = None
     pod: Annotated[
-        Texts, typer.Option("--pod", metavar="[NS/]NAME", help="Pod by name, with or without its namespace, or uid.")
+        Texts,
+        typer.Option(
+            "--pod",
+            metavar="[NS/]NAME",
+            help="Pod by name, with or without its namespace, or uid.",
+            autocompletion=list_pod_names,
+        ),
     ] = None
     kind: Annotated[
         Texts,
@@ -45,6 +51,7 @@ class WhichChanges(NamedTuple):
             metavar="CHANGE",
             help="new_listener, listener_gone, new_peer, holder_changed, state_changed, opened, closed, "
             "container_come or container_gone.",
+            autocompletion=list_change_kinds,
         ),
     ] = None
     since: Annotated[

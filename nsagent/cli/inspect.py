@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from nsagent.cli.completion import list_pids
+from nsagent.cli.completion import list_checksums, list_pids
 from nsagent.cli.numbers import MAX_PID, whole_number
 from nsagent.cli.options import (
     AGENT_SOCKET,
@@ -47,7 +47,13 @@ class Details(NamedTuple):
     ] = False
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="The environment as it is.")] = False
     checksums: Annotated[
-        Texts, typer.Option("--checksums", metavar="NAME", help="Checksums of what runs: sha256, sha1, md5.")
+        Texts,
+        typer.Option(
+            "--checksums",
+            metavar="NAME",
+            help="Checksums of what runs: sha256, sha1, md5.",
+            autocompletion=list_checksums,
+        ),
     ] = None
     mem_of: Annotated[
         str | None,

@@ -11,6 +11,7 @@ import typer
 
 from nsagent.agent.config_file import DEFAULT_PATH, read_config_file
 from nsagent.cli.command import Command, make_command
+from nsagent.cli.completion import list_report_names
 from nsagent.cli.options import AGENT_SOCKET, AgentSocket, Debug, Host, output_option, settle_output
 from nsagent.cli.run import ConfigPath, OwnEngine, make_loader, make_once, make_world
 from nsagent.errors import NotFound, OutputFailed
@@ -24,7 +25,12 @@ FORMATS: Final = (OutputFormat.TABLE, OutputFormat.JSON)
 
 def run(
     *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The report, as it is named in the config.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The report, as it is named in the config.", autocompletion=list_report_names
+        ),
+    ],
     config_path: ConfigPath = Path(DEFAULT_PATH),
     outputs: Annotated[
         bool, typer.Option("--outputs", help="Write it to its outputs, as the agent does, not to stdout.")

@@ -199,10 +199,28 @@ def complete(*words: str) -> list[str]:
         ("scan sp", ["sport"]),
         ("scan not sport = :80 an", ["and"]),
         ("scan --count-by cha", ["charged"]),
+        ("diff --fail-on new_listener,new_", ["new_listener,new_listener", "new_listener,new_peer"]),
+        ("history --kind cl", ["closed"]),
+        ("inspect --checksums sha256,m", ["sha256,md5"]),
     ],
 )
 def test_words_are_offered_where_they_are_known(words: str, offered: list[str]) -> None:
     assert complete("nsagent", *words.split()) == offered
+
+
+def test_reports_of_the_config_are_offered_and_none_of_one_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(
+        "version: 1\nreports: [{name: listeners, every: 1m}, {name: lost, every: 1m}, {name: top, every: 1m}]\n"
+    )
+    bad.write_text("version: 2\n")
+    assert complete("nsagent", "report", "run", "--config", str(good), "l") == ["listeners", "lost"]
+    assert complete("nsagent", "report", "run", "--config", str(bad), "l") == []
+    assert complete("nsagent", "report", "run", "--config", str(tmp_path / "nosuch"), "") == []
+    monkeypatch.setenv("NSAGENT_CONFIG", str(good))
+    assert complete("nsagent", "report", "run", "t") == ["top"]
 
 
 @pytest.mark.parametrize(
