@@ -65,9 +65,13 @@ class WhichChanges(NamedTuple):
         from nsagent.cli.changes import parse_kinds, parse_time, tell_time
         from nsagent.query.filter import split_values
 
+        since = None if self.since is None else tell_time(parse_time(self.since, "--since", now))
+        until = None if self.until is None else tell_time(parse_time(self.until, "--until", now))
+        if since is not None and until is not None and until < since:
+            raise UsageError(f"--until: expected a time after --since, {since}, got {until}")
         return Wanted(
-            since=None if self.since is None else tell_time(parse_time(self.since, "--since", now)),
-            until=None if self.until is None else tell_time(parse_time(self.until, "--until", now)),
+            since=since,
+            until=until,
             kinds=parse_kinds(self.kind, "--kind"),
             containers=split_values(self.container, "--container"),
             pods=split_values(self.pod, "--pod"),

@@ -93,8 +93,13 @@ class PrintingEvents(NamedTuple):
         from nsagent.report.events import JsonLines
         from nsagent.report.events_columns import TableLines
 
-        table = TableLines(split_columns(self.columns, "--columns") or None, headers=not self.no_headers)
-        return table if settle_output(context, self.output, "table", "jsonl") == "table" else JsonLines()
+        columns = split_columns(self.columns, "--columns") or None
+        table = TableLines(columns, headers=not self.no_headers)
+        if settle_output(context, self.output, "table", "jsonl") == "table":
+            return table
+        if columns is not None:
+            raise UsageError("--columns: jsonl has none; they are of table")
+        return JsonLines()
 
 
 def watch(

@@ -91,6 +91,13 @@ def test_a_time_is_not_asked_for_together_with_changes(run_cli: Run, path: Path)
     assert (ran.status, ran.err.count("\n")) == (EXIT_USAGE, 1)
 
 
+def test_a_span_that_ends_before_it_begins_is_told(run_cli: Run, path: Path) -> None:
+    ran = run_cli("history", "--path", path, "--since", at(2), "--until", at(1))
+    assert (ran.status, ran.out) == (EXIT_USAGE, "")
+    assert ran.err == f"nsagent: --until: expected a time after --since, {at(2)}, got {at(1)}\n"
+    assert run_cli("history", "--path", path, "--since", at(1), "--until", at(1)).status == 0
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

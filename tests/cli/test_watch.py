@@ -27,6 +27,7 @@ ENDING = ("--duration", "0s")
         (["--count", "0"], "--count: expected a number from 1, got '0'"),
         (["-o", "csv"], "--output: expected one of table, jsonl, got 'csv'"),
         (["--columns", "nosuch"], "no column 'nosuch'"),
+        (["-o", "jsonl", "--columns", "pid"], "--columns: jsonl has none; they are of table"),
         (["--port", "http"], "--port: expected a number from 0 to 65535, got 'http'"),
     ],
 )
