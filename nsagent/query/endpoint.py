@@ -1,6 +1,7 @@
 """An end as it is typed: `10.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `*:80`, `:80`. Pure.
 
-Host names are none: what they stand for depends on who asks, and where.
+As tables have it, and ss, `[fe80::1]%eth0:80` is the same as `[fe80::1%eth0]:80`. Host names are none: what
+they stand for depends on who asks, and where.
 """
 
 import re
@@ -11,8 +12,8 @@ from typing import Final, NamedTuple
 from nsagent.errors import UsageError
 from nsagent.query.filter import MAX_PORT
 
-_END: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):([^:]*)")
-"""An address in brackets, or one without, and a port."""
+_END: Final = re.compile(r"(?:\[([^\[\]]*)\](%[^:\[\]]+)?|([^:\[\]]*)):([^:]*)")
+"""An address in brackets, with an interface or not, or one without, and a port."""
 
 _EXPECTED: Final = "expected ADDRESS:PORT, as 10.0.0.1:80, [::1]:80 or *:80"
 
@@ -39,14 +40,17 @@ def parse_end(text: str) -> AskedEnd:
         if _is_ipv6(text) or _is_ipv6(text.rpartition(":")[0]):
             raise UsageError(f"{text!r}: an IPv6 address stands in brackets before its port, as [::1]:80")
         raise UsageError(f"{text!r}: {_EXPECTED}")
-    bracketed, bare, port = match.groups()
+    bracketed, interface, bare, port = match.groups()
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 1 <= int(port) <= MAX_PORT):
         raise UsageError(f"{text!r}: expected a port from 1 to {MAX_PORT}, got {port!r}")
     if bracketed is None and bare in ("", "*"):
         return AskedEnd(None, int(port))
-    if bracketed is not None and not _is_ipv6(bracketed):
-        raise UsageError(f"{text!r}: {bracketed!r} is no IPv6 address; {_EXPECTED}")
-    return make_end(bracketed if bracketed is not None else bare, int(port))
+    if bracketed is None:
+        return make_end(bare, int(port))
+    address = bracketed + (interface or "")
+    if not _is_ipv6(address):
+        raise UsageError(f"{text!r}: {address!r} is no IPv6 address; {_EXPECTED}")
+    return make_end(address, int(port))
 
 
 def make_end(address: str, port: int) -> AskedEnd:
@@ -54,7 +58,11 @@ def make_end(address: str, port: int) -> AskedEnd:
     try:
         parsed = ip_address(address)
     except ValueError:
-        hint = "" if address.replace(".", "").isdigit() else ", and names are not looked up"
+        # LOCAL has the interface that a socket is bound to behind IPv4 addresses too.
+        before, interface, _ = address.partition("%")
+        hint = "" if before.replace(".", "").isdigit() else ", and names are not looked up"
+        if interface and not hint:
+            hint = f": {before} goes without an interface"
         raise UsageError(f"{address!r} is no address{hint}; {_EXPECTED}") from None
     if isinstance(parsed, IPv4Address):
         return AskedEnd(str(parsed), port)
