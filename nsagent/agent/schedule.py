@@ -101,8 +101,12 @@ class Timetable:
 
     def tell_next(self, name: str, now: Moment) -> float | None:
         """When a report is due next, in seconds since the epoch; None for never."""
-        due = self._entries[name].due
-        return None if due == inf else now.wall + due - now.running
+        entry = self._entries[name]
+        if entry.due == inf:
+            return None
+        told = now.wall + entry.due - now.running
+        # The two clocks are read one after the other, and run apart: 12:05:00 would be told as 12:04:59.999.
+        return entry.due_wall if abs(told - entry.due_wall) < _STEP_SECONDS else told
 
     def delay(self, name: str, seconds: float, now: Moment) -> None:
         """Put off a report by at least so much."""

@@ -35,6 +35,13 @@ def test_a_look_that_comes_a_little_early_by_the_wall_clock_makes_no_report_twic
     assert table.find_next() == pytest.approx(at(600).running, abs=0.02)
 
 
+def test_the_next_time_is_told_as_it_is_meant_however_the_clocks_run_apart() -> None:
+    table = Timetable([report(every="5m")], "node-1", at(0))
+    assert table.tell_next("r", at(100, step=-0.0004)) == at(300).wall
+    assert table.tell_next("r", at(100, step=0.3)) == at(300).wall
+    assert table.tell_next("r", at(100, step=60)) == at(360).wall
+
+
 def test_what_was_due_meanwhile_is_made_once_and_counted() -> None:
     table = Timetable([report(every="10s")], "node-1", at(0))
     assert table.take_due(at(47)) == [Due("r", 3)]
