@@ -55,6 +55,19 @@ def test_one_that_cannot_be_written_is_told(on_node: Run, tmp_path: Path) -> Non
     assert (ran.status, "report a: " in ran.err) == (EXIT_FAILED, True)
 
 
+@pytest.mark.parametrize("command", [("run", "--once"), ("report", "run", "a", "--outputs")])
+def test_what_an_output_says_is_a_line_as_any_other(on_node: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    logger.handlers[:] = []  # As in a process that has not begun to log.
+    path = tmp_path / "a.jsonl"
+    path.write_text("cut o")
+    outputs = [{"type": "file", "path": str(path), "max_size": "1MiB"}]
+    ran = on_node(*command, "--config", write(tmp_path, report("a", format="jsonl", outputs=outputs)))
+    assert (ran.status, ran.err) == (
+        0,
+        f"nsagent: {path}: its last line was cut off, as by a kill; it is ended where it is\n",
+    )
+
+
 def test_the_schedule_is_a_table_or_a_document(on_node: Run, tmp_path: Path) -> None:
     outputs = [{"type": "http", "url": "https://receiver.example/nsagent"}, {"type": "stdout"}]
     config = write(tmp_path, report("a", outputs=outputs), report("b", every=None, cron="0 3 * * *"))
