@@ -36,6 +36,7 @@ _DENIED_DIRECTORY: Final = "run as root, or add CAP_DAC_READ_SEARCH"
 _DENIED_SOCKET: Final = "run as root or in the group of the socket; to root it is SELinux or AppArmor that refuses"
 _HIDDEN: Final = "run as root, in the PID namespace of the host (hostPID: true, docker run --pid host)"
 _NO_NAMES: Final = "mount an engine's socket, /run/containerd or /var/log/containers, or name one: --runtime KIND=PLACE"
+_NO_PROCESS: Final = "no procfs, nor a copy of one: there is no process in it"
 _NO_PROCFS: Final = "name the directory of a procfs: --proc-root DIR"
 _CGROUP: Final = "cgroup"
 
@@ -82,6 +83,8 @@ def _check_cgroup_paths(proc_root: str, clock: Clock) -> tuple[Check, set[Contai
         pids = procfs.list_pids()
     except NotRead as err:
         return Check(proc_root, _CGROUP, CheckState.FAILED, clock() - began, None, err.errno, _NO_PROCFS), set()
+    if not pids:  # A pass over this ends here.
+        return Check(proc_root, _CGROUP, CheckState.FAILED, clock() - began, None, _NO_PROCESS, _NO_PROCFS), set()
     ids, nameless, unread = _read_container_ids(procfs, pids)
     details = [f"{count} of {len(pids)} processes not readable ({reason})" for reason, count in unread.items()]
     hidden = _find_hidden(proc_root, pids)

@@ -360,6 +360,16 @@ class TestCgroups:
             fix="name the directory of a procfs: --proc-root DIR",
         )
 
+    def test_a_directory_without_a_process_is_no_procfs(self, tmp_path: Path) -> None:
+        (told,) = check_sources((), str(tmp_path), clock=time.monotonic)
+        assert without_time(told) == Check(
+            str(tmp_path),
+            "cgroup",
+            CheckState.FAILED,
+            detail="no procfs, nor a copy of one: there is no process in it",
+            fix="name the directory of a procfs: --proc-root DIR",
+        )
+
     def test_this_host_has_an_answer(self) -> None:
         (told,) = check_sources((), "/proc", clock=time.monotonic)
         assert told.state is CheckState.USED
