@@ -21,7 +21,17 @@ from nsagent.agent.history_file import (
     tell_error,
     telling,
 )
-from nsagent.agent.history_read import UNKNOWN, Folded, Span, Wanted, fold, list_changes, tell_span
+from nsagent.agent.history_read import (
+    UNKNOWN,
+    Folded,
+    RunCounts,
+    Span,
+    Wanted,
+    count_runs,
+    fold,
+    list_changes,
+    tell_span,
+)
 from nsagent.agent.history_rows import INSERT_BASELINE, INSERT_CHANGE, encode_change
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change
@@ -250,6 +260,11 @@ class HistoryReader:
         """The changes that are wanted, the newest last, as they are read; raises HistoryError."""
         with telling(self._path):
             yield from list_changes(self._connection, wanted)
+
+    def count_runs(self, since: str | None, until: str | None) -> RunCounts:
+        """How many runs there are from then on, up to then, None for no end; raises HistoryError."""
+        with telling(self._path):
+            return count_runs(self._connection, since, until)
 
     def fold(self, at: str, wanted: Wanted) -> Folded:
         """What was open at a time (RFC 3339 in UTC with ms); raises HistoryError."""

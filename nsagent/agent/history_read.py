@@ -60,6 +60,13 @@ class Span(NamedTuple):
     last: str | None
 
 
+class RunCounts(NamedTuple):
+    """How many runs there are, and from how many of them something was hidden."""
+
+    all: int
+    incomplete: int
+
+
 class Folded(NamedTuple):
     """What was open at a time, each as the change that it came by.
 
@@ -91,6 +98,16 @@ def list_changes(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[Cha
     values = [*(value for _, value in used), *map(str, wanted.kinds)]
     changes = _read(connection, f"{_CHANGES}{where} ORDER BY run, number", values)
     return filter(wanted.is_of, changes)
+
+
+def count_runs(connection: sqlite3.Connection, since: str | None, until: str | None) -> RunCounts:
+    """How many runs there are from then on, up to then; None for no end."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(sum(NOT complete), 0) FROM runs "
+        "WHERE at >= coalesce(?, at) AND at <= coalesce(?, at)",
+        (since, until),
+    ).fetchone()
+    return RunCounts(*row)
 
 
 def fold(connection: sqlite3.Connection, at: str, wanted: Wanted) -> Folded:

@@ -11,7 +11,7 @@ import typer
 from nsagent.cli.completion import list_change_kinds, list_container_names, list_pod_names
 from nsagent.cli.options import Printing, Texts
 from nsagent.cli.tell import tell
-from nsagent.errors import HistoryError, UsageError
+from nsagent.errors import EXIT_PARTIAL, HistoryError, UsageError
 from nsagent.model.choices import View
 
 if TYPE_CHECKING:
@@ -112,8 +112,13 @@ def history(
     with closing(HistoryReader.open(place)) as reader:
         if moment is None:
             _write_changes(reader, wanted, output)
+            runs = reader.count_runs(wanted.since, wanted.until)
         else:
-            _write_open(reader, place, moment, wanted, output)
+            as_of = _write_open(reader, place, moment, wanted, output)
+            runs = reader.count_runs(as_of, as_of)
+    if runs.incomplete:
+        tell(f"nsagent: {runs.incomplete} of {runs.all} passes could not see everything")
+    raise typer.Exit(EXIT_PARTIAL if printing.strict and runs.incomplete else 0)
 
 
 def _find_path(config_file: Path) -> Path:
@@ -137,7 +142,8 @@ def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOpt
     write_answer(render_changes(reader.list_changes(wanted), output, head=head, timed=True))
 
 
-def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wanted", output: "OutputOptions") -> None:
+def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wanted", output: "OutputOptions") -> str:
+    """What was open at a time; the run that it is told by."""
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
     from nsagent.report.changes import render_changes
@@ -149,3 +155,4 @@ def _write_open(reader: "HistoryReader", path: Path, moment: str, wanted: "Wante
     head = ChangesHead(reader.tell_span().host, folded.as_of, folded.as_of)
     write_answer(render_changes(folded.open, output, head=head, timed=True))
     tell(f"nsagent: as of {folded.as_of}; {path} knows from {folded.known_from} on")
+    return folded.as_of

@@ -9,7 +9,7 @@ import pytest
 
 from nsagent.agent.history import History
 from nsagent.cli.changes import parse_time, tell_time
-from nsagent.errors import EXIT_FAILED, EXIT_USAGE, UsageError
+from nsagent.errors import EXIT_FAILED, EXIT_PARTIAL, EXIT_USAGE, UsageError
 from tests.agent.histories import at, connection, record_all, taken
 from tests.cli.conftest import Run
 
@@ -60,6 +60,33 @@ def test_what_was_open_is_told_and_from_when_on_it_is_known(run_cli: Run, path: 
     assert ran.err == f"nsagent: as of {at(1)}; {path} knows from {at(0)} on\n"
     ran = run_cli("history", "--path", path, "--at", at(0), "-c", "web", "-o", "json")
     assert [each["socket"]["local"]["port"] for each in json.loads(ran.out)["changes"]] == [80]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "1 of 3 passes"),
+        (("--since", at(1)), "1 of 2 passes"),
+        (("--at", at(1)), "1 of 1 passes"),
+        (("--since", at(2)), None),
+        (("--until", at(0)), None),
+        (("--at", at(0)), None),
+        (("--at", at(2)), None),
+    ],
+)
+def test_passes_that_could_not_see_everything_are_counted(
+    run_cli: Run, tmp_path: Path, arguments: tuple[str, ...], told: str | None
+) -> None:
+    path = tmp_path / "history.db"
+    blurred = taken(1, connection(1))
+    blurred = blurred._replace(coverage=blurred.coverage._replace(complete=False))
+    with closing(History.open(path, 1e9, 1 << 20)) as history:
+        record_all(history, [taken(0), blurred, taken(2, connection(1))])
+    ran = run_cli("history", "--path", path, *arguments)
+    strict = run_cli("history", "--path", path, *arguments, "--strict")
+    line = "" if told is None else f"nsagent: {told} could not see everything\n"
+    assert (ran.status, ran.err.endswith(line), "see everything" in ran.err) == (0, True, told is not None)
+    assert strict == (EXIT_PARTIAL if told else 0, ran.out, ran.err)
 
 
 def test_a_time_before_all_that_is_known_is_an_error(run_cli: Run, path: Path) -> None:
