@@ -65,10 +65,12 @@ def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to(
     run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NSAGENT_RUNTIME", "none")
+    # Others on this machine may have that port, or a closed connection at it, in netns of their own.
+    asked = ("who", "-o", "json", "--protocol", "tcp", "--netns", str(os.stat("/proc/self/ns/net").st_ino))
     with socket.create_server(("127.0.0.1", 0)) as behind:
         port = behind.getsockname()[1]
         with play_docker_proxy(tmp_path, port) as proxy:
-            ran = run_cli("who", "-o", "json", "--protocol", "tcp", f"127.0.0.1:{proxy.port}")
+            ran = run_cli(*asked, f"127.0.0.1:{proxy.port}")
     pids = [owner["pid"] for one in sockets(ran) for owner in one["owners"]]
     notes = [line for line in ran.err.splitlines() if f"127.0.0.1:{proxy.port}:" in line or f":{port}:" in line]
     assert pids == [proxy.pid]
