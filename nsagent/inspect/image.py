@@ -89,10 +89,14 @@ def _judge(direct: Direct, file: FileStatus, path: str | None, there: FileStatus
 
 
 def _list_paths(target: str, root: str) -> list[str]:
-    """The paths that a link may mean, below this root directory: a name may end like that of a deleted file."""
-    below = target.removeprefix(root) if root != "/" else target
-    if not target.startswith("/") or (root != "/" and not below.startswith("/")):
+    """The paths that a link may mean, below this root directory: a name may end like that of a deleted file.
+
+    None where it lies elsewhere, as what a process runs that has called chroot(2) since.
+    """
+    above = root.rstrip("/")
+    if not target.startswith(f"{above}/"):
         return []
+    below = target.removeprefix(above)
     return [below, below.removesuffix(DELETED)] if below.endswith(DELETED) else [below]
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.inspect.inspecting import WANTED, inspect, inspect_each, list_missing
 from tests.live.capabilities import Capability, find_program, require
 from tests.live.deadlines import until
 
+CHROOT = "import os, sys; os.chroot(sys.argv[1]); print(flush=True); sys.stdin.read()"
 CAT = os.path.realpath(find_program("cat") or "/bin/cat")
 
 
@@ -113,6 +115,24 @@ def test_bug_59_in_a_mount_namespace_of_its_own_its_path_and_that_of_the_host_ar
     assert (one.root, one.cwd) == ("/mnt", "/mnt")
     assert (one.exe.target, one.exe.path, one.exe.host_path) == ("/mnt/cat", "/cat", str(busybox))
     assert one.exe.state is ImageState.PRESENT
+
+
+def test_what_a_process_in_a_chroot_runs_from_outside_is_not_looked_for_inside(tmp_path: Path) -> None:
+    """Another file at the same path in there is not in its place."""
+    require(Capability.ROOT)
+    python = os.path.realpath(sys.executable)
+    bare, other = tmp_path / "bare", tmp_path / "other"
+    bare.mkdir()
+    (other / python[1:]).parent.mkdir(parents=True)
+    (other / python[1:]).touch()
+    for root in (bare, other):
+        command = [python, "-I", "-S", "-c", CHROOT, str(root)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            one = inspect(child.pid)
+        assert one.exe is not None
+        assert (one.root, one.exe.target, one.exe.path, one.exe.state) == (str(root), python, None, None)
 
 
 def test_a_symbolic_link_in_its_place_is_another_file_and_is_not_followed(image: Path, tmp_path: Path) -> None:
