@@ -174,6 +174,8 @@ class NetnsReading(NamedTuple):
     """Those of the kernel's RPC client, which NFS has; looked for only where a row without an owner may be one."""
     foreign_mounts: tuple[str, ...] = ()
     """The paths of those in other mount namespaces, but for those that the host has too: anyone may choose them."""
+    read_at_ticks: int | None = None
+    """When its tables had been read, in ticks since boot as `start_ticks`; None where no row asks for it."""
 
 
 @dataclass(frozen=True, slots=True)

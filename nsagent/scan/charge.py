@@ -13,7 +13,7 @@ from nsagent.model.ids import Pid
 from nsagent.model.net import SocketRow
 from nsagent.model.snapshot import Attribution, ChargedTo, Confidence, VerdictKind
 from nsagent.scan.creators import Creators
-from nsagent.scan.listeners import Listeners
+from nsagent.scan.listeners import Listeners, date_close
 from nsagent.scan.memory import Memory
 from nsagent.scan.residents import Household
 
@@ -39,7 +39,10 @@ NO_CHARGE: Final = Charge(None, Attribution.NONE, Confidence.NONE)
 
 
 class Charger:
-    """Charges rows of one netns. `start_ticks` are those of the processes that live now, by PID."""
+    """Charges rows of one netns.
+
+    `start_ticks` are those of the processes that live now, by PID; `read_at_ticks` is that of the netns.
+    """
 
     def __init__(
         self,
@@ -48,12 +51,14 @@ class Charger:
         memory: Memory,
         creators: Creators,
         start_ticks: Mapping[Pid, Collection[int]],
+        read_at_ticks: int | None = None,
     ) -> None:
         self._listeners = listeners
         self._household = household
         self._memory = memory
         self._creators = creators
         self._start_ticks = start_ticks
+        self._read_at_ticks = read_at_ticks
 
     def charge(self, row: SocketRow, kind: VerdictKind) -> Charge:
         """The first of what may be asked for this verdict that knows an answer; else that several are possible."""
@@ -69,7 +74,8 @@ class Charger:
                 return Charge(charged, Attribution.NONE, Confidence.INFERRED)
             undecided = Charge(charged, Attribution.NONE, Confidence.NONE)
         home = self._household
-        if home is None or row.inode or not home.may_have_made(row, self._creators):
+        closed = date_close(row, self._read_at_ticks)
+        if home is None or row.inode or not home.may_have_made(row, self._creators, closed):
             return undecided
         return Charge(ChargedTo(None, home.container_id), Attribution.NETNS, Confidence.INFERRED, home.pod)
 

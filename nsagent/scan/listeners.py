@@ -19,6 +19,10 @@ from nsagent.query.own_addresses import pack
 _ANY: Final = ("0.0.0.0", "::")
 _LINK_LOCAL: Final = ("fe8", "fe9", "fea", "feb")
 
+_TIME_WAIT_MS: Final = 60_000
+_TICK_MS: Final = 10
+"""A tick of USER_HZ, in which the kernel tells when a process has started."""
+
 _SERVERS: Final = frozenset((VerdictKind.ACCEPT_QUEUE, VerdictKind.SYN_RECV))
 """What is the server's end of a connection by its nature."""
 
@@ -60,10 +64,13 @@ class Listeners:
     """The TCP listeners of one netns, by port.
 
     `tells_uid`: rows that no fd can hold have the uid of whoever made the socket, as from Linux 6.17 on
-    (before, net/core/sock.c sock_i_uid() gives 0 for each).
+    (before, net/core/sock.c sock_i_uid() gives 0 for each). `read_at_ticks` is that of the netns.
     """
 
-    def __init__(self, sockets: Iterable[OwnedSocket], ends: LocalEnds, *, tells_uid: bool) -> None:
+    def __init__(
+        self, sockets: Iterable[OwnedSocket], ends: LocalEnds, *, tells_uid: bool, read_at_ticks: int | None = None
+    ) -> None:
+        self._read_at_ticks = read_at_ticks
         self._ends = ends
         self._tells_uid = tells_uid
         self._by_port: defaultdict[int, list[OwnedSocket]] = defaultdict(list)
@@ -74,13 +81,14 @@ class Listeners:
     def find(self, row: SocketRow, kind: VerdictKind) -> list[OwnedSocket]:
         """Those that a row with this verdict may have come in by; several share a port by SO_REUSEPORT.
 
-        None where it may be a client's. A listener on the very address takes precedence over one on any,
-        and then one on the very device.
+        None where it may be a client's, nor one whose first holder has started since the row was closed.
+        A listener on the very address takes precedence over one on any, and then one on the very device.
         """
         on_port = self._by_port.get(row.local.port)
         if not on_port or not (kind in _SERVERS or self._ends.is_server(row.local)):
             return []
-        found = [one for one in on_port if self._may_be_of(one.row, row)]
+        closed = date_close(row, self._read_at_ticks)
+        found = [one for one in on_port if self._may_be_of(one.row, row) and not _is_held_since(one, closed)]
         found = _prefer(found, lambda one: one.row.local.address == row.local.address)
         return _prefer(found, lambda one: one.row.interface == row.interface)
 
@@ -96,6 +104,23 @@ class Listeners:
             and _agree(listener.uid, uid)
             and _agree(listener.options and listener.options[:2], row.options and row.options[:2])
         )
+
+
+def date_close(row: SocketRow, read_at_ticks: int | None) -> int | None:
+    """The tick since boot by which the socket of a row in TIME_WAIT was closed at the latest; None where none tells.
+
+    The timer of that state starts at a minute, whatever net.ipv4.tcp_fin_timeout is, and again when the other
+    end sends again. Source: net/ipv4/tcp_minisocks.c tcp_time_wait(), include/net/tcp.h TCP_TIMEWAIT_LEN.
+    """
+    if read_at_ticks is None or row.state is not SocketState.TIME_WAIT or row.timer is None:
+        return None
+    return read_at_ticks - max(0, _TIME_WAIT_MS - row.timer.expires_ms) // _TICK_MS
+
+
+def _is_held_since(listener: OwnedSocket, closed: int | None) -> bool:
+    """Whether all who hold a listener have started later than at this tick: a restarted server, or another one."""
+    # The owners of a socket come by their start.
+    return closed is not None and bool(listener.owners) and listener.owners[0].process.start_ticks > closed
 
 
 def _has_device(listener: SocketRow, row: SocketRow) -> bool:

@@ -124,11 +124,12 @@ class Owning:
         charger = Charger(None, None, self._memory, self._creators, self._start_ticks)
         _judge_each(sockets, set(ownerless).difference(bare), evidence, charger)
         if bare:
-            listeners = Listeners(sockets, LocalEnds(reading), tells_uid=self._tells_uid)
+            ends, read_at = LocalEnds(reading), reading.read_at_ticks
+            listeners = Listeners(sockets, ends, tells_uid=self._tells_uid, read_at_ticks=read_at)
             sure = not self._doubts.has(number_of(reading))
             left = self._memory.left.get(number_of(reading), ())
             household = find_household(residents, sockets, self._containers, left, reading.cookie) if sure else None
-            charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks)
+            charger = Charger(listeners, household, self._memory, self._creators, self._start_ticks, read_at)
             _judge_each(sockets, bare, evidence, charger)
             if not self._tells_uid:
                 _forget_uids(sockets, bare)

@@ -21,16 +21,20 @@ class Household(NamedTuple):
 
     `members` are the containers. `strange` are the protocols and local addresses of sockets in the
     netns that somebody outside holds, as Docker's resolver and node-wide proxies do: rows with these
-    may be theirs.
+    may be theirs. `since` is the tick since boot at which the first of them started, None where others
+    lived there lately.
     """
 
     members: frozenset[ContainerId | None]
     container_id: ContainerId | None
     pod: Pod | None
     strange: frozenset[tuple[Protocol, str]]
+    since: int | None
 
-    def may_have_made(self, row: SocketRow, creators: Creators) -> bool:
-        """Whether nothing says that a row that no fd can hold was made by somebody else."""
+    def may_have_made(self, row: SocketRow, creators: Creators, closed: int | None) -> bool:
+        """Whether nothing says that a row that no fd can hold, `closed` by that tick, was made by somebody else."""
+        if closed is not None and self.since is not None and closed < self.since:
+            return False
         told = row.cgroup_id is None or creators.get(row.cgroup_id) in self.members
         return told and not any((row.protocol, one) in self.strange for one in (row.local.address, *_ANY))
 
@@ -48,7 +52,8 @@ def find_household(
     had the number of this netns count, but of them alone nobody is told, unless one had its `cookie`.
     """
     lodgers = [one for one in left if one.may_be_in(cookie)]
-    living = frozenset(process.container_id for process in residents if not process.kernel_thread)
+    residents = [process for process in residents if not process.kernel_thread]
+    living = frozenset(process.container_id for process in residents)
     if not living and (cookie is None or all(one.cookie != cookie for one in lodgers)):
         return None
     members = living.union(one.container_id for one in lodgers)
@@ -65,7 +70,8 @@ def find_household(
         if (one.owners or one.container_id is not None)
         and (one.container_id not in members or Flag.HOLDER_OUTSIDE in one.flags)
     )
-    return Household(members, first.id if alone else None, None if alone else first.pod, strange)
+    since = None if lodgers else min(process.start_ticks for process in residents)
+    return Household(members, first.id if alone else None, None if alone else first.pod, strange, since)
 
 
 class Doubts:

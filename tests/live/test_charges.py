@@ -1,6 +1,7 @@
 """To whom a row without an owner is charged: the listener through which its connection came in."""
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,6 +20,10 @@ from tests.live.unprivileged import UID
 
 PORT = 8092
 """None that a kernel gives to clients, unless it is told to."""
+
+
+SCAN_SECONDS = 1.0
+"""So much later than a table was dumped its time may be noted on a busy machine."""
 
 
 class Stage(NamedTuple):
@@ -148,6 +153,20 @@ def test_the_time_wait_of_a_client_is_not_charged_to_who_listens_on_its_port_lat
     stage.server.listen_shared(40000)
     (row,) = stage.ownerless("time_wait")
     assert (row["local"]["port"], charge(row)) == (40000, ("time_wait", None, "none", "none"))
+
+
+def test_what_was_closed_before_the_process_of_its_listener_began_is_not_charged_to_it(stage: Stage) -> None:
+    """It never had that connection: here a client had, on a port that it chose itself, as one of NFS does."""
+    listener = stage.server.listen()
+    client = stage.client.connect_from(PORT, listener.port)
+    accepted = stage.server.accept(listener)
+    stage.client.drop(client)
+    stage.server.drop(accepted)
+    until(lambda: stage.ownerless("time_wait"), "a row is in TIME_WAIT")
+    time.sleep(SCAN_SECONDS)
+    stage.bed.netns_bed.actor(stage.netns).listen_shared(PORT)
+    (row,) = stage.ownerless("time_wait")
+    assert (row["local"]["port"], charge(row)) == (PORT, ("time_wait", None, "none", "none"))
 
 
 def test_listeners_of_one_process_on_a_port_are_that_process(stage: Stage) -> None:

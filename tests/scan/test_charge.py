@@ -37,6 +37,7 @@ def message(
     timer: int = 0,
     interface: int = 0,
     options: int = USUAL,
+    expires_ms: int = 0,
 ) -> bytes:
     """A row between these ends, of a socket that was made in this cgroup: mini-sockets tell nothing of it."""
     mini = state in (TIME_WAIT, SYN_RECV) or timer == LATE
@@ -52,6 +53,7 @@ def message(
         cookie=cookie,
         uid=uid,
         interface=interface,
+        expires_ms=expires_ms,
         attributes=[] if mini else told,
     )
 
@@ -229,6 +231,39 @@ def test_a_closed_connection_on_an_address_that_is_none_of_the_netns_has_no_prov
     rows = diag_table(listener(7) + waiting(local=(address, 80), state=TIME_WAIT))
     given = facts([reading(10, {3: 7})], [netns(rows, own_addresses=own_addresses)])
     assert charged_to(given) == (ChargedTo(Pid(10), None) if proven else None)
+
+
+@pytest.mark.parametrize(
+    ("started", "read_at", "left_ms", "proven"),
+    [
+        (7000, 10000, 30000, True),
+        (7001, 10000, 30000, False),
+        (7001, None, 30000, True),
+        (10000, 10000, 60010, True),
+        (10001, 10000, 60010, False),
+    ],
+)
+def test_what_was_closed_before_the_holder_of_a_listener_started_is_not_its(
+    started: int, read_at: int | None, left_ms: int, proven: bool
+) -> None:
+    """A server that is started again, or another one: what is left of the minute in TIME_WAIT tells."""
+    rows = diag_table(listener(7) + waiting(state=TIME_WAIT, timer=LATE, expires_ms=left_ms))
+    given = facts([reading(10, {3: 7}, start_ticks=started)], [netns(rows)._replace(read_at_ticks=read_at)])
+    assert charged_to(given) == (ChargedTo(Pid(10), None) if proven else None)
+
+
+def test_a_listener_that_was_inherited_is_as_old_as_its_first_holder() -> None:
+    readings = [reading(10, {3: 7}, start_ticks=9000), reading(11, {3: 7}, start_ticks=50)]
+    rows = diag_table(listener(7) + waiting(state=TIME_WAIT, timer=LATE, expires_ms=30000))
+    assert charged_to(facts(readings, [netns(rows)._replace(read_at_ticks=10000)])) == ChargedTo(Pid(11), None)
+
+
+@pytest.mark.parametrize("state", [ESTABLISHED, FIN_WAIT2])
+def test_the_timer_of_another_state_tells_no_time(state: int) -> None:
+    """That of a late FIN_WAIT2 began at net.ipv4.tcp_fin_timeout."""
+    rows = diag_table(listener(7) + waiting(state=state, timer=LATE, expires_ms=30000))
+    given = facts([reading(10, {3: 7}, start_ticks=9000)], [netns(rows)._replace(read_at_ticks=10000)])
+    assert charged_to(given) == ChargedTo(Pid(10), None)
 
 
 def test_several_listeners_of_different_containers_charge_none_of_them() -> None:

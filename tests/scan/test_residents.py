@@ -192,6 +192,23 @@ def test_the_containers_of_who_ended_lately_are_remembered() -> None:
     assert remember(facts([]), attribute(facts([])), memory).containers == (container(OTHER),)
 
 
+@pytest.mark.parametrize(
+    ("left", "expected"), [((), NOBODY), ((IN_WEB,), THE_WEB)], ids=["nobody left", "another of it left"]
+)
+def test_who_has_started_since_it_was_closed_did_not_make_it(
+    left: tuple[Lodger, ...], expected: tuple[ContainerId | None, Pod | None, Attribution]
+) -> None:
+    """A container that was started in a netns after another one."""
+    row = waiting(local=("10.0.0.1", 40000), state=TIME_WAIT, timer=3, expires_ms=30000)
+    home = netns(diag_table(row), inode=WEB_NETNS)._replace(cookie=COOKIE, read_at_ticks=10000)
+    young = facts([resident(10)._replace(start_ticks=7001)], [home])
+    old = facts([resident(10)._replace(start_ticks=7000), *young.processes], [home])
+    memory = Memory(containers=(container(WEB),), left={WEB_NETNS: left})
+    for told, whom in ((young, expected), (old, THE_WEB)):
+        socket = charged(told, memory)
+        assert (socket.container_id, socket.pod, socket.attribution) == whom
+
+
 def test_a_socket_that_somebody_may_hold_is_not_charged() -> None:
     told = facts([resident(10)], [netns(diag_table(listener(7)), inode=WEB_NETNS)])
     (socket,) = attribute(told).sockets

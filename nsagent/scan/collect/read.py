@@ -2,11 +2,13 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from functools import partial
 
 from nsagent.errors import NotRead, ReadFailed, Reason
+from nsagent.kernel.boot_clock import count_ticks
 from nsagent.kernel.formats.raw_table import find_rows
 from nsagent.kernel.netlink import make_buffer
 from nsagent.kernel.netns import Entering, read_own_netns
@@ -104,9 +106,15 @@ class TableReader:
     def take(self, state: NetnsState, read: TablesRead, dumper: TableDumper) -> None:
         """Keep what was read of the netns that the thread of this dumper is in."""
         state.take(read, self._earlier.indexes)
+        self._note_time(state)
         if state.has_bare_rows() or self._wanted.own_addresses:
             read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
             read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
+
+    def _note_time(self, state: NetnsState) -> None:
+        """Note when this was: for how long a row has been in TIME_WAIT is told by what is left of a minute."""
+        if state.has_bare_rows() and self._may_enter:
+            state.read_at_ticks = count_ticks(time.monotonic_ns())
 
     def read_rest(self, met: Iterable[MetNetns]) -> None:
         """Read those of `met` by /proc that could not be entered; to be called once for each."""
@@ -203,6 +211,7 @@ class TableReader:
             self._gaps.note(Stage.NETNS, state.met.subject, known)
             return
         state.take(read, self._earlier.indexes)
+        self._note_time(state)
         state.engine = EngineName.PROC
         if state.has_bare_rows() or self._wanted.own_addresses:
             is_own = self._may_enter and state.met.id == read_own_netns()

@@ -73,6 +73,7 @@ class NetnsState:
     client_ports: tuple[int, int] | None = None
     tunnels: frozenset[TunnelEnd] = frozenset()
     rpc_flows: frozenset[Flow] = frozenset()
+    read_at_ticks: int | None = None
 
     def close(self) -> None:
         """Close the socket in it."""
@@ -154,4 +155,5 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         client_ports=state.client_ports,
         tunnels=tuple(sorted(state.tunnels)),
         rpc_flows=tuple(sorted(state.rpc_flows)),
+        read_at_ticks=state.read_at_ticks,
     )
