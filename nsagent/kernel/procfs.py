@@ -187,14 +187,16 @@ class ProcessDir:
         """
         return self._call(lambda: open_netns(f"fd/{fd}", dir_fd=self._fd))
 
-    def read_netns_mounts(self, most_path_bytes: int) -> NetnsMounts:
-        """The netns bind-mounted below its root, with mount points of so many bytes; raises FormatError too.
+    def read_netns_mounts(self, most_path_bytes: int, *, trusted: bool = False) -> NetnsMounts:
+        """The netns bind-mounted below its root, as collect_netns_mounts() has them; raises FormatError too.
 
         NotRead is TOO_MANY where its mountinfo has more than 64 MiB, which takes 0.3 s to read.
         """
         fd = self._call(lambda: os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
         try:
-            return self._call(lambda: collect_netns_mounts(read_lines(fd, self.subject), most_path_bytes))
+            return self._call(
+                lambda: collect_netns_mounts(read_lines(fd, self.subject), most_path_bytes, trusted=trusted)
+            )
         finally:
             close_fd(fd)
 

@@ -142,7 +142,7 @@ class NetnsReading(NamedTuple):
     cookie: int | None
     """SO_NETNS_COOKIE; None before Linux 5.14, or where it was not entered."""
     mounts: tuple[str, ...]
-    """The paths of its nsfs mounts in the host's mount namespace."""
+    """The paths of its nsfs mounts in the host's mount namespace, but for names of `ip netns` that are covered."""
     is_host: bool
     found_by: tuple[FoundBy, ...]
     engine: EngineName | None

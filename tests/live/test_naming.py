@@ -77,6 +77,25 @@ def test_a_name_that_two_netns_have_is_ambiguous(closed_bed: ClosedBed) -> None:
     assert all(str(one.inode) in ran.complaints[-1] for one in (first, other))
 
 
+@pytest.mark.parametrize("directory", [False, True], ids=["over the name", "over all names"])
+def test_a_name_means_what_lies_on_top_where_another_netns_was_mounted_over_it(
+    closed_bed: ClosedBed, directory: bool
+) -> None:
+    (below, hidden), (above, actor) = closed_bed.netns_bed.stage(), closed_bed.netns_bed.anonymous()
+    covered, held = hidden.listen(), actor.listen()
+    if directory:
+        closed_bed.run("sh", "-c", f"mount -t tmpfs none /run/netns && touch {below.path}")
+    closed_bed.run("mount", "--bind", above.path, below.path)
+    by_name, by_path, whole = (
+        closed_bed.scan(*asked) for asked in (("--netns", below.name or ""), ("--netns", below.path), ())
+    )
+    for path in (below.path, "/run/netns")[: 1 + directory]:
+        closed_bed.run("umount", path)
+    assert inodes(by_name) == inodes(by_path) == {held.inode}
+    assert {held.inode, covered.inode} <= inodes(whole)
+    assert {one["inode"]: one["names"] for one in whole.netns}[below.inode] == []
+
+
 def test_a_thread_goes_for_its_process_and_for_the_netns_that_it_is_in(bed: NetnsBed, tmp_path: Path) -> None:
     netns, actor = bed.stage()
     here = actor.listen()

@@ -4,7 +4,7 @@ Source: proc_pid_mountinfo(5), fs/proc_namespace.c show_mountinfo().
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError
@@ -17,6 +17,9 @@ MOST_POINTS: Final = 16
 """So many mount points of one netns are kept."""
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+_NAME_PLACE = re.compile(rb"([0-9]+) ([0-9]+) [0-9]+:[0-9]+ ([^ ]+) (/(?:(?:var/)?run(?:/netns(?:/[^ ]+)?)?|var)?) ")
+"""A mount where ip-netns(8) has names, or above: its number, its parent's, what of its file system, and where."""
+
 _MOUNT_ID = re.compile(rb"^mnt_id:[ \t]*([0-9]+)$", re.MULTILINE)
 
 
@@ -64,19 +67,23 @@ class ProcOptions(NamedTuple):
 class NetnsMounts(NamedTuple):
     """The netns that are mounted in a mount namespace, by inode, each with mount points of it.
 
-    Of mounts that were not kept `unnamed` are those of a netns that is here, `left_out` all others.
+    Of mounts that were not kept `unnamed` are those of a netns that is here, `left_out` all others. `covered`
+    are netns with places of names at which something else lies.
     """
 
     points: dict[int, list[str]]
     unnamed: int = 0
     left_out: int = 0
+    covered: frozenset[tuple[int, str]] = frozenset()
 
 
-def collect_netns_mounts(lines: Iterable[bytes], most_path_bytes: int) -> NetnsMounts:
+def collect_netns_mounts(lines: Iterable[bytes], most_path_bytes: int, *, trusted: bool = False) -> NetnsMounts:
     """The netns among the lines of a mountinfo, with mount points of about so many bytes; raises FormatError.
 
-    Anybody may mount as much as he likes, at paths of 4 KiB, in a mount namespace of his own.
+    Anybody may mount as much as he likes, at paths of 4 KiB, in a mount namespace of his own: what is covered
+    is told of one that is `trusted` alone.
     """
+    lines = list(lines) if trusted else lines
     points: dict[int, list[str]] = {}
     unnamed = left_out = 0
     for line in lines:
@@ -92,7 +99,45 @@ def collect_netns_mounts(lines: Iterable[bytes], most_path_bytes: int) -> NetnsM
             continue
         most_path_bytes -= len(mount.mount_point)
         points.setdefault(inode, []).append(mount.mount_point)
-    return NetnsMounts(points, unnamed, left_out)
+    return NetnsMounts(points, unnamed, left_out, _find_covered(lines) if trusted else frozenset())
+
+
+def _find_covered(lines: Iterable[bytes]) -> frozenset[tuple[int, str]]:
+    """The netns, and where they are mounted as names, that no path leads to: something was mounted over them later.
+
+    None where the root directory is not that of a mount, as in a chroot.
+    """
+    mounted: dict[tuple[bytes, bytes], bytes] = {}
+    names: dict[bytes, tuple[int, bytes]] = {}
+    first = None
+    for match in filter(None, map(_NAME_PLACE.match, lines)):
+        number, parent, root, point = match.groups()
+        if point == b"/":  # What lies on it was mounted later: no path leads there.
+            first = first or number
+        else:
+            mounted[parent, point] = number
+        if (inode := parse_inode_link(_unescape(root), "net")) is not None:
+            names[number] = inode, point
+    if first is None:
+        return frozenset()
+    seen = {name for number, name in names.items() if _find_top(mounted, first, name[1]) == number}
+    return frozenset((inode, _unescape(point)) for inode, point in {*names.values()} - seen)
+
+
+def _find_top(mounted: Mapping[tuple[bytes, bytes], bytes], first: bytes, path: bytes) -> bytes:
+    """The number of the mount that a path leads to, from the mount of the root directory on.
+
+    From each mount it goes on to that of those on it which lies nearest to the root directory.
+    """
+    parts = path.split(b"/")
+    ways = [b"/".join(parts[:length]) for length in range(2, len(parts) + 1)]
+    top = first
+    for _ in range(len(mounted)):  # A mount is met once; a text that was damaged may lead in a circle.
+        above = next((mounted[top, way] for way in ways if (top, way) in mounted), None)
+        if above is None:
+            break
+        top = above
+    return top
 
 
 def parse_cgroup2_mounts(text: bytes) -> list[Mount]:

@@ -5,6 +5,7 @@ Only when all processes were walked it shows to which netns nothing but a mount 
 
 import threading
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,7 +43,7 @@ class MountView:
     """The netns mounted in a mount namespace, below the `root` directory that all of `pids` have.
 
     `namespace` is the N of mnt:[N]. `own`: it is the mount namespace of this program, from its root. `points` are
-    the mount points by inode.
+    the mount points by inode, `covered` those at which a path leads to something else.
     """
 
     namespace: int
@@ -50,6 +51,7 @@ class MountView:
     own: bool
     pids: list[Pid]
     points: dict[int, list[str]] = field(default_factory=dict)
+    covered: Set[tuple[int, str]] = frozenset()
 
     @property
     def key(self) -> ViewKey:
@@ -91,7 +93,7 @@ class MountViews:
             own = namespace == self._own and root == "/"
             trusted = own or pid == 1
             most = TRUSTED_BYTES if trusted else max(_LEAST_BYTES, min(_FOREIGN_BYTES, self._room_bytes))
-            mounts = process.read_netns_mounts(most)
+            mounts = process.read_netns_mounts(most, trusted=trusted)
         except (NotRead, Gone) as err:
             # Without a link to its mount namespace, as in a copied tree, it has none to tell.
             if isinstance(err, NotRead) and err.reason is Reason.TOO_MANY:
@@ -102,7 +104,7 @@ class MountViews:
             return key
         with self._lock:
             self._roots[namespace] += root != "/"
-            self._views[namespace, root] = MountView(namespace, root, own, [pid], mounts.points)
+            self._views[namespace, root] = MountView(namespace, root, own, [pid], mounts.points, mounts.covered)
             if not trusted:
                 self._room_bytes -= sum(len(point) for points in mounts.points.values() for point in points)
         self._tell(pid, mounts.left_out)

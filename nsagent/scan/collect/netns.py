@@ -210,6 +210,8 @@ class NetnsRegistry:
             return False
         met.found_by.add(FoundBy.MOUNT)
         for mount_point in view.points[inode]:
+            if (inode, mount_point) in view.covered:
+                continue  # Whoever goes there, as ip-netns(8) does, comes to another one.
             host_path = self._host_mounts.find_path(view.namespace, view.root, mount_point)
             if host_path is None:
                 met.add_foreign_mount(mount_point)

@@ -88,6 +88,42 @@ def test_one_netns_keeps_so_many_mount_points() -> None:
     assert collect_netns_mounts(lines, 1000) == NetnsMounts({7: [f"/{n}" for n in range(MOST_POINTS)]}, unnamed=5)
 
 
+RUN = b"30 23 0:25 / /run rw - tmpfs tmpfs rw"
+
+
+def name(number: int, parent: int, inode: int, point: str = "/run/netns/web") -> bytes:
+    return f"{number} {parent} 0:4 net:[{inode}] {point} rw - nsfs nsfs rw".encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "covered"),
+    [
+        ([name(40, 30, 7)], set()),
+        ([name(40, 30, 7), name(41, 40, 8)], {(7, "/run/netns/web")}),
+        ([name(40, 30, 7), name(41, 40, 8), name(42, 41, 7)], {(8, "/run/netns/web")}),
+        ([name(40, 30, 7), name(41, 30, 8, "/run/netns/we")], set()),
+        ([name(40, 30, 7, r"/run/netns/a\040b"), b"41 30 0:9 / /run/netns rw - tmpfs t rw"], {(7, "/run/netns/a b")}),
+        ([b"41 30 0:25 /netns /run/netns rw - tmpfs t rw", name(40, 41, 7)], set()),
+        ([name(40, 30, 7), b"41 30 0:25 /netns /run/netns rw - tmpfs t rw", name(42, 41, 7)], set()),
+        ([name(40, 30, 7), b"41 30 0:26 / /run rw - tmpfs t rw", name(42, 41, 8)], {(7, "/run/netns/web")}),
+        ([name(40, 30, 7), b"41 30 0:26 / /run/docker rw - tmpfs t rw", b"99 23 0:9 / / rw - tmpfs t rw"], set()),
+        ([name(40, 40, 7), name(41, 42, 8), name(42, 41, 8)], {(7, "/run/netns/web"), (8, "/run/netns/web")}),
+    ],
+)
+def test_a_name_that_something_else_lies_over_is_covered(lines: list[bytes], covered: set[tuple[int, str]]) -> None:
+    """By a mount at its very path, or above: over /run itself, or as ip-netns(8) first binds /run/netns to itself."""
+    told = [ROOT.rstrip(), RUN, *lines]
+    assert collect_netns_mounts(told, 1000, trusted=True).covered == covered
+    assert collect_netns_mounts(told, 1000) == collect_netns_mounts(told, 1000, trusted=True)._replace(
+        covered=frozenset()
+    )
+
+
+def test_where_no_mount_is_the_root_directory_nothing_is_known_to_be_covered() -> None:
+    lines = [RUN, name(40, 30, 7), name(41, 40, 8)]
+    assert collect_netns_mounts(lines, 1000, trusted=True).covered == frozenset()
+
+
 def test_a_mount_point_with_a_carriage_return_is_one_mount() -> None:
     assert collect_netns_mounts([line(7, "/run/a\rb")], 100) == NetnsMounts({7: ["/run/a\rb"]})
 

@@ -319,11 +319,11 @@ class DeniedLate(ProcessDir):
     def open(cls, path: Path) -> "DeniedLate":
         return cls(os.open(path, os.O_RDONLY), 10, "pid 10", str(path))
 
-    def read_netns_mounts(self, most_path_bytes: int) -> NetnsMounts:
+    def read_netns_mounts(self, most_path_bytes: int, *, trusted: bool = False) -> NetnsMounts:
         self.reads += 1
         if self.reads > 1:
             raise AccessDenied(self.subject, "EACCES")
-        return super().read_netns_mounts(most_path_bytes)
+        return super().read_netns_mounts(most_path_bytes, trusted=trusted)
 
 
 def test_a_dead_leader_whose_thread_has_no_netns_any_more_is_left(tree: ProcTree) -> None:
