@@ -21,6 +21,7 @@ from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts, 
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns
+from nsagent.kernel.proc_mount import is_procfs
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 if TYPE_CHECKING:
@@ -376,17 +377,8 @@ class ProcFs:
             return None
 
     def is_live(self) -> bool:
-        """Whether this is a procfs of the running kernel: it then lies on a mount of type proc.
-
-        Source: proc_pid_mountinfo(5); statfs(2) has no Python binding.
-        """
-        try:
-            device = os.stat(self.root).st_dev
-            mounts = read_file("/proc/self/mountinfo")
-        except OSError:
-            return False
-        number = f" {os.major(device)}:{os.minor(device)} ".encode()
-        return any(number in line and b" - proc " in line for line in mounts.splitlines())
+        """Whether this is a procfs of the running kernel."""
+        return is_procfs(self.root)
 
 
 def is_number(name: str) -> bool:

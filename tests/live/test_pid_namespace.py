@@ -47,6 +47,19 @@ def test_doctor_says_it_with_what_helps(closed_bed: ClosedBed) -> None:
     assert "hostPID: true, docker run --pid host" in said
 
 
+def test_the_procfs_of_a_part_is_one_also_where_another_mount_namespace_has_it(closed_bed: ClosedBed) -> None:
+    """It is no copy: it has no engine of copies, and is not complete."""
+    held = closed_bed.netns_bed.actor().listen()
+    inner = closed_bed.start(*IN_PART, "sh", "-c", "echo ready; read line")
+    assert inner.stdout is not None
+    assert inner.stdout.readline() == b"ready\n"
+    (pid,) = closed_bed.run("pgrep", "-xf", "sh -c echo ready; read line").split()
+    scan = closed_bed.scan("--proc-root", f"/proc/{pid}/root/proc")
+    assert [(gap["kind"], gap["code"]) for gap in scan.coverage["gaps"]] == [("hidden_processes", "pid_namespace")]
+    assert {one["engine"] for one in scan.netns} == {"sock_diag"}
+    assert verdict_kind(scan.one(held.inode)) == "unknown"
+
+
 def test_with_the_procfs_of_the_host_all_is_seen(bed: NetnsBed, host_netns: int | None) -> None:
     """What is meant is the procfs that is read, and not where the program runs."""
     _, actor = bed.stage()

@@ -1,0 +1,31 @@
+"""What is a procfs of the running kernel, wherever it is mounted."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nsagent.kernel.proc_mount import is_procfs
+from tests.live.capabilities import Capability, require
+
+
+@pytest.mark.parametrize("path", ["/proc", "/proc/self/root/proc", "/proc/1"])
+def test_a_mount_of_type_proc_is_one(path: str) -> None:
+    assert is_procfs(path)
+
+
+@pytest.mark.parametrize("path", ["/sys", "/", "/nowhere", "/proc/1/nowhere"])
+def test_another_file_system_is_none(path: str, tmp_path: Path) -> None:
+    assert not is_procfs(path)
+    (tmp_path / "1").mkdir()
+    assert not is_procfs(str(tmp_path))
+
+
+def test_what_only_another_mount_namespace_has_is_one() -> None:
+    require(Capability.ROOT)
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "echo; exec cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as outer:
+        assert outer.stdout is not None
+        outer.stdout.readline()
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        assert is_procfs(f"/proc/{children[0]}/root/proc")
