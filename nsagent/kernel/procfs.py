@@ -14,14 +14,14 @@ from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
 from stat import S_ISLNK
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed
+from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed, Reason
 from nsagent.kernel.files import read_file, read_lines, translate_errno, translate_failure
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts, parse_mount_roots
 from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns
-from nsagent.kernel.proc_mount import is_procfs
+from nsagent.kernel.proc_mount import read_proc_mount
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 if TYPE_CHECKING:
@@ -334,10 +334,14 @@ class ProcessDir:
 
 
 class ProcFs:
-    """A procfs, live or copied: `root` is where it is, as in /proc or /host/proc."""
+    """A procfs, live or copied: `root` is where it is, as in /proc or /host/proc.
 
-    def __init__(self, root: str = "/proc") -> None:
+    `covered` are processes that are not to be read, as what is at their paths is not theirs.
+    """
+
+    def __init__(self, root: str = "/proc", covered: frozenset[int] = frozenset()) -> None:
         self.root = root.rstrip("/") or "/"
+        self._covered = covered
 
     def list_pids(self) -> list[Pid]:
         """The processes there are, ascending; raises NotRead for the root itself."""
@@ -348,6 +352,8 @@ class ProcFs:
 
     def open_process(self, pid: Pid) -> ProcessDir:
         """Its directory, held; raises ProcessGone and NotRead."""
+        if pid in self._covered:
+            raise NotRead(f"pid {pid}", Reason.UNREACHABLE)
         path = f"{self.root}/{pid}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -378,7 +384,7 @@ class ProcFs:
 
     def is_live(self) -> bool:
         """Whether this is a procfs of the running kernel."""
-        return is_procfs(self.root)
+        return read_proc_mount(self.root).live
 
 
 def is_number(name: str) -> bool:

@@ -117,6 +117,8 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
 
 def _with_remedy(coverage: Coverage, gap: AlikeGaps, text: str, who: str = "") -> str:
     remedy = _LIMITS.get(gap.errno or "") or (_find_remedy(coverage, gap, who) if gap.reason is Reason.DENIED else None)
+    if gap.kind is Kind.PROCESS and gap.reason is Reason.UNREACHABLE:
+        remedy = f"umount what lies over {who}"
     return f"{text} ({tell_reason(gap)})" + (f": {remedy}" if remedy else "")
 
 

@@ -71,6 +71,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
 """Of denied and failed the errno is the reason, of malformed the detail."""
 
 _REASONS_OF_KIND: Final[Mapping[tuple[Kind, Reason], str]] = {
+    (Kind.PROCESS, Reason.UNREACHABLE): "covered by a mount in /proc",
     (Kind.TABLE, Reason.NOT_TOLD): "sockets are open, and no table of this kernel has them",
     (Kind.THREADS, Reason.NOT_TOLD): "which fd tables they have cannot be told here",
     (Kind.IO_URING, Reason.NOT_TOLD): "registered files not told",

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from nsagent.kernel.proc_mount import is_procfs
+from nsagent.kernel.proc_mount import read_proc_mount
 from tests.live.capabilities import Capability, require
 
 
 @pytest.mark.parametrize("path", ["/proc", "/proc/self/root/proc", "/proc/1"])
 def test_a_mount_of_type_proc_is_one(path: str) -> None:
-    assert is_procfs(path)
+    assert read_proc_mount(path).live
 
 
 @pytest.mark.parametrize("path", ["/sys", "/", "/nowhere", "/proc/1/nowhere"])
 def test_another_file_system_is_none(path: str, tmp_path: Path) -> None:
-    assert not is_procfs(path)
+    assert not read_proc_mount(path).live
     (tmp_path / "1").mkdir()
-    assert not is_procfs(str(tmp_path))
+    assert not read_proc_mount(str(tmp_path)).live
 
 
 def test_what_only_another_mount_namespace_has_is_one() -> None:
@@ -28,4 +28,4 @@ def test_what_only_another_mount_namespace_has_is_one() -> None:
         assert outer.stdout is not None
         outer.stdout.readline()
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
-        assert is_procfs(f"/proc/{children[0]}/root/proc")
+        assert read_proc_mount(f"/proc/{children[0]}/root/proc").live

@@ -88,6 +88,25 @@ def test_hidden_processes_are_told_also_where_pid_1_is_not_among_them(
     assert (verdict_kind(scan.one(foreign.inode)), scan.one(foreign.inode)["owners"]) == ("hidden", [])
 
 
+@pytest.mark.parametrize("over", ["tmpfs", "another process"])
+def test_a_process_over_which_something_is_mounted_is_not_mixed_up_and_is_told(
+    closed_bed: ClosedBed, over: str
+) -> None:
+    """So programs hide from ps(1); what is at their path would be a second owner of another's sockets."""
+    netns, hidden = closed_bed.netns_bed.stage()
+    other = closed_bed.netns_bed.actor(netns)
+    theirs, seen = hidden.listen(), other.listen()
+    what = ["-t", "tmpfs", "none"] if over == "tmpfs" else ["--bind", f"/proc/{other.pid}"]
+    closed_bed.run("mount", *what, f"/proc/{hidden.pid}")
+    scan = closed_bed.scan()
+    closed_bed.run("umount", f"/proc/{hidden.pid}")
+    assert owners_in(scan.one(seen.inode)) == {other.pid: [seen.fd]}
+    row = scan.one(theirs.inode)
+    assert (owners_in(row), row["verdict"]["kind"]) == ({}, "hidden")
+    told = [(gap["kind"], gap["ids"], gap["code"]) for gap in scan.coverage["gaps"]]
+    assert ("process", [str(hidden.pid)], "unreachable") in told
+
+
 def test_a_proc_of_processes_only_is_enough_and_is_named(closed_bed: ClosedBed) -> None:
     netns, held, _ = place_stranger(closed_bed)
     closed_bed.run("mkdir", OTHER_PROC)

@@ -122,6 +122,10 @@ def tcp_of(number: int) -> Subject:
             "container web: sandboxed (gvisor), the sockets of its own network stack are not observable",
         ),
         (
+            Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "7"), Reason.UNREACHABLE),
+            "1 of 214 processes not readable (covered by a mount in /proc): umount what lies over pid 7",
+        ),
+        (
             Gap(Stage.NETNS, Subject(Kind.MOUNT, "/run/netns/a"), Reason.UNREACHABLE),
             "mount /run/netns/a not read (not reachable)",
         ),

@@ -170,6 +170,18 @@ def list_mounts_of(text: bytes, major: int, minor: int) -> list[Mount]:
     return [mount for mount in mounts if (mount.major, mount.minor) == (major, minor)]
 
 
+def list_covered_pids(text: bytes, root: str) -> frozenset[int]:
+    """The processes of the procfs at this path over whose directory, or a file in it, something is mounted."""
+    below = f"{root.rstrip('/')}/"
+    last = f"{below.split('/')[-2]}/"
+    # A node has thousands of mounts, and hardly one of them lies there; a name that is escaped is looked for in all.
+    mark = last.encode() if last[:-1].isascii() and last[:-1].isalnum() else b"/"
+    lines = (line for line in text.split(b"\n") if mark in line)
+    points = [_unescape(fields[4]) for fields in (line.split(b" ", 5) for line in lines) if len(fields) > 5]
+    names = {point.removeprefix(below).partition("/")[0] for point in points if point.startswith(below)}
+    return frozenset(int(name) for name in names if name.isascii() and name.isdigit())
+
+
 def parse_mount_of_file(text: bytes, fdinfo: bytes) -> Mount | None:
     """The mount that an open file lies on, by its /proc/PID/fdinfo/FD; None where it is not listed; raises FormatError.
 

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from nsagent.errors import Aborted, EngineUnavailable, NoProcfs, NotRead, Reason
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
+from nsagent.kernel.proc_mount import read_proc_mount
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import EngineName, OwnersWanted
@@ -61,8 +62,8 @@ def collect(
     Ambiguous and Changed. Leaves no fd, netns or thread behind but the runtimes' own: a pass that did
     says so in a gap.
     """
-    procfs = ProcFs(request.proc_root)
-    live = procfs.is_live()
+    mount = read_proc_mount(request.proc_root)
+    procfs, live = ProcFs(request.proc_root, mount.covered), mount.live
     if request.engine is EngineName.SOCK_DIAG and not live:
         raise EngineUnavailable(
             f"engine sock_diag: {procfs.root} is no procfs of the running kernel; use --engine proc"

@@ -14,6 +14,7 @@ from nsagent.kernel.formats.mountinfo import (
     ProcOptions,
     collect_netns_mounts,
     find_mount,
+    list_covered_pids,
     list_mounts_of,
     parse_cgroup2_mounts,
     parse_mount,
@@ -122,6 +123,26 @@ def test_a_name_that_something_else_lies_over_is_covered(lines: list[bytes], cov
 def test_where_no_mount_is_the_root_directory_nothing_is_known_to_be_covered() -> None:
     lines = [RUN, name(40, 30, 7), name(41, 40, 8)]
     assert collect_netns_mounts(lines, 1000, trusted=True).covered == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("root", "covered"),
+    [("/proc", {7, 8, 9}), ("/proc/", {7, 8, 9}), ("/host/proc", {5}), ("/a b", {4}), ("/pro", set())],
+)
+def test_a_process_is_covered_by_a_mount_on_its_directory_or_in_it(root: str, covered: set[int]) -> None:
+    points = [
+        "/proc",
+        "/proc/7",
+        "/proc/8/cgroup",
+        "/proc/9/ns/net",
+        "/proc/sys/6",
+        "/host/proc/5",
+        r"/a\040b/4",
+        "/proc10",
+        "/",
+    ]
+    text = b"".join(f"40 22 0:21 / {point} rw - tmpfs t rw\n".encode() for point in points)
+    assert list_covered_pids(PROC + text, root) == covered
 
 
 def test_a_mount_point_with_a_carriage_return_is_one_mount() -> None:
