@@ -30,6 +30,7 @@ from nsagent.model.ids import Pid
 
 if TYPE_CHECKING:
     from nsagent.inspect.request import Wanted
+    from nsagent.kernel.procfs import ProcFs
     from nsagent.model.inspection import Inspection
     from nsagent.model.snapshot import Snapshot
     from nsagent.query.filter import Filter
@@ -153,9 +154,17 @@ def _keep(variable: str) -> str:
 
 def _find_leader(host: Host, number: int) -> Pid:
     from nsagent.inspect.subject import find_leader
+
+    return find_leader(_look_at_procfs(host), number)
+
+
+def _look_at_procfs(host: Host) -> "ProcFs":
+    """That of the host, without processes at whose path there is something else."""
+    from nsagent.kernel.proc_mount import read_proc_mount
     from nsagent.kernel.procfs import ProcFs
 
-    return find_leader(ProcFs(str(host.proc_root)), number)
+    root = str(host.proc_root)
+    return ProcFs(root, read_proc_mount(root).covered)
 
 
 def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> list[int]:
@@ -178,11 +187,10 @@ def _inspect(snapshot: "Snapshot", numbers: Sequence[int], wanted: "Wanted", hos
     from nsagent.inspect.checksums import Checksums
     from nsagent.inspect.read import Inspector
     from nsagent.kernel.lookups import Lookups
-    from nsagent.kernel.procfs import ProcFs
     from nsagent.model.inspection import Inspection
 
     asker = Asker(Lookups(), clock=time.monotonic, stop=threading.Event())
-    inspector = Inspector(snapshot, ProcFs(str(host.proc_root)), asker, Checksums())
+    inspector = Inspector(snapshot, _look_at_procfs(host), asker, Checksums())
     for number, told in zip(numbers, inspector.inspect(numbers, wanted), strict=True):
         if isinstance(told, Inspection):
             if told.is_thread:

@@ -5,6 +5,7 @@ from typing import Final
 
 from nsagent.cli.options import Source
 from nsagent.errors import NsagentError
+from nsagent.kernel.proc_mount import read_proc_mount
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Pid
 from nsagent.model.snapshot import Snapshot
@@ -47,8 +48,9 @@ def name_netns(text: str, snapshot: Snapshot, source: Source) -> str:
 def _find_leader(pid: Pid, source: Source) -> Pid | None:
     if source.is_captured:
         return None
+    root = str(source.host.proc_root)
     try:
-        with ProcFs(str(source.host.proc_root)).open_process(pid) as thread:
+        with ProcFs(root, read_proc_mount(root).covered).open_process(pid) as thread:
             return thread.read_leader()
     except NsagentError:
         return None

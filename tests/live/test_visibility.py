@@ -99,7 +99,9 @@ def test_a_process_over_which_something_is_mounted_is_not_mixed_up_and_is_told(
     what = ["-t", "tmpfs", "none"] if over == "tmpfs" else ["--bind", f"/proc/{other.pid}"]
     closed_bed.run("mount", *what, f"/proc/{hidden.pid}")
     scan = closed_bed.scan()
+    ran = closed_bed.run_nsagent("inspect", "--runtime", "none", str(hidden.pid))
     closed_bed.run("umount", f"/proc/{hidden.pid}")
+    assert (ran.status, ran.stdout, ran.complaints[-1]) == (1, b"", f"nsagent: pid {hidden.pid}: unreachable")
     assert owners_in(scan.one(seen.inode)) == {other.pid: [seen.fd]}
     row = scan.one(theirs.inode)
     assert (owners_in(row), row["verdict"]["kind"]) == ({}, "hidden")
