@@ -2,15 +2,16 @@
 
 An fd table that two processes have in common (clone(2) CLONE_FILES without CLONE_THREAD) changes while
 one of them rests: neither is handed on. Whoever makes such a child runs, and the child does, so
-the last two to share one were read in the same pass. So only what a pass has read anew is compared, and
-whoever shares is read anew each time.
+the last two to share one were read in the same pass, unless that listed its processes before the child was there.
+So only what a pass has read anew is compared, and who has come meanwhile; whoever shares is read anew each time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
-from nsagent.errors import AccessDenied, Gone, NotRead
+from nsagent.errors import AccessDenied, Gone, NotRead, Reason
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid, SocketInode
@@ -26,6 +27,8 @@ from nsagent.scan.rows import RowDecoder
 MapLodgers = Callable[[], Mapping[int, Collection[Lodger]]]
 """Tells Memory.left."""
 
+
+_ATTEMPTS: Final = 3
 
 _NOBODY: Final = Stirred(frozenset(), frozenset(), whole=False)
 
@@ -59,10 +62,13 @@ class Carried:
         """What is known of what this pass has read."""
         return replace(self.memory, left={} if self.map_lodgers is None else self.map_lodgers())
 
-    def take(self, walk: Walk, *, comparable: bool) -> None:
-        """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace."""
+    def take(self, walk: Walk, list_pids: Callable[[], Iterable[Pid]], *, comparable: bool) -> None:
+        """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace.
+
+        `list_pids` tells which processes there are now.
+        """
         self._stirred = find_stirred(walk, self.resting)
-        self.resting = _leave_shared(walk) if comparable else {}
+        self.resting = _leave_shared(walk, list_pids) if comparable else {}
 
     def keep_tables(self, states: Collection[NetnsState]) -> list[NetnsState]:
         """Know what was read of these netns; those whose tables are to be dumped after all (RestingTables.keep)."""
@@ -100,14 +106,16 @@ def find_stirred(walk: Walk, before: Mapping[Pid, Resting]) -> Stirred:
     return Stirred(rested, others, whole=not walk.denied and not walk.skipped)
 
 
-def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:
+def _leave_shared(walk: Walk, list_pids: Callable[[], Iterable[Pid]]) -> Mapping[Pid, Resting]:
     """Those that rest, without who shares an fd table with somebody else; nobody where that cannot be told.
 
     One that has ended since, or may not be compared, can share that of whoever holds a socket that it held.
+    One that came after the walk had listed its processes may be the child of one that was read after that.
     """
     threads = (reading.tid for reading in walk.readings if reading.tid is not None)
     try:
-        shared, untold = find_shared_tables({*walk.tables, *threads})
+        newcomers = set(list_pids()).difference(walk.pids)
+        shared, untold = find_shared_tables({*walk.tables, *threads, *newcomers})
     except NotRead:
         return {}
     theirs = {
@@ -120,13 +128,22 @@ def _leave_shared(walk: Walk) -> Mapping[Pid, Resting]:
     }
 
 
-def find_shared_tables(numbers: Iterable[int]) -> tuple[set[int], set[int]]:
+def find_shared_tables(numbers: Collection[int]) -> tuple[set[int], set[int]]:
     """Which of these threads (a process goes by its leader) share an fd table, and of which that cannot be told.
 
     Those are gone, or may not be compared. Sorted by their tables, which takes 3 us times the logarithm of their
     number for each: 500 take 15 ms.
-    Raises NotRead where no tables can be compared.
+    Raises NotRead where no tables can be compared, and where threads end all the time while that is done.
     """
+    for _ in range(_ATTEMPTS):
+        tables, shared, untold = _sort_tables(numbers)
+        if _is_sorted(tables):
+            return shared, untold
+    raise NotRead("fd tables", Reason.INTERRUPTED)
+
+
+def _sort_tables(numbers: Iterable[int]) -> tuple[list[int], set[int], set[int]]:
+    """One thread for each table, in the order of these; what find_shared_tables() tells."""
     tables: list[int] = []
     shared: set[int] = set()
     untold: set[int] = set()
@@ -150,7 +167,20 @@ def find_shared_tables(numbers: Iterable[int]) -> tuple[set[int], set[int]]:
             low, high = (low, middle) if order < 0 else (middle + 1, high)
         else:
             tables.insert(low, number)
-    return shared, untold
+    return tables, shared, untold
+
+
+def _is_sorted(tables: Iterable[int]) -> bool:
+    """Whether they are in order still, so that each was compared with those that it may be the same as.
+
+    Who ends, or runs another program while others have the same table, has another one, or none, from one moment
+    to the next (a zombie has none): whoever was compared with that before and after may be in a wrong place.
+    """
+    try:
+        there = [number for number in tables if not _is_untold(number)]
+        return all(compare_fd_tables(one, other) < 0 for one, other in pairwise(there))
+    except (Gone, AccessDenied):
+        return False
 
 
 def _is_untold(number: int) -> bool:

@@ -1,8 +1,10 @@
 """What one pass hands on to the next: less work, and the same answer."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cmp_to_key
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.facts import Facts, FoundBy, ProcessReading
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.carried import Carried, find_shared_tables
+from nsagent.scan.collect.pace import Pace
 from tests.kernel.children import IN_NEW_NETNS, Child, start_child
 from tests.kernel.proc_tree import ProcTree
 from tests.live.capabilities import Capability, require
+from tests.live.deadlines import until
 from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.scan.collect.passes import run_pass
 from tests.scan.collect.test_run_marks import GIVER, TAKER, await_rest
@@ -51,6 +55,23 @@ ready("mounted")
 wait()
 """
 """Mounts its netns where it is told to."""
+
+LATE_SHARER = """
+import ctypes, signal
+CLONE_FILES = 0x400
+signal.signal(signal.SIGUSR1, lambda *_: made.append(socket.create_server(("127.0.0.1", 0))))
+made = []
+ready()
+sys.stdin.readline()
+child = ctypes.CDLL(None).syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+while child == 0:
+    signal.pause()
+ready(child)
+wait()
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+"""The same, once it is told to; its child makes a socket when it gets a signal."""
 
 CLONE = {"x86_64": 56, "aarch64": 220}
 
@@ -151,6 +172,73 @@ def test_who_shares_an_fd_table_with_another_process_is_read_each_time(carried: 
         assert holders_of(run_pass(carried=carried), inode) == sorted((parent.pid, child))
         assert {parent.pid, child}.isdisjoint(carried.resting)
         assert apart.pid in carried.resting
+
+
+class Meanwhile(Pace):
+    """Has something done once, after a pass has listed the processes and before it reads the first."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__()
+        self._do: Callable[[], object] | None = do
+
+    def keep(self, *_: object) -> None:
+        do, self._do = self._do, None
+        if do is not None:
+            do()
+
+
+def test_who_shares_an_fd_table_with_a_child_that_was_not_listed_yet_is_read_each_time(carried: Carried) -> None:
+    program = LATE_SHARER.format(clone=CLONE[os.uname().machine])
+    children: list[int] = []
+    with start_resting(program, *IN_NEW_NETNS) as parent:
+
+        def fork() -> None:
+            children.append(int(parent.say("fork")))
+            await_rest(parent)
+
+        carried.pace = Meanwhile(fork)
+        run_pass(carried=carried)
+        (child,) = children
+        os.kill(child, signal.SIGUSR1)
+        fds = Path(f"/proc/{child}/fd")
+        until(lambda: any(os.readlink(fd).startswith("socket:") for fd in fds.iterdir()), "the child has made a socket")
+        facts = run_pass(carried=carried)
+        assert reading_of(facts, parent.pid).socket_fds == reading_of(facts, child).socket_fds != ()
+
+
+class EndMidway(list[int]):
+    """Threads, of which some end when it comes to the last, and leave zombies."""
+
+    def __init__(self, numbers: Iterable[int], ending: Collection[int]) -> None:
+        super().__init__(numbers)
+        self._ending = ending
+
+    def __iter__(self) -> Iterator[int]:
+        for number in super().__iter__():
+            if number == self[-1]:
+                for pid in self._ending:
+                    make_zombie(pid)
+            yield number
+
+
+def make_zombie(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it is a zombie")
+
+
+def test_tables_that_are_one_are_told_though_others_end_meanwhile(carried: Carried) -> None:
+    """What has ended compares as one without a table: by the last comparisons the child would be beside them."""
+    program = LATE_SHARER.format(clone=CLONE[os.uname().machine])
+    with ExitStack() as started:
+        *three, ended = (started.enter_context(start_child(program)) for _ in range(4))
+        make_zombie(ended.pid)
+        side = compare_fd_tables(three[0].pid, ended.pid)
+        # Of three tables one has both others on that side.
+        three.sort(key=cmp_to_key(lambda one, other: side * compare_fd_tables(one.pid, other.pid)))
+        parent, *beyond = three
+        child, pids = int(parent.say("fork")), [one.pid for one in beyond]
+        shared, _ = find_shared_tables(EndMidway([parent.pid, *pids, child], pids))
+    assert {parent.pid, child} <= shared
 
 
 def test_tables_are_sorted_so_that_any_two_that_are_one_are_told(carried: Carried) -> None:
