@@ -32,6 +32,8 @@ T = TypeVar("T")
 _MOUNTINFO_BYTES = 4 << 20
 _PROTOCOL_NAME = "system.sockprotoname"
 _SLICE = 1024
+_NOT_COUNTED = b"0 0 0\n"
+"""What a kernel before Linux 5.14 without CONFIG_SCHEDSTATS writes for each thread if booted with nodelayacct."""
 
 
 class FdLinks(NamedTuple):
@@ -128,9 +130,10 @@ class ProcessDir:
         CONFIG_SCHED_INFO. Takes 9 us.
         """
         try:
-            return self._read("schedstat" if tid is None else f"task/{tid}/schedstat", whole=True)
+            schedstat = self._read("schedstat" if tid is None else f"task/{tid}/schedstat", whole=True)
         except (Gone, NotRead):
             return b""
+        return b"" if schedstat == _NOT_COUNTED else schedstat
 
     def read_state(self, tid: int | None = None) -> str:
         """The letter of the state of its first thread, or of another one: as in its stat line, at half the price."""

@@ -63,6 +63,6 @@ def has_rested(process: ProcessDir, schedstat: bytes, mark: RunMark) -> bool:
 
 
 def _read_thread(process: ProcessDir, tid: int) -> tuple[int, bytes] | None:
-    """How one thread has run; None where it runs now."""
+    """How one thread has run; None where it runs now, or that is not told."""
     schedstat = process.read_schedstat(tid)
-    return None if process.read_state(tid) == _RUNNING else (tid, schedstat)
+    return None if not schedstat or process.read_state(tid) == _RUNNING else (tid, schedstat)

@@ -90,8 +90,11 @@ def test_only_who_has_run_since_is_read_again(tree: ProcTree) -> None:
         assert search(context, 7) == [(11, 7)]
 
 
-def test_who_tells_not_how_it_has_run_is_read_again(tree: ProcTree) -> None:
+@pytest.mark.parametrize("schedstat", [None, "0 0 0\n"], ids=["no file", "nothing is counted"])
+def test_who_tells_not_how_it_has_run_is_read_again(tree: ProcTree, schedstat: str | None) -> None:
     tree.process(10)
+    if schedstat is not None:
+        tree.write("10/schedstat", schedstat)
     make_resting(tree, 11, "5 6 7\n")
     with open_pass(ProcFs(tree.path)) as context:
         assert search(context, 7) == [(10, 7), (11, 7)]
