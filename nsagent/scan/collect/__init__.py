@@ -210,7 +210,7 @@ def _walk(context: PassContext, carried: Carried | None) -> Walk:
     threads = ThreadTables(comparable, context.registry, deep=deep)
     further = threads.look if fds and (deep or context.live) else lambda *_: ()
     walk = walk_processes(context, Reach(fds, further, rested=carried.resting if carried else {}))
-    if carried is not None:
+    if carried is not None and not context.stop.is_set():
         carried.take(walk, context.procfs.list_pids, comparable=comparable)
     if not walk.pids:
         raise NoProcfs(context.procfs.root)

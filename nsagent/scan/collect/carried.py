@@ -2,8 +2,9 @@
 
 An fd table that two processes have in common (clone(2) CLONE_FILES without CLONE_THREAD) changes while
 one of them rests: neither is handed on. Whoever makes such a child runs, and the child does, so
-the last two to share one were read in the same pass, unless that listed its processes before the child was there.
-So only what a pass has read anew is compared, and who has come meanwhile; whoever shares is read anew each time.
+the last two to share one were read in the same pass, unless that was late, or listed its processes before the child
+was there. So only what a pass has read anew is compared, and what it has not read; whoever shares is read anew each
+time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -110,12 +111,13 @@ def _leave_shared(walk: Walk, list_pids: Callable[[], Iterable[Pid]]) -> Mapping
     """Those that rest, without who shares an fd table with somebody else; nobody where that cannot be told.
 
     One that has ended since, or may not be compared, can share that of whoever holds a socket that it held.
-    One that came after the walk had listed its processes may be the child of one that was read after that.
+    One that came after the walk had listed its processes may be the child of one that was read after that, and
+    one that a late walk did not reach that of any.
     """
     threads = (reading.tid for reading in walk.readings if reading.tid is not None)
     try:
-        newcomers = set(list_pids()).difference(walk.pids)
-        shared, untold = find_shared_tables({*walk.tables, *threads, *newcomers})
+        unread = set(list_pids()).difference(reading.pid for reading in walk.readings)
+        shared, untold = find_shared_tables({*walk.tables, *threads, *unread})
     except NotRead:
         return {}
     theirs = {

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cmp_to_key
@@ -9,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from nsagent.errors import Aborted
 from nsagent.kernel.pidfd import compare_fd_tables
+from nsagent.kernel.procfs import ProcFs
 from nsagent.model.facts import Facts, FoundBy, ProcessReading
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.carried import Carried, find_shared_tables
 from nsagent.scan.collect.pace import Pace
+from nsagent.scan.collect.walk import walk_processes
 from tests.kernel.children import IN_NEW_NETNS, Child, start_child
 from tests.kernel.proc_tree import ProcTree
 from tests.live.capabilities import Capability, require
 from tests.live.deadlines import until
 from tests.live.made_cgroups import MadeCgroups, find_hierarchies
-from tests.scan.collect.passes import run_pass
+from tests.scan.collect.passes import open_pass, run_pass
 from tests.scan.collect.test_run_marks import GIVER, TAKER, await_rest
 
 HOLDER = """
@@ -204,6 +208,29 @@ def test_who_shares_an_fd_table_with_a_child_that_was_not_listed_yet_is_read_eac
         until(lambda: any(os.readlink(fd).startswith("socket:") for fd in fds.iterdir()), "the child has made a socket")
         facts = run_pass(carried=carried)
         assert reading_of(facts, parent.pid).socket_fds == reading_of(facts, child).socket_fds != ()
+
+
+def test_who_shares_an_fd_table_with_one_that_a_late_walk_did_not_reach_is_read_each_time(carried: Carried) -> None:
+    program = SHARER.format(clone=CLONE[os.uname().machine])
+    with start_resting(program, *IN_NEW_NETNS) as parent, open_pass(ProcFs()) as context:
+        walk = walk_processes(context)
+        assert parent.pid in walk.resting
+        child = int(parent.said.split()[0])
+        walk.readings = [reading for reading in walk.readings if reading.pid != child]
+        walk.tables.remove(child)
+        carried.take(walk, context.procfs.list_pids, comparable=True)
+    assert parent.pid not in carried.resting
+
+
+def test_a_pass_that_was_stopped_leaves_what_is_known(carried: Carried) -> None:
+    with start_resting(HOLDER, *IN_NEW_NETNS) as child:
+        run_pass(carried=carried)
+        before, stop = carried.resting, threading.Event()
+        carried.pace = Meanwhile(stop.set)
+        with pytest.raises(Aborted):
+            run_pass(carried=carried, stop=stop)
+        assert carried.resting is before
+        assert child.pid in before
 
 
 class EndMidway(list[int]):
