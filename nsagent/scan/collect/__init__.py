@@ -211,7 +211,7 @@ def _walk(context: PassContext, carried: Carried | None) -> Walk:
     further = threads.look if fds and (deep or context.live) else lambda *_: ()
     walk = walk_processes(context, Reach(fds, further, rested=carried.resting if carried else {}))
     if carried is not None and not context.stop.is_set():
-        carried.take(walk, context.procfs.list_pids, comparable=comparable)
+        carried.take(walk, context.procfs.list_pids, threads.own_tables, comparable=comparable)
     if not walk.pids:
         raise NoProcfs(context.procfs.root)
     follow_mounts(context)

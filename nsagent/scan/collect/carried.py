@@ -63,13 +63,15 @@ class Carried:
         """What is known of what this pass has read."""
         return replace(self.memory, left={} if self.map_lodgers is None else self.map_lodgers())
 
-    def take(self, walk: Walk, list_pids: Callable[[], Iterable[Pid]], *, comparable: bool) -> None:
+    def take(
+        self, walk: Walk, list_pids: Callable[[], Iterable[Pid]], own_tables: Iterable[int] = (), *, comparable: bool
+    ) -> None:
         """Keep what this walk has seen; `comparable`: its PIDs are those of the own PID namespace.
 
-        `list_pids` tells which processes there are now.
+        `list_pids` tells which processes there are now; `own_tables` are as ThreadTables has them.
         """
         self._stirred = find_stirred(walk, self.resting)
-        self.resting = _leave_shared(walk, list_pids) if comparable else {}
+        self.resting = _leave_shared(walk, list_pids, own_tables) if comparable else {}
 
     def keep_tables(self, states: Collection[NetnsState]) -> list[NetnsState]:
         """Know what was read of these netns; those whose tables are to be dumped after all (RestingTables.keep)."""
@@ -107,14 +109,17 @@ def find_stirred(walk: Walk, before: Mapping[Pid, Resting]) -> Stirred:
     return Stirred(rested, others, whole=not walk.denied and not walk.skipped)
 
 
-def _leave_shared(walk: Walk, list_pids: Callable[[], Iterable[Pid]]) -> Mapping[Pid, Resting]:
+def _leave_shared(
+    walk: Walk, list_pids: Callable[[], Iterable[Pid]], own_tables: Iterable[int]
+) -> Mapping[Pid, Resting]:
     """Those that rest, without who shares an fd table with somebody else; nobody where that cannot be told.
 
     One that has ended since, or may not be compared, can share that of whoever holds a socket that it held.
     One that came after the walk had listed its processes may be the child of one that was read after that, and
-    one that a late walk did not reach that of any.
+    one that a late walk did not reach that of any. A thread's own table is read in each pass; a child of the thread
+    may share it.
     """
-    threads = (reading.tid for reading in walk.readings if reading.tid is not None)
+    threads = {*own_tables, *(reading.tid for reading in walk.readings if reading.tid is not None)}
     try:
         unread = set(list_pids()).difference(reading.pid for reading in walk.readings)
         shared, untold = find_shared_tables({*walk.tables, *threads, *unread})

@@ -42,7 +42,8 @@ class ThreadTables:
     `comparable`: the PIDs of the procfs are those of this program's PID namespace, so that kcmp(2)
     can tell at once which threads share the fd table of their process. Where it cannot, the links of each
     thread are read if `deep`, else a gap says so. With a `registry` their netns are noted too, if `deep` those of
-    threads that share the table as well. `seen` and `skipped` count threads.
+    threads that share the table as well. `seen` and `skipped` count threads; `own_tables` are those with an fd table
+    that is not that of their process, one for each table, as far as that can be told.
     """
 
     comparable: bool
@@ -50,6 +51,7 @@ class ThreadTables:
     deep: bool = True
     seen: int = 0
     skipped: int = 0
+    own_tables: list[int] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     _shares: Shares = field(default_factory=lambda: Shares(MAX_THREADS))
     _links: Shares = field(default_factory=lambda: Shares(MAX_LINKS))
@@ -101,6 +103,7 @@ class ThreadTables:
         # Whoever gives each thread a table of its own makes none of them dearer than a few comparisons.
         del tables[_TABLES:]
         tables.insert(1, tid)
+        self.own_tables.append(tid)
         return False
 
     def _skip(self, gap: Gap) -> None:

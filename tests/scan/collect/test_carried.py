@@ -77,6 +77,34 @@ os.waitpid(child, 0)
 """
 """The same, once it is told to; its child makes a socket when it gets a signal."""
 
+SHARING_THREAD = """
+import ctypes, signal
+CLONE_FILES = 0x400
+first = socket.create_server(("127.0.0.1", 0))
+fds = [os.dup(0) for _ in range(40)]
+told = os.pipe()
+def share():
+    libc = ctypes.CDLL(None)
+    libc.unshare(CLONE_FILES)
+    child = libc.syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+    if child == 0:
+        time.sleep(3600)
+        os._exit(0)
+    ready(child)
+    os.read(told[0], 1)
+    more = socket.create_server(("127.0.0.1", 0))
+    ready(os.fstat(more.fileno()).st_ino)
+    sys.stdin.read()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+thread = threading.Thread(target=share)
+thread.start()
+sys.stdin.readline()
+os.write(told[1], b"x")
+thread.join()
+"""
+"""A thread with an fd table of its own, at first with the same fds, that a child shares; told to, it makes a socket."""
+
 CLONE = {"x86_64": 56, "aarch64": 220}
 
 
@@ -220,6 +248,18 @@ def test_who_shares_an_fd_table_with_one_that_a_late_walk_did_not_reach_is_read_
         walk.tables.remove(child)
         carried.take(walk, context.procfs.list_pids, comparable=True)
     assert parent.pid not in carried.resting
+
+
+def test_who_shares_the_fd_table_of_a_thread_alone_is_read_each_time(carried: Carried) -> None:
+    """That is told of the table, also while the thread has only such fds as its process has."""
+    require(Capability.FD_COUNTS)
+    with start_resting(SHARING_THREAD.format(clone=CLONE[os.uname().machine]), *IN_NEW_NETNS) as parent:
+        child = int(parent.said)
+        run_pass(carried=carried)
+        assert parent.pid in carried.resting
+        assert child not in carried.resting
+        inode = int(parent.say("more"))
+        assert holders_of(run_pass(carried=carried), inode) == sorted((parent.pid, child))
 
 
 def test_a_pass_that_was_stopped_leaves_what_is_known(carried: Carried) -> None:
