@@ -73,15 +73,16 @@ class TableReader:
         for state in self._states.values():
             state.close()
 
-    def read(self, met: Iterable[MetNetns]) -> None:
+    def read(self, met: Iterable[MetNetns], *, anew: bool = False) -> None:
         """Read these netns as they come, by sock_diag; moves the calling thread, which must end (kernel.netns).
 
+        `anew`: no table is taken for what it was, as nobody will look whether its holders have run.
         Nearly all of it is time in the kernel, which walks the sockets of the whole host for each
         netns: the processes are walked in another thread meanwhile, which then helps.
         """
         dumper = None
         if self._may_enter and self._engine is not EngineName.PROC:
-            dumper = self.make_dumper(self._earlier.resting)
+            dumper = self.make_dumper(None if anew else self._earlier.resting)
         for state in map(NetnsState, met):
             self._keep_pace()
             if self._stop.is_set():

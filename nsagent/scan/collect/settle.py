@@ -50,9 +50,9 @@ def settle(context: PassContext, walk: Walk, concerned: Sequence[ProcessReading]
     return _search_missing_owners(context, walk)
 
 
-def read_met(context: PassContext, met: Sequence[MetNetns]) -> None:
-    """Read the tables of these netns."""
-    run_in_threads([partial(context.reader.read, met)], context.stop)
+def read_met(context: PassContext, met: Sequence[MetNetns], *, anew: bool = False) -> None:
+    """Read the tables of these netns; `anew` as TableReader.read() has it."""
+    run_in_threads([partial(context.reader.read, met, anew=anew)], context.stop)
     context.reader.read_rest(met)
 
 
@@ -76,7 +76,7 @@ def _follow_unlisted(context: PassContext, concerned: Sequence[ProcessReading]) 
 def _read_new(context: PassContext) -> None:
     """Read the netns met since the last read."""
     if found := context.reader.find_new(context.registry.list_met()):
-        read_met(context, found)
+        read_met(context, found, anew=True)
 
 
 def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:

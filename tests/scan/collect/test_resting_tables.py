@@ -160,6 +160,25 @@ def test_whatever_changes_a_row_is_seen_by_the_next_pass(bed: Bed, line: str) ->
         assert without_timers(bed.make_pass()) == without_timers(bed.look())
 
 
+_LEAVE: Final = (
+    "import ctypes; libc = ctypes.CDLL(None); open({path!r}, 'w').close();"
+    "assert libc.mount(b'/proc/self/ns/net', {path!r}.encode(), None, 4096, None) == 0;"
+    "assert libc.unshare(0x40000000) == 0"
+)
+"""Leaves the sockets in a netns that is mounted at this path."""
+
+
+def test_a_netns_to_which_only_sockets_lead_by_now_is_dumped(bed: Bed, tmp_path: Path) -> None:
+    """It is met when all that the walk has met was held against who has run."""
+    path = tmp_path / "netns"
+    bed.do(_LEAVE.format(path=str(path)))
+    for _ in range(3):
+        assert bed.make_pass() == bed.look()
+    subprocess.run(["umount", "--lazy", path], check=True)
+    bed.do("listener.listen(9)")
+    assert bed.make_pass() == bed.look()
+
+
 _SEND_RAW = """
 import socket, struct
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
