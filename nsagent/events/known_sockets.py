@@ -159,7 +159,7 @@ class KnownSockets:
             if len(known) == self._most:
                 self.left_out += 1
             elif was is not None and (mini or (was.socket.owners and not socket.owners)):
-                known[cookie] = was
+                known[cookie] = _renew(was, seen.telling)
             else:
                 known[cookie] = Known(socket, seen.telling, now if was is None else was.since)
         self._now, self._before = known, earlier
@@ -171,6 +171,16 @@ class KnownSockets:
             return None
         now, before = self._now.pop(cookie, None), self._before.pop(cookie, None)
         return now or before
+
+
+def _renew(known: Known, telling: Telling) -> Known:
+    """What is known of a socket with what the last snapshot names, unless that has no such container any more.
+
+    Else all netns and containers of a snapshot would be kept as long as something of its time is still closing.
+    """
+    id_, containers = known.socket.container_id, telling.containers
+    is_named = known.socket.netns in telling.netns and (id_ is None or id_ in containers)
+    return Known(known.socket, telling, known.since) if is_named else known
 
 
 def _is_mini(row: SocketRow) -> bool:
