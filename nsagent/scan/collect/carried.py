@@ -44,6 +44,8 @@ class Carried:
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}
         """Processes that did not run when their fds were read."""
+        self._aside: Mapping[Pid, Collection[SocketInode]] = {}
+        """What the walk that read them has seen in fd tables of their threads."""
         self.tables = _make_tables()
         """What the tables name, and which of them still hold."""
         self._stirred = _NOBODY
@@ -70,7 +72,8 @@ class Carried:
 
         `list_pids` tells which processes there are now; `own_tables` are as ThreadTables has them.
         """
-        self._stirred = find_stirred(walk, self.resting)
+        self._stirred = find_stirred(walk, self.resting, self._aside)
+        self._aside = _list_aside(walk)
         self.resting = _leave_shared(walk, list_pids, own_tables) if comparable else {}
 
     def keep_tables(self, states: Collection[NetnsState]) -> list[NetnsState]:
@@ -88,7 +91,7 @@ class Carried:
     def take_over(self, other: "Carried") -> None:
         """Go on where another one was, at the own pace."""
         self.lookups, self.resting, self.memory = other.lookups, other.resting, other.memory
-        self.tables = other.tables
+        self.tables, self._aside = other.tables, other._aside
         self.netns_met, self.map_lodgers = other.netns_met, other.map_lodgers
         self.decoder = other.decoder
 
@@ -97,8 +100,13 @@ def _make_tables() -> EarlierTables:
     return EarlierTables(resting=RestingTables())
 
 
-def find_stirred(walk: Walk, before: Mapping[Pid, Resting]) -> Stirred:
-    """The sockets that this walk has seen; `before` are those that rested in the walk before, as far as was known."""
+def find_stirred(
+    walk: Walk, before: Mapping[Pid, Resting], aside: Mapping[Pid, Collection[SocketInode]] | None = None
+) -> Stirred:
+    """The sockets that this walk has seen; `before` are those that rested in the walk before, as far as was known.
+
+    `aside` is what that one has seen in fd tables of their threads.
+    """
     rested: set[SocketInode] = set()
     others: set[SocketInode] = set()
     for reading in walk.readings:
@@ -106,7 +114,17 @@ def find_stirred(walk: Walk, before: Mapping[Pid, Resting]) -> Stirred:
     for pid, one in before.items():
         if pid not in walk.rested:
             others.update(inode for _, inode in one.links.sockets)
+            others.update(aside.get(pid, ()) if aside else ())
     return Stirred(rested, others, whole=not walk.denied and not walk.skipped)
+
+
+def _list_aside(walk: Walk) -> Mapping[Pid, Collection[SocketInode]]:
+    """The sockets in fd tables of threads, by their processes."""
+    aside: dict[Pid, set[SocketInode]] = {}
+    for reading in walk.readings:
+        if reading.tid is not None:
+            aside.setdefault(reading.pid, set()).update(inode for _, inode in reading.socket_fds or ())
+    return aside
 
 
 def _leave_shared(

@@ -65,6 +65,22 @@ if child == 0:
     while True: signal.pause()
 """.replace("\n", "\\n")
 FORK: Final = f'exec("{HELPER}"); open(path, "w").write(str(child))'
+THREAD: Final = """
+import ctypes, threading
+libc, turns, fd = ctypes.CDLL(None), [threading.Event() for _ in range(3)], listener.fileno()
+others, files = [client, server, *inboxes], [os.dup(0) for _ in range(40)]
+def run():
+    libc.unshare(0x400)
+    for one in others: libc.close(one.fileno())
+    turns[0].set()
+    turns[1].wait()
+    libc.listen(fd, 7)
+    libc.close(fd)
+    turns[2].set()
+    threading.Event().wait()
+threading.Thread(target=run, daemon=True).start()
+"""
+"""A thread with an fd table of its own (CLONE_FILES), in which it has the listener alone; told to, it closes that."""
 _SYS_PIDFD_OPEN, _SYS_PIDFD_GETFD = 434, 438
 
 
@@ -247,6 +263,22 @@ def test_what_somebody_did_who_shared_a_listener_and_has_ended_is_seen(bed: Bed,
     os.kill(helper, signal.SIGUSR1)
     until(lambda: Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it has ended")
     assert 7 in {row.tx_queue for row in bed.make_pass()}
+
+
+def test_what_a_thread_did_with_an_fd_of_its_own_before_it_closed_that_is_seen(bed: Bed, tmp_path: Path) -> None:
+    """Its process has no such fd, and the other holder rests."""
+    require(Capability.FD_COUNTS)
+    path = tmp_path / "child"
+    bed.do(f"path = {str(path)!r}; {FORK}")
+    helper = int(path.read_text())
+    try:
+        bed.do(f"exec({THREAD!r}); turns[0].wait(); [one.close() for one in (listener, *others)]")
+        come_to_rest(bed)
+        assert bed.child.pid in bed.carried.resting
+        bed.do("turns[1].set(); turns[2].wait()")
+        assert bed.make_pass() == bed.look()
+    finally:
+        os.kill(helper, signal.SIGKILL)
 
 
 def test_what_is_done_with_an_fd_taken_out_of_a_process_at_rest_is_seen_after_some_passes(bed: Bed) -> None:
@@ -471,5 +503,7 @@ def test_sockets_are_told_apart_by_whether_their_holders_have_run() -> None:
     assert find_stirred(walk, known) == Stirred(
         {LISTENER, CONNECTION}, {SocketInode(9), CONNECTION, SocketInode(5)}, True
     )
+    aside = {Pid(10): {SocketInode(3)}, Pid(11): {SocketInode(4)}, Pid(13): {SocketInode(6)}}
+    assert find_stirred(walk, known, aside).others == {SocketInode(9), CONNECTION, SocketInode(5), SocketInode(6)}
     walk.denied = 1
     assert not find_stirred(walk, {}).whole
