@@ -202,8 +202,7 @@ def _is_sorted(tables: Iterable[int]) -> bool:
     to the next (a zombie has none): whoever was compared with that before and after may be in a wrong place.
     """
     try:
-        there = [number for number in tables if not _is_untold(number)]
-        return all(compare_fd_tables(one, other) < 0 for one, other in pairwise(there))
+        return all(compare_fd_tables(one, other) < 0 for one, other in pairwise(tables))
     except (Gone, AccessDenied):
         return False
 
