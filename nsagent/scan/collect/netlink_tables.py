@@ -85,7 +85,7 @@ class TableDumper:
             if protocol not in plan_counted([protocol], counts):
                 continue
             try:
-                read.tables += known.get(protocol) or self._dump(diag, protocol, counters, met)
+                read.tables += known.get(protocol) or self._dump(diag, protocol, counters, met, read)
                 if protocol is Protocol.NETLINK:
                     read.own = frozenset((diag.read_inode(),))
             except (NotRead, FormatError) as err:
@@ -128,7 +128,9 @@ class TableDumper:
             found.append(find_ipv6_counters(self.entering.read_net("snmp6") or b""))
         return None if None in found else b"\n".join(one or b"" for one in found)
 
-    def _dump(self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns) -> list[RawTable]:
+    def _dump(
+        self, diag: SockDiag, protocol: Protocol, counters: SockStat, met: MetNetns, read: TablesRead
+    ) -> list[RawTable]:
         """The table of one protocol, as text where netlink has none, or fails.
 
         Raises the error of the dump where there is no text either, or where text lacks what is asked for.
@@ -152,6 +154,7 @@ class TableDumper:
                 raise
             return tables
         if missing:
+            read.activities.pop(protocol, None)  # The next pass is to dump it, too, and to tell of the gap.
             self.gaps.add((Gap(Stage.TABLES, table_subject(protocol, met), Reason.SHORT, count=missing),))
         if protocol is Protocol.SCTP:
             # Each association of IPv6 stands in the dump twice, and with wrong ends; the text is right.

@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from socket import AF_UNSPEC
+from typing import cast
 
 import pytest
 
-from nsagent.errors import ReadFailed
-from nsagent.kernel.sock_diag import Dump
+from nsagent.errors import ReadFailed, Reason
+from nsagent.kernel.netlink import make_buffer
+from nsagent.kernel.netns import Entering
+from nsagent.kernel.sock_diag import Dump, SockDiag
 from nsagent.model.facts import RawTable, TableFormat
+from nsagent.model.ids import NetnsId, SocketInode
 from nsagent.model.net import Protocol
-from nsagent.scan.collect.netlink_tables import dump_whole
-from nsagent.scan.plan import read_counters
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.indexes import Indexes
+from nsagent.scan.collect.netlink_tables import TableDumper, dump_whole
+from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.resting_tables import RestingTables, Stirred
+from nsagent.scan.collect.state import NetnsState
+from nsagent.scan.plan import TablesWanted, read_counters
 from tests.kernel.diag_message import make_message
 
 
@@ -98,3 +107,42 @@ def test_a_table_that_stays_short_while_sockets_change_places_may_lack_none(read
 def test_a_second_dump_that_fails_leaves_the_first(read: Read) -> None:
     kernel = Kernel([make_dump(1), ReadFailed("sock_diag", "ENOBUFS")], [sockstat(5)] * 2)
     assert read(kernel) == (1, 0)
+
+
+class Inside:
+    """A netns that counts always the same."""
+
+    def read_sockstat(self) -> str:
+        return sockstat(3)
+
+    def read_net(self, name: str) -> bytes | None:
+        return b"Tcp: InSegs\nTcp: 62\n" if name == "snmp" else None
+
+
+class Diag:
+    """Gives the same dump each time."""
+
+    knows_protocol = True
+
+    def __init__(self, *inodes: int) -> None:
+        self._dump = make_dump(*inodes)
+
+    def dump(self, *_: object, **__: object) -> Dump:
+        return self._dump
+
+
+def test_that_a_table_lacks_rows_is_told_in_each_pass() -> None:
+    """Though all is at rest: what was not whole is not taken for what it was."""
+    resting, wanted, inside = RestingTables(), TablesWanted(frozenset((Protocol.TCP,))), cast("Entering", Inside())
+    met = MetNetns(0, NetnsId(4, 4026532500), None, None)
+    at_rest, diag = Stirred({SocketInode(1), SocketInode(2)}, set(), whole=True), cast("SockDiag", Diag(1, 2))
+    told = []
+    for _ in range(5):
+        gaps = GapSink()
+        dumper = TableDumper(inside, wanted, make_buffer(), gaps, None, lambda: 0.0, resting)
+        resting.begin()
+        state = NetnsState(met, cookie=1)
+        state.take(dumper.dump_tables(diag, read_counters(sockstat(3)), met, state.cookie), Indexes())
+        resting.keep([state], at_rest)
+        told.append([(gap.reason, gap.count) for gap in gaps.list_gaps()])
+    assert told == [[(Reason.SHORT, 1)]] * 5
