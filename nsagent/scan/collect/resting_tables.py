@@ -5,7 +5,8 @@ a system call. So a table holds as long as the netns has counted neither a packe
 row has a timer that does more than to run down, nor datagrams on their way, and of whoever holds one of its
 sockets nobody has run (run_marks). That is asked for over two intervals between passes: the one before the dump, so
 that nothing was under way while it was made, and the one after it. Who takes an fd out of a process that
-rests (pidfd_getfd(2)) can set an option unseen: each table is dumped again now and then all the same.
+rests (pidfd_getfd(2)) can set an option unseen, and who ends a UDP socket by netlink (SOCK_DESTROY) takes its peer
+away: each table is dumped again now and then all the same.
 
 For a dump of TCP the kernel walks the hash of the whole host: 0.24 ms where that has 262,144 buckets, hardly a socket,
 and is in the caches of the CPU, 1 ms where it is not. The counters take 0.02 ms.
