@@ -67,9 +67,12 @@ signal.signal(signal.SIGUSR1, lambda *_: made.append(socket.create_server(("127.
 made = []
 ready()
 sys.stdin.readline()
-child = ctypes.CDLL(None).syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
-while child == 0:
-    signal.pause()
+libc = ctypes.CDLL(None)
+child = libc.syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+if child == 0:
+    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    while True:
+        signal.pause()
 ready(child)
 wait()
 os.kill(child, signal.SIGKILL)
@@ -88,6 +91,7 @@ def share():
     libc.unshare(CLONE_FILES)
     child = libc.syscall({clone}, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
     if child == 0:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         time.sleep(3600)
         os._exit(0)
     ready(child)
