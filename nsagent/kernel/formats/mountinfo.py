@@ -20,6 +20,9 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _NAME_PLACE = re.compile(rb"([0-9]+) ([0-9]+) [0-9]+:[0-9]+ ([^ ]+) (/(?:(?:var/)?run(?:/netns(?:/[^ ]+)?)?|var)?) ")
 """A mount where ip-netns(8) has names, or above: its number, its parent's, what of its file system, and where."""
 
+_OF_NETNS: Final = ("net", "mountinfo")
+"""In the directory of a process."""
+
 _MOUNT_ID = re.compile(rb"^mnt_id:[ \t]*([0-9]+)$", re.MULTILINE)
 
 
@@ -171,14 +174,18 @@ def list_mounts_of(text: bytes, major: int, minor: int) -> list[Mount]:
 
 
 def list_covered_pids(text: bytes, root: str) -> frozenset[int]:
-    """The processes of the procfs at this path over whose directory, or a file in it, something is mounted."""
+    """The processes of the procfs at this path over whose directory, or what tells of them in it, something is mounted.
+
+    Not over what tells of their netns and mounts: what that hides is no process.
+    """
     below = f"{root.rstrip('/')}/"
     last = f"{below.split('/')[-2]}/"
     # A node has thousands of mounts, and hardly one of them lies there; a name that is escaped is looked for in all.
     mark = last.encode() if last[:-1].isascii() and last[:-1].isalnum() else b"/"
     lines = (line for line in text.split(b"\n") if mark in line)
     points = [_unescape(fields[4]) for fields in (line.split(b" ", 5) for line in lines) if len(fields) > 5]
-    names = {point.removeprefix(below).partition("/")[0] for point in points if point.startswith(below)}
+    places = [point.removeprefix(below).split("/") for point in points if point.startswith(below)]
+    names = {name for name, *within in places if not within or within[0] not in _OF_NETNS}
     return frozenset(int(name) for name in names if name.isascii() and name.isdigit())
 
 

@@ -37,21 +37,21 @@ SearchTable = Callable[[ProcessDir, ProcessReading, FdLinks], Iterable[ProcessRe
 
 @dataclass(slots=True)
 class ThreadTables:
-    """Looks at every thread of the processes that it is shown.
-
-    `comparable`: the PIDs of the procfs are those of this program's PID namespace, so that kcmp(2)
-    can tell at once which threads share the fd table of their process. Where it cannot, the links of each
-    thread are read if `deep`, else a gap says so. With a `registry` their netns are noted too, if `deep` those of
-    threads that share the table as well. `seen` and `skipped` count threads; `own_tables` are those with an fd table
-    that is not that of their process, one for each table, as far as that can be told.
-    """
+    """Looks at every thread of the processes that it is shown."""
 
     comparable: bool
+    """The PIDs of the procfs are those of this program's PID namespace, so that kcmp(2) can tell at once which threads
+    share the fd table of their process. Where it cannot, the links of each thread are read if `deep`, else a gap says
+    so."""
     registry: NetnsRegistry | None = None
+    """Notes the netns of threads too, if `deep` also of those that share the table."""
     deep: bool = True
     seen: int = 0
+    """Threads."""
     skipped: int = 0
+    """Threads."""
     own_tables: list[int] = field(default_factory=list)
+    """Threads with an fd table that is not that of their process, one for each, as far as that can be told."""
     gaps: list[Gap] = field(default_factory=list)
     _shares: Shares = field(default_factory=lambda: Shares(MAX_THREADS))
     _links: Shares = field(default_factory=lambda: Shares(MAX_LINKS))

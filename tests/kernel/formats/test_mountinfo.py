@@ -135,6 +135,8 @@ def test_a_process_is_covered_by_a_mount_on_its_directory_or_in_it(root: str, co
         "/proc/7",
         "/proc/8/cgroup",
         "/proc/9/ns/net",
+        "/proc/6/net",
+        "/proc/6/mountinfo",
         "/proc/sys/6",
         "/host/proc/5",
         r"/a\040b/4",
