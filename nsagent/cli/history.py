@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from nsagent.cli.completion import list_change_kinds, list_container_names, list_pod_names
-from nsagent.cli.options import Printing, Texts
+from nsagent.cli.completion import list_change_kinds, list_container_names
+from nsagent.cli.options import PodNames, Printing, Texts
 from nsagent.cli.tell import tell
 from nsagent.errors import EXIT_PARTIAL, HistoryError, UsageError
 from nsagent.model.choices import View
@@ -35,15 +35,7 @@ class WhichChanges(NamedTuple):
             autocompletion=list_container_names,
         ),
     ] = None
-    pod: Annotated[
-        Texts,
-        typer.Option(
-            "--pod",
-            metavar="[NS/]NAME",
-            help="Pod by name, with or without its namespace, or uid.",
-            autocompletion=list_pod_names,
-        ),
-    ] = None
+    pod: PodNames = None
     kind: Annotated[
         Texts,
         typer.Option(

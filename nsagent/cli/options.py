@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 Texts = list[str] | None
 Format = TypeVar("Format", bound=str)
 
+PodNames = Annotated[
+    Texts,
+    typer.Option(
+        "--pod",
+        metavar="[NS/]NAME",
+        help="Pod by name, with or without its namespace, or uid.",
+        autocompletion=list_pod_names,
+    ),
+]
+
 Engine = Annotated[
     EngineName,
     typer.Option(
@@ -101,15 +111,7 @@ class WhichContainers(NamedTuple):
             autocompletion=list_container_names,
         ),
     ] = None
-    pod: Annotated[
-        Texts,
-        typer.Option(
-            "--pod",
-            metavar="[NS/]NAME",
-            help="Pod by name, with or without its namespace, or uid.",
-            autocompletion=list_pod_names,
-        ),
-    ] = None
+    pod: PodNames = None
     kube_namespace: Annotated[
         Texts,
         typer.Option(

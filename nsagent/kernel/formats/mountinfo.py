@@ -21,7 +21,7 @@ _NAME_PLACE = re.compile(rb"([0-9]+) ([0-9]+) [0-9]+:[0-9]+ ([^ ]+) (/(?:(?:var/
 """A mount where ip-netns(8) has names, or above: its number, its parent's, what of its file system, and where."""
 
 _OF_NETNS: Final = ("net", "mountinfo")
-"""In the directory of a process."""
+"""What of the directory of a process tells of its netns and its mounts."""
 
 _MOUNT_ID = re.compile(rb"^mnt_id:[ \t]*([0-9]+)$", re.MULTILINE)
 
