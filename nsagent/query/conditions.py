@@ -21,7 +21,7 @@ from nsagent.query.filter import (
     parse_states,
     split_values,
 )
-from nsagent.query.network import Network, parse_network
+from nsagent.query.network import Network, pack, parse_network
 
 FindPort = Callable[[str], int | None]
 """The port of a service by its name, None where there is none of it."""
@@ -60,10 +60,15 @@ def join(kind: type[Every] | type[Some], parts: list[Expression]) -> Expression:
 
 
 def _read_comms(text: str) -> Expression:
+    """One name, or several with commas between; a process may also call itself by all of it, commas and spaces too."""
     names = split_values([text], "comm")
-    if any(len(name.encode("utf-8", "surrogateescape")) > _MAX_COMM_BYTES for name in names):
+    if not all(map(_is_comm, names)):
         raise WrongValue("comm", f"expected at most {_MAX_COMM_BYTES} bytes: the kernel keeps no more of a name")
-    return Filter(comms=names)
+    return Filter(comms=tuple(dict.fromkeys((*names, text))) if _is_comm(text) else names)
+
+
+def _is_comm(name: str) -> bool:
+    return len(name.encode("utf-8", "surrogateescape")) <= _MAX_COMM_BYTES
 
 
 def _read_owner(text: str) -> Expression:
@@ -144,7 +149,7 @@ def _range(operator: str, number: int) -> tuple[int, int]:
 
 
 def _read_port(text: str, find_port: FindPort | None) -> int:
-    if text.isascii() and text.isdigit():
+    if _may_be_port(text):
         return parse_number(text, "port", MAX_PORT)
     if find_port is None:
         expected = f"expected a port from 0 to {MAX_PORT}, got {text[:60]!r}: services have other names on other hosts"
@@ -159,7 +164,8 @@ def _read_port(text: str, find_port: FindPort | None) -> int:
 def _read_host(text: str, find_port: FindPort | None) -> tuple[Network | None, int | None]:
     """The network and the port of `ADDRESS[/LENGTH][:PORT]`, None for any.
 
-    An IPv6 address with a port stands in brackets, and may stand in them without one.
+    An IPv6 address with a port stands in brackets, and may stand in them without one. It has to where its last
+    number could be a port as well: `::1:80` is [::1]:80 to ss(8), and another address to inet_pton(3).
     """
     match = _HOST.fullmatch(text) if text.startswith("[") or text.count(":") < 2 else None
     address, after = text, ""
@@ -168,9 +174,16 @@ def _read_host(text: str, find_port: FindPort | None) -> tuple[Network | None, i
         after = match["after"] or match["rest"] or ""
     if (after and not after.startswith(":")) or text in ("", ":"):
         raise WrongValue("host", f"expected ADDRESS[/LENGTH][:PORT], got {text[:60]!r}")
+    if match is None and _may_be_port((parts := address.rpartition(":"))[2]) and pack(parts[0]) and pack(address):
+        expected = f"expected [{parts[0]}]:{parts[2]} for its port, or [{address}] for the address"
+        raise WrongValue("host", f"{expected}, got {text[:60]!r}")
     network = None if address in ("", "*") else parse_network(address, "host")
     port = None if after[1:] in ("", "*") else _read_port(after[1:], find_port)
     return network, port
+
+
+def _may_be_port(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _at(number: Number, network: Network | None, port: int | None) -> Expression:

@@ -35,7 +35,7 @@ def parse_network(text: str, option: str) -> Network:
     address, slash, length = text.partition("/")
     if slash and ":" not in address:
         address += ".0" * (_IPV4_BYTES - 1 - address.count("."))
-    packed = _pack(address)
+    packed = pack(address)
     bits = 8 * len(packed)
     if not bits:
         raise WrongValue(option, f"expected an address or a prefix like 10.0.0.0/8 or fd00::/8, got {text[:60]!r}")
@@ -55,14 +55,14 @@ def make_end_test(networks: Sequence[Network]) -> Callable[[Endpoint], bool]:
     def is_in(end: Endpoint) -> bool:
         text = end.raw_address or end.address
         if (answer := known.get(text)) is None:
-            packed = {_pack(end.address), _pack(text)}
+            packed = {pack(end.address), pack(text)}
             answer = known[text] = any(network.holds(each) for network in networks for each in packed)
         return answer
 
     return is_in
 
 
-def _pack(address: str) -> bytes:
+def pack(address: str) -> bytes:
     """The bytes of an address; none of what is no address, as ends of other than IP sockets."""
     try:
         return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
