@@ -63,7 +63,7 @@ def make_end_test(networks: Sequence[Network]) -> Callable[[Endpoint], bool]:
 
 
 def pack(address: str) -> bytes:
-    """The bytes of an address; none of what is no address, as ends of other than IP sockets."""
+    """The bytes of an address, none of what is no address, as ends of other than IP sockets."""
     try:
         return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
     except (OSError, ValueError):

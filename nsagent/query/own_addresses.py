@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from nsagent.model.snapshot import Netns
+from nsagent.query.network import pack
 
 _BROADCAST: Final = "255.255.255.255"
 
@@ -48,11 +48,3 @@ def is_group(address: str) -> bool:
     """Whether it is one of multicast or broadcast: all get it who have joined, in whichever netns."""
     packed = pack(address)
     return (packed[0] >> 4 == 0xE or address == _BROADCAST) if len(packed) == 4 else packed[:1] == b"\xff"
-
-
-def pack(address: str) -> bytes:
-    """The bytes of an address, none of what is no address."""
-    try:
-        return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
-    except OSError:
-        return b""

@@ -14,7 +14,7 @@ from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.facts import NetnsReading
 from nsagent.model.net import Endpoint, Family, Protocol, SocketRow, SocketState
 from nsagent.model.snapshot import Netns, OwnedSocket, VerdictKind
-from nsagent.query.own_addresses import pack
+from nsagent.query.network import pack
 
 _ANY: Final = ("0.0.0.0", "::")
 _LINK_LOCAL: Final = ("fe8", "fe9", "fea", "feb")
