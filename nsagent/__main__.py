@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from nsagent.__main__ import main; main()"
 """nsagent from a directory in which it may stand alone; nothing in there hides a module that is elsewhere."""
 
+_HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONSAFEPATH", "PYTHONUNBUFFERED")
+"""Variables of images and units that say neither what is loaded nor what it does: to start again takes time."""
+
 
 def main() -> None:
     """The `nsagent` command: in an interpreter that nobody's variables or user site steer."""
@@ -49,7 +52,8 @@ def _is_steered() -> bool:
     """Whether the environment says what Python loads: by Python's variables (PYTHON_VERSION is none), a user site."""
     if (site := _find_user_site()) and site in sys.path:
         return True
-    return any(name.startswith("PYTHON") and not name.startswith("PYTHON_") for name in os.environ)
+    named = (name for name in os.environ if name.startswith("PYTHON") and not name.startswith("PYTHON_"))
+    return any(name not in _HARMLESS for name in named)
 
 
 def _list_told() -> list[str]:

@@ -258,10 +258,22 @@ class TestTheCommandThatIsInstalled:
         ran = run_nsagent("scan", "--netns", "a b", command=script, env=environment)
         assert (ran.status, "no such file: cannot be read" in ran.stderr) == (EXIT_FAILED, True)
 
-    def test_it_starts_once_where_nothing_is_told(self, script: list[str], tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("told", "times"),
+        [
+            ({"PYTHON_VERSION": "3.11"}, 1),
+            ({"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}, 1),
+            ({"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": "/nowhere"}, 2),
+        ],
+        ids=["a version", "harmless", "harmful"],
+    )
+    def test_it_starts_once_where_nothing_is_told(
+        self, script: list[str], tmp_path: Path, told: dict[str, str], times: int
+    ) -> None:
         require(Capability.STRACE)
         trace = tmp_path / "trace"
-        traced = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=execve", *script]
-        assert run_nsagent("--version", command=traced, env={"PYTHON_VERSION": "3.11"}).status == 0
+        traced = ["env", "-i", *(f"{name}={value}" for name, value in told.items())]
+        traced += ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=execve", *script]
+        assert run_nsagent("--version", command=traced).status == 0
         starts = [line for line in trace.read_text().splitlines() if "execve(" in line and " = 0" in line]
-        assert len(starts) == 1
+        assert len(starts) == times
