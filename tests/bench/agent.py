@@ -15,7 +15,7 @@ from typing import Any, Final
 from nsagent.cli.agent_client import ask_capture
 from tests.bench.agent_reports import REPORT_EVERY, make_reports
 from tests.bench.agent_run import PLACE, SOCKET, RunningAgent, parse_memory
-from tests.bench.host import ENVIRONMENT, Host, isolate
+from tests.bench.host import ENVIRONMENT, Host, end_with_starter, isolate
 from tests.bench.measure import Run, measure, median
 from tests.bench.states import STATES
 from tests.bench.tools import NSAGENT
@@ -44,6 +44,7 @@ print(open("/proc/self/status").read())
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
+    end_with_starter()
     isolate()
     host = Host(STATES[request["state"]])
     figures = {

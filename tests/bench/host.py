@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,20 @@ TIME_WAIT_RENEWAL_SECONDS: Final = 10.0
 
 SETTLE_SECONDS: Final = 0.05
 """The last ACK of a connection over loopback is handled after the call that caused it."""
+
+
+def end_with_starter() -> None:
+    """From now on this process, and all that is in its namespaces, ends when its stdin is closed.
+
+    It may have been before: a signal for when the parent dies (PR_SET_PDEATHSIG) is too late where it died before
+    that was asked for.
+    """
+
+    def wait() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def isolate() -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.host import ENVIRONMENT, WORK, Host, compile_program, isolate
+from tests.bench.host import ENVIRONMENT, WORK, Host, compile_program, end_with_starter, isolate
 from tests.bench.measure import Run, measure, median, pick_sample, scaled_runs
 from tests.bench.states import STATES
 from tests.bench.tools import NetnsPath, Tool, list_tools
@@ -48,6 +48,7 @@ class Series:
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
+    end_with_starter()
     isolate()
     host = Host(STATES[request["state"]])
     tools = list_tools(compile_program("bound.c"))

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from nsagent.lookup.resolver import Limits, Resolver
 from nsagent.lookup.sight import HostLooks
 from tests.bench.agent_run import SOCKET, RunningAgent
-from tests.bench.host import ENVIRONMENT, WORK, Host, isolate
+from tests.bench.host import ENVIRONMENT, WORK, Host, end_with_starter, isolate
 from tests.bench.measure import measure, median
 from tests.bench.states import STATES
 from tests.bench.tools import NSAGENT
@@ -46,6 +46,7 @@ class UnixConnection(HTTPConnection):
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
+    end_with_starter()
     isolate()
     host = Host(STATES[request["state"]])
     measure([NSAGENT, "scan", "-o", "json", *_PLACE], stdout=SCANNED, stderr=os.devnull, environment=ENVIRONMENT)

@@ -1,6 +1,6 @@
 """Start tests.bench.inside, or another program, in an own PID, mount and network namespace, and get its answer.
 
-The namespaces die with their PID 1, and that dies with this process (PR_SET_PDEATHSIG), whatever
+The namespaces die with their PID 1, and that ends when its stdin is closed, as it is with this process, whatever
 ends it: no process, mount, netns or file is left behind.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 from tests.bench.tools import HERE, PATH
 
 ROOT: Final = HERE.parents[1]
-PROGRAMS: Final = ("unshare", "setpriv", "mount", "umount", "gcc")
+PROGRAMS: Final = ("unshare", "mount", "umount", "gcc")
 NAMESPACES: Final = ("--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net")
 
 
@@ -73,24 +73,26 @@ def find_missing_capability() -> str | None:
 def run_inside(request: AnyRequest) -> dict[str, Any]:
     """The answer of the program that the request is for; raises SandboxFailed. Takes as long as the tools take."""
     inside = [sys.executable, "-m", _PROGRAMS[type(request)], json.dumps(asdict(request))]
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, *inside]
+    stdin, held = os.pipe()  # Popen's own pipe is closed once the answer is awaited.
     process = subprocess.Popen(
-        command,
+        ["unshare", *NAMESPACES, *inside],
         cwd=ROOT,
         env={**os.environ, "PATH": PATH},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
     )
+    os.close(stdin)
     try:
         answer, said = process.communicate()
     except BaseException:
-        process.kill()
+        os.close(held)
         process.communicate()  # returns when the last of them is gone: all of them hold stderr
         raise
+    os.close(held)
     if process.returncode != 0:
         raise SandboxFailed(f"{request.state}: exit {process.returncode}\n{said}")
     result: dict[str, Any] = json.loads(answer)
