@@ -202,8 +202,9 @@ def _read_path(path: str, forged: Container[str]) -> _Reading:
                 containers.append(_Found(id_, runtime, root, pod_uid, pod_root))
             below_slices = True
             unit = None if unit is not None and unit.startswith("user@") else unit
-        elif segment == "supervisor" and containers and _MACHINE.fullmatch(parent):
-            # systemd-nspawn itself, which runs outside of the machine that it watches.
+        elif containers and root == f"{containers[-1].root}/supervisor" and _MACHINE.fullmatch(parent):
+            # systemd-nspawn itself, which runs outside of the machine that it watches. Further below anybody who
+            # is in a container may call a cgroup so.
             containers.pop()
             unit = parent
         elif segment.endswith((".service", ".scope")):

@@ -163,3 +163,18 @@ def test_a_damaged_row_never_makes_up_an_id(row: dict[str, Any], at: int, cut: i
         assert id_ in damaged or id_ in plain
     if identity.pod_uid is not None:
         assert identity.pod_uid in damaged.replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("path", "container_id"),
+    [
+        (f"/docker/{OUTER}/x/machine-web.scope/supervisor", OUTER),
+        (f"/docker/{OUTER}/machine.slice/machine-qemu-1-web.scope/supervisor", OUTER),
+        (f"/docker/{OUTER}/machine.slice/machine-web.scope/supervisor", OUTER),
+        ("/machine.slice/machine-web.scope/payload/machine.slice/machine-web.scope/supervisor", "web"),
+        ("/machine.slice/systemd-nspawn@web.service/payload/x/systemd-nspawn@web.service/supervisor", "web"),
+    ],
+)
+def test_no_container_is_left_by_calling_a_cgroup_below_it_like_nspawn_s_own(path: str, container_id: str) -> None:
+    identity = parse_cgroup(f"0::{path}\n")
+    assert (identity.container_id, identity.chain) == (container_id, ())
