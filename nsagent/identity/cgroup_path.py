@@ -50,7 +50,9 @@ _RUNTIME_OF_PARENT = {
     "default": Runtime.CONTAINERD,
     "k8s.io": Runtime.CONTAINERD,
 }
-# What they hold is named by 64 hex digits and is no container: podman's pods, Kata's VM monitors.
+# What they hold is named by 64 hex digits and is no container: podman's pods, Kata's VM monitors. In a cgroup parent
+# that somebody chose a pod of podman's is called as a container would be, and is taken for one: a container must not
+# be left by calling a cgroup below it like a container of podman's.
 _PARENTS_OF_OTHERS = frozenset({"libpod_parent", "kata_overhead"})
 # Directories that nspawn, podman and LXC put between a container and the systemd in it.
 _PASSAGES = frozenset({"payload", "container", "ns"})
@@ -196,8 +198,6 @@ def _read_path(path: str, forged: Container[str]) -> _Reading:
         found = _find_container(segment, parent, grandparent) if root not in forged else None
         if found is not None:
             id_, runtime = found
-            if runtime is Runtime.PODMAN and containers and _is_podman_pod(containers[-1], parent):
-                containers.pop()
             if all(outer.id != id_ for outer in containers):
                 containers.append(_Found(id_, runtime, root, pod_uid, pod_root))
             below_slices = True
@@ -292,8 +292,3 @@ def _find_machine(segment: str, parent: str) -> tuple[ContainerId, Runtime | Non
 def _named(name: str, runtime: Runtime) -> tuple[ContainerId, Runtime] | None:
     """A container that is identified by its name."""
     return (ContainerId(name), runtime) if _NAME.fullmatch(name) else None
-
-
-def _is_podman_pod(outer: _Found, parent: str) -> bool:
-    """Whether the bare id directly around a podman container is its pod's and no container's."""
-    return outer.id == parent and outer.runtime is None and outer.pod_uid is None

@@ -178,3 +178,9 @@ def test_a_damaged_row_never_makes_up_an_id(row: dict[str, Any], at: int, cut: i
 def test_no_container_is_left_by_calling_a_cgroup_below_it_like_nspawn_s_own(path: str, container_id: str) -> None:
     identity = parse_cgroup(f"0::{path}\n")
     assert (identity.container_id, identity.chain) == (container_id, ())
+
+
+def test_a_container_in_a_cgroup_parent_of_its_own_is_not_left_by_calling_a_cgroup_below_it_like_podman_s() -> None:
+    """A pod of podman's may have such a path too, and stands in the chain like a container then."""
+    identity = parse_cgroup(f"0::/actions_job/{OUTER}/libpod-{INNER}\n")
+    assert (identity.container_id, identity.chain) == (INNER, (OUTER,))

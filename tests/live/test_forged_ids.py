@@ -132,6 +132,7 @@ BELOW = [
     pytest.param("/docker/{outer}/docker-{made_up}.scope", id="an id, as systemd"),
     pytest.param(f"/docker/{{outer}}/{POD}/{{made_up}}", id="a pod"),
     pytest.param("/docker/{outer}/lxc/prod-db", id="a name of LXC"),
+    pytest.param("/docker/{outer}/own/machine-web.scope/supervisor", id="nspawn's own"),
 ]
 
 
