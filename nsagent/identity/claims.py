@@ -43,8 +43,11 @@ def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
 
 
 def find_user(identity: CgroupIdentity) -> int | None:
-    """The uid of the user below whose user@UID.service the container's directory is, None if it is the system's."""
-    match = _USER.search(identity.roots[-1] if identity.roots else identity.pod_root or "")
+    """The uid of the user below whose user@UID.service the container's directory is, None if it is the system's.
+
+    One below a container is of that container's users, whom nobody here knows.
+    """
+    match = _USER.search(identity.roots[0] if identity.roots else identity.pod_root or "")
     return int(match[1]) if match else None
 
 

@@ -140,9 +140,11 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
     """A container that a path shows, with what is known of it."""
     user = find_user(identity)
     answer = known.get((user, id_))
-    outer = known.get((user, identity.chain[-1])) if identity.chain else None
-    if answer is not None and outer is not None and outer.told_by is not None and outer.told_by == answer.told_by:
-        answer = None
+    if answer is not None and answer.told_by is not None:
+        # The ids right around it may be made up: all of them count. Its pid does not: it may have started anew.
+        around = (known.get((user, outer)) for outer in identity.chain)
+        if any(one is not None and one.told_by and one.told_by.subject == answer.told_by.subject for one in around):
+            answer = None
     # Who is in a container may call a cgroup like a pod's: of such a pod somebody else must have told.
     told = not identity.chain or (user, identity.pod_uid) in pods
     path_pod = Pod(identity.pod_uid) if identity.pod_uid and told else None

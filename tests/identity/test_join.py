@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nsagent.identity.cgroup_path import CgroupIdentity, parse_cgroup
 from nsagent.identity.join import join_containers
 from nsagent.model.container import Container, NameState, Pod, Runtime, ToldBy
-from nsagent.model.ids import ContainerId, PodUid
+from nsagent.model.ids import ContainerId, Pid, PodUid
 
 A, B, C = (ContainerId(digit * 64) for digit in "abc")
 UID = PodUid("3d6beaa3-0049-13ef-b68c-e073d73494b0")
@@ -270,3 +270,35 @@ def test_the_order_of_the_processes_does_not_matter(identities: list[CgroupIdent
     joined = join_containers(identities, ())
     assert joined == join_containers(shuffled, ())
     assert [container.id for container in joined] == sorted({container.id for container in joined})
+
+
+def told_by(subject: str, container: Container, uid: int = 0, pid: int = 7) -> Container:
+    """A record as a source tells it that was found at a socket of that user."""
+    return container._replace(told_by=ToldBy(subject, uid, named=False, pid=Pid(pid)))
+
+
+def test_a_container_is_in_no_other_one_of_its_runtime_however_deep() -> None:
+    """Who is in A may make any cgroups below it: also one by an id that means nothing, and C's below that."""
+    identity = parse_cgroup(f"0::/docker/{A}/docker/{B}/docker/{C}\n")
+    known = [told_by("docker", answer(A)), told_by("docker", answer(C, "shop"))]
+    assert {one.id: one.name for one in join_containers([identity], known)} == {A: "web", B: None, C: None}
+
+
+def test_a_runtime_that_was_started_anew_is_the_same_one() -> None:
+    identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")
+    kept, known = told_by("docker", answer(A), pid=6), told_by("docker", answer(B, "shop"))
+    texts = [parse_cgroup(f"0::/docker/{A}\n"), identity]
+    assert {one.id: one.name for one in join_containers(texts, [known], [kept])} == {A: "web", B: None}
+
+
+def test_of_what_a_container_calls_a_user_s_below_itself_that_user_s_runtime_tells_nothing() -> None:
+    path = f"/docker/{A}/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{B}.scope"
+    known = [told_by("docker", answer(A)), told_by("podman", answer(B, "shop"), uid=1000)]
+    joined = join_containers([parse_cgroup(f"0::{path}\n")], known)
+    assert [(one.id, one.name, one.verified) for one in joined] == [(A, "web", True), (B, None, False)]
+
+
+def test_what_is_in_a_container_of_a_user_s_is_that_user_s() -> None:
+    path = f"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{A}.scope/docker/{B}"
+    known = [told_by("docker", answer(A), uid=1000), told_by("inner", answer(B, "shop"), uid=1000)]
+    assert [one.name for one in join_containers([parse_cgroup(f"0::{path}\n")], known)] == ["web", "shop"]
