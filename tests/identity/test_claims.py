@@ -1,6 +1,10 @@
 """Two directories that claim one id: who is believed."""
 
+from collections import defaultdict
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsagent.identity.claims import identify
 from nsagent.model.ids import ContainerId, PodUid
@@ -57,11 +61,6 @@ def test_a_container_within_another_is_not_moved_to_whoever_takes_its_id() -> No
     assert containers(f"/docker/{B}/docker/{A}", FORGED[0]) == [B, None]
 
 
-def test_names_that_somebody_chose_may_be_given_twice() -> None:
-    paths = ["/lxc/web", "/user.slice/user-1000.slice/user@1000.service/lxc.payload.web"]
-    assert containers(*paths) == ["web", "web"]
-
-
 def test_one_user_s_container_is_the_shallower_of_two() -> None:
     user = "/user.slice/user-1000.slice/user@1000.service"
     assert containers(f"{user}/libpod-{A}.scope", f"{user}/a.slice/libpod-{A}.scope") == [A, None]
@@ -101,3 +100,90 @@ def test_the_name_of_a_pod_is_not_a_forgers() -> None:
 def test_the_containers_of_a_pod_share_its_directory() -> None:
     identities = identify([f"0::/kubepods/pod{UID}/{id_}\n" for id_ in (A, B, C)])
     assert {identity.pod_uid for identity in identities.values()} == {UID}
+
+
+DEEP = f"/kubepods.slice/kubepods-burstable.slice/{SLICE}/cri-containerd-{A}.scope"
+
+
+@pytest.mark.parametrize("scope", ["run-u12.scope", "session-3.scope"])
+def test_a_scope_may_have_been_delegated_as_a_service_may(scope: str) -> None:
+    """It is shallower than what a kubelet makes."""
+    assert containers(DEEP, f"/system.slice/{scope}/docker-{A}.scope") == [A, None]
+    assert containers(f"/x.slice/{scope}/docker-{A}.scope", f"/x.slice/b.service/docker-{A}.scope") == [None, None]
+
+
+@pytest.mark.parametrize("forged", [f"/docker/{B}/docker/{A}", f"/docker/{B}/{A}", f"/docker/{B}/x/docker/{C}/{A}"])
+def test_what_is_in_one_container_is_not_moved_to_another_that_takes_its_id(forged: str) -> None:
+    """Either may have made it up; whoever is in one, is in that one."""
+    assert containers(f"/docker/{C}/docker/{A}", forged.replace(C, "d" * 64))[0] == C
+    assert A not in containers(f"/docker/{C}/docker/{A}", forged.replace(C, "d" * 64))
+
+
+def test_whoever_is_around_a_container_has_more_right_to_an_id_than_that() -> None:
+    assert containers(f"/docker/{B}/docker/{A}", f"/docker/{B}/docker/{C}/docker/{A}") == [A, C]
+
+
+@pytest.mark.parametrize("below", ["", f"/docker/{B}", "/init.scope"])
+def test_a_pod_is_as_deep_as_its_directory_whatever_is_below(below: str) -> None:
+    genuine, forged = f"/kubepods/pod{UID}/{A}{below}", f"/user.slice/user@1000.service/pod{UID}/{C}"
+    identities = identify([f"0::{genuine}\n", f"0::{forged}\n"])
+    assert [identity.pod_uid for identity in identities.values()] == [UID, None]
+
+
+def test_a_pod_around_a_container_that_has_pods_is_claimed_too() -> None:
+    inner = f"pod{UID[:-1]}1"
+    genuine, forged = f"/kubepods/pod{UID}/{A}/kubepods/{inner}/{B}", f"/user.slice/user@1000.service/pod{UID}/{C}"
+    identities = identify([f"0::{genuine}\n", f"0::{forged}\n"])
+    assert [identity.pod_uid for identity in identities.values()] == [UID[:-1] + "1", None]
+
+
+def test_a_forged_pod_around_a_container_that_has_pods_is_none_either() -> None:
+    forged = f"/user.slice/user@1000.service/pod{UID}/{C}/kubepods/pod{UID[:-1]}1/{B}"
+    genuine, told = identify([f"0::/kubepods/pod{UID}/{A}\n", f"0::{forged}\n"]).values()
+    assert (genuine.pod_uid, told.chain, told.around[0].pod_uid, told.pod_uid) == (UID, (C,), None, UID[:-1] + "1")
+
+
+USER = "/user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.mark.parametrize(
+    "genuine",
+    ["/lxc/web", "/lxc.payload.web", "/machine.slice/machine-web.scope", "/machine.slice/systemd-nspawn@web.service"],
+)
+@pytest.mark.parametrize(
+    "forged", ["lxc/web", "lxc.payload.web", "machine.slice/machine-web.scope", "app.slice/systemd-nspawn@web.service"]
+)
+def test_a_name_that_somebody_chose_is_not_a_user_s_too(genuine: str, forged: str) -> None:
+    assert containers(genuine, f"{USER}/{forged}/init.scope") == ["web", None]
+    assert containers(f"{USER}/{forged}") == ["web"]
+
+
+def test_of_two_users_containers_of_one_name_neither_is_believed() -> None:
+    assert containers(f"{USER}/lxc.payload.web", f"{USER.replace('1000', '1001')}/lxc.payload.web") == [None, None]
+
+
+@pytest.mark.parametrize("other", ["/lxc/web/ns", "/lxc.payload.web-1", f"/docker/{B}/lxc.payload.web"])
+def test_other_names_that_somebody_chose_are_left_alone(other: str) -> None:
+    assert containers("/lxc.payload.web", other)[0] == "web"
+    assert containers("/lxc.payload.web", other)[1] is not None
+
+
+SEGMENTS = st.sampled_from(
+    f"docker/{A}/{B}/{C}/docker-{A}.scope/libpod-{B}.scope/user@1000.service/a.service/b.scope/x.slice/pod{UID}/{SLICE}"
+    f"/pod{UID[:-1]}1/lxc.payload.web/machine.slice/machine-web.scope/supervisor".split("/")
+)
+PATHS = st.lists(SEGMENTS, max_size=7).map(lambda segments: "0::/" + "/".join(segments) + "\n")
+
+
+@given(st.lists(PATHS, max_size=6, unique=True))
+def test_any_id_is_in_the_end_at_one_place_whatever_comes_first(texts: list[str]) -> None:
+    identities = identify(texts)
+    assert identify(reversed(texts)) == identities
+    places: defaultdict[str, set[str | None]] = defaultdict(set)
+    for identity in identities.values():
+        for one in (*identity.around, identity):
+            if one.container_id is not None and one.container_id != "web":
+                places[one.container_id].add(one.roots[-1])
+            if one.pod_uid is not None:
+                places[one.pod_uid].add(one.pod_root)
+    assert all(len(roots) == 1 for roots in places.values())
