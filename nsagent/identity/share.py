@@ -9,17 +9,17 @@ from typing import Final
 
 from nsagent.identity.cgroup_path import CgroupParser
 
-_USER_SLICE: Final = re.compile(r":/user\.slice/user-[0-9]{1,10}\.slice(?=/|$)", re.MULTILINE)
+# Seen from another cgroup namespace, as a pod's, it may start with what leads out of that.
+_USER_SLICE: Final = re.compile(r":(?:/\.\.)*(/user\.slice/user-[0-9]{1,10}\.slice)(?=/|$)", re.MULTILINE)
 
 
 def name_share(cgroup: str, uid: int, parser: CgroupParser) -> str:
     """What is the same for all who share, by the text of the cgroup file of a process and by its uid.
 
-    The slice of a user, who may have many uids and cgroups; else the outermost container, of which the same
-    is true; else the uid.
+    The slice of a user, who may have many uids and cgroups; else the directory of the outermost container,
+    of which the same is true, and whose id somebody else's cgroup may bear; else the uid.
     """
     found = _USER_SLICE.search(cgroup)
     if found:
-        return found[0]
-    identity = parser.parse(cgroup)
-    return next((id_ for id_ in (*identity.chain, identity.container_id) if id_ is not None), f"uid {uid}")
+        return found[1]
+    return next(iter(parser.parse(cgroup).roots), f"uid {uid}")
