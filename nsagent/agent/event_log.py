@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from nsagent.agent.status import EventCounts
+from nsagent.events.losses import Losses
 from nsagent.events.socket_changes import SocketChanges
 from nsagent.model.change import Change
 from nsagent.model.ids import Pid
@@ -48,6 +49,9 @@ class EventLog:
         self._last = 0
         self._counts: Counter[str] = Counter()
         self._lost: Counter[EventsOf] = Counter()
+        """How many since the start."""
+        self._losses: dict[EventsOf, Losses] = {}
+        """Of those that listen now."""
         self._short_processes = self._short_sockets = 0
         self._new: set[Pid] = set()
         """Processes that have begun since the last pass."""
@@ -80,11 +84,19 @@ class EventLog:
             self._short_sockets += event.owner_source is not OwnerSource.SNAPSHOT
             self._add_socket(event)
 
-    def lose(self, of: EventsOf, lost: int) -> None:
-        """So many were lost since the start."""
+    def hear_anew(self, of: EventsOf) -> None:
+        """Somebody else listens for these from now on, who counts what he loses from 0 on."""
         with self._lock:
-            if more := lost - self._lost[of]:
-                self._lost[of] = lost
+            self._losses.pop(of, None)
+
+    def lose(self, of: EventsOf, losses: Losses) -> None:
+        """What was lost since somebody listens; a loss is told also where it is not known how many those were."""
+        with self._lock:
+            before = self._losses.get(of, Losses())
+            if losses != before:
+                self._losses[of] = losses
+                more = losses.events - before.events
+                self._lost[of] += more
                 self._add(LostEvents(self._wall_clock(), of, more))
 
     def learn(self, snapshot: Snapshot, changes: Iterable[Change]) -> None:

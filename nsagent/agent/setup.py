@@ -27,8 +27,9 @@ from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
 from nsagent.agent.socket_feed import SocketFeed
 from nsagent.agent.status import EventsStatus
-from nsagent.config.model import Config, Output
-from nsagent.errors import HistoryError
+from nsagent.config.model import Config, Http, Output
+from nsagent.errors import HistoryError, ServeFailed
+from nsagent.events.losses import Losses
 from nsagent.model.change import Change
 from nsagent.model.choices import View
 from nsagent.model.named_event import EventsHead, EventsOf
@@ -60,6 +61,17 @@ class World(NamedTuple):
         return self.read_clocks().running
 
 
+class _Hearing(NamedTuple):
+    """How events are listened for; another way of it is another listener."""
+
+    named: bool
+    """Whether somebody is to be told of each, and of the ends of sockets too."""
+    share: float
+    """Of a CPU, for each thread."""
+    poll_seconds: float | None
+    """How far apart looks at /proc are where the kernel tells nothing; None for none."""
+
+
 class Setup:
     """What one config asks for; in use from begin() on."""
 
@@ -72,6 +84,7 @@ class Setup:
         self.feed: ProcessFeed | None = None
         self.socket_feed: SocketFeed | None = None
         self.tells_events = any(report.view is View.EVENTS for report in config.reports)
+        self._hearing = _find_hearing(config, named=self.tells_events)
         self._world = world
         kept: Mapping[Output, Lane] = {} if earlier is None else earlier.lanes
         wanted = (output for report in config.reports for output in report.outputs)
@@ -118,14 +131,15 @@ class Setup:
         """Have the log, and each report of events, take what has happened up to a pass."""
         log, snapshot, status = self._world.log, made.taken.snapshot, self.tell_events()
         if status is not None:
-            log.lose(EventsOf.PROCESS, status.lost)
+            log.lose(EventsOf.PROCESS, Losses(status.gaps, status.lost))
         if self.socket_feed is not None:
             self.socket_feed.events.learn(snapshot)
+            log.lose(EventsOf.SOCKET, self.socket_feed.events.losses)
         log.learn(snapshot, made.changes or ())
         if not self.tells_events:
             return
         reason = "not listened for" if self.socket_feed is None else self.socket_feed.reason
-        heard = self.socket_feed is not None and self.socket_feed.events.failure is None
+        heard = self.socket_feed is not None and self.socket_feed.is_heard
         head = EventsHead(
             snapshot.host,
             snapshot.taken_at,
@@ -167,9 +181,7 @@ class Setup:
         """Let go of all but the outputs."""
         for _, control in self._served.values():
             control.close()
-        for feed in (self.feed, self.socket_feed):
-            if feed is not None:
-                feed.close()
+        self._close_feeds()
         if self.history is not None:
             self.history.close()
         self.passes.close()
@@ -184,16 +196,25 @@ class Setup:
                 self._served[kind] = before[kind]
                 continue
             if kind in before and earlier is not None and _needs_same_place(before[kind][0], wanted):
-                # Two cannot listen there: without the earlier one for a moment.
-                earlier._served.pop(kind)[1].close()
+                # Two cannot listen there: without the earlier one for a moment, or until this has failed.
+                earlier_wanted, control = earlier._served.pop(kind)
+                control.close()
+                opened.callback(earlier._serve_again, kind, earlier_wanted)
             control = self._open_place(kind, wanted)
             opened.callback(control.close)
             self._served[kind] = wanted, control
 
+    def _serve_again(self, kind: str, wanted: object) -> None:
+        """Serve there where a later config cannot, or say why not."""
+        try:
+            self._served[kind] = wanted, self._open_place(kind, wanted)
+        except ServeFailed as err:
+            self._world.tell(f"{err}; nobody is answered there any more")
+
     def _open_place(self, kind: str, wanted: object) -> Control:
-        world, config = self._world, self.config
-        if kind == "http" and config.http is not None:
-            return serve_http(config.http, world.board, world.metrics, change_record, clock=world.clock)
+        world = self._world
+        if isinstance(wanted, Http):
+            return serve_http(wanted, world.board, world.metrics, change_record, clock=world.clock)
         return serve_socket(str(wanted), world.board, world.metrics, change_record, clock=world.clock)
 
     def _take_history(self, earlier: "Setup | None") -> None:
@@ -201,38 +222,57 @@ class Setup:
             self.history = earlier.history
 
     def _take_feed(self, earlier: "Setup | None") -> None:
+        world = self._world
+        world.log.wanted = self.tells_events
         if self.config.events == "off":
             return
-        world, proc_root = self._world, self._world.place.proc_root
-        world.log.wanted = self.tells_events
-        if earlier is not None and earlier.tells_events is self.tells_events and earlier.feed is not None:
-            self.feed, self.socket_feed = earlier.feed, earlier.socket_feed
-            return
         if earlier is not None and earlier.feed is not None:
-            earlier.feed.close()  # Else both would tell the same for a moment.
-        share = _EVENTS_SHARE if self.config.limits.cpu is None else self.config.limits.cpu / 3
-        hears = partial(hear, poll_seconds=self.config.interval if self.tells_events else None)
-        sinks, named = (world.processes.take, world.log.count_one), [world.log.keep] if self.tells_events else []
-        self.feed = ProcessFeed(proc_root, sinks, named_sinks=named, tell=world.tell, hear=hears, share=share)
+            if earlier._hearing == self._hearing:
+                self.feed, self.socket_feed = earlier.feed, earlier.socket_feed
+                return
+            earlier._close_feeds()  # Else both would tell the same for a moment.
+        self._open_feeds()
+
+    def _open_feeds(self) -> None:
+        world, proc_root, hearing = self._world, self._world.place.proc_root, self._hearing
+        sinks, named = (world.processes.take, world.log.count_one), [world.log.keep] if hearing.named else []
+        for of in EventsOf:
+            world.log.hear_anew(of)
+        self.feed = ProcessFeed(
+            proc_root,
+            sinks,
+            named_sinks=named,
+            tell=world.tell,
+            hear=partial(hear, poll_seconds=hearing.poll_seconds),
+            share=hearing.share,
+        )
         self.feed.begin()
-        if self.tells_events:
+        if hearing.named:
             self.socket_feed = SocketFeed(
-                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell, share=share
+                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell, share=hearing.share
             )
             self.socket_feed.begin()
+
+    def _close_feeds(self) -> None:
+        for feed in (self.feed, self.socket_feed):
+            if feed is not None:
+                feed.close()
 
     def _let_go(self, later: "Setup") -> None:
         kept = {id(control) for _, control in later._served.values()}
         for _, control in self._served.values():
             if id(control) not in kept:
                 control.close()
-        if self.feed is not None and self.feed is not later.feed:
-            self.feed.close()
-        if self.socket_feed is not None and self.socket_feed is not later.socket_feed:
-            self.socket_feed.close()
+        if self.feed is not later.feed:
+            self._close_feeds()
         if self.history is not None and self.history is not later.history:
             self.history.close()
         self.passes.close()
+
+
+def _find_hearing(config: Config, *, named: bool) -> _Hearing:
+    share = _EVENTS_SHARE if config.limits.cpu is None else config.limits.cpu / 3
+    return _Hearing(named, share, config.interval if named else None)
 
 
 def _needs_same_place(before: object, wanted: object) -> bool:

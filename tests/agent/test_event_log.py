@@ -8,6 +8,7 @@ from nsagent.agent.reports import ReportMaker
 from nsagent.agent.status import EventCounts
 from nsagent.config.model import Report
 from nsagent.errors import Ambiguous
+from nsagent.events.losses import Losses
 from nsagent.model.change import Change
 from nsagent.model.ids import Pid
 from nsagent.model.named_event import EventsHead, EventsOf, LostEvents, NamedEvent, NamedProcessEvent
@@ -63,14 +64,30 @@ def test_events_come_in_their_order_and_are_let_go_with_a_count(log: EventLog) -
         take(log, each)
     learn(log, EMPTY, FULL)
     assert (kinds(log.list_since(0).events), log.list_since(0).missed) == (["fork", "exec", "exit", "open"], 0)
-    log.lose(EventsOf.PROCESS, 7)
-    log.lose(EventsOf.PROCESS, 7)
+    log.lose(EventsOf.PROCESS, Losses(1, 7))
+    log.lose(EventsOf.PROCESS, Losses(1, 7))
     log.take_socket(destroyed(OwnerSource.SNAPSHOT))
     since = log.list_since(0)
     assert (kinds(since.events), since.missed, since.last) == (["exec", "exit", "open", "lost", "close"], 1, 6)
     assert since.events[3] == LostEvents(1000.0, EventsOf.PROCESS, 7)
     assert kinds(log.list_since(5).events) == ["close"]
     assert log.list_since(6) == ((), 0, 6)
+
+
+def test_a_loss_is_told_also_where_nobody_knows_how_many_were_lost(log: EventLog) -> None:
+    log.lose(EventsOf.SOCKET, Losses(1, 0))
+    log.lose(EventsOf.SOCKET, Losses(1, 4))
+    assert [one.number for one in log.list_since(0).events if isinstance(one, LostEvents)] == [0, 4]
+
+
+def test_whoever_listens_after_another_one_counts_his_own_losses(log: EventLog) -> None:
+    """As under another config: 2 lost after 7 are no 5 that were found again."""
+    log.lose(EventsOf.PROCESS, Losses(1, 7))
+    log.hear_anew(EventsOf.PROCESS)
+    log.lose(EventsOf.PROCESS, Losses())
+    log.lose(EventsOf.PROCESS, Losses(1, 2))
+    assert [one.number for one in log.list_since(0).events if isinstance(one, LostEvents)] == [7, 2]
+    assert log.count().lost == {"process": 9, "socket": 0}
 
 
 def test_an_end_that_the_kernel_told_is_not_told_by_the_next_pass(log: EventLog) -> None:
@@ -86,7 +103,7 @@ def test_without_a_report_of_events_nothing_is_kept_but_counted(log: EventLog) -
         take(log, each)
     learn(log, EMPTY, FULL)
     log.take_socket(destroyed(OwnerSource.NONE))
-    log.lose(EventsOf.SOCKET, 3)
+    log.lose(EventsOf.SOCKET, Losses(1, 3))
     assert log.list_since(0) == ((), 0, 0)
     assert log.count() == EventCounts(
         {"fork": 1, "exec": 1, "exit": 1}, 1, {"open": 1, "close": 1, "change": 0}, 1, {"process": 0, "socket": 3}
@@ -149,7 +166,7 @@ def test_a_report_tells_what_its_filter_asks_for_though_nobody_has_that_name_yet
     )
     take(log, EXEC)
     learn(log, EMPTY, come)
-    log.lose(EventsOf.PROCESS, 1)
+    log.lose(EventsOf.PROCESS, Losses(1, 1))
     see(pending, log, come)
     assert kinds(pending.take()[1]) == ["open", "lost"]
 

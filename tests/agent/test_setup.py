@@ -1,0 +1,107 @@
+"""What one config asks for, and what the next one takes over of it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsagent.agent.setup import Setup, World
+from nsagent.agent.world import make_world
+from nsagent.config.model import Config
+from nsagent.errors import ServeFailed
+from nsagent.scan.diff import diff_snapshots
+from tests.agent.test_event_log import EMPTY, FULL, kinds
+from tests.cli.conftest import NODE
+
+EVENTS = {"name": "lives", "every": "1h", "view": "events", "outputs": [{"type": "stdout"}]}
+
+
+class Place:
+    """Setups of one agent, one after the other."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.told: list[str] = []
+        world = make_world("node-1", str(NODE), str(directory / "nothing"), {})
+        self.world: World = world._replace(tell=self.told.append)
+        self.setup: Setup | None = None
+
+    def load(self, **settings: Any) -> Setup:
+        """The setup of another config; raises what begin() does, and the one before stays."""
+        usual = {"version": 1, "engine": "proc", "runtime": "none", "events": "off", "socket": None}
+        setup = Setup(Config.model_validate({**usual, **settings}), self.world, self.setup)
+        setup.begin(self.setup)
+        self.setup = setup
+        return setup
+
+    def close(self) -> None:
+        if self.setup is not None:
+            self.setup.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def test_without_the_kernels_events_a_report_of_them_has_what_passes_tell(place: Place) -> None:
+    place.load(events="off", reports=[EVENTS])
+    place.world.log.learn(FULL, diff_snapshots(EMPTY, FULL))
+    assert kinds(place.world.log.list_since(0).events) == ["open"]
+
+
+def test_who_listens_for_events_goes_on_under_another_config_unless_he_is_to_listen_otherwise(place: Place) -> None:
+    first = place.load(events="auto", reports=[EVENTS], limits={"cpu": "50%"}).feed
+    alike = place.load(events="auto", reports=[{**EVENTS, "every": "2h"}], limits={"cpu": "50%"}).feed
+    assert first is alike is not None
+    slower = place.load(events="auto", reports=[EVENTS], limits={"cpu": "5%"}).feed
+    assert slower not in (None, first)
+    rarer = place.load(events="auto", reports=[EVENTS], limits={"cpu": "5%"}, interval="1h").feed
+    assert rarer not in (None, slower)
+    silent = place.load(events="auto", limits={"cpu": "5%"}, interval="1h")
+    assert silent.feed not in (None, rarer)
+    assert silent.socket_feed is None
+    assert place.load(events="auto", limits={"cpu": "5%"}, interval="2h").feed is silent.feed
+    assert place.load(events="off").feed is None
+
+
+def ask(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 60) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return client.makefile("rb").readline()
+
+
+def test_what_cannot_be_served_otherwise_is_served_as_before(place: Place, tmp_path: Path) -> None:
+    """Two cannot listen at one place: the earlier one has ended when it shows that the later one cannot begin."""
+    port = find_free_port()
+    http = {"listen": f"127.0.0.1:{port}"}
+    place.load(http=http)
+    for unusable in (
+        {"http": {**http, "token_file": str(tmp_path / "nothing")}},
+        {"http": {**http, "token_file": str(make_token(tmp_path))}, "socket": str(tmp_path / "no" / "where" / "s")},
+    ):
+        with pytest.raises(ServeFailed):
+            place.load(**unusable)
+        assert b" 200 " in ask(port)
+    place.load(http={**http, "token_file": str(make_token(tmp_path))})
+    assert b" 200 " in ask(port)
+    assert not place.told
+
+
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def make_token(directory: Path) -> Path:
+    path = directory / "token"
+    path.write_text("secret\n")
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,56 @@
+"""The ends of sockets, handed on, and what is said once they are heard of no more."""
+
+from collections.abc import Callable
+
+import pytest
+
+from nsagent.agent.event_log import EventLog
+from nsagent.agent.socket_feed import SocketFeed
+from nsagent.errors import EventsUnavailable, NotRead, Reason
+from nsagent.events.known_sockets import list_nobody
+from nsagent.events.socket_events import Source
+from nsagent.kernel.destroy_events import EndedBatch
+from nsagent.kernel.procfs import ProcFs
+from tests.events.test_socket_events import Kernel
+from tests.kernel.conftest import same_fds
+from tests.live.deadlines import until
+
+__all__ = ["same_fds"]
+
+
+class Failing(Kernel):
+    """A source that cannot be read from any more."""
+
+    def read(self) -> EndedBatch:
+        raise NotRead("socket events", Reason.FAILED, "ENOMEM")
+
+
+pytestmark = pytest.mark.usefixtures("same_fds")
+
+
+def make_feed(connect: Callable[[ProcFs], Source], tell: Callable[[str], None]) -> SocketFeed:
+    return SocketFeed("/proc", EventLog(), list_lodgers=list_nobody, tell=tell, share=1.0, connect=connect)
+
+
+def test_what_cannot_be_heard_any_more_is_not_said_to_be_heard() -> None:
+    told: list[str] = []
+    feed = make_feed(lambda _: Failing(), told.append)
+    before = feed.is_heard
+    feed.begin()
+    until(lambda: told, "it is told")
+    assert (before, feed.is_heard) == (True, False)
+    assert feed.reason is not None
+    assert told == [f"socket events: {feed.reason}: passes tell the rest"]
+    feed.close()
+
+
+def test_what_was_never_heard_is_told_once() -> None:
+    def refuse(_: ProcFs) -> Source:
+        raise EventsUnavailable("made so", Reason.DENIED)
+
+    told: list[str] = []
+    feed = make_feed(refuse, told.append)
+    feed.begin()
+    feed.close()
+    assert (feed.is_heard, feed.reason) == (False, "made so")
+    assert told == ["socket events: made so: passes tell the rest"]
