@@ -144,10 +144,12 @@ class Passes:
         self._runtimes.close()
 
     def _bound_memory(self) -> None:
-        """Let go of what would spare work, where more than the limit is used: the next pass is a first one."""
+        """Let go of what would spare work, where more than the limit is used: the next pass reads all anew.
+
+        Not of what it is compared with, which whoever asks the agent is shown anyway: changes would be lost unsaid.
+        """
         if self._memory_bytes is not None and (read_rss_bytes() or 0) > self._memory_bytes:
             self._carried.forget()
-            self._before = None
 
 
 def read_rss_bytes() -> int | None:

@@ -1,6 +1,7 @@
 """What one config asks for, and what the next one takes over of it."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,8 @@ def make_token(directory: Path) -> Path:
     path.write_text("secret\n")
     path.chmod(0o600)
     return path
+
+
+def test_a_pass_that_kept_nothing_for_want_of_memory_is_compared_with_the_one_before(place: Place) -> None:
+    setup = place.load(limits={"memory": "1MiB"}, http={"listen": "127.0.0.1:0"})
+    assert [setup.make_pass(threading.Event()).changes for _ in range(3)] == [None, (), ()]
