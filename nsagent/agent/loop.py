@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import nsagent
 from nsagent.agent.config_file import ConfigFile, read_config_file
 from nsagent.agent.delivery import Delivery
-from nsagent.agent.logs import logger
+from nsagent.agent.logs import logger, start_logging
 from nsagent.agent.made_report import deliver
 from nsagent.agent.notify import Notifier
 from nsagent.agent.passes import Made, read_rss_bytes
@@ -224,9 +224,13 @@ class Agent:
             setup = Setup(config, self._world, self._setup)
             setup.begin(self._setup)
         except NsagentError as err:
-            logger.error("config not loaded, the one of %s stays in force: %s", self._config_status.loaded_at, err)
+            for problem in str(err).splitlines():
+                logger.error("config not loaded: %s", problem)
+            logger.warning("config: the one of %s stays in force", self._config_status.loaded_at)
             self._config_status = replace(self._config_status, last_reload_ok=False, error=str(err))
         else:
+            if config.log != self._setup.config.log:
+                start_logging(config.log, clock=self._world.clock)
             self._setup = setup
             self._config_status = ConfigStatus(path, tell_time(moment.wall))
             self._next_pass = min(self._next_pass, moment.running + config.interval)

@@ -55,7 +55,7 @@ def _list_lines(status: AgentStatus) -> Iterator[str]:
     yield _line("agent", f"{status.version} on {status.host}, pid {status.pid}{memory}, since {status.started_at}")
     yield _line("config", f"{config.path}, loaded {config.loaded_at}")
     if not config.last_reload_ok:
-        yield _line("", f"the last reload failed: {config.error or 'no reason told'}")
+        yield from _list_problems("the last reload failed:", config.error or "no reason told")
     if status.blind is not None:
         yield _line("not ready", status.blind)
     passes = f"{status.passes} finished, {status.passes_failed} failed, {status.passes_skipped} skipped"
@@ -73,6 +73,17 @@ def _list_lines(status: AgentStatus) -> Iterator[str]:
         yield from _list_reports(status.reports)
         yield "\n"
         yield from _list_outputs(status.reports)
+
+
+def _list_problems(what: str, error: str) -> Iterator[str]:
+    """What has failed and why; of several reasons, as a config may have, each on a line of its own."""
+    problems = error.splitlines()
+    if len(problems) == 1:
+        yield _line("", f"{what} {error}")
+        return
+    yield _line("", what)
+    for problem in problems:
+        yield _line("", problem)
 
 
 def _list_of_pass(last: PassStatus) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nsagent.agent.config_file import ConfigFile, load_config, read_config_file
+from nsagent.agent.logs import logger, start_logging
 from nsagent.agent.loop import Agent
 from nsagent.agent.notify import Notifier
 from nsagent.agent.setup import Setup, World
@@ -137,12 +138,15 @@ def test_events_are_asked_for_once_for_all_configs_that_want_them(running: Runni
     assert [line for line in running.told if line.startswith("process events: ")] == running.told[:1] == running.told
 
 
-def test_a_broken_config_and_one_that_cannot_be_served_change_nothing(running: RunningAgent, tmp_path: Path) -> None:
+def test_a_broken_config_and_one_that_cannot_be_served_change_nothing(
+    running: RunningAgent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     running.write(report("a", tmp_path / "a.json"))
     running.start()
-    running.path.write_text("version: 2\n")
+    running.path.write_text("version: 2\ninterval: never\n")
     broken = running.await_status(lambda status: not status.config.last_reload_ok, "a refusal")
     assert "version" in str(broken.config.error)
+    assert not [text for text in caplog.messages if "\n" in text]
     assert [one.name for one in broken.reports] == ["a"]
     (tmp_path / "open").mkdir(mode=0o777)
     (tmp_path / "open").chmod(0o777)
@@ -203,3 +207,25 @@ def test_little_memory_makes_each_pass_a_first_one(running: RunningAgent, tmp_pa
     running.start()
     running.await_status(lambda status: status.passes >= 2, "two passes")
     assert running.world.board.list_changes(0).changes == ()
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """What an agent does to the logger is undone."""
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate = before[:2]
+    logger.setLevel(before[2])
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_another_config_may_have_the_log_in_another_form(
+    running: RunningAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_logging("line", clock=running.world.clock)
+    running.write(log="line")
+    running.start()
+    loaded = running.await_status(lambda status: status.config, "a config").config.loaded_at
+    running.write(log="json")
+    running.await_status(lambda status: status.config.loaded_at != loaded, "another config")
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["message"] == "config loaded: 0 reports"

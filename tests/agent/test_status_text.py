@@ -83,6 +83,17 @@ def test_an_agent_that_cannot_see_the_host_says_why() -> None:
     assert text.splitlines()[2] == "not ready run with the host's PIDs"
 
 
+def test_each_problem_of_a_config_has_a_line_of_its_own() -> None:
+    problems = "c.yaml:3:4: every: no\nc.yaml:5:4: view: no"
+    config = ConfigStatus("c.yaml", "2026-01-02T03:00:00.000Z", last_reload_ok=False, error=problems)
+    lines = render_status(make_status(config=config), "table").splitlines()
+    assert lines[2:5] == [
+        "          the last reload failed:",
+        "          c.yaml:3:4: every: no",
+        "          c.yaml:5:4: view: no",
+    ]
+
+
 def test_programs_read_json_and_yaml_with_the_same_values() -> None:
     document = json.loads(render_status(STATUS, "json"))
     assert yaml.safe_load(render_status(STATUS, "yaml")) == document
