@@ -165,7 +165,7 @@ class _Open:
         if change.kind is ChangeKind.NEW_LISTENER:
             self._listeners[listener] = change
         elif change.kind is ChangeKind.LISTENER_GONE:
-            self._forget_listener(listener, socket)
+            self._take_listener(listener, socket)
         elif change.kind is ChangeKind.OPENED:
             self._add_connection(change, ends, socket)
         elif change.kind is ChangeKind.CLOSED:
@@ -173,14 +173,15 @@ class _Open:
         elif change.kind in _CHANGED:
             self._replace(change, listener, ends, socket)
 
-    def _forget_listener(self, key: _Key, socket: ChangedSocket) -> None:
-        """Also one that came in another place, as its container had no name then."""
-        if self._listeners.pop(key, None) is None:
-            for other, change in self._listeners.items():
-                there = change.socket
-                if there is not None and there.local == socket.local and _is_same(there, socket):
-                    del self._listeners[other]
-                    return
+    def _take_listener(self, key: _Key, socket: ChangedSocket) -> Change | None:
+        """The change that it came by, also in another place: its container had no name then, or another one."""
+        if (earlier := self._listeners.pop(key, None)) is not None:
+            return earlier
+        for other, change in self._listeners.items():
+            there = change.socket
+            if there is not None and there.local == socket.local and _is_same(there, socket):
+                return self._listeners.pop(other)
+        return None
 
     def _add_connection(self, change: Change, ends: _Key, socket: ChangedSocket) -> None:
         self._connections[ends].append(change)
@@ -201,7 +202,7 @@ class _Open:
         now = change._replace(before=(), state_before=None)
         if earlier := self._take_connection(ends, socket):
             self._add_connection(now._replace(at=earlier.at, kind=ChangeKind.OPENED), ends, socket)
-        elif earlier := self._listeners.get(listener):
+        elif earlier := self._take_listener(listener, socket):
             self._listeners[listener] = now._replace(at=earlier.at, kind=ChangeKind.NEW_LISTENER)
 
 

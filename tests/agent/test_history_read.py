@@ -147,6 +147,20 @@ def test_a_listener_that_had_no_name_when_it_came_is_gone_with_its_socket() -> N
     )
 
 
+def test_a_listener_whose_container_was_renamed_has_who_holds_it_now_and_is_there_once() -> None:
+    renamed = container("shop")
+    before, between, after = (
+        snapshot(listener(80, process(pid, container=one), netns=WEB), taken_at=at, containers=[one])
+        for pid, one, at in ((30, container("web"), T0), (30, renamed, T0), (31, renamed, T1))
+    )
+    changes = [*list_open(before), *diff_snapshots(before, between), *diff_snapshots(between, after)]
+    assert [each.kind for each in changes if each.socket] == [ChangeKind.NEW_LISTENER, ChangeKind.HOLDER_CHANGED]
+    at_once = [*list_open(before), *diff_snapshots(before, after)]
+    for told in (changes, at_once):
+        assert tell(fold_changes(told)) == tell(list_open(after))
+        assert tell(fold_changes((*told, *diff_snapshots(after, snapshot(containers=[renamed]))))) == Counter()
+
+
 def test_a_change_is_asked_for_by_every_name_of_its_container_and_pod() -> None:
     (change,) = (
         each for each in list_open(taken([listener(80, process(30, container=WEB_POD), netns=WEB)], T0)) if each.socket
