@@ -43,6 +43,13 @@ _DELETES: Final = (
     "DELETE FROM changes WHERE run < ?",
     "DELETE FROM runs WHERE id < ?",
 )
+_NEWEST: Final = (
+    "SELECT max(at) FROM runs WHERE at <= :now AND id <= (SELECT min(id) FROM runs WHERE at <= :now AND "
+    "id >= (SELECT min(id) FROM runs WHERE baseline IS NOT NULL AND id > :first))"
+)
+"""When the last of the runs up to the second baseline was, or what stands for it: a run of later than now is of a clock
+that was ahead, and is older than the next other one."""
+
 _ROW_BYTES: Final = 400
 """What a row takes at most, but for one of very many holders."""
 
@@ -198,10 +205,9 @@ class History:
         (now,) = self._connection.execute(recent).fetchone()
         moment = datetime.fromisoformat(now) - self._max_age
         limit = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-        old = "SELECT max(at) FROM runs WHERE id <= (SELECT min(id) FROM runs WHERE baseline IS NOT NULL AND id > ?)"
         while True:
             (first,) = self._connection.execute("SELECT min(id) FROM runs").fetchone()
-            (newest,) = self._connection.execute(old, (first,)).fetchone()
+            (newest,) = self._connection.execute(_NEWEST, {"now": now, "first": first}).fetchone()
             if newest is None or newest > limit or not self._drop_first_part():
                 break
         # The copy of the last pages beside the file; not while somebody reads it.

@@ -174,6 +174,16 @@ def test_a_clock_that_is_wrong_once_drops_nothing(path: Path) -> None:
     assert [id_ for id_, _, _ in list_runs(path)] == list(range(1, 25))
 
 
+def test_what_is_old_goes_also_where_the_clock_was_once_ahead(path: Path) -> None:
+    """As of a host that has no time of day until it has asked for it: runs of 2099 are as old as those beside them."""
+    snapshots = passes(150, rows=2)
+    with closing(History.open(path, 80 * 60.0, 64 * MIB)) as history:
+        for _ in range(3):
+            history.record(snapshots[0]._replace(taken_at="2099-01-01T00:00:00.000Z"), None)
+        record_all(history, snapshots)
+        assert at(150 - 80 - 12) <= list_runs(path)[0][1] <= at(150 - 80)
+
+
 def test_five_thousand_containers_come_and_go_within_bounds(path: Path) -> None:
     limit = 512 << 10
     with closing(History.open(path, 365 * DAY, limit)) as history:
