@@ -3,6 +3,7 @@
 It is bounded by age and by size: whatever goes, goes from its beginning, up to a baseline.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from nsagent.agent.history_file import (
     WAIT_SECONDS,
     Damaged,
     check_place,
+    hold_alone,
     open_readable,
     open_writable,
     set_aside,
@@ -51,7 +53,9 @@ _NEWEST: Final = (
 that was ahead, and is older than the next other one."""
 
 _ROW_BYTES: Final = 400
-"""What a row takes at most, but for one of very many holders."""
+"""What a row takes at most, without its holders but for a few."""
+_HOLDER_BYTES: Final = 40
+_LEAST_RUNS: Final = 1000
 
 _LEAST_CHANGES: Final = 1000
 _PARTS: Final = 8
@@ -63,28 +67,45 @@ _MOST_SECONDS: Final = 100 * 365 * 86400.0
 class History:
     """One history that is written to, by any thread: each record waits for the one before, and closing for all.
 
-    `aside` is where a damaged file was moved to, None where there was none: it is to be told.
+    `aside` is where a damaged file was moved to last, None where there was none: it is to be told.
     """
 
-    def __init__(self, path: Path, max_age_seconds: float, max_size_bytes: int) -> None:
+    def __init__(
+        self, path: Path, max_age_seconds: float, max_size_bytes: int, *, least_runs: int = _LEAST_RUNS
+    ) -> None:
         self.aside: Path | None = None
         self._path = path
         self._max_age = timedelta(seconds=min(max_age_seconds, _MOST_SECONDS))
         self._max_size_bytes = max_size_bytes
+        self._least_runs = least_runs
+        self._runs = 0
+        """That were recorded since a file was moved aside."""
         self._file: tuple[int, int] | None = None
+        self._held: int | None = None
+        """What keeps others from writing to it."""
         self._baseline_due = True
         self._lock = threading.Lock()
         self._connection = self._open()
 
     @classmethod
-    def open(cls, path: Path, max_age_seconds: float, max_size_bytes: int) -> Self:
-        """The history at this path, made if there is none. Raises HistoryError."""
-        return cls(path, max_age_seconds, max_size_bytes)
+    def open(cls, path: Path, max_age_seconds: float, max_size_bytes: int, *, least_runs: int = _LEAST_RUNS) -> Self:
+        """The history at this path, made if there is none. Raises HistoryError.
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
+        A file that is damaged before so many runs were recorded after another one was is left as it is: its disk
+        damages all of them.
+        """
+        return cls(path, max_age_seconds, max_size_bytes, least_runs=least_runs)
+
+    def close(self, seconds: float = -1.0) -> None:
+        """Let go of the file; what is still being recorded after so many seconds is waited for no longer.
+
+        It is recorded whole then, or not at all.
+        """
+        if self._lock.acquire(timeout=seconds):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
 
     def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
         """Add a run and what changed with it since the one before, all or nothing.
@@ -105,8 +126,9 @@ class History:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             error = tell_error(self._path, err)
-            if isinstance(error, Damaged) and self.aside is None:
-                self._begin_anew()
+            if isinstance(error, Damaged) and self._may_set_aside():
+                self._let_go()
+                self._set_aside()
             raise error from err
         except HistoryError:
             self._baseline_due = True
@@ -114,14 +136,37 @@ class History:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            connection = open_writable(self._path, self._max_size_bytes)
+            connection = self._open_alone()
         except Damaged:
-            if self.aside is not None:
+            if not self._may_set_aside():
                 raise
-            self.aside = set_aside(self._path)
-            connection = open_writable(self._path, self._max_size_bytes)
+            self._set_aside()
+            connection = self._open_alone()
         self._file = self._tell_file()
         return connection
+
+    def _open_alone(self) -> sqlite3.Connection:
+        held = hold_alone(self._path)
+        try:
+            connection = open_writable(self._path, self._max_size_bytes)
+        except BaseException:
+            os.close(held)
+            raise
+        self._held = held
+        return connection
+
+    def _let_go(self) -> None:
+        self._connection.close()
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
+    def _may_set_aside(self) -> bool:
+        return self.aside is None or self._runs >= self._least_runs
+
+    def _set_aside(self) -> None:
+        self._file, self._runs = None, 0
+        self.aside = set_aside(self._path)
 
     def _tell_file(self) -> tuple[int, int] | None:
         """What is at the path now, None for nothing."""
@@ -135,24 +180,19 @@ class History:
         """SQLite goes on with a file that was removed, and with it all would be lost."""
         check_place(self._path)
         if self._file is None or self._tell_file() != self._file:
-            self._connection.close()
+            self._let_go()
             self._baseline_due = True
             self._file = None
             self._connection = self._open()
-
-    def _begin_anew(self) -> None:
-        self._connection.close()
-        self._file = None
-        self.aside = set_aside(self._path)
 
     def _record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
         connection = self._connection
         baseline = list_open(snapshot) if self._needs_baseline(snapshot, len(changes)) else None
         count = None if baseline is None else len(baseline)
-        if baseline is not None and len(baseline) * _ROW_BYTES > self._max_size_bytes // 4:
+        if baseline is not None and _measure(baseline) > self._max_size_bytes // 4:
             # It would leave no room for anything else.
             baseline, count = None, UNKNOWN
-        self._make_room((len(changes) + len(baseline or ())) * _ROW_BYTES)
+        self._make_room(_measure(changes) + _measure(baseline or ()))
         connection.execute("BEGIN IMMEDIATE")
         (run,) = connection.execute(
             "INSERT INTO runs (at, host, boot_id, complete, sockets, changes, baseline) VALUES (?, ?, ?, ?, ?, ?, ?) "
@@ -174,6 +214,7 @@ class History:
             )
         connection.execute("COMMIT")
         self._baseline_due = False
+        self._runs += 1
         self._drop_old()
 
     def _needs_baseline(self, snapshot: Snapshot, changes: int) -> bool:
@@ -239,6 +280,12 @@ class History:
         )
         used: int = (pages - free) * page_bytes
         return used
+
+
+def _measure(changes: Sequence[Change]) -> int:
+    """About how many bytes these take; 0.4 us each."""
+    holders = sum(len(each.before) + (len(each.socket.holders) if each.socket is not None else 0) for each in changes)
+    return len(changes) * _ROW_BYTES + holders * _HOLDER_BYTES
 
 
 class HistoryReader:

@@ -4,6 +4,7 @@ Source: sqlite.org/wal.html, fileformat.html, pragma.html. With WAL and synchron
 outlives a SIGKILL at any moment and a power cut.
 """
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -11,6 +12,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from errno import EWOULDBLOCK
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +61,24 @@ def open_writable(path: Path, max_size_bytes: int) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def hold_alone(path: Path) -> int:
+    """An fd on the file, made if there is none, that keeps other agents from writing to it; raises HistoryError.
+
+    It is to be closed after the database: whoever closes any fd on a file lets go of all locks of this process that
+    SQLite has on it (fcntl(2)). This lock is another one (flock(2)), of which SQLite knows nothing.
+    """
+    with telling(path), _hold_place(path) as directory:
+        fd = os.open(path.name, _NEW_FILE, 0o640, dir_fd=directory)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            os.close(fd)
+            if err.errno == EWOULDBLOCK:
+                raise HistoryError(f"{path}: another agent writes to it") from err
+            raise
+        return fd
 
 
 def open_readable(path: Path) -> sqlite3.Connection:

@@ -42,6 +42,10 @@ _EVENTS_SHARE: Final = 0.6
 does not have the agent use more. Of `limits.cpu` it is a third, so that passes go on."""
 
 
+_END_SECONDS: Final = 0.2
+"""How long a history may still be written to at the end, after a pass that is under way was waited for."""
+
+
 class World(NamedTuple):
     """What outlasts a config: this process, and what it is asked for while it runs."""
 
@@ -157,14 +161,15 @@ class Setup:
         wanted = self.config.history
         if wanted is None:
             return
+        before = None if self.history is None else self.history.aside
         try:
             if self.history is None:
                 self.history = History.open(Path(wanted.path), wanted.max_age, wanted.max_size)
-                if self.history.aside is not None:
-                    self._world.tell(f"history: {wanted.path} was damaged, and is now {self.history.aside}")
             self.history.record(snapshot, changes)
         except HistoryError as err:
             self._world.tell(f"history: {err}")
+        if self.history is not None and self.history.aside != before:
+            self._world.tell(f"history: {wanted.path} was damaged, and is now {self.history.aside}")
 
     def tell_events(self) -> EventsStatus | None:
         """How events fare, None where none are wanted."""
@@ -178,12 +183,12 @@ class Setup:
                 lane.out.close(max(0.0, end - self._world.clock()))
 
     def close(self) -> None:
-        """Let go of all but the outputs."""
+        """Let go of all but the outputs, for the agent ends; a disk that hangs is not waited for."""
         for _, control in self._served.values():
             control.close()
         self._close_feeds()
         if self.history is not None:
-            self.history.close()
+            self.history.close(_END_SECONDS)
         self.passes.close()
 
     def _serve(self, earlier: "Setup | None", opened: ExitStack) -> None:

@@ -7,8 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
@@ -19,7 +20,7 @@ import pytest
 from nsagent.agent.history import History, HistoryReader
 from nsagent.agent.history_read import Wanted
 from nsagent.errors import HistoryError
-from nsagent.model.change import ChangeKind
+from nsagent.model.change import Change, ChangeKind
 from nsagent.model.ids import ContainerId
 from nsagent.model.net import SocketState
 from nsagent.scan.diff import diff_snapshots
@@ -233,6 +234,16 @@ def test_a_baseline_that_takes_too_much_room_is_left_out_and_what_was_open_is_no
             assert reader.fold(at(0), ALL) == ((), None, None)
 
 
+def test_what_very_many_hold_takes_as_much_room_as_it_takes(path: Path) -> None:
+    """As a server that has forked hundreds of times, on many ports: nothing is full while there is what may go."""
+    holders = [process(1_000_000 + number, "fifteen-letters", start_ticks=10**9) for number in range(400)]
+    rows = [listener(1000 + port, *holders, cookie=1000 + port, inode=1000 + port) for port in range(26)]
+    with closing(History.open(path, DAY, 2 * MIB)) as history:
+        for minute in range(20):
+            history.record(taken(minute, *rows), None)
+        assert told(path, 20) == (at(19), shown(taken(19, *rows)))
+
+
 def test_the_file_is_its_owners_and_groups(path: Path) -> None:
     before = os.umask(0)
     try:
@@ -368,6 +379,66 @@ def test_a_file_that_is_damaged_while_it_is_open_is_an_error_and_a_new_one_is_be
         assert history.aside is not None
         history.record(taken(50), ())
         assert told(path, 50) == (at(50), shown(taken(50)))
+
+
+def put_damaged(path: Path) -> None:
+    """Another file in its place, which is damaged."""
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    damage(copy)
+    copy.rename(path)
+
+
+def test_a_file_is_moved_aside_again_but_not_where_each_new_one_is_soon_damaged(path: Path) -> None:
+    """The disk would be full of damaged files."""
+    with closing(History.open(path, DAY, MIB, least_runs=3)) as history:
+        for minute in range(6):
+            if minute in (1, 4):
+                put_damaged(path)
+            history.record(taken(minute), None)
+            assert told(path, minute)[0] == at(minute)
+        put_damaged(path)
+        for minute in range(6, 12):
+            with pytest.raises(HistoryError, match="damaged"):
+                history.record(taken(minute), None)
+
+
+def test_of_two_agents_one_writes_to_a_history(path: Path) -> None:
+    """What changed would be told twice, and what both saw come would go once."""
+    first = History.open(path, DAY, MIB)
+    with pytest.raises(HistoryError, match=r"history\.db: another agent writes to it"):
+        History.open(path, DAY, MIB)
+    record_all(first, passes(3))
+    first.close()
+    with closing(History.open(path, DAY, MIB)) as history:
+        history.record(taken(5), ())
+    assert [run[1] for run in list_runs(path)] == [at(0), at(1), at(2), at(5)]
+
+
+class Slow(list[Change]):
+    """Changes that are not written before a test says so."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        super().__init__(changes)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[Change]:
+        self.begun.set()
+        assert self.go_on.wait(60)
+        return super().__iter__()
+
+
+def test_whoever_ends_does_not_wait_for_a_disk_that_hangs(path: Path) -> None:
+    before, after = passes(2)
+    history, changes = History.open(path, DAY, MIB), Slow(diff_snapshots(before, after))
+    writing = threading.Thread(target=history.record, args=(after, changes))
+    writing.start()
+    assert changes.begun.wait(60)
+    history.close(0.0)
+    changes.go_on.set()
+    writing.join(60)
+    history.close()
+    assert [run[1] for run in list_runs(path)] == [at(1)]
 
 
 def test_a_file_that_was_removed_is_begun_anew_with_all_that_is_open(path: Path) -> None:
