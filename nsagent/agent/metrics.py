@@ -171,9 +171,18 @@ def _list_of_agent(status: AgentStatus) -> Iterator[Metric]:
         "config_last_reload_successful", "Whether the config in force is the file's.", status.config.last_reload_ok
     )
     runtimes = GaugeMetricFamily("nsagent_runtime_up", "Whether it answered when asked for names.", labels=["runtime"])
-    for runtime, up in dict(status.runtimes).items():  # A series that is there twice spoils the whole scrape.
-        runtimes.add_metric([runtime], up)
+    for kind, up in _list_kinds(status.runtimes).items():
+        runtimes.add_metric([kind], up)
     yield runtimes
+
+
+def _list_kinds(runtimes: Iterable[tuple[str, bool]]) -> dict[str, bool]:
+    """Runtimes by their kind alone, and whether all of it answer; their names say at which path or URL each is."""
+    kinds: dict[str, bool] = {}
+    for name, up in runtimes:
+        kind = name.partition(" (")[0]
+        kinds[kind] = up and kinds.get(kind, True)
+    return kinds
 
 
 def _list_of_events(status: AgentStatus) -> Iterator[Metric]:

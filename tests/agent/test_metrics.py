@@ -135,10 +135,18 @@ def test_two_outputs_of_one_type_are_one_series() -> None:
     reports = make_status().reports
     twice = replace(reports[0], outputs=(reports[0].outputs[1],) * 2)
     board = make_board()
-    board.publish_status(make_status(reports=(twice,), runtimes=(("docker", False), ("docker", True))))
-    families = scrape(board)
-    assert sample(families, "nsagent_output_written", report="listeners", output="http") == 6
-    assert sample(families, "nsagent_runtime_up", runtime="docker") == 1
+    board.publish_status(make_status(reports=(twice,)))
+    assert sample(scrape(board), "nsagent_output_written", report="listeners", output="http") == 6
+
+
+def test_runtimes_of_one_kind_are_up_if_all_are_and_no_path_is_told() -> None:
+    board = make_board()
+    runtimes = {"docker (unix:///run/docker.sock)": False, "docker (unix:///run/user/0/docker.sock)": True}
+    board.publish_status(make_status(runtimes=(*runtimes.items(), ("kubelet logs (/var/log/pods)", True))))
+    assert [each.labels | {"up": each.value} for each in scrape(board)["nsagent_runtime_up"].samples] == [
+        {"runtime": "docker", "up": 0},
+        {"runtime": "kubelet logs", "up": 1},
+    ]
 
 
 @pytest.mark.parametrize(("name", "label"), HOSTILE.items())
