@@ -29,6 +29,8 @@ from tests.live.stopping import stopped
 IMAGE = "docker.io/nsagent-live/busybox:1"
 PAUSE_COMMAND = ("sleep", "2147483647")
 START_SECONDS = 120.0
+IMPORT_SECONDS = 240.0
+"""For the agent's image, which is unpacked file by file."""
 END_SECONDS = 60.0
 POD_WORKERS = 4
 DAEMON_LOG_TAIL_BYTES = 4000
@@ -150,7 +152,7 @@ class CriBed:
             env=self._environment(),
             stdin=archive,
             capture_output=True,
-            timeout=START_SECONDS,
+            timeout=IMPORT_SECONDS,
             check=True,
         )
 
