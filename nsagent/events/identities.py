@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.identity.believe import believe
-from nsagent.identity.claims import identify
+from nsagent.identity.cgroup_path import CgroupIdentity
+from nsagent.identity.claims import find_user, identify
+from nsagent.identity.records import list_users
 from nsagent.kernel.boot_clock import BIRTH_SLACK_TICKS, count_ticks
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.container import Container, Pod
@@ -216,10 +218,19 @@ class Identities:
         home = self._homes.get(text)
         if home is None and self._new_homes < _MOST_CGROUPS:
             self._new_homes += 1
-            claimed = identify((*self._homes, text))
-            identity = believe({text: claimed[text]}, self._containers.values())[text]
-            home = self._homes[text] = _Home(identity.container_id, identity.chain, identity.inner, identity.unit)
+            containers = self._containers.values()
+            identity = believe({text: identify((*self._homes, text), containers)[text]}, containers)[text]
+            home = self._homes[text] = _Home(
+                self._find_container(identity), identity.chain, identity.inner, identity.unit
+            )
         return home or _NOWHERE
+
+    def _find_container(self, identity: CgroupIdentity) -> ContainerId | None:
+        """The container, None where who tells of it does not tell of this user's cgroups: the next pass tells more."""
+        container = None if identity.container_id is None else self._containers.get(identity.container_id)
+        if container is None or container.told_by is None or find_user(identity) in list_users(container):
+            return identity.container_id
+        return None
 
 
 def _had_begun(known: _Known, at_ns: int) -> bool:

@@ -7,10 +7,12 @@ in a container) can call one by the id of a container that runs elsewhere.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.identity.cgroup_path import CgroupIdentity, CgroupParser
+from nsagent.identity.records import User, list_users
+from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId, PodUid
 
 _DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
@@ -18,10 +20,11 @@ _DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
 
 _USER: Final = re.compile(r"/user@([0-9]{1,10})\.service/")
 
-_Chain: TypeAlias = tuple[ContainerId, ...]
+_Told: TypeAlias = Mapping[ContainerId, Sequence[Container]]
+"""What is told of the containers that run, by those who are vouched for."""
 
 
-def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
+def identify(texts: Iterable[str], records: Iterable[Container] = ()) -> dict[str, CgroupIdentity]:
     """Who each of these cgroup texts of one host tells of; an id is believed at one place only.
 
     That is the one with the fewest containers around it, then one that no user, service or scope was
@@ -30,11 +33,15 @@ def identify(texts: Iterable[str]) -> dict[str, CgroupIdentity]:
     in there is in the container around it, or in none, and likewise of pods. Ids that somebody chose, as
     the names of LXC's containers, may be given twice: such a one is believed at all places of whoever
     has the most right to it, and below a container.
+
+    With the `records` of containers that run the id of one is not believed where it cannot be: below
+    user@UID.service, unless that user's runtime may tell of it, and in another container of its runtime.
     """
     forged = set[str]()
     parser = CgroupParser()
+    told = _index_told(records)
     identities = {text: parser.parse(text) for text in texts}
-    while found := _find_forged(identities.values()):
+    while found := _find_forged(identities.values(), told):
         forged |= found
         parser = CgroupParser(forged)
         identities = {
@@ -58,12 +65,24 @@ def _list_roots(identity: CgroupIdentity) -> set[str | None]:
     return {*identity.roots, *(one.pod_root for one in (*identity.around, identity))}
 
 
-def _find_forged(identities: Iterable[CgroupIdentity]) -> set[str]:
-    """The directories that bear an id which another one has more right to."""
+def _index_told(records: Iterable[Container]) -> _Told:
+    """Of a user's runtime, which may say anything, only where somebody named it."""
+    told: defaultdict[ContainerId, list[Container]] = defaultdict(list)
+    for record in records:
+        if record.verified and None in list_users(record):
+            told[record.id].append(record)
+    return told
+
+
+def _find_forged(identities: Iterable[CgroupIdentity], told: _Told) -> set[str]:
+    """The directories that bear an id which another one has more right to, or whose container is elsewhere."""
     forged: set[str] = set()
-    for id_, claims in _index_claims(identities).items():
+    for id_, places in _index_places(identities).items():
+        elsewhere = {root for root, place in places.items() if _is_elsewhere(ContainerId(id_), place, told)}
+        forged |= elsewhere
+        claims = sorted(_rank(root, place) for root, place in places.items() if root not in elsewhere)
         if len(claims) > 1:
-            best, *others = sorted(_rank(root, chain) for root, chain in claims.items())
+            best, *others = claims
             was_drawn = _DRAWN.fullmatch(id_) is not None
             forged.update(claim.root for claim in others if was_drawn or claim.delegate != best.delegate)
             if not all(map(best.has_more_right, others)):
@@ -71,19 +90,41 @@ def _find_forged(identities: Iterable[CgroupIdentity]) -> set[str]:
     return forged
 
 
-def _index_claims(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId | PodUid, dict[str, _Chain]]:
-    """For each id the directories that bear it, with the containers around them."""
-    claims: defaultdict[ContainerId | PodUid, dict[str, _Chain]] = defaultdict(dict)
+class _Place(NamedTuple):
+    """Where a directory is: the containers around it, and the user whose it is."""
+
+    chain: tuple[ContainerId, ...]
+    user: User
+
+
+def _index_places(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId | PodUid, dict[str, _Place]]:
+    """For each id the directories that bear it."""
+    found: defaultdict[ContainerId | PodUid, dict[str, _Place]] = defaultdict(dict)
     for identity in set(identities):
+        user = find_user(identity)
         for one in (*identity.around, identity):
             if one.pod_uid is not None and one.pod_root is not None:
                 # Of who is deep below a pod the containers in it are around the process, and not around the pod.
                 around = zip(one.chain, one.roots, strict=False)
                 outer = tuple(id_ for id_, root in around if one.pod_root.startswith(f"{root}/"))
-                claims[one.pod_uid][one.pod_root] = outer
+                found[one.pod_uid][one.pod_root] = _Place(outer, user)
             if one.container_id is not None and (_DRAWN.fullmatch(one.container_id) or not one.chain):
-                claims[one.container_id][one.roots[-1]] = one.chain
-    return claims
+                found[one.container_id][one.roots[-1]] = _Place(one.chain, user)
+    return found
+
+
+def _is_elsewhere(id_: ContainerId, place: _Place, told: _Told) -> bool:
+    """Whether the container of this id is told of, and cannot be in this place."""
+    records = told.get(id_, ())
+    if place.user is not None and records and all(place.user not in list_users(record) for record in records):
+        return True
+    around = {subject for outer in place.chain for subject in _list_subjects(told.get(outer, ()))}
+    return not around.isdisjoint(_list_subjects(records))
+
+
+def _list_subjects(records: Iterable[Container]) -> Iterator[str]:
+    """Who tells."""
+    return (record.told_by.subject for record in records if record.told_by is not None)
 
 
 class _Claim(NamedTuple):
@@ -99,15 +140,15 @@ class _Claim(NamedTuple):
     length: int
     root: str
     delegate: str | None
-    chain: _Chain
+    chain: tuple[ContainerId, ...]
 
     def has_more_right(self, other: "_Claim") -> bool:
         """Whether the other one may only have been made by somebody in whose hands this one is as well."""
         return other.chain[: self.depth] == self.chain and self.delegate in (None, other.delegate)
 
 
-def _rank(root: str, chain: _Chain) -> _Claim:
+def _rank(root: str, place: _Place) -> _Claim:
     parents = root.split("/")[1:-1]
     delegate = next((parent for parent in parents if parent.endswith((".service", ".scope"))), None)
     of_user = any(parent.startswith("user@") for parent in parents)
-    return _Claim(len(chain), of_user, delegate is not None, len(parents), root, delegate, chain)
+    return _Claim(len(place.chain), of_user, delegate is not None, len(parents), root, delegate, place.chain)

@@ -18,7 +18,8 @@ Creators = Mapping[int, ContainerId | None]
 def identify_all(facts: Facts) -> dict[str, CgroupIdentity]:
     """Who each cgroup text of these facts tells of: those of processes, their v2 lines, and the paths of rows."""
     texts = {reading.cgroup for reading in facts.processes}
-    return identify({*texts, *map(_cut_to_v2, texts), *(_text_of_path(path) for _, path in facts.cgroup_paths)})
+    rows = (_text_of_path(path) for _, path in facts.cgroup_paths)
+    return identify({*texts, *map(_cut_to_v2, texts), *rows}, facts.containers)
 
 
 def map_creators(facts: Facts, identities: Mapping[str, CgroupIdentity]) -> Creators | None:

@@ -11,7 +11,7 @@ import pytest
 from nsagent.events.identities import NOBODY, Identities
 from nsagent.kernel.boot_clock import count_ticks
 from nsagent.kernel.procfs import ProcFs
-from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.container import Container, NameState, Pod, Runtime, ToldBy
 from nsagent.model.facts import Facts, Placed, ProcessReading
 from nsagent.model.ids import ContainerId, Pid, PodUid
 from nsagent.model.named_event import Identity, IdentitySource, NamedProcessEvent
@@ -218,6 +218,17 @@ def test_a_cgroup_that_bears_the_id_of_another_container_is_not_believed(tree: P
     identities = begin(tree, passed(httpd()))
     tree.process(CHILD, "evil", cgroup=f"0::/user.slice/user-1.slice/user@1.service/docker/{WEB_ID}\n")
     assert name(identities, EXEC).identity.container_id is None
+
+
+@pytest.mark.parametrize("uid", [0, 1, 2], ids=["the system's", "that user's", "another user's"])
+def test_of_a_container_that_shows_no_process_a_user_s_cgroup_has_the_name_by_that_user_s_engine_alone(
+    tree: ProcTree, uid: int
+) -> None:
+    told = WEB._replace(told_by=ToldBy("docker", uid, named=False))
+    identities = begin(tree, passed(reading(12), containers=[told]))
+    tree.process(CHILD, "curl", cgroup=f"0::/user.slice/user-1.slice/user@1.service/docker/{WEB_ID}\n")
+    named = name(identities, EXEC)
+    assert (named.identity.container_id, named.container_name) == ((WEB_ID, "web") if uid == 1 else (None, None))
 
 
 def test_a_flood_of_new_cgroups_is_not_read(tree: ProcTree) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsagent.identity.claims import identify
+from nsagent.model.container import Container, NameState, Runtime, ToldBy
 from nsagent.model.ids import ContainerId, PodUid
 
 A, B, C = (ContainerId(digit * 64) for digit in "abc")
@@ -187,3 +188,42 @@ def test_any_id_is_in_the_end_at_one_place_whatever_comes_first(texts: list[str]
             if one.pod_uid is not None:
                 places[one.pod_uid].add(one.pod_root)
     assert all(len(roots) == 1 for roots in places.values())
+
+
+def told(id_: ContainerId, subject: str, uid: int = 0, *, named: bool = False) -> Container:
+    """A record of a container that runs."""
+    told_by = ToldBy(subject, uid, named)
+    return Container(id_, "web", NameState.KNOWN, Runtime.DOCKER, None, True, "docker", told_by=told_by)
+
+
+@pytest.mark.parametrize(
+    ("path", "records", "believed"),
+    [
+        (f"{USER}/docker-{A}.scope", [told(A, "docker")], None),
+        (f"{USER}/docker-{A}.scope", [told(A, "podman", 1000, named=True)], A),
+        (f"{USER}/docker-{A}.scope", [told(A, "podman", 1001, named=True)], None),
+        (f"{USER}/docker-{A}.scope", [told(A, "docker"), told(A, "podman", 1000, named=True)], A),
+        # What the runtime of a user tells counts for nothing against anybody else.
+        (f"{USER}/docker-{A}.scope", [told(A, "podman", 1001)], A),
+        (f"/docker/{A}", [told(A, "podman", 1000)], A),
+        (f"/docker/{B}/docker/{A}", [told(A, "docker"), told(B, "docker")], B),
+        (f"/docker/{B}/docker/{C}/docker/{A}", [told(A, "docker"), told(B, "docker")], C),
+        (f"/docker/{B}/docker/{A}", [told(A, "shims"), told(A, "docker"), told(B, "docker")], B),
+        (f"/docker/{B}/docker/{A}", [told(A, "docker (inner)", named=True), told(B, "docker")], A),
+        (f"/docker/{B}/docker/{A}", [told(A, "podman", 1000), told(B, "podman", 1000)], A),
+        (f"/docker/{B}/docker/{A}", [told(A, "logs")._replace(verified=False), told(B, "logs")], A),
+        (f"/system.slice/shop.service/docker-{A}.scope", [told(A, "docker")], A),
+    ],
+)
+def test_the_id_of_a_container_that_runs_is_not_believed_where_that_cannot_be(
+    path: str, records: list[Container], believed: ContainerId | None
+) -> None:
+    """Also where it shows no process, and so no directory of its own: as those of Kata do not."""
+    text = f"0::{path}\n"
+    assert identify([text], records)[text].container_id == believed
+
+
+def test_a_user_s_cgroup_takes_nothing_from_where_a_named_runtime_tells_that_it_is() -> None:
+    genuine, forged = f"0::/docker/{B}/docker/{A}\n", f"0::{USER}/docker-{A}.scope\n"
+    identities = identify([genuine, forged], [told(A, "docker (inner)", named=True)])
+    assert [one.container_id for one in identities.values()] == [A, None]

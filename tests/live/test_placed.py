@@ -21,6 +21,7 @@ from nsagent.kernel.formats.pid_stat import parse_pid_stat
 from nsagent.runtimes.discover import discover_runtimes
 from tests.live.capabilities import Capability, lack, require
 from tests.live.leftovers import marked_environment
+from tests.live.made_cgroups import MadeCgroups, find_hierarchies
 from tests.live.nsagent_cli import Scan, run_named_scan, run_nsagent
 from tests.runtimes.engine_server import rows, saying, serve
 from tests.scan.collect.passes import run_pass
@@ -92,6 +93,14 @@ def start(token: str, tmp_path: Path) -> Iterator[Start]:
         yield start_one
 
 
+@pytest.fixture
+def cgroups() -> Iterator[MadeCgroups]:
+    """Cgroups by hand; to be asked for before processes, which have to end first."""
+    made = MadeCgroups()
+    yield made
+    made.close()
+
+
 def listed(pid: int, started: float, id_: str = ID, name: str = "lone") -> dict[str, object]:
     """What podman's list says of a container that runs."""
     return {"Id": id_, "Names": [name], "Pid": pid, "StartedAt": int(started), "State": "running"}
@@ -155,6 +164,18 @@ def test_of_two_containers_in_each_other_a_process_is_in_the_inner_one(start: St
     inner = listed(child, time.time(), OTHER_ID, "inner")
     found = scan(tmp_path, inner, listed(lone.pid, lone.started))
     assert (owners_of(found, *lone.ports), untold(found)) == ([ID, OTHER_ID], [])
+
+
+def test_a_user_s_cgroup_that_bears_its_id_hides_no_container(
+    cgroups: MadeCgroups, start: Start, tmp_path: Path
+) -> None:
+    """A container without a cgroup of its own has none that could be held against that one."""
+    lone, forger = start(ID), start()
+    path = f"/user.slice/user-1000.slice/user@1000.service/libpod-{ID}.scope"
+    cgroups.enter(forger.pid, path, find_hierarchies())
+    found = scan(tmp_path, listed(lone.pid, lone.started))
+    assert owners_of(found, *lone.ports, *forger.ports) == [ID, ID, None, None]
+    assert untold(found) == []
 
 
 def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_alone(

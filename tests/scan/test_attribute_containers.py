@@ -7,7 +7,7 @@ import pytest
 
 from nsagent.errors import Reason
 from nsagent.model.choices import EngineName, OwnersWanted
-from nsagent.model.container import Container, NameState, Pod, Runtime
+from nsagent.model.container import Container, NameState, Pod, Runtime, ToldBy
 from nsagent.model.facts import Facts, Placed
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId, Pid, PodUid
@@ -78,6 +78,23 @@ def test_a_forger_has_neither_the_container_nor_the_pod_whose_names_it_took() ->
     snapshot = attribute(given._replace(processes=(*given.processes, forger)))
     assert [socket.container_id for socket in snapshot.sockets] == [APP, None]
     assert snapshot.sockets[1].owners[0].process.unit == "user@1000.service"
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [("/docker/{other}/{app}", OTHER), ("/user.slice/user-1.slice/user@1.service/docker-{app}.scope", None)],
+    ids=["in another container", "a user's"],
+)
+def test_a_forger_does_not_hide_that_a_container_is_sandboxed(path: str, owner: ContainerId | None) -> None:
+    """A container of Kata's shows no process in a cgroup of its own."""
+    docker = ToldBy("docker (unix:///run/docker.sock)", 0, named=False)
+    known = [record(APP, "app", pod=None, sandboxed="kata", told_by=docker), record(OTHER, "evil", told_by=docker)]
+    text = f"0::{path.format(other=OTHER, app=APP)}\n"
+    given = facts([reading(10, {3: 7}, netns=WEB_NETNS, cgroup=text)], [netns(tcp_text(listen_row(80, 7)))])
+    snapshot = attribute(given._replace(containers=tuple(known)))
+    assert [one.name for one in snapshot.containers if one.id == APP] == ["app"]
+    assert [one.container_id for one in snapshot.sockets] == [owner]
+    assert [gap.subjects[0].id for gap in snapshot.coverage.gaps if gap.reason is Reason.SANDBOXED] == ["app"]
 
 
 def test_names_of_an_earlier_pass_stay_while_the_engine_is_dead() -> None:

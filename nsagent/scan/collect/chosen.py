@@ -55,7 +55,7 @@ def choose(
     `placed` are the processes of containers that no cgroup path shows. Raises NotFound
     and Ambiguous, as the same filter does for the snapshot of the whole pass.
     """
-    claimed = identify({reading.cgroup for reading in readings})
+    claimed = identify({reading.cgroup for reading in readings}, answers.containers)
     containers = join_containers(claimed.values(), answers.containers, answers.kept)
     ids = choose_containers(
         wanted, containers, tell_sources((CGROUP_PATHS, *answers.sources), merge_gaps(answers.gaps))

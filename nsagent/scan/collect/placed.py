@@ -58,7 +58,7 @@ def place_processes(context: PassContext, readings: Sequence[ProcessReading], an
     """
     if not context.live or not any(map(_read_claim, answers.containers)):
         return Placing()
-    identities = identify({reading.cgroup for reading in readings})
+    identities = identify({reading.cgroup for reading in readings}, answers.containers)
     shown = {id_ for one in identities.values() for id_ in (*one.chain, one.container_id)}
     claims = _list_claims(one for one in answers.containers if one.id not in shown)
     if not claims:

@@ -63,6 +63,13 @@ def test_a_container_without_processes_is_chosen_and_is_nowhere() -> None:
     assert (chosen.ids, chosen.readings) == (frozenset({C}), ())
 
 
+def test_who_bears_the_id_of_a_container_that_shows_no_process_is_not_chosen_by_its_name() -> None:
+    path = f"/user.slice/user-1000.slice/user@1000.service/docker-{C}.scope"
+    forger = reading(15, {3: 9}, netns=600, cgroup=f"0::{path}\n", uid=1000)
+    chosen = choose(WEB, [*READINGS, forger], answers(record(C, "web")))
+    assert (chosen.ids, chosen.readings) == (frozenset({C}), ())
+
+
 def test_an_unknown_name_is_told_with_what_was_asked() -> None:
     with pytest.raises(NotFound, match=r"no container 'web' \(looked in: cgroup paths, docker\)"):
         choose(WEB, READINGS, answers())
