@@ -21,7 +21,7 @@ _DRAWN: Final = re.compile(r"[0-9a-z]{8}[0-9a-z-]{17,}")
 _USER: Final = re.compile(r"/user@([0-9]{1,10})\.service/")
 
 _Told: TypeAlias = Mapping[ContainerId, Sequence[Container]]
-"""What is told of the containers that run, by those who are vouched for."""
+"""What is told of containers by those who are vouched for; what is not verified may have ended."""
 
 
 def identify(texts: Iterable[str], records: Iterable[Container] = ()) -> dict[str, CgroupIdentity]:
@@ -34,8 +34,8 @@ def identify(texts: Iterable[str], records: Iterable[Container] = ()) -> dict[st
     the names of LXC's containers, may be given twice: such a one is believed at all places of whoever
     has the most right to it, and below a container.
 
-    With the `records` of containers that run the id of one is not believed where it cannot be: below
-    user@UID.service, unless that user's runtime may tell of it, and in another container of its runtime.
+    With the `records` of containers the id of one is not believed where it cannot be: in another container
+    of its runtime; and, of one that runs, below user@UID.service, unless that user's runtime may tell of it.
     """
     forged = set[str]()
     parser = CgroupParser()
@@ -69,7 +69,7 @@ def _index_told(records: Iterable[Container]) -> _Told:
     """Of a user's runtime, which may say anything, only where somebody named it."""
     told: defaultdict[ContainerId, list[Container]] = defaultdict(list)
     for record in records:
-        if record.verified and None in list_users(record):
+        if None in list_users(record):
             told[record.id].append(record)
     return told
 
@@ -116,7 +116,8 @@ def _index_places(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId |
 def _is_elsewhere(id_: ContainerId, place: _Place, told: _Told) -> bool:
     """Whether the container of this id is told of, and cannot be in this place."""
     records = told.get(id_, ())
-    if place.user is not None and records and all(place.user not in list_users(record) for record in records):
+    users = {user for record in records if record.verified for user in list_users(record)}
+    if users and place.user not in {None, *users}:
         return True
     around = {subject for outer in place.chain for subject in _list_subjects(told.get(outer, ()))}
     return not around.isdisjoint(_list_subjects(records))

@@ -211,7 +211,9 @@ def told(id_: ContainerId, subject: str, uid: int = 0, *, named: bool = False) -
         (f"/docker/{B}/docker/{A}", [told(A, "shims"), told(A, "docker"), told(B, "docker")], B),
         (f"/docker/{B}/docker/{A}", [told(A, "docker (inner)", named=True), told(B, "docker")], A),
         (f"/docker/{B}/docker/{A}", [told(A, "podman", 1000), told(B, "podman", 1000)], A),
-        (f"/docker/{B}/docker/{A}", [told(A, "logs")._replace(verified=False), told(B, "logs")], A),
+        # A log stays when its container has ended: it says where that was not, and not that it runs.
+        (f"/docker/{B}/docker/{A}", [told(A, "logs")._replace(verified=False), told(B, "logs")], B),
+        (f"{USER}/docker-{A}.scope", [told(A, "logs")._replace(verified=False)], A),
         (f"/system.slice/shop.service/docker-{A}.scope", [told(A, "docker")], A),
     ],
 )

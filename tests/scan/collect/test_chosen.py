@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from nsagent.errors import EXIT_NOT_FOUND, Ambiguous, Changed, NotFound, Reason, RuntimeUnavailable
-from nsagent.model.container import Container, NameState, Pod
+from nsagent.model.container import Container, NameState, Pod, ToldBy
 from nsagent.model.gap import Kind
 from nsagent.model.ids import ContainerId, NetnsId, PodUid
 from nsagent.query.filter import Filter
@@ -148,3 +148,14 @@ def test_what_no_engine_needs_to_tell_is_not_lost_when_it_goes(wanted: Filter) -
     """Of a Kubernetes namespace pods come and go; an id is in the cgroup paths."""
     runtimes, before = engines_that_said([record(A, "web", Pod(None, "web", "shop"))], [])
     assert check_names(wanted, READINGS, before, runtimes) == before
+
+
+def test_a_log_of_a_container_that_has_ended_chooses_nobody_in_another_container() -> None:
+    """Kubelets keep the logs of containers that have ended, and tell their ids."""
+    logs, pod = ToldBy("logs (/var/log/containers)", None, named=False), Pod(PodUid("1-2"), "shop-0", "shop")
+    ended = record(C, "shop", pod)._replace(verified=False, source="logs", told_by=logs)
+    evil = record(A, "evil", Pod(PodUid("3-4"), "evil", "x"))
+    forger = reading(15, {3: 9}, netns=600, cgroup=f"0::/kubepods/besteffort/pod{A[:32]}/{A}/{C}\n")
+    known = answers(evil, evil._replace(verified=False, source="logs", told_by=logs), ended)
+    with pytest.raises(NotFound):
+        choose(Filter(pods=("shop-0",)), [forger], known)
