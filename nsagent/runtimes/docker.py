@@ -228,7 +228,8 @@ def _read_podman_pod(row: Mapping[str, Any]) -> Pod | None:
 def _read_init(row: Mapping[str, Any]) -> Init | None:
     """The first process of a container that runs, by podman's list; Docker's does not tell it."""
     pid, started = row.get("Pid"), row.get("StartedAt")
-    if not isinstance(pid, int) or not isinstance(started, int):
+    # Not isinstance(): JSON's true is an int to that, and to no reader of a capture.
+    if type(pid) is not int or type(started) is not int:
         return None
     return Init(Pid(pid), started) if 0 < pid <= _PID_MAX and 0 < started < 1 << 40 else None
 

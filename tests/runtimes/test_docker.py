@@ -224,7 +224,16 @@ class TestPods:
         ]
 
     @pytest.mark.parametrize("own", [{"Pod": "x", "PodName": "shop"}, {"Pod": OTHER_ID}, {"Pod": 7, "PodName": 7}])
-    @pytest.mark.parametrize("process", [{"Pid": "1", "StartedAt": 1}, {"Pid": 1 << 30, "StartedAt": 1}, {"Pid": 7}])
+    @pytest.mark.parametrize(
+        "process",
+        [
+            {"Pid": "1", "StartedAt": 1},
+            {"Pid": 1 << 30, "StartedAt": 1},
+            {"Pid": 7},
+            {"Pid": True, "StartedAt": 1},
+            {"Pid": 7, "StartedAt": True},
+        ],
+    )
     def test_a_pod_and_a_process_of_another_form_are_none(
         self, tmp_path: Path, own: dict[str, object], process: dict[str, object]
     ) -> None:
