@@ -194,14 +194,13 @@ class _Question:
         left_out: tuple[LeftOut, ...] = ()
         source = self._source
         try:
-            owner = source.read_owner() if isinstance(source, Owned) else None
             if isinstance(source, Preparable):
                 source.prepare()
             self._note_prepared()
             if self._given_up.is_set():
                 source.abandon()
             listed = source.list_containers()
-            peer = source.peer_pid if isinstance(source, Owned) else None
+            owner, peer = (source.read_owner(), source.peer_pid) if isinstance(source, Owned) else (None, None)
             told_by = ToldBy(source.subject, owner, source.named, peer)
             containers = tuple(container._replace(told_by=told_by) for container in listed)
             left_out = tuple(source.left_out) if isinstance(source, Sparing) else ()

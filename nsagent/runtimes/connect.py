@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Reason, RuntimeUnavailable
 from nsagent.model.ids import Pid
@@ -86,12 +86,19 @@ def read_owner(base_url: str) -> int | None:
         return None
 
 
-def read_peer_pid(connected: socket.socket) -> Pid | None:
-    """The pid of who listens at the other end of a unix socket; None of another one, or if it is not seen from here."""
+class Peer(NamedTuple):
+    """Who listens at the other end of a unix socket, as of when that began; `pid` is None where it is not seen."""
+
+    pid: Pid | None
+    uid: int
+
+
+def read_peer(connected: socket.socket) -> Peer | None:
+    """None of another socket than a unix one."""
     if connected.family != socket.AF_UNIX:
         return None
-    pid, _, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return Pid(pid) if pid else None
+    pid, uid, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return Peer(Pid(pid) if pid else None, uid)
 
 
 def hang_up(connected: socket.socket) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from nsagent.errors import FormatError, RuntimeUnavailable
 from nsagent.model.container import Container
 from nsagent.model.ids import Pid
-from nsagent.runtimes.connect import DOCKER_PORT, connect, hang_up, identify, read_owner, read_peer_pid, translate
+from nsagent.runtimes.connect import DOCKER_PORT, Peer, connect, hang_up, identify, read_owner, read_peer, translate
 
 
 class Question:
@@ -66,7 +66,7 @@ class SocketSource:
     `base_url` is `unix:///path` or `tcp://host:port`. `timeout_seconds` bounds each wait for the
     runtime, not their sum: one that sends a byte a second is ended by `abandon`, which Runtimes calls.
     `named`: somebody asked for this runtime, it was not just found. `version` is what the runtime
-    called itself in its last answer, None until then; `peer_pid` who listened at its socket, None over TCP.
+    called itself in its last answer, None until then; `peer` is who listened at its socket then, None over TCP.
     """
 
     def __init__(self, base_url: str, timeout_seconds: float, name: str, *, named: bool = True) -> None:
@@ -76,7 +76,7 @@ class SocketSource:
         self.named = named
         self.subject = f"{name} ({base_url})"
         self.version: str | None = None
-        self.peer_pid: Pid | None = None
+        self.peer: Peer | None = None
         self._default_port = DOCKER_PORT
         self._question = Question()
 
@@ -84,9 +84,17 @@ class SocketSource:
         """What tells this runtime from one started anew at the same address; None where nothing does."""
         return identify(self.base_url)
 
+    @property
+    def peer_pid(self) -> Pid | None:
+        """The pid of who listened there when it was asked last."""
+        return self.peer.pid if self.peer is not None else None
+
     def read_owner(self) -> int | None:
-        """The uid that the socket belongs to; None without one."""
-        return read_owner(self.base_url)
+        """The uid of who listened there when it was asked last, or, if that was root, of the socket; None over TCP.
+
+        Who may write to the directory of a socket can have the path lead elsewhere at any moment.
+        """
+        return (self.peer.uid if self.peer is not None else None) or read_owner(self.base_url)
 
     def prepare(self) -> None:
         """Connect, then load the client: a runtime that is absent costs no import. Raises RuntimeUnavailable."""
@@ -96,7 +104,7 @@ class SocketSource:
         with self._translated():
             connected = connect(self.base_url, self.timeout_seconds, self._default_port)
             try:
-                self.peer_pid = read_peer_pid(connected)
+                self.peer = read_peer(connected)
                 self._load()
             except BaseException:
                 connected.close()

@@ -88,7 +88,7 @@ class Owned(Protocol):
         """Who listened there when it was asked last; None where that cannot be told."""
 
     def read_owner(self) -> int | None:
-        """The uid that it belongs to; None where that cannot be told."""
+        """The uid that it belonged to then; None where that cannot be told."""
 
 
 @runtime_checkable

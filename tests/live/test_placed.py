@@ -6,8 +6,10 @@ real podman tells of such containers is in test_podman.py.
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -192,6 +194,39 @@ def test_a_runtime_of_a_user_that_was_only_found_tells_of_that_user_s_processes_
             os.chown(path, uid, uid)
             found = run_named_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
             assert owners_of(found, *lone.ports) == [container_id] * 2
+
+
+def test_a_runtime_is_that_of_who_listens_whatever_its_path_leads_to_when_that_is_looked_at(
+    start: Start, tmp_path: Path
+) -> None:
+    """In a directory of a user's a link may lead to a socket of root's first, and then to another one."""
+    lone = start(ID)
+    path = tmp_path / "root" / "run" / "podman" / "podman.sock"
+    path.parent.mkdir(parents=True)
+    say = saying(rows(listed(lone.pid, lone.started)))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        os.seteuid(NOBODY)
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+
+        def answer_each() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as connection:
+                        say(connection)
+
+        thread = threading.Thread(target=answer_each)
+        thread.start()
+        try:
+            found = run_named_scan("--host-root", str(tmp_path / "root"), "--state", "listen")
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert owners_of(found, *lone.ports) == [None, None]
+    assert untold(found) == [("processes", ["lone"])]
 
 
 def test_of_a_container_of_the_system_s_runtime_no_user_s_tells_another_process(start: Start, tmp_path: Path) -> None:

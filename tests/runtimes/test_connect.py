@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nsagent.errors import FormatError, Reason, RuntimeUnavailable
-from nsagent.runtimes.connect import connect, identify, one_line, read_peer_pid, translate
+from nsagent.model.ids import Pid
+from nsagent.runtimes.connect import Peer, connect, identify, one_line, read_peer, translate
 
 TIMEOUT_SECONDS = 0.5
 
@@ -162,6 +163,6 @@ def test_who_listens_at_a_unix_socket_is_told_and_at_a_port_nobody(path: str) ->
         listener.bind(path)
         listener.listen()
         with connect(f"unix://{path}", 1.0) as connected:
-            assert read_peer_pid(connected) == os.getpid()
+            assert read_peer(connected) == Peer(Pid(os.getpid()), os.geteuid())
         with connect(f"tcp://127.0.0.1:{port.getsockname()[1]}", 1.0) as connected:
-            assert read_peer_pid(connected) is None
+            assert read_peer(connected) is None
