@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from nsagent.identity.cgroup_path import CgroupIdentity, CgroupParser
-from nsagent.identity.records import User, list_users
+from nsagent.identity.records import list_users
 from nsagent.model.container import Container
 from nsagent.model.ids import ContainerId, PodUid
 
@@ -56,7 +56,11 @@ def find_user(identity: CgroupIdentity) -> int | None:
 
     One below a container is of that container's users, whom nobody here knows.
     """
-    match = _USER.search(identity.roots[0] if identity.roots else identity.pod_root or "")
+    return _find_user(identity.roots[0] if identity.roots else identity.pod_root or "")
+
+
+def _find_user(root: str) -> int | None:
+    match = _USER.search(root)
     return int(match[1]) if match else None
 
 
@@ -78,11 +82,12 @@ def _find_forged(identities: Iterable[CgroupIdentity], told: _Told) -> set[str]:
     """The directories that bear an id which another one has more right to, or whose container is elsewhere."""
     forged: set[str] = set()
     for id_, places in _index_places(identities).items():
-        elsewhere = {root for root, place in places.items() if _is_elsewhere(ContainerId(id_), place, told)}
-        forged |= elsewhere
-        claims = sorted(_rank(root, place) for root, place in places.items() if root not in elsewhere)
-        if len(claims) > 1:
-            best, *others = claims
+        if id_ in told:
+            elsewhere = {root for root, place in places.items() if _is_elsewhere(ContainerId(id_), place, told)}
+            forged |= elsewhere
+            places = {root: place for root, place in places.items() if root not in elsewhere}
+        if len(places) > 1:
+            best, *others = sorted(_rank(root, place) for root, place in places.items())
             was_drawn = _DRAWN.fullmatch(id_) is not None
             forged.update(claim.root for claim in others if was_drawn or claim.delegate != best.delegate)
             if not all(map(best.has_more_right, others)):
@@ -91,33 +96,32 @@ def _find_forged(identities: Iterable[CgroupIdentity], told: _Told) -> set[str]:
 
 
 class _Place(NamedTuple):
-    """Where a directory is: the containers around it, and the user whose it is."""
+    """Where a directory is: the containers around it, and the directory of the outermost one, or itself."""
 
     chain: tuple[ContainerId, ...]
-    user: User
+    top: str
 
 
 def _index_places(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId | PodUid, dict[str, _Place]]:
     """For each id the directories that bear it."""
     found: defaultdict[ContainerId | PodUid, dict[str, _Place]] = defaultdict(dict)
-    for identity in set(identities):
-        user = find_user(identity)
+    for identity in identities:  # One for each cgroup text: 10 us each.
         for one in (*identity.around, identity):
             if one.pod_uid is not None and one.pod_root is not None:
                 # Of who is deep below a pod the containers in it are around the process, and not around the pod.
                 around = zip(one.chain, one.roots, strict=False)
                 outer = tuple(id_ for id_, root in around if one.pod_root.startswith(f"{root}/"))
-                found[one.pod_uid][one.pod_root] = _Place(outer, user)
-            if one.container_id is not None and (_DRAWN.fullmatch(one.container_id) or not one.chain):
-                found[one.container_id][one.roots[-1]] = _Place(one.chain, user)
+                found[one.pod_uid][one.pod_root] = _Place(outer, one.roots[0] if outer else one.pod_root)
+            if one.container_id is not None and (not one.chain or _DRAWN.fullmatch(one.container_id)):
+                found[one.container_id][one.roots[-1]] = _Place(one.chain, one.roots[0])
     return found
 
 
 def _is_elsewhere(id_: ContainerId, place: _Place, told: _Told) -> bool:
     """Whether the container of this id is told of, and cannot be in this place."""
-    records = told.get(id_, ())
+    records = told[id_]
     users = {user for record in records if record.verified for user in list_users(record)}
-    if users and place.user not in {None, *users}:
+    if users and _find_user(place.top) not in {None, *users}:
         return True
     around = {subject for outer in place.chain for subject in _list_subjects(told.get(outer, ()))}
     return not around.isdisjoint(_list_subjects(records))
