@@ -74,7 +74,8 @@ class CgroupIdentity:
     """The innermost systemd service or scope that is no container, also one inside a container.
 
     `nginx.service`, `session-3.scope`, `init.scope`; `user@1000.service` for what is the user's and in no
-    unit of theirs, never for a container there.
+    unit of theirs, never for a container there, and `user@1000.service/nginx.service` for a unit of theirs, which
+    they may call as they like.
     """
     path: str | None
     """The one that told all this, the v2 one where several tell the same, None if the text holds no path."""
@@ -184,6 +185,9 @@ def _read_path(path: str, forged: Container[str]) -> _Reading:
     pod_uid: PodUid | None = None
     pod_root: str | None = None
     unit: str | None = None
+    # Whose units they are: a user's, and a user's around the container.
+    manager: str | None = None
+    manager_around: str | None = None
     # systemd's units hang below slices only; what a service makes below itself is no unit.
     below_slices = True
     parent = grandparent = root = ""
@@ -201,22 +205,30 @@ def _read_path(path: str, forged: Container[str]) -> _Reading:
             if all(outer.id != id_ for outer in containers):
                 containers.append(_Found(id_, runtime, root, pod_uid, pod_root))
             below_slices = True
-            unit = None if unit is not None and unit.startswith("user@") else unit
+            unit = None if unit == manager else unit
+            manager, manager_around = None, manager
         elif containers and root == f"{containers[-1].root}/supervisor" and _MACHINE.fullmatch(parent):
             # systemd-nspawn itself, which runs outside of the machine that it watches. Further below anybody who
             # is in a container may call a cgroup so.
             containers.pop()
-            unit = parent
+            manager = manager_around
+            unit = _name_unit(parent, manager)
         elif segment.endswith((".service", ".scope")):
             if below_slices and not (segment == "init.scope" and parent.startswith("user@")):
-                unit = segment.removeprefix("_")
+                unit = _name_unit(segment.removeprefix("_"), manager)
             below_slices = below_slices and segment.startswith("user@")
+            manager = manager or (segment if below_slices else None)
         else:
             below_slices = below_slices and (segment.endswith(".slice") or segment in _PASSAGES)
         grandparent, parent = parent, segment
     if containers:
         pod_uid, pod_root = containers[-1].pod_uid, containers[-1].pod_root
     return _Reading(path, tuple(containers), pod_uid, pod_root, unit)
+
+
+def _name_unit(name: str, manager: str | None) -> str:
+    """A unit, with whose it is unless it is the system's."""
+    return name if manager is None else f"{manager}/{name}"
 
 
 def _find_pod(segment: str) -> PodUid | None:

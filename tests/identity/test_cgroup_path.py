@@ -184,3 +184,23 @@ def test_a_container_in_a_cgroup_parent_of_its_own_is_not_left_by_calling_a_cgro
     """A pod of podman's may have such a path too, and stands in the chain like a container then."""
     identity = parse_cgroup(f"0::/actions_job/{OUTER}/libpod-{INNER}\n")
     assert (identity.container_id, identity.chain) == (INNER, (OUTER,))
+
+
+USER = "/user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        (f"{USER}/sshd.service", "user@1000.service/sshd.service"),
+        (f"{USER}/app.slice/user@0.service/x.slice/sshd.service", "user@1000.service/sshd.service"),
+        (f"{USER}/init.scope/sshd.service", "user@1000.service"),
+        (f"{USER}/machine.slice/machine-web.scope/supervisor", "user@1000.service/machine-web.scope"),
+        (f"{USER}/app.slice/web.service/libpod-payload-{INNER}", "user@1000.service/web.service"),
+        (f"/docker/{OUTER}{USER}/sshd.service", "user@1000.service/sshd.service"),
+        (f"{USER}/docker-{OUTER}.scope/system.slice/sshd.service", "sshd.service"),
+    ],
+)
+def test_a_unit_of_a_user_s_is_told_with_whose_it_is(path: str, unit: str) -> None:
+    """Whoever may make a cgroup there can call it like a service of the system."""
+    assert parse_cgroup(f"0::{path}\n").unit == unit
