@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable
 
 from nsagent.errors import Reason, RuntimeUnavailable
-from nsagent.model.container import Container, ToldBy
+from nsagent.model.container import Container, NameState, ToldBy
 from nsagent.runtimes.source import Failure, Identifiable, LeftOut, Owned, Preparable, Source, Sparing
 
 _FAILURES_TO_OPEN = 3
 _OPEN_SECONDS = 60.0
 _REPEAT_SECONDS = 1.0
+_NAME_LENGTH = 1024
+"""More than any container, image or pod is called; a table is as wide as the longest."""
+
 _LOADING_SECONDS = 1.0
 """How much longer than the deadline a runtime is waited for at most because its client was loaded first."""
 
@@ -202,8 +205,9 @@ class _Question:
             listed = source.list_containers()
             owner, peer = (source.read_owner(), source.peer_pid) if isinstance(source, Owned) else (None, None)
             told_by = ToldBy(source.subject, owner, source.named, peer)
-            containers = tuple(container._replace(told_by=told_by) for container in listed)
-            left_out = tuple(source.left_out) if isinstance(source, Sparing) else ()
+            containers = tuple(_bound_names(container._replace(told_by=told_by)) for container in listed)
+            long = (LeftOut(Reason.TOO_LARGE, one.id) for one in listed if _is_long(one))
+            left_out = (*(source.left_out if isinstance(source, Sparing) else ()), *long)
             self._is_silent = False
         except RuntimeUnavailable as err:
             failure = Failure(err.reason, str(err), err.errno)
@@ -217,3 +221,18 @@ class _Question:
         if not self.prepared.is_set():
             self.prepared_at = self._clock()
             self.prepared.set()
+
+
+def _is_long(container: Container) -> bool:
+    """Whether it, its image or its pod has a name that is none."""
+    pod = container.pod
+    names = (container.name, container.image, container.container_name)
+    pods = (pod.uid, pod.name, pod.kube_namespace) if pod is not None else ()
+    return any(name is not None and len(name) > _NAME_LENGTH for name in (*names, *pods))
+
+
+def _bound_names(container: Container) -> Container:
+    """The container, without any of its names if one is none."""
+    if not _is_long(container):
+        return container
+    return container._replace(name=None, name_state=NameState.UNKNOWN, image=None, container_name=None, pod=None)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from nsagent.errors import Reason, RuntimeUnavailable
-from nsagent.model.container import Container
+from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.runtimes.runtimes import Answers, Runtimes
 from tests.gaps import unnamed
@@ -60,6 +60,22 @@ def test_one_that_fails_is_a_gap_and_the_others_answer() -> None:
     containers, gaps, asked, _ = runtimes.collect()
     assert (names(containers), asked) == (["c"], ("one", "two"))
     assert gaps == (unnamed("one", "broken", Reason.FAILED),)
+
+
+@pytest.mark.parametrize("field", ["name", "image", "container_name", "pod"])
+def test_a_name_that_is_too_long_costs_its_own_container_its_names_and_is_told(field: str) -> None:
+    """A user's engine may say anything, and a table is as wide as the longest cell."""
+    (short, long) = knows("a" * 64, "b" * 64)(StandIn("podman"))
+    name = "n" * 1025
+    wrong = long._replace(**{field: Pod(None, name) if field == "pod" else name})  # type: ignore[arg-type]
+    most = short._replace(name="n" * 1024)
+    runtimes = Runtimes([StandIn("podman", lambda _: (most, wrong))], clock=time.monotonic)
+    runtimes.start()
+    answers = runtimes.collect()
+    nameless = wrong._replace(name=None, name_state=NameState.UNKNOWN, image=None, container_name=None, pod=None)
+    assert [one._replace(told_by=None) for one in answers.containers] == [most, nameless]
+    gap = Gap(Stage.NAMES, Subject(Kind.RECORDS, "podman"), Reason.TOO_LARGE, detail="b" * 12)
+    assert answers.gaps == (gap,)
 
 
 def test_those_that_hang_share_one_deadline_and_are_abandoned_at_the_end() -> None:
