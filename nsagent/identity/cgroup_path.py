@@ -57,6 +57,10 @@ _PARENTS_OF_OTHERS = frozenset({"libpod_parent", "kata_overhead"})
 # Directories that nspawn, podman and LXC put between a container and the systemd in it.
 _PASSAGES = frozenset({"payload", "container", "ns"})
 
+_MOST_NESTED = 8
+"""More containers are in each other nowhere. Whoever may make cgroups can nest as many as a path has room for, and
+where names are claimed twice, all paths are read once more for each that is not believed."""
+
 
 @dataclass(frozen=True, slots=True)
 class CgroupIdentity:
@@ -137,7 +141,7 @@ class CgroupParser:
     def _read(self, path: str) -> _Reading:
         reading = self._readings.get(path)
         if reading is None:
-            reading = self._readings[path] = _read_path(path, self._forged)
+            reading = self._readings[path] = _PathReader(self._forged).read(path)
         return reading
 
 
@@ -179,51 +183,81 @@ def _list_paths(text: str) -> list[str]:
     return list(dict.fromkeys(unified + systemd + others))
 
 
-def _read_path(path: str, forged: Container[str]) -> _Reading:
+class _PathReader:
     """What one path says, segment by segment from the root."""
-    containers: list[_Found] = []
-    pod_uid: PodUid | None = None
-    pod_root: str | None = None
-    unit: str | None = None
-    # Whose units they are: a user's, and a user's around the container.
-    manager: str | None = None
-    manager_around: str | None = None
-    # systemd's units hang below slices only; what a service makes below itself is no unit.
-    below_slices = True
-    parent = grandparent = root = ""
-    for segment in path.split("/"):
-        if not segment or segment == "..":
-            continue
-        # `<slice of the pod>:<prefix>:<id>` is a container in no directory of its pod's.
-        slice_root = f"{root}/{segment.partition(':')[0]}"
-        root = f"{root}/{segment}"
-        if (pod := _find_pod(segment)) and slice_root not in forged:
-            pod_uid, pod_root = pod, slice_root
-        found = _find_container(segment, parent, grandparent) if root not in forged else None
-        if found is not None:
-            id_, runtime = found
-            if all(outer.id != id_ for outer in containers):
-                containers.append(_Found(id_, runtime, root, pod_uid, pod_root))
-            below_slices = True
-            unit = None if unit == manager else unit
-            manager, manager_around = None, manager
-        elif containers and root == f"{containers[-1].root}/supervisor" and _MACHINE.fullmatch(parent):
-            # systemd-nspawn itself, which runs outside of the machine that it watches. Further below anybody who
-            # is in a container may call a cgroup so.
-            containers.pop()
-            manager = manager_around
-            unit = _name_unit(parent, manager)
-        elif segment.endswith((".service", ".scope")):
-            if below_slices and not (segment == "init.scope" and parent.startswith("user@")):
-                unit = _name_unit(segment.removeprefix("_"), manager)
-            below_slices = below_slices and segment.startswith("user@")
-            manager = manager or (segment if below_slices else None)
+
+    def __init__(self, forged: Container[str]) -> None:
+        self._forged = forged
+        self._containers: list[_Found] = []
+        self._named = 0
+        self._pod: tuple[PodUid, str] | tuple[None, None] = (None, None)
+        self._is_pod_named = False
+        """Also by a directory that is forged, so that no long row of these has to be looked at one after the other."""
+        self._unit: str | None = None
+        # Whose units they are: a user's, and a user's around the container.
+        self._manager: str | None = None
+        self._manager_around: str | None = None
+        # systemd's units hang below slices only; what a service makes below itself is no unit.
+        self._below_slices = True
+
+    def read(self, path: str) -> _Reading:
+        """The whole of it."""
+        parent = grandparent = root = ""
+        for segment in path.split("/"):
+            if not segment or segment == "..":
+                continue
+            self._enter_pod(segment, root)
+            root = f"{root}/{segment}"
+            if found := self._find_container(segment, parent, grandparent, root):
+                self._enter_container(*found, root)
+            elif self._containers and root == f"{self._containers[-1].root}/supervisor" and _MACHINE.fullmatch(parent):
+                # systemd-nspawn itself, which runs outside of the machine that it watches. Further below anybody who
+                # is in a container may call a cgroup so.
+                self._containers.pop()
+                self._manager = self._manager_around
+                self._unit = _name_unit(parent, self._manager)
+            else:
+                self._enter_unit(segment, parent)
+            grandparent, parent = parent, segment
+        innermost = self._containers[-1] if self._containers else None
+        pod_uid, pod_root = self._pod if innermost is None else (innermost.pod_uid, innermost.pod_root)
+        return _Reading(path, tuple(self._containers), pod_uid, pod_root, self._unit)
+
+    def _enter_pod(self, segment: str, parent_root: str) -> None:
+        """Into the first one around a container: no pod is right in another one."""
+        pod = None if self._is_pod_named else _find_pod(segment)
+        if pod is not None:
+            self._is_pod_named = True
+            # `<slice of the pod>:<prefix>:<id>` is a container in no directory of its pod's.
+            root = f"{parent_root}/{segment.partition(':')[0]}"
+            self._pod = self._pod if root in self._forged else (pod, root)
+
+    def _find_container(
+        self, segment: str, parent: str, grandparent: str, root: str
+    ) -> tuple[ContainerId, Runtime | None] | None:
+        found = _find_container(segment, parent, grandparent)
+        if found is None:
+            return None
+        self._named += 1
+        return found if self._named <= _MOST_NESTED and root not in self._forged else None
+
+    def _enter_container(self, id_: ContainerId, runtime: Runtime | None, root: str) -> None:
+        if all(outer.id != id_ for outer in self._containers):
+            self._containers.append(_Found(id_, runtime, root, *self._pod))
+        self._is_pod_named = False
+        self._below_slices = True
+        self._unit = None if self._unit == self._manager else self._unit
+        self._manager, self._manager_around = None, self._manager
+
+    def _enter_unit(self, segment: str, parent: str) -> None:
+        """Into a unit, or into any other directory."""
+        if segment.endswith((".service", ".scope")):
+            if self._below_slices and not (segment == "init.scope" and parent.startswith("user@")):
+                self._unit = _name_unit(segment.removeprefix("_"), self._manager)
+            self._below_slices = self._below_slices and segment.startswith("user@")
+            self._manager = self._manager or (segment if self._below_slices else None)
         else:
-            below_slices = below_slices and (segment.endswith(".slice") or segment in _PASSAGES)
-        grandparent, parent = parent, segment
-    if containers:
-        pod_uid, pod_root = containers[-1].pod_uid, containers[-1].pod_root
-    return _Reading(path, tuple(containers), pod_uid, pod_root, unit)
+            self._below_slices = self._below_slices and (segment.endswith(".slice") or segment in _PASSAGES)
 
 
 def _name_unit(name: str, manager: str | None) -> str:

@@ -204,3 +204,18 @@ USER = "/user.slice/user-1000.slice/user@1000.service"
 def test_a_unit_of_a_user_s_is_told_with_whose_it_is(path: str, unit: str) -> None:
     """Whoever may make a cgroup there can call it like a service of the system."""
     assert parse_cgroup(f"0::{path}\n").unit == unit
+
+
+def test_no_more_containers_are_in_each_other_than_anybody_nests() -> None:
+    """Each that two cgroups claim costs a look at all paths: a path has room for sixty."""
+    ids = [f"{number:064x}" for number in range(9)]
+    identity = parse_cgroup("0::/docker/" + "/".join(ids) + "\n")
+    assert (*identity.chain, identity.container_id) == tuple(ids[:8])
+    assert parse_cgroup("0::/docker/" + "/".join(ids) + "\n", {f"/docker/{ids[0]}"}).container_id == ids[7]
+
+
+def test_no_pod_is_right_in_another_one() -> None:
+    """Nor right in a forged one: else a row of a hundred would have to be looked at one after the other."""
+    path = f"/kubepods/pod{POD_UID}/pod{POD_UID[:-1]}1/{INNER}"
+    assert parse_cgroup(f"0::{path}\n").pod_uid == POD_UID
+    assert parse_cgroup(f"0::{path}\n", {f"/kubepods/pod{POD_UID}"}).pod_uid is None
