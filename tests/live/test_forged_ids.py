@@ -131,7 +131,7 @@ BELOW = [
     pytest.param("/docker/{outer}/{made_up}", id="an id"),
     pytest.param("/docker/{outer}/docker-{made_up}.scope", id="an id, as systemd"),
     pytest.param(f"/docker/{{outer}}/{POD}/{{made_up}}", id="a pod"),
-    pytest.param("/docker/{outer}/lxc/prod-db", id="a name of LXC"),
+    pytest.param("/docker/{outer}/lxc/{name}", id="a name of LXC"),
     pytest.param("/docker/{outer}/own/machine-web.scope/supervisor", id="nspawn's own"),
 ]
 
@@ -141,13 +141,15 @@ def test_what_runs_in_a_cgroup_that_a_container_made_is_the_container_s(
     town: Town, forge: Callable[..., Forger], form: str
 ) -> None:
     made_up = secrets.token_hex(32)
-    forger = forge(form.format(outer=town.outer.id, made_up=made_up))
+    # Drawn as well: a name that is given twice on a host means neither where it is below a container.
+    name = f"db-{made_up[:8]}"
+    forger = forge(form.format(outer=town.outer.id, made_up=made_up, name=name))
     row = town.scan().one(forger.listener.inode)
     assert [row["container_id"], *(owner["container_id"] for owner in row["owners"])] == [town.outer.id] * 2
     of_outer = town.scan("-c", "outer")
     assert [row["local"]["port"] for row in of_outer.of_netns(town.outer.netns_inode)] == [OUTER_PORT]
     assert of_outer.one(forger.listener.inode)["container_id"] == town.outer.id
-    if (claimed := made_up if "made_up" in form else "prod-db" if "lxc" in form else None) is not None:
+    if (claimed := made_up if "{made_up}" in form else name if "{name}" in form else None) is not None:
         assert row["owners"][0]["chain"] == [claimed]
         assert [row["inode"] for row in town.scan("-c", claimed).sockets] == [forger.listener.inode]
     assert run_answered("scan", "--pod", POD.removeprefix("pod"), *town.bed.runtime_option).status == EXIT_NOT_FOUND
