@@ -208,7 +208,10 @@ class Endpoints:
 
     def _list_changes(self, since: int) -> Iterator[bytes]:
         changes, missed, last = self._board.list_changes(since)
-        yield _line({"type": "changes", "schema": "nsagent/v1", "missed": missed, "last": last})
+        # After a restart numbers begin anew: one that is asked for may be another agent's, and be reached again.
+        started_at = None if self._board.status is None else self._board.status.started_at
+        head = {"type": "changes", "schema": "nsagent/v1", "missed": missed, "last": last}
+        yield _line({**head, "agent_started_at": started_at})
         for number, change in changes:
             yield _line({"type": "change", "number": number, **self._change_record(change)})
 

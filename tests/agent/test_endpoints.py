@@ -90,7 +90,13 @@ def test_changes_are_told_after_a_number(board: Board) -> None:
     application = make_endpoints(board, changes=[1, 2, 3])
     got = get(application, "/v1/changes?since=1")
     assert [json.loads(line) for line in got.body.splitlines()] == [
-        {"type": "changes", "schema": "nsagent/v1", "missed": 0, "last": 3},
+        {
+            "type": "changes",
+            "schema": "nsagent/v1",
+            "missed": 0,
+            "last": 3,
+            "agent_started_at": "2026-01-02T03:00:00.000Z",
+        },
         {"type": "change", "number": 2, **change_record(make_change(2))},
         {"type": "change", "number": 3, **change_record(make_change(3))},
     ]
