@@ -50,9 +50,25 @@ class ConfigFile(NamedTuple):
     """At most one byte beyond MAX_BYTES."""
     identity: Identity
 
-    def has_changed(self) -> bool:
-        """Whether the path leads to something else by now: another content, or nothing that may be read."""
-        return identify(self.path).is_other_than(self.identity)
+
+class ConfigWatch:
+    """Looks whether a config file has changed, and has ended to: what is half written may be a config, too."""
+
+    def __init__(self, file: ConfigFile) -> None:
+        self._file = file
+        self._found: Identity | None = None
+        """What was found by the last look, None for nothing else than before."""
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the last look found something else: the next one tells whether it stays so."""
+        return self._found is not None
+
+    def look(self) -> bool:
+        """Whether the path leads to something else by now, and did so, to this very thing, at the look before."""
+        now = identify(self._file.path)
+        before, self._found = self._found, now if now.is_other_than(self._file.identity) else None
+        return self._found is not None and self._found == before
 
 
 def read_config_file(path: str) -> ConfigFile:

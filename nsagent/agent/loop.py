@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 import nsagent
-from nsagent.agent.config_file import ConfigFile, read_config_file
+from nsagent.agent.config_file import ConfigFile, ConfigWatch, read_config_file
 from nsagent.agent.delivery import Delivery
 from nsagent.agent.logs import logger, start_logging
 from nsagent.agent.made_report import deliver
@@ -33,6 +33,8 @@ from nsagent.report.times import tell_time
 
 _LOOK_SECONDS: Final = 2.0
 """How often the config file is looked at, and threads that are held up."""
+_AGAIN_SECONDS: Final = 0.3
+"""How soon after it was seen to have changed: it is loaded as soon as it has not changed further."""
 _END_SECONDS: Final = 1.2
 """How long a pass and reports that are under way may still take at the end."""
 _RELOAD_SECONDS: Final = 1.0
@@ -56,7 +58,7 @@ class Agent:
         self, file: ConfigFile, load: Callable[[ConfigFile], Config], setup: Setup, world: World, notifier: Notifier
     ) -> None:
         """`setup` is in use already, of the config that `load` has made of `file`."""
-        self._file = file
+        self._watch = ConfigWatch(file)
         self._load = load
         self._setup = setup
         self._world = world
@@ -126,9 +128,10 @@ class Agent:
             self._stopped = True
             self._stop_pass.set()
         if self._world.clock() >= self._next_look:
-            self._next_look = self._world.clock() + _LOOK_SECONDS
             self._delivery.look_after()
-            self._reload_wanted |= self._file.has_changed()
+            self._reload_wanted |= self._watch.look()
+            again = _AGAIN_SECONDS if self._watch.is_changing and not self._reload_wanted else _LOOK_SECONDS
+            self._next_look = self._world.clock() + again
             self._publish()
         if self._reload_wanted and self._worker is None:  # A pass that is under way is one of the config before.
             self._reload()
@@ -217,10 +220,11 @@ class Agent:
         self._delivery.wait(_RELOAD_SECONDS)
         moment = self._world.read_clocks()
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={int(moment.running * 1e6)}")
-        path = self._file.path
+        path = self._config_status.path
         try:
-            self._file = read_config_file(path)
-            config = self._load(self._file)
+            file = read_config_file(path)
+            self._watch = ConfigWatch(file)
+            config = self._load(file)
             setup = Setup(config, self._world, self._setup)
             setup.begin(self._setup)
         except NsagentError as err:
