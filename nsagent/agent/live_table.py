@@ -21,13 +21,23 @@ _MOST_UNSEEN: Final = 1 << 15
 class LiveTable:
     """Every process that has not ended, and those that ended lately; for one thread at a time."""
 
-    def __init__(self, count_ticks: Callable[[int], int], *, grace_ns: int, most_ended: int) -> None:
+    def __init__(
+        self,
+        count_ticks: Callable[[int], int],
+        *,
+        grace_ns: int,
+        most_ended: int,
+        count_slept_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
         """`count_ticks` gives the clock ticks since boot of a time by CLOCK_MONOTONIC in nanoseconds.
+
+        `count_slept_ns` tells how long the machine has slept since boot.
 
         Who has ended is remembered for the grace time, the last `most_ended` one by one; as many more as long as a
         child lives.
         """
         self._count_ticks = count_ticks
+        self._count_slept_ns = count_slept_ns
         self._grace_ns = grace_ns
         self._living: dict[Pid, Living] = {}
         self._lodgers: defaultdict[int, Counter[Lodger]] = defaultdict(Counter)
@@ -80,7 +90,7 @@ class LiveTable:
         if was is None or at_ns < was.seen_ns:
             return
         self._take_out(pid)
-        ended = Ended(at_ns, was, status)
+        ended = Ended(at_ns, was, status, self._count_slept_ns())
         self.ended.append(ended)
         self._lineage.end(ended)
         self._gone.append((at_ns, pid, was.start_ticks))

@@ -27,3 +27,5 @@ class Ended(NamedTuple):
     ended_ns: int
     was: Living
     status: ExitStatus | None = None
+    slept_ns: int = 0
+    """How long the machine had slept by then, which CLOCK_MONOTONIC leaves out."""

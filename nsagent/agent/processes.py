@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from nsagent.agent.live_table import LiveTable
 from nsagent.agent.living import Ended, Living
-from nsagent.kernel.boot_clock import count_ticks
+from nsagent.kernel.boot_clock import count_slept_ns, count_ticks
 from nsagent.model.facts import Facts
 from nsagent.model.forebear import Forebear
 from nsagent.model.gap import Kind
@@ -51,14 +51,17 @@ class Processes:
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_clock: Callable[[], float] = time.time,
+        count_slept_ns: Callable[[], int] = count_slept_ns,
         grace_seconds: float = GRACE_SECONDS,
         most_ended: int = MOST_ENDED,
     ) -> None:
         """`clock_ns` is CLOCK_MONOTONIC; `wall_clock` the time of day."""
-        self._clock_ns, self._wall_clock = clock_ns, wall_clock
+        self._clock_ns, self._wall_clock, self._count_slept_ns = clock_ns, wall_clock, count_slept_ns
         self._lock = threading.Lock()
         """Guards all that follows."""
-        self._table = LiveTable(count_ticks, grace_ns=int(grace_seconds * _NANO), most_ended=most_ended)
+        self._table = LiveTable(
+            count_ticks, grace_ns=int(grace_seconds * _NANO), most_ended=most_ended, count_slept_ns=count_slept_ns
+        )
         self._cookies: Mapping[int, int | None] = {}
         self._passes = self._found = 0
 
@@ -121,7 +124,7 @@ class Processes:
             found = self._table.list_parents(pid, start_ticks)
         if found is None:
             return None
-        ahead_seconds = self._wall_clock() - self._clock_ns() / _NANO
+        ahead_seconds = self._wall_clock() - (self._clock_ns() + self._count_slept_ns()) / _NANO
         return tuple(_tell_forebear(each, ahead_seconds) for each in found)
 
     def count(self) -> ProcessesKnown:
@@ -150,14 +153,14 @@ class Processes:
 
 
 def _tell_forebear(one: Living | Ended, ahead_seconds: float) -> Forebear:
-    """`ahead_seconds` is what the time of day is ahead of CLOCK_MONOTONIC."""
+    """`ahead_seconds` is what the time of day is ahead of CLOCK_BOOTTIME."""
     ended, was = (one, one.was) if isinstance(one, Ended) else (None, one)
     return Forebear(
         was.pid,
         was.start_ticks,
         was.comm,
         None if was.lodger is None else was.lodger.container_id,
-        None if ended is None else ended.ended_ns / _NANO + ahead_seconds,
+        None if ended is None else (ended.ended_ns + ended.slept_ns) / _NANO + ahead_seconds,
         None if ended is None else ended.status,
     )
 

@@ -27,3 +27,9 @@ def count_ticks(monotonic_ns: int) -> int:
     monotonic = time.monotonic_ns()
     since_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - monotonic + monotonic_ns
     return since_boot_ns * _TICKS_A_SECOND // 1_000_000_000
+
+
+def count_slept_ns() -> int:
+    """How long this machine has slept since boot: by so much CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC."""
+    monotonic = time.monotonic_ns()
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - monotonic

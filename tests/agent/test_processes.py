@@ -58,7 +58,7 @@ def of(kind: ProcessEventKind, identity: Identity = IN_WEB) -> tuple[ProcessEven
 
 def begin() -> Processes:
     """A table after a pass that has seen PARENT alone, and that it has PID since."""
-    processes = Processes(clock_ns=lambda: 30, wall_clock=lambda: 1000.0)
+    processes = Processes(clock_ns=lambda: 30, wall_clock=lambda: 1000.0, count_slept_ns=lambda: 0)
     seen = process(PARENT, "sh")._replace(netns=NETNS)
     passed = snapshot(netns=[make_netns(NETNS, cookie=COOKIE)])._replace(processes=(seen,))
     processes.learn(passed, facts(), 10)
@@ -180,6 +180,23 @@ def test_whose_child_a_look_found_it_to_be_is_not_who_began_it() -> None:
     found = event(ProcessEventKind.FORK, child=Pid(12), timestamp_ns=20, found_by=EventEngine.POLL)
     processes.take(found, IN_WEB)
     assert processes.list_forebears(Pid(12), 100) == ()
+
+
+def test_when_a_parent_ended_is_told_as_it_was_also_after_the_machine_has_slept() -> None:
+    """CLOCK_MONOTONIC stands still meanwhile, and the time of day does not."""
+    now_ns, wall, slept_ns = [30], [1000.0], [5]
+    processes = Processes(
+        clock_ns=lambda: now_ns[0], wall_clock=lambda: wall[0], count_slept_ns=lambda: slept_ns[0], grace_seconds=1e9
+    )
+    seen = process(PARENT, "sh")._replace(netns=NETNS)
+    passed = snapshot(netns=[make_netns(NETNS, cookie=COOKIE)])._replace(processes=(seen,))
+    processes.learn(passed, facts(), 10)
+    processes.take(*of(ProcessEventKind.FORK, IN_WEB))
+    processes.take(event(ProcessEventKind.EXIT, pid=PARENT, timestamp_ns=30), IN_WEB)
+    awake, hour_ns = 2_000_000_000, 3_600_000_000_000
+    now_ns[0], slept_ns[0], wall[0] = 30 + awake, 5 + hour_ns, 1000.0 + 2 + 3600
+    (parent,) = processes.list_forebears(PID, 100) or ()
+    assert parent.ended_seconds == pytest.approx(1000.0, abs=0.001)
 
 
 def test_a_container_that_begins_and_ends_between_two_passes_is_known_where_it_lived() -> None:
