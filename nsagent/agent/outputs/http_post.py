@@ -32,7 +32,8 @@ _FIRST_PAUSE_SECONDS: Final = 1.0
 _PAUSES_GROW: Final = 8
 _ANSWER_BYTES: Final = 64 * 1024
 _COMPLAINT_BYTES: Final = 200
-_AGAIN: Final = frozenset((408, 425, 429))
+_AGAIN: Final = frozenset((401, 403, 408, 425, 429))
+"""Of 4xx. The first two are about the token, which may be another one by the next request: it is read anew for each."""
 
 
 class Answer(NamedTuple):
