@@ -24,6 +24,7 @@ from nsagent.agent.history_file import (
     telling,
 )
 from nsagent.agent.history_read import (
+    PAGE,
     UNKNOWN,
     Folded,
     RunCounts,
@@ -309,10 +310,10 @@ class HistoryReader:
         with telling(self._path):
             return tell_span(self._connection)
 
-    def list_changes(self, wanted: Wanted) -> Iterator[Change]:
-        """The changes that are wanted, the newest last, as they are read; raises HistoryError."""
+    def list_changes(self, wanted: Wanted, *, page: int = PAGE) -> Iterator[Change]:
+        """The changes that are wanted, the newest last, as they are read, so many at a time; raises HistoryError."""
         with telling(self._path):
-            yield from list_changes(self._connection, wanted)
+            yield from list_changes(self._connection, wanted, page=page)
 
     def count_runs(self, since: str | None, until: str | None) -> RunCounts:
         """How many runs there are from then on, up to then, None for no end; raises HistoryError."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nsagent.agent.history_rows import decode_change
+from nsagent.errors import HistoryError
 from nsagent.model.change import Change, ChangedSocket, ChangeKind
 
 _Key = tuple[object, ...]
@@ -20,6 +21,9 @@ _BASELINE: Final = (
 _ID_PREFIX: Final = 4
 _CHANGED: Final = (ChangeKind.HOLDER_CHANGED, ChangeKind.STATE_CHANGED)
 """Of what is open before and after."""
+
+PAGE: Final = 1000
+"""So many rows are read at a time; one has about 0.3 KiB."""
 
 UNKNOWN: Final = -1
 """In the place of the size of a baseline, where what was open took too much room to be kept."""
@@ -88,16 +92,29 @@ def tell_span(connection: sqlite3.Connection) -> Span:
     return Span(*row)
 
 
-def list_changes(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[Change]:
-    """The changes that are wanted, the newest last, as they are read."""
+def list_changes(connection: sqlite3.Connection, wanted: Wanted, *, page: int = PAGE) -> Iterator[Change]:
+    """The changes that are wanted, the newest last, as they are read: up to what there is by now.
+
+    So many rows at a time: SQLite keeps all that is written while a row is still to be read, and who reads may be
+    slow. Raises HistoryError where those that come next are gone by then.
+    """
     conditions = [("runs.at >= ?", wanted.since), ("runs.at <= ?", wanted.until)]
     used = [(condition, value) for condition, value in conditions if value is not None]
     where = " AND ".join(condition for condition, _ in used) or "1"
     if wanted.kinds:
         where += f" AND kind IN ({', '.join('?' * len(wanted.kinds))})"
     values = [*(value for _, value in used), *map(str, wanted.kinds)]
-    changes = _read(connection, f"{_CHANGES}{where} ORDER BY run, number", values)
-    return filter(wanted.is_of, changes)
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()
+    run, number = 0, -1
+    while True:
+        select = f"{_CHANGES}{where} AND run <= ? AND (run, number) > (?, ?) ORDER BY run, number LIMIT ?"
+        rows = connection.execute(select, [*values, last, run, number, page]).fetchall()
+        if run and not connection.execute("SELECT count(*) FROM runs WHERE id = ?", (run,)).fetchone()[0]:
+            raise HistoryError("the history is read too slowly: what comes next has been dropped meanwhile")
+        yield from filter(wanted.is_of, map(_decode, rows))
+        if len(rows) < page:
+            return
+        run, number = rows[-1][1:3]
 
 
 def count_runs(connection: sqlite3.Connection, since: str | None, until: str | None) -> RunCounts:
@@ -137,8 +154,12 @@ def fold_changes(changes: Iterable[Change]) -> Iterator[Change]:
 
 def _read(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> Iterator[Change]:
     with closing(connection.execute(sql, values)) as rows:
-        for at, _run, _number, *row in rows:
-            yield decode_change(at, tuple(row))
+        yield from map(_decode, rows)
+
+
+def _decode(row: tuple[Any, ...]) -> Change:
+    at, _run, _number, *columns = row
+    return decode_change(at, tuple(columns))
 
 
 class _Open:

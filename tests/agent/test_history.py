@@ -476,6 +476,41 @@ def test_it_is_read_while_it_is_written_and_the_writer_does_not_wait(path: Path)
             assert told(path, 100)[0] == at(39)
 
 
+def test_whoever_reads_slowly_has_no_file_grow(path: Path) -> None:
+    """As with a pager that is left open: what is written meanwhile would all stay beside the file."""
+    snapshots = passes(30)
+    with closing(History.open(path, DAY, MIB)) as history:
+        record_all(history, snapshots[:10])
+        with closing(HistoryReader.open(path)) as reader:
+            reading = reader.list_changes(ALL)
+            next(reading)
+            record_all(history, snapshots[10:])
+            assert path.with_name(f"{path.name}-wal").stat().st_size == 0
+
+
+def test_what_is_dropped_while_it_is_read_is_told(path: Path) -> None:
+    snapshots = passes(30)
+    with closing(History.open(path, 60.0, 64 * MIB)) as history:
+        record_all(history, snapshots)
+        with closing(HistoryReader.open(path)) as reader:
+            reading = reader.list_changes(ALL, page=4)
+            next(reading)
+            history.record(taken(5000), ())
+            history.record(taken(5001), ())
+            with pytest.raises(HistoryError, match="what comes next has been dropped meanwhile"):
+                list(reading)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 1000])
+def test_changes_are_the_same_however_many_are_read_at_a_time(path: Path, page: int) -> None:
+    snapshots = passes(6)
+    changes = [change for pair in pairwise(snapshots) for change in diff_snapshots(*pair)]
+    with closing(History.open(path, DAY, MIB)) as history:
+        record_all(history, snapshots)
+    with closing(HistoryReader.open(path)) as reader:
+        assert list(reader.list_changes(ALL, page=page)) == changes
+
+
 def test_a_copy_of_the_file_alone_is_read_and_nothing_is_made_beside_it(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy" / "yesterday.db"
     copy.parent.mkdir()
