@@ -13,6 +13,7 @@ from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
 from nsagent.errors import NsagentError
 from nsagent.events.identities import Identities
+from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.procfs import ProcFs
 from nsagent.kernel.threads import start_thread
@@ -33,6 +34,9 @@ _PAUSE_SECONDS: Final = 0.05
 
 _PACED: Final = 64
 """After so many events it is looked at how much they took: that takes 3 us."""
+
+_AGAIN_SECONDS: Final = 60.0
+"""How long after events ended it is tried to hear them again."""
 
 _END_SECONDS: Final = 0.3
 """How long it may take to hear no more; who waits for the kernel's first answer ends by itself."""
@@ -57,12 +61,14 @@ class ProcessFeed:
         tell: Callable[[str], None],
         hear: Callable[[str], ProcessEvents] = hear,
         share: float | None = None,
+        again_seconds: float = _AGAIN_SECONDS,
     ) -> None:
         """`hear` subscribes to all processes of a procfs; raises EventsUnavailable and NotRead.
 
         It takes no more than `share` of a CPU: what the kernel cannot keep meanwhile is lost, counted, and looked for.
+        What was heard once, and ends, is tried again after `again_seconds`, and again.
         """
-        self._share = share
+        self._share, self._again_seconds = share, again_seconds
         self._proc_root, self._tell, self._hear = proc_root, tell, hear
         self._sinks, self._named_sinks = tuple(sinks), tuple(named_sinks)
         self.identities = Identities(ProcFs(proc_root), looks_a_second=_LOOKS_A_SECOND)
@@ -73,6 +79,9 @@ class ProcessFeed:
         self._lock = threading.Lock()
         """Guards what follows."""
         self._events: ProcessEvents | None = None
+        """What is heard now."""
+        self._past = Losses()
+        """Of what was heard before, whose end is a gap, too."""
         self._error: str | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="process events", daemon=True)
@@ -87,14 +96,14 @@ class ProcessFeed:
     def status(self, known: ProcessesKnown) -> EventsStatus:
         """How it fares, and the table of processes that is fed."""
         with self._lock:
-            events = self._events if self._thread.is_alive() else None
-            losses = None if self._events is None else self._events.losses
+            events = self._events
+            losses = self._past if events is None else _add(self._past, events.losses)
             return EventsStatus(
                 engine=EventEngine.POLL if events is None else events.engine,
                 error=self._error,
                 events=self._handed_on,
-                gaps=0 if losses is None else losses.gaps,
-                lost=0 if losses is None else losses.events,
+                gaps=losses.gaps,
+                lost=losses.events,
                 processes=known.living,
                 ended=known.ended,
                 found_by_passes=known.found_by_passes,
@@ -112,31 +121,46 @@ class ProcessFeed:
             self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
+        while self._hear_on() and not self._ended.wait(self._again_seconds):
+            pass
+
+    def _hear_on(self) -> bool:
+        """Hear until that ends; whether it is of use to try again: it was heard once."""
         try:
             events = self._hear(self._proc_root)
         except NsagentError as err:
             self._fail(err)
-            return
+            return self._past != Losses()
         with events:
             with self._lock:
                 if self._closed:
-                    return
+                    return False
                 self._events = events
                 self._error = None if events.failure is None else str(events.failure)
             if events.failure is not None:
                 self._tell(f"process events: {events.failure}: /proc is looked at instead, and tells less")
-            pace = Pace(self._share, clock=time.monotonic, cpu_clock=time.thread_time)
             try:
-                while (event := events.take()) is not None:
-                    while event is not None:
-                        self._hand_on(event)
-                        self._handed_on += 1
-                        if self._handed_on % _PACED == 0:
-                            pace.keep(self._ended)
-                        event = events.take(0)
-                    self._ended.wait(_PAUSE_SECONDS)
+                self._hand_all_on(events)
             except NsagentError as err:
                 self._fail(err)
+            finally:
+                with self._lock:
+                    self._events, self._past = None, _add(self._past, events.losses)
+        with self._lock:
+            if not self._closed:
+                self._past = _add(self._past, Losses(1, 0))
+        return True
+
+    def _hand_all_on(self, events: ProcessEvents) -> None:
+        pace = Pace(self._share, clock=time.monotonic, cpu_clock=time.thread_time)
+        while (event := events.take()) is not None:
+            while event is not None:
+                self._hand_on(event)
+                self._handed_on += 1
+                if self._handed_on % _PACED == 0:
+                    pace.keep(self._ended)
+                event = events.take(0)
+            self._ended.wait(_PAUSE_SECONDS)
 
     def _hand_on(self, event: ProcessEvent) -> None:
         identity = self.identities.follow(event)
@@ -149,5 +173,10 @@ class ProcessFeed:
 
     def _fail(self, err: NsagentError) -> None:
         with self._lock:
-            self._error = str(err)
-        self._tell(f"process events: {err}: only passes tell which processes there are")
+            was, self._error = self._error, str(err)
+        if was != self._error:
+            self._tell(f"process events: {err}: only passes tell which processes there are")
+
+
+def _add(one: Losses, other: Losses) -> Losses:
+    return Losses(one.gaps + other.gaps, one.events + other.events)

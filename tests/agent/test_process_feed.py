@@ -11,6 +11,7 @@ from nsagent.agent.process_feed import ProcessFeed
 from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
 from nsagent.errors import EventsUnavailable, NotRead, Reason
+from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
 from nsagent.kernel.proc_events import ProcConnector
 from nsagent.kernel.procfs import ProcFs
@@ -139,6 +140,40 @@ def test_what_fails_later_is_told_with_what_came_before() -> None:
     assert status.events == 1
     assert status.error is not None
     assert "EBADF" in status.error
+    feed.close()
+
+
+def test_what_ended_is_heard_again_later_and_what_came_in_between_is_a_gap() -> None:
+    """As where no file could be opened for a moment, since somebody else had too many open."""
+    missing = NotRead("/proc", Reason.FAILED, "ENFILE")
+
+    class Ending(ProcessEvents):
+        def take(self, seconds: float | None = None) -> ProcessEvent | None:
+            self.losses = Losses(2, 9)
+            raise missing
+
+    told: list[str] = []
+    heard: list[NamedProcessEvent] = []
+    tries = iter(["ends", "refused", "refused", "heard"])
+
+    def hear(proc_root: str) -> ProcessEvents:
+        this = next(tries)
+        if this == "refused":
+            raise missing
+        events = (Ending if this == "ends" else ProcessEvents)(poll_seconds=0.1, connect=refuse_source)
+        events.watch_all()
+        return events
+
+    feed = ProcessFeed("/proc", [], named_sinks=[heard.append], tell=told.append, hear=hear, again_seconds=0.01)
+    feed.begin()
+    until(lambda: subprocess.run(["true"], check=True) and heard, "what comes later")
+    status = feed.status(KNOWN)
+    assert (status.error, status.gaps, status.lost) == ("made so", 3, 9)
+    assert told == [
+        "process events: made so: /proc is looked at instead, and tells less",
+        f"process events: {missing}: only passes tell which processes there are",
+        "process events: made so: /proc is looked at instead, and tells less",
+    ]
     feed.close()
 
 
