@@ -1,6 +1,7 @@
 """Where the agent can be asked: HTTP, for those who watch it, and the unix socket, for root of this host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from nsagent.agent.board import Board
@@ -10,6 +11,7 @@ from nsagent.agent.listeners import TcpListener, UnixListener, open_tcp, open_un
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.token_file import TokenFile
 from nsagent.config.model import Http
+from nsagent.errors import ServeFailed
 
 
 class Control(NamedTuple):
@@ -25,6 +27,18 @@ class Control(NamedTuple):
             self.listener.remove()
 
 
+@contextmanager
+def _beginning(place: str, listener: TcpListener | UnixListener) -> Iterator[None]:
+    """Have whoever cannot begin to serve close the listener; raises ServeFailed, for want of fds and of threads too."""
+    try:
+        yield
+    except (OSError, RuntimeError) as err:
+        listener.socket.close()
+        if isinstance(listener, UnixListener):
+            listener.remove()
+        raise ServeFailed(f"{place}: cannot be served: {err}") from err
+
+
 def serve_http(
     http: Http, board: Board, metrics: Metrics, change_record: ChangeRecord, *, clock: Callable[[], float]
 ) -> Control:
@@ -38,7 +52,8 @@ def serve_http(
     listener = open_tcp(http.listen, has_token=token is not None)
     access = Access(listener.host, data=listener.is_loopback, token=token)
     endpoints = Endpoints(board, metrics, access, change_record)
-    return Control(Server(endpoints, listener.socket, clock=clock), listener)
+    with _beginning(f"http: {http.listen}", listener):
+        return Control(Server(endpoints, listener.socket, clock=clock), listener)
 
 
 def serve_socket(
@@ -47,4 +62,5 @@ def serve_socket(
     """Serve the same, and captures, at a unix socket, to root and to the agent's own user; raises ServeFailed."""
     listener = open_unix(path)
     endpoints = Endpoints(board, metrics, Access("localhost", capture=True), change_record)
-    return Control(Server(endpoints, listener.socket, clock=clock, uids=own_uids()), listener)
+    with _beginning(f"socket: {path}", listener):
+        return Control(Server(endpoints, listener.socket, clock=clock, uids=own_uids()), listener)

@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from waitress.adjustments import Adjustments
@@ -57,6 +58,9 @@ _SEND_BYTES: Final = 64 << 10
 _NEVER: Final = 1 << 40
 """Bytes beyond which waitress would go on in a file of /tmp."""
 
+_FDS: Final = 3
+"""A pipe, and a copy of an end of it."""
+
 _END_SECONDS: Final = 0.7
 """How long answers that are being made may go on at the end."""
 
@@ -73,18 +77,29 @@ class Server:
         limits: ServerLimits = _LIMITS,
         uids: frozenset[int] | None = None,
     ) -> None:
-        """`uids` are the users whose processes may connect, None for all: a unix socket tells them (SO_PEERCRED)."""
+        """`uids` are the users whose processes may connect, None for all: a unix socket tells them (SO_PEERCRED).
+
+        Raises OSError and RuntimeError where no fds or no threads are to be had; the listener stays open then.
+        """
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # A line for each client that waits.
+        _check_fds(listener)
         self._dispatcher = ThreadedTaskDispatcher()
-        self._dispatcher.set_thread_count(limits.workers)
         self._server = _Waitress(application, listener, self._dispatcher, clock, limits, uids)
         self._thread = threading.Thread(target=self._server.serve, name="http", daemon=True)
-        self._thread.start()
+        try:
+            self._dispatcher.set_thread_count(limits.workers)
+            self._thread.start()
+        except BaseException:
+            self._end_workers()
+            raise
 
     def close(self) -> None:
         """End within a second: no client is served any more, and the listener is closed."""
         self._server.end()
         self._thread.join()
+        self._end_workers()
+
+    def _end_workers(self) -> None:
         self._dispatcher.shutdown(timeout=_END_SECONDS)  # type: ignore[arg-type]
         if not self._dispatcher.threads:
             self._server.trigger.close()  # type: ignore[attr-defined]
@@ -236,6 +251,13 @@ class _Waitress(BaseWSGIServer):
         if surplus > 0:
             for channel in sorted(self.active_channels.values(), key=lambda each: not each.is_reading)[:surplus]:
                 channel.handle_close()
+
+
+def _check_fds(listener: socket.socket) -> None:
+    """Raises OSError where fewer fds are to be had than waitress needs, of which it would leave the first ones open."""
+    with ExitStack() as spare:
+        for _ in range(_FDS):
+            spare.enter_context(listener.dup())
 
 
 def read_peer_uid(client: socket.socket) -> int:

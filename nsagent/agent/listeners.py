@@ -60,7 +60,10 @@ def open_tcp(listen: str, *, has_token: bool) -> TcpListener:
     number = ip_address(str(address[0]).partition("%")[0])
     if number.is_unspecified and not has_token:
         raise ServeFailed(f"http: {listen}: all addresses of the host are served with a token_file only")
-    listener = socket.socket(family, kind, protocol)
+    try:
+        listener = socket.socket(family, kind, protocol)
+    except OSError as err:
+        raise ServeFailed(f"http: {listen}: cannot listen there: {err.strerror}") from err
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
