@@ -6,7 +6,7 @@ A reader takes the last value by one reference and never waits. Nothing that a r
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nsagent.agent.status import AgentStatus, PassStatus
 from nsagent.model.change import Change
@@ -32,6 +32,8 @@ class LastPass(NamedTuple):
     snapshot: Snapshot
     facts: Facts
     status: PassStatus
+    made: dict[type, Any]
+    """What was made of it for those who ask, by its type: whoever keeps that elsewhere keeps an old pass, too."""
 
 
 class NumberedChange(NamedTuple):
@@ -81,7 +83,7 @@ class Board:
 
     def publish_pass(self, snapshot: Snapshot, facts: Facts, status: PassStatus) -> None:
         """Put a pass in the place of the one before."""
-        self.last_pass = LastPass(snapshot, facts, status)
+        self.last_pass = LastPass(snapshot, facts, status, {})
         self._on_pass(status)
 
     def publish_status(self, status: AgentStatus) -> None:

@@ -22,11 +22,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qs
 
-from nsagent.agent.board import Board, LastPass
+from nsagent.agent.board import Board
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.status_text import render_status
 from nsagent.agent.token_file import TokenFile
-from nsagent.agent.who import Who
+from nsagent.agent.who import render_who
 from nsagent.errors import Ambiguous, NotFound, ServeFailed, UsageError
 from nsagent.model.change import Change
 from nsagent.model.ids import Pid
@@ -85,6 +85,10 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class _Capture(bytes):
+    """That of a pass, as it is sent."""
+
+
 def tell(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Answer:
     """An answer of one line."""
     return Answer(status, _PLAIN, f"{text}\n".encode(), headers)
@@ -98,10 +102,8 @@ class Endpoints:
         self._metrics = metrics
         self._access = access
         self._change_record = change_record
-        self._who = Who()
         self._long = threading.BoundedSemaphore(LONG_ANSWERS)
         self._capture_lock = threading.Lock()
-        self._capture: tuple[LastPass | None, bytes] = (None, b"")
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         answer = self._refuse(environ) or self._answer(environ)
@@ -192,7 +194,7 @@ class Endpoints:
 
     def _find_who(self, query: dict[str, list[str]]) -> Answer:
         last = self._board.last_pass
-        return _not_yet() if last is None else Answer(HTTPStatus.OK, _JSON, self._who.render(last, query).encode())
+        return _not_yet() if last is None else Answer(HTTPStatus.OK, _JSON, render_who(last, query).encode())
 
     def _list_forebears(self, query: dict[str, list[str]]) -> Answer:
         pid, start_ticks = _read_number(query, "pid"), _read_number(query, "start_ticks")
@@ -231,9 +233,10 @@ class Endpoints:
             if last is None:
                 return _not_yet()
             with self._capture_lock:
-                if self._capture[0] is not last:
-                    self._capture = (last, encode_capture(last.facts))
-                return Answer(HTTPStatus.OK, "application/gzip", self._capture[1])
+                capture = last.made.get(_Capture)
+                if capture is None:
+                    capture = last.made[_Capture] = _Capture(encode_capture(last.facts))
+                return Answer(HTTPStatus.OK, "application/gzip", capture)
         finally:
             self._long.release()
 

@@ -46,14 +46,15 @@ class Scrape(NamedTuple):
 class _Made(NamedTuple):
     """A text, and what it was made of when."""
 
-    last_pass: LastPass | None
+    of_pass: PassStatus | None
+    """That of the pass, which stands for it: to hold the pass itself would keep it in memory."""
     status: AgentStatus | None
     at_seconds: float
     scrape: Scrape
 
-    def is_of(self, last_pass: LastPass | None, status: AgentStatus | None, now: float) -> bool:
+    def is_of(self, of_pass: PassStatus | None, status: AgentStatus | None, now: float) -> bool:
         """Whether it is of these very values, and young enough for what the process tells of itself."""
-        alike = self.last_pass is last_pass and self.status is status
+        alike = self.of_pass is of_pass and self.status is status
         return alike and now - self.at_seconds < FRESH_SECONDS
 
 
@@ -82,7 +83,7 @@ class Metrics:
         self._clock = clock
         self._lock = threading.Lock()
         self._durations: dict[str, _Durations] = {}
-        self._of_pass: tuple[LastPass | None, bytes] = (None, b"")
+        self._of_pass: tuple[PassStatus | None, bytes] = (None, b"")
         self._dropped = 0
         self._made: _Made | None = None
 
@@ -96,15 +97,16 @@ class Metrics:
         """What the board says now: the metrics of a pass are made once, whoever asks."""
         with self._lock:
             last_pass, status, now = board.last_pass, board.status, self._clock()
-            if self._made and self._made.is_of(last_pass, status, now):
+            of_pass = None if last_pass is None else last_pass.status
+            if self._made and self._made.is_of(of_pass, status, now):
                 return self._made.scrape
-            if last_pass is not None and self._of_pass[0] is not last_pass:
+            if last_pass is not None and self._of_pass[0] is not of_pass:
                 families, dropped = self._make_families(last_pass.snapshot, self._most_series)
                 self._dropped += dropped
-                self._of_pass = (last_pass, _encode(families).text)
+                self._of_pass = (of_pass, _encode(families).text)
             own = _encode(self._list_own(last_pass, status), ProcessCollector(registry=None))
             scrape = Scrape(own.text + self._of_pass[1], own.content_type)
-            self._made = _Made(last_pass, status, now, scrape)
+            self._made = _Made(of_pass, status, now, scrape)
             return scrape
 
     def _list_own(self, last_pass: LastPass | None, status: AgentStatus | None) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""Who holds an end, by the last pass, for those who ask often: it is indexed once, when it is first asked about."""
+"""Who holds an end, by a pass, for those who ask often: that is indexed once, when it is first asked about."""
 
 from typing import NamedTuple
 
@@ -13,40 +13,34 @@ from nsagent.report.json import render_json
 
 
 class _Indexed(NamedTuple):
-    """A pass that was asked about."""
+    """What is made of a pass that was asked about."""
 
-    last: LastPass
     ends: SocketIndex
     listeners: tuple[OwnedSocket, ...]
     """What the accept queues of containers are summed up of."""
 
 
-class Who:
-    """Answers by the last pass that it is given; several threads may ask."""
+def render_who(last: LastPass, query: dict[str, list[str]]) -> str:
+    """The document of the rows that answer a query, without labels, and with notes.
 
-    def __init__(self) -> None:
-        self._indexed: _Indexed | None = None
+    Raises UsageError for a query that means nothing, NotFound and Ambiguous. Any number of threads may ask.
+    """
+    question = parse_question(query.get("endpoint", []), query.get("protocol"))
+    snapshot = last.snapshot
+    if names := query.get("netns"):
+        numbers = (one.number for name in names for one in find_each_netns(snapshot, name))
+        question = question._replace(netns=frozenset(numbers))
+    indexed = _find_index(last)
+    found = find_who(snapshot, indexed.ends, question)
+    selected = leave_labels(select_rows(snapshot, found.sockets))
+    whole = snapshot._replace(sockets=indexed.listeners)
+    return "".join(render_json(selected, whole=whole, notes=found.notes))
 
-    def render(self, last: LastPass, query: dict[str, list[str]]) -> str:
-        """The document of the rows that answer a query, without labels, and with notes.
 
-        Raises UsageError for a query that means nothing, NotFound and Ambiguous.
-        """
-        question = parse_question(query.get("endpoint", []), query.get("protocol"))
-        snapshot = last.snapshot
-        if names := query.get("netns"):
-            numbers = (one.number for name in names for one in find_each_netns(snapshot, name))
-            question = question._replace(netns=frozenset(numbers))
-        indexed = self._find_index(last)
-        found = find_who(snapshot, indexed.ends, question)
-        selected = leave_labels(select_rows(snapshot, found.sockets))
-        whole = snapshot._replace(sockets=indexed.listeners)
-        return "".join(render_json(selected, whole=whole, notes=found.notes))
-
-    def _find_index(self, last: LastPass) -> _Indexed:
-        """The index of a pass; two threads that make it at once make the same."""
-        indexed = self._indexed
-        if indexed is None or indexed.last is not last:
-            listeners = tuple(filter(is_listener, last.snapshot.sockets))
-            self._indexed = indexed = _Indexed(last, SocketIndex(last.snapshot), listeners)
-        return indexed
+def _find_index(last: LastPass) -> _Indexed:
+    """The index of a pass; two threads that make it at once make the same."""
+    indexed: _Indexed | None = last.made.get(_Indexed)
+    if indexed is None:
+        listeners = tuple(filter(is_listener, last.snapshot.sockets))
+        indexed = last.made[_Indexed] = _Indexed(SocketIndex(last.snapshot), listeners)
+    return indexed

@@ -27,7 +27,7 @@ def test_readers_get_the_last_pass_and_the_last_status() -> None:
     for number in (1, 2):
         board.publish_pass(snapshot, facts, make_pass_status(number))
         board.publish_status(make_status(passes=number))
-    assert board.last_pass == LastPass(snapshot, facts, make_pass_status(2))
+    assert board.last_pass == LastPass(snapshot, facts, make_pass_status(2), {})
     assert board.status == make_status(passes=2)
     assert [status.number for status in seen] == [1, 2]
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,14 @@ from nsagent.report.changes import change_record
 from nsagent.report.json import render_json
 from nsagent.report.jsonl import render_jsonl
 from nsagent.scan.capture import decode_capture, encode_capture
-from tests.agent.boards import make_board, make_change, make_endpoints, make_status, recorded_facts
+from tests.agent.boards import (
+    make_board,
+    make_change,
+    make_endpoints,
+    make_pass_status,
+    make_status,
+    recorded_facts,
+)
 from tests.agent.test_board import Clock
 
 SOCKET = Access("localhost", capture=True)
@@ -84,6 +92,26 @@ def test_the_capture_is_for_the_unix_socket_only(board: Board, tmp_path: Path) -
     for access in (Access("127.0.0.1"), Access("127.0.0.1", token=TokenFile(str(tmp_path / "token")))):
         got = get(make_endpoints(board, access), "/v1/capture", HTTP_AUTHORIZATION="Bearer s3cret")
         assert (got.status, got.body) == (404, b"no such path\n")
+
+
+def count_holders(*targets: str) -> list[int]:
+    """Who holds a pass, and a row of it, after these were asked for and another pass has come."""
+    board = make_board()
+    last = board.last_pass
+    assert last is not None
+    facts, snapshot, socket = last.facts, last.snapshot, last.snapshot.sockets[0]
+    del last
+    application = make_endpoints(board, SOCKET)
+    for target in targets:
+        assert get(application, target).status == 200
+    board.publish_pass(snapshot._replace(sockets=()), facts._replace(processes=()), make_pass_status(2))
+    return [sys.getrefcount(each) for each in (facts, snapshot, socket)]
+
+
+@pytest.mark.parametrize("target", ["/metrics", "/v1/who?endpoint=*:80", "/v1/capture", "/v1/snapshot"])
+def test_nothing_of_a_pass_is_kept_for_whoever_has_asked_about_it(target: str) -> None:
+    """An agent of a large host that is asked once a month does not have two passes in memory ever after."""
+    assert count_holders(target) == count_holders()
 
 
 def test_changes_are_told_after_a_number(board: Board) -> None:

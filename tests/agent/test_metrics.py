@@ -208,6 +208,6 @@ def test_the_metrics_of_a_pass_are_made_once_and_the_text_once_a_second() -> Non
     assert b"nsagent_scans_total 10.0" in metrics.scrape(board).text
     assert len(made) == 1
     assert board.last_pass is not None
-    board.publish_pass(*board.last_pass)
+    board.publish_pass(board.last_pass.snapshot, board.last_pass.facts, make_pass_status(2))
     metrics.scrape(board)
     assert len(made) == 2
