@@ -54,6 +54,12 @@ class _Entry:
             return (floor((after - self.offset + _ROUNDING) / every) + 1) * every + self.offset
         return next(self._list_times(after - self.offset), inf) + self.offset
 
+    def is_due_as(self, other: "_Entry") -> bool:
+        """Whether both have the same times."""
+        mine, theirs = self.report, other.report
+        same = (mine.every, mine.cron, mine.timezone) == (theirs.every, theirs.cron, theirs.timezone)
+        return same and self.offset == other.offset
+
     def count_until(self, now: float) -> int:
         """How many times after the one that is due now were due as well."""
         if self.report.every is not None:
@@ -94,6 +100,13 @@ class Timetable:
             self._plan(self._entries.values(), now)
         self._last = now
         return due
+
+    def take_over(self, earlier: "Timetable", now: Moment) -> None:
+        """Have what is due by the timetable of an earlier config, and was not taken, due by this one, too."""
+        for name, entry in self._entries.items():
+            before = earlier._entries.get(name)
+            if before is not None and before.due <= now.running and before.is_due_as(entry):
+                entry.due_wall, entry.due = before.due_wall, before.due
 
     def find_next(self) -> float:
         """When the next one is due, on the running clock; inf for never."""

@@ -115,6 +115,7 @@ class Setup:
         if earlier is not None:
             self.book.take_over(earlier.book)
             self.passes.take_over(earlier.passes)
+            self.timetable.take_over(earlier.timetable, world.read_clocks())
             earlier._let_go(self)
         world.board.interval_seconds = self.config.interval
 

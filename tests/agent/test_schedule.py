@@ -114,3 +114,16 @@ def test_a_month_of_a_report_drifts_by_nothing() -> None:
     moment = datetime.fromtimestamp(NOON + running, UTC)
     assert (moment.timestamp() % 420) == pytest.approx(0, abs=1e-3)
     assert moment > datetime.fromtimestamp(NOON, UTC) + timedelta(days=29)
+
+
+def test_what_was_due_when_another_config_was_loaded_is_made_by_that_one() -> None:
+    """As where it came due while a pass was under way: a report of once a day would be left out for the day."""
+    daily, other = report(cron="0 13 * * *"), report("other", every="1h")
+    before = Timetable([daily, other, report("gone", every="1h")], "node-1", at(0))
+    loaded = at(3602)
+    after = Timetable([daily, report("other", every="2h"), report("new", every="1h")], "node-1", loaded)
+    after.take_over(before, loaded)
+    assert after.take_due(loaded) == [Due("r", 0)]
+    again = Timetable([daily], "node-1", loaded)
+    again.take_over(after, loaded)
+    assert again.take_due(loaded) == []

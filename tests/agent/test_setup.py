@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nsagent.agent.schedule import Due, Moment
 from nsagent.agent.setup import Setup, World
 from nsagent.agent.world import make_world
 from nsagent.config.model import Config
@@ -111,3 +112,11 @@ def make_token(directory: Path) -> Path:
 def test_a_pass_that_kept_nothing_for_want_of_memory_is_compared_with_the_one_before(place: Place) -> None:
     setup = place.load(limits={"memory": "1MiB"}, http={"listen": "127.0.0.1:0"})
     assert [setup.make_pass(threading.Event()).changes for _ in range(3)] == [None, (), ()]
+
+
+def test_a_report_that_is_due_when_another_config_is_loaded_is_made(place: Place) -> None:
+    moments = [Moment(0.0, 0.0)]
+    place.world = place.world._replace(read_clocks=lambda: moments[0])
+    place.load(reports=[EVENTS])
+    moments[0] = Moment(3601.0, 3601.0)
+    assert place.load(reports=[{**EVENTS, "limit": None}]).timetable.take_due(moments[0]) == [Due("lives", 0)]
