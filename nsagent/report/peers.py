@@ -5,8 +5,9 @@ Guesses for counting, from addresses and ports alone: an address may be translat
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 from nsagent.model.container import Pod
@@ -71,13 +72,14 @@ class Peers:
         }
         # Strongest first: what several netns have, as bridges' addresses may be, is the host's, else a pod's.
         found: dict[str, set[PeerKind]] = {}
-        self._own = {(each.netns, each.row.local.address) for each in snapshot.sockets if each.row.family in _IP}
-        for netns, address in self._own:
+        own = {(each.netns, each.row.local.address) for each in snapshot.sockets if each.row.family in _IP}
+        for netns, address in own:
             found.setdefault(address, set()).add(kinds.get(netns, PeerKind.CONTAINER))
         order = (PeerKind.HOST, PeerKind.POD, PeerKind.CONTAINER)
-        self._on_node = {address: next(kind for kind in order if kind in seen) for address, seen in found.items()}
-        self._elsewhere: Memo[str, PeerKind] = Memo(_kind_elsewhere)
-        self._kinds: Memo[tuple[int, str], PeerKind] = Memo(self._find_kind)
+        on_node = {address: next(kind for kind in order if kind in seen) for address, seen in found.items()}
+        # No method of its own: with what refers to itself all of this would stay until garbage is looked for.
+        elsewhere: Memo[str, PeerKind] = Memo(_kind_elsewhere)
+        self._kinds: Memo[tuple[int, str], PeerKind] = Memo(partial(_find_kind, own, on_node, elsewhere))
 
     def find_direction(self, socket: OwnedSocket) -> Direction:
         """Who began the connection that this row is an end of."""
@@ -109,12 +111,15 @@ class Peers:
             for (id_, pod, listens, kind), count in alike.items()
         }
 
-    def _find_kind(self, place: tuple[int, str]) -> PeerKind:
-        """Of an address, seen from a netns."""
-        _, address = place
-        if place in self._own or _LOOPBACK.match(address):
-            return PeerKind.LOOPBACK
-        return self._on_node.get(address) or self._elsewhere[address]
+
+def _find_kind(
+    own: Set[tuple[int, str]], on_node: Mapping[str, PeerKind], elsewhere: Memo[str, PeerKind], place: tuple[int, str]
+) -> PeerKind:
+    """Of an address, seen from a netns."""
+    _, address = place
+    if place in own or _LOOPBACK.match(address):
+        return PeerKind.LOOPBACK
+    return on_node.get(address) or elsewhere[address]
 
 
 def _kind_of(is_host: bool, has_pods: bool) -> PeerKind:

@@ -47,13 +47,14 @@ class SocketRows:
         command_lines: Mapping[ProcessKey, CommandLine] | None = None,
     ) -> None:
         self._opening = f'{{{opening}"netns": '
-        self._containers = None if containers is None else _container_texts(containers, accept_queues or {})
+        texts = None if containers is None else _container_texts(containers, accept_queues or {})
         # By `mptcp` first: that is cheaper than to make a longer key of each row.
         self._kinds: dict[bool | None, Memo[_Kind, tuple[bool, str]]] = {
             mptcp: Memo(partial(_kind_text, mptcp)) for mptcp in _BOOLEAN
         }
         self._addresses: Memo[str, str] = Memo(lambda address: f'{{"address": {quote(address)}, "port": ')
-        self._meanings: Memo[_Meaning, str] = Memo(self._meaning_text)
+        # No method of its own: with what refers to itself all of this would stay until garbage is looked for.
+        self._meanings: Memo[_Meaning, str] = Memo(partial(_meaning_text, texts))
         self._processes: dict[int, tuple[str, str]] = {}
         self._command_lines = command_lines
 
@@ -118,15 +119,16 @@ class SocketRows:
         line = self._command_lines.get(process.key)
         return ', "argv": null' if line is None else f', "argv": {dump(line.argv)}{_CUT if line.cut else ""}'
 
-    def _meaning_text(self, meaning: _Meaning) -> str:
-        container_id, attribution, confidence, flags, verdict, pod = meaning
-        told = None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
-        text = (
-            f'], "container_id": {quote(container_id)}, "attribution": {quote(attribution)}'
-            f', "confidence": {quote(confidence)}, "flags": {dump(flags)}, "verdict": {_verdict_text(verdict)}'
-            f', "pod": {dump(told)}'
-        )
-        return f"{text}}}" if self._containers is None else f'{text}, "container": {self._containers[container_id]}}}'
+
+def _meaning_text(containers: Memo[ContainerId | None, str] | None, meaning: _Meaning) -> str:
+    container_id, attribution, confidence, flags, verdict, pod = meaning
+    told = None if pod is None else {"name": pod.name, "namespace": pod.kube_namespace, "uid": pod.uid}
+    text = (
+        f'], "container_id": {quote(container_id)}, "attribution": {quote(attribution)}'
+        f', "confidence": {quote(confidence)}, "flags": {dump(flags)}, "verdict": {_verdict_text(verdict)}'
+        f', "pod": {dump(told)}'
+    )
+    return f"{text}}}" if containers is None else f'{text}, "container": {containers[container_id]}}}'
 
 
 def _queues_text(rx_queue: int | None, tx_queue: int | None, *, listener: bool) -> str:
