@@ -8,6 +8,7 @@ may be asked from any thread.
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from nsagent.agent.live_table import LiveTable
@@ -59,11 +60,22 @@ class Processes:
         self._clock_ns, self._wall_clock, self._count_slept_ns = clock_ns, wall_clock, count_slept_ns
         self._lock = threading.Lock()
         """Guards all that follows."""
-        self._table = LiveTable(
-            count_ticks, grace_ns=int(grace_seconds * _NANO), most_ended=most_ended, count_slept_ns=count_slept_ns
+        self._make_table = partial(
+            LiveTable,
+            count_ticks,
+            grace_ns=int(grace_seconds * _NANO),
+            most_ended=most_ended,
+            count_slept_ns=count_slept_ns,
         )
+        self._table = self._make_table()
         self._cookies: Mapping[int, int | None] = {}
         self._passes = self._found = 0
+
+    def begin_anew(self) -> None:
+        """Know nobody, for nobody has told who came and went for a while; the next pass tells who there is."""
+        with self._lock:
+            self._table, self._cookies = self._make_table(), {}
+            self._passes = 0
 
     def take(self, event: ProcessEvent, identity: Identity) -> None:
         """What has happened to a process, and which that is."""

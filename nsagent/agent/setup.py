@@ -237,6 +237,8 @@ class Setup:
                 self.feed, self.socket_feed = earlier.feed, earlier.socket_feed
                 return
             earlier._close_feeds()  # Else both would tell the same for a moment.
+        else:
+            world.processes.begin_anew()
         self._open_feeds()
 
     def _open_feeds(self) -> None:

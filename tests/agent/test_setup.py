@@ -120,3 +120,16 @@ def test_a_report_that_is_due_when_another_config_is_loaded_is_made(place: Place
     place.load(reports=[EVENTS])
     moments[0] = Moment(3601.0, 3601.0)
     assert place.load(reports=[{**EVENTS, "limit": None}]).timetable.take_due(moments[0]) == [Due("lives", 0)]
+
+
+def test_who_lived_where_before_events_were_turned_off_is_not_known_when_they_are_on_again(place: Place) -> None:
+    """Who came and went meanwhile is not known: what is left in a netns is not of whoever was last heard of there."""
+    on = place.load(events="auto")
+    on.make_pass(threading.Event())
+    assert place.world.processes.count().living > 0
+    place.load(events="auto", interval="20s")
+    assert place.world.processes.count().living > 0
+    place.load(events="off")
+    place.load(events="auto")
+    assert place.world.processes.count() == (0, 0, 0)
+    assert place.world.processes.map_lodgers() == {}
