@@ -113,7 +113,7 @@ class HttpOutput:
         self._join(min(_LAST_SECONDS, seconds))  # One that waits for a name server is left behind.
         with self._changing():
             if self._waiting:
-                self._drop(len(self._waiting), "not sent, for the agent ends")
+                self._drop(len(self._waiting), "not sent: the agent ends, or its config has no such output any more")
                 self._waiting.clear()
             self._close_spool()
 

@@ -223,6 +223,16 @@ def test_a_receiver_that_is_down_gets_all_when_it_is_up_again_also_after_a_resta
         wait_for(out, lambda each: each.written == 5)
 
 
+def test_what_waits_in_memory_when_it_is_closed_is_told(sender: Sender) -> None:
+    """At the end of the agent, and where another config has no such output."""
+    url = closed_port()
+    out = sender.open(url)
+    write(out, 1)
+    wait_for(out, lambda each: each.failed > 0)
+    out.close()
+    assert sender.told[-1] == f"{url}: 1 report not sent: the agent ends, or its config has no such output any more"
+
+
 def test_a_spool_that_is_full_lets_the_oldest_go_and_counts(sender: Sender) -> None:
     out = sender.open(closed_port(), spool=True, bounds={"max_size": "1KiB"})
     sent = write(out, 20)
