@@ -16,10 +16,14 @@ from nsagent.query.endpoint import AskedEnd, make_end
 from nsagent.query.filter import MAX_PORT
 from nsagent.query.socket_index import SocketIndex
 
-Address = tuple[str, int]
-"""The text of an IPv4 or IPv6 address, without brackets, and a port."""
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""The text of an IPv4 or IPv6 address, without brackets, and a port; what the `socket` module has of an IPv6 one goes
+on with its flow and the index of its interface, 0 for none."""
 
 _PROTOCOLS: Final = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
+
+_IPV6_REST: Final = 2
+"""So much stands behind the port of an IPv6 address: flow and scope."""
 
 _TO_BE_ACCEPTED: Final = frozenset((VerdictKind.ACCEPT_QUEUE, VerdictKind.SYN_RECV))
 
@@ -40,10 +44,12 @@ def make_tuple(protocol: str, source: Address, destination: Address) -> Tuple:
 
 
 def _make_end(address: Address) -> AskedEnd:
-    text, port = address
+    text, port, *rest = address
     if not 0 <= port <= MAX_PORT:
         raise UsageError(f"expected a port from 0 to {MAX_PORT}, got {port}")
-    return make_end(text, port)
+    end = make_end(text, port)
+    scope = rest[1] if len(rest) == _IPV6_REST else 0
+    return end._replace(interface=str(scope)) if scope and end.interface is None else end
 
 
 class Ends:

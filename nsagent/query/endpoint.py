@@ -25,7 +25,7 @@ class AskedEnd(NamedTuple):
     """As tables show it, an IPv4 address that is mapped into IPv6 as IPv4; None for any."""
     port: int
     interface: str | None = None
-    """The name of the interface by which a link-local address is meant, None where none was told."""
+    """The name or index of the interface by which a link-local address is meant, None where none was told."""
 
     def __str__(self) -> str:
         if self.address is None or ":" not in self.address:

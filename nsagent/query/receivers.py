@@ -29,12 +29,12 @@ class Receivers(NamedTuple):
 def pick_receivers(waiting: Iterable[OwnedSocket], address: str, interface: str | None = None) -> Receivers:
     """Which of these, of one protocol, port and netns, get what comes for an address of that netns.
 
-    `interface` is the one by which it comes in, None for any. A listener on `::` of which it is not known whether it
-    takes IPv6 alone is taken for one that takes both.
+    `interface` is the one by which it comes in, by name or index, None for any. A listener on `::` of which it is not
+    known whether it takes IPv6 alone is taken for one that takes both.
     """
     fitting = [one for one in waiting if fits(one.row, address)]
     if interface is not None:
-        fitting = [one for one in fitting if one.interface in (None, interface)]
+        fitting = [one for one in fitting if takes_from(one, interface)]
     if len(fitting) < 2:
         return Receivers(tuple(fitting))
     devices = dict.fromkeys(one.row.interface for one in fitting if one.row.interface)
@@ -43,6 +43,11 @@ def pick_receivers(waiting: Iterable[OwnedSocket], address: str, interface: str 
     chosen = [one for device in ways for one in _pick_by(device, fitting, address)]
     first = {id(one): one for one in chosen}
     return Receivers(tuple(first.values()), tuple(one for one in fitting if id(one) not in first))
+
+
+def takes_from(socket: OwnedSocket, interface: str) -> bool:
+    """Whether what comes in by this interface, a name or an index, may be for it: it is bound to no other one."""
+    return socket.interface in (None, interface) or str(socket.row.interface) == interface
 
 
 def is_unsure(socket: OwnedSocket, address: str) -> bool:

@@ -12,7 +12,7 @@ from nsagent.model.net import Protocol, SocketState, is_listening
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 from nsagent.query.endpoint import AskedEnd
 from nsagent.query.own_addresses import OwnAddresses, is_group
-from nsagent.query.receivers import ANY_ADDRESSES, Receivers, fits, pick_receivers
+from nsagent.query.receivers import ANY_ADDRESSES, Receivers, fits, pick_receivers, takes_from
 
 WITH_ENDS: Final = (Protocol.TCP, Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP)
 """Those whose sockets have an address with a port at each end, in the order in which they are told."""
@@ -152,7 +152,7 @@ def _narrow(sockets: Sequence[OwnedSocket], end: AskedEnd, netns: frozenset[int]
     return tuple(
         one
         for one in sockets
-        if (netns is None or one.netns in netns) and (end.interface is None or one.interface in (None, end.interface))
+        if (netns is None or one.netns in netns) and (end.interface is None or takes_from(one, end.interface))
     )
 
 

@@ -334,6 +334,22 @@ def test_bug_6_and_40_what_is_no_tuple_is_an_error(
         resolver.resolve(protocol, source, DESTINATION)
 
 
+def test_addresses_of_ipv6_are_taken_as_sockets_have_them(stack: ExitStack) -> None:
+    """getsockname(2) has four values, of which the last is the index of the interface of a link-local address."""
+    client = row(Endpoint("::1", 5000), Endpoint("::1", 80), CLIENT)
+    here, there = (
+        row(Endpoint("fe80::1", 80), ANY, process(pid, name))._replace(interface=name)
+        for pid, name in ((30, "eth0"), (31, "eth1"))
+    )
+    here = here._replace(row=here.row._replace(interface=2))
+    there = there._replace(row=there.row._replace(interface=3))
+    looks = MadeLooks(see(client, here, there, netns=(own(HOST, "fe80::1/128"),)))
+    resolver = stack.enter_context(Resolver(looks, limits=NOW))
+    assert names(resolver.resolve("tcp", ("::1", 5000, 0, 0), ("::1", 80, 0, 0)).source) == ["curl"]
+    told = resolver.resolve("tcp", ("fe80::2", 5000, 0, 3), ("fe80::1", 80, 0, 3))
+    assert names(told.destination) == ["eth1"]
+
+
 def test_one_that_is_not_enabled_answers_nothing_and_never_looks() -> None:
     looks = MadeLooks(see(SERVER))
     with Resolver(looks, enabled=False) as resolver:

@@ -120,6 +120,8 @@ def test_a_zone_leaves_what_is_bound_to_another_interface() -> None:
     assert ask(given, "[fe80::1%eth0]:80") == [here]
     assert ask(given, "[fe80::1%eth2]:80") == [wide]
     assert ask(given, "[fe80::1]:80") == [here, there, wide]
+    there = there._replace(row=there.row._replace(interface=8))
+    assert ask(of(here, there, wide, netns=own_link), "[fe80::1%8]:80") == [there]
 
 
 def test_a_connection_is_found_from_either_side_in_any_order() -> None:
