@@ -15,6 +15,7 @@ from nsagent.model.snapshot import OwnedSocket, Owner, VerdictKind
 from nsagent.query.endpoint import AskedEnd, make_end
 from nsagent.query.filter import MAX_PORT
 from nsagent.query.socket_index import SocketIndex
+from nsagent.scan.listeners import Listeners, LocalEnds
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """The text of an IPv4 or IPv6 address, without brackets, and a port; what the `socket` module has of an IPv6 one goes
@@ -63,6 +64,7 @@ class Ends:
         self._containers: dict[ContainerId, Container] = {
             one.id: one for one in (*snapshot.containers, *snapshot.folded)
         }
+        self._netns = {one.number: one for one in snapshot.netns}
         self._holders: dict[ProcessKey, Holder] = {}
 
     def find(self, asked: Tuple) -> tuple[End | None, End | None]:
@@ -77,23 +79,28 @@ class Ends:
             return End((), None, held.netns, ()) if self._index.own.find(end.address or "") else None
         if len(sockets) == 1:
             socket = sockets[0]
-            owners = socket.owners or self._list_listening(end, socket)
+            owners = socket.owners or self._list_listening(socket)
             holders = tuple([self._find_holder(owner.process) for owner in owners])
             return End(holders, self._find_container(socket.container_id), (socket.netns,), sockets)
-        owners = [owner for socket in sockets for owner in socket.owners or self._list_listening(end, socket)]
+        owners = [owner for socket in sockets for owner in socket.owners or self._list_listening(socket)]
         processes = {owner.process.key: owner.process for owner in owners}
         ordered = sorted(processes.values(), key=lambda one: (one.start_ticks, one.pid))
         netns = tuple(sorted({socket.netns for socket in sockets}))
         return End(tuple(map(self._find_holder, ordered)), self._find_first_container(sockets), netns, sockets)
 
-    def _list_listening(self, end: AskedEnd, socket: OwnedSocket) -> Sequence[Owner]:
-        """The owners of the listeners to which a connection is charged that nobody has accepted yet."""
+    def _list_listening(self, socket: OwnedSocket) -> Sequence[Owner]:
+        """The owners of the listeners to which a connection is charged that nobody has accepted yet.
+
+        Not of whichever gets what comes for that end: it may have come in by another device.
+        """
         verdict = socket.verdict
         if verdict is None or verdict.charged_to is None or verdict.kind not in _TO_BE_ACCEPTED:
             return ()
         pid, container_id = verdict.charged_to
-        held = self._index.hold(socket.row.protocol, end, netns=frozenset((socket.netns,)))
-        owners = [owner for one in held.waiting for owner in one.owners]
+        at_port = AskedEnd(None, socket.row.local.port)
+        waiting = self._index.hold(socket.row.protocol, at_port, netns=frozenset((socket.netns,))).waiting
+        listeners = Listeners(waiting, LocalEnds(self._netns[socket.netns]), tells_uid=False)
+        owners = [owner for one in listeners.find(socket.row, verdict.kind) for owner in one.owners]
         if pid is not None:
             return [owner for owner in owners if owner.process.pid == pid]
         return [owner for owner in owners if container_id in (None, owner.process.container_id)]

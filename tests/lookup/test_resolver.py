@@ -131,6 +131,17 @@ def test_bug_31_what_was_not_accepted_yet_is_its_listeners(
     assert names(ask(resolver).destination) == expected
 
 
+def test_what_was_not_accepted_yet_has_no_holders_of_a_listener_on_another_device(stack: ExitStack) -> None:
+    """Where the device counts more than the address, and nothing else tells the two apart: SO_REUSEPORT."""
+    bound, wide = row(Endpoint("0.0.0.0", 80), ANY, HTTPD, WORKER), row(Endpoint("0.0.0.0", 80), ANY, CLIENT)
+    bound = bound._replace(row=bound.row._replace(interface=2), interface="eth0")
+    queued = row(LOCAL, REMOTE)._replace(verdict=Verdict(VerdictKind.ACCEPT_QUEUE, ChargedTo(None, None), "nobody"))
+    by_device = queued._replace(row=queued.row._replace(interface=2), interface="eth0")
+    for one, expected in ((queued, ["curl"]), (by_device, ["httpd", "worker"])):
+        resolver = stack.enter_context(Resolver(MadeLooks(see(bound, wide, one)), limits=NOW))
+        assert names(ask(resolver).destination) == expected
+
+
 def test_bug_7_and_21_what_no_fd_can_hold_is_nobody_s_and_each_netns_is_asked(stack: ExitStack) -> None:
     left = row(LOCAL, REMOTE)
     inside = row(Endpoint("10.0.0.2", 80), REMOTE, CLIENT, netns=WEB)
