@@ -176,6 +176,8 @@ class NetnsReading(NamedTuple):
     """The paths of those in other mount namespaces, but for those that the host has too: anyone may choose them."""
     read_at_ticks: int | None = None
     """When its tables had been read, in ticks since boot as `start_ticks`; None where no row asks for it."""
+    broadcasts: tuple[str, ...] = ()
+    """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ class NoteKind(StrEnum):
     `not_local`: the address is none of this host's, or, where netns are told, none of those asked about but perhaps one
     of these; the rows are those of who talks to it. `not_connected`: there is no such connection, only what waits for
     it. `several_netns`: each netns has its own. `shadowed`: sockets that wait for the same and get nothing. `one_of`:
-    the kernel chooses among several. `group`: who has joined a group of multicast is not told. `proxy`: the holder
-    passes on what it gets. `behind`: the end to which it says that it does, and who holds that. `v6only`: whether a
-    socket takes IPv4 too is not told. `addresses`: the own addresses of netns are not known.
+    the kernel chooses among several. `unrouted`: those bound to an address where it is no own one. `group`: who has
+    joined a group of multicast is not told. `proxy`: the holder passes on what it gets. `behind`: the end to which it
+    says that it does, and who holds that. `v6only`: whether a socket takes IPv4 too is not told. `addresses`: the own
+    addresses of netns are not known.
     """
 
     NOT_LOCAL = "not_local"
@@ -22,6 +23,7 @@ class NoteKind(StrEnum):
     SEVERAL_NETNS = "several_netns"
     SHADOWED = "shadowed"
     ONE_OF = "one_of"
+    UNROUTED = "unrouted"
     GROUP = "group"
     PROXY = "proxy"
     BEHIND = "behind"

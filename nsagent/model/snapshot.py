@@ -160,6 +160,8 @@ class Netns(NamedTuple):
     """The first and the last of those that it gives to clients, None where the pass did not read them."""
     own_addresses: tuple[str, ...] | None = None
     """Its own, as "address/prefix length": 127.0.0.0/8 is own as a whole. None where the pass did not read them."""
+    broadcasts: tuple[str, ...] = ()
+    """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
 
     @property
     def number(self) -> int:

@@ -1,7 +1,7 @@
-"""In which netns of a snapshot an address is an own one. Pure."""
+"""In which netns of a snapshot an address is an own one, or one of all. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from nsagent.model.snapshot import Netns
@@ -17,11 +17,14 @@ class OwnAddresses:
         self._single: defaultdict[str, set[int]] = defaultdict(set)
         self._ranges: defaultdict[tuple[int, int, int], set[int]] = defaultdict(set)
         """By how many bytes an address has, how many bits of it are free, and the others."""
+        self._broadcasts: defaultdict[str, set[int]] = defaultdict(set)
         self.unknown: set[int] = set()
         """The netns of which they are not known."""
         for one in netns:
             if one.own_addresses is None:
                 self.unknown.add(one.number)
+            for text in one.broadcasts:
+                self._broadcasts[text].add(one.number)
             for text in one.own_addresses or ():
                 address, _, length = text.partition("/")
                 packed = pack(address)
@@ -42,6 +45,14 @@ class OwnAddresses:
                     found |= netns
         is_loopback = address.startswith("127.") or address == "::1"
         return found | self.unknown if self.unknown and is_loopback else found
+
+    def find_broadcast(self, address: str) -> Set[int]:
+        """The netns that reach all of a network of theirs by it."""
+        return self._broadcasts.get(address, frozenset())
+
+    def is_for_all(self, address: str, netns: int) -> bool:
+        """Whether each socket that fits gets what is sent to it there, not one alone."""
+        return is_group(address) or netns in self.find_broadcast(address)
 
 
 def is_group(address: str) -> bool:

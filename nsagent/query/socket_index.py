@@ -34,6 +34,9 @@ class Held(NamedTuple):
     holds this end is behind NAT, or gone."""
     shadowed: tuple[OwnedSocket, ...] = ()
     """Those that would wait for it if others did not."""
+    unrouted: tuple[OwnedSocket, ...] = ()
+    """Those bound to the address where it is no own one: by IP_FREEBIND, or before it was taken away. Nothing comes to
+    them, but what a proxy or a route leads there."""
 
 
 class _Port(NamedTuple):
@@ -95,19 +98,25 @@ class SocketIndex:
             return Held(places, connected, waiting)
         if address in ANY_ADDRESSES:
             return Held(places, connected, _at(waiting, address))
+        joined = self._list_joined(protocol, waiting, address)
         if is_group(address):
-            joined = () if protocol is Protocol.TCP else tuple(one for one in waiting if fits(one.row, address))
             return Held(places, connected, joined)
-        # One that is bound to it has it, or had: whether it was taken away since is no matter of ours.
-        bound = {one.netns for one in waiting if one.row.local.address == address}
-        places = tuple(sorted(bound.union(places)))
-        first, shadowed = _pick_in_each(places, waiting, address, end.interface)
-        return Held(places, connected, first, shadowed)
+        single = [number for number in places if not self.own.is_for_all(address, number)]
+        first, shadowed = _pick_in_each(single, waiting, address, end.interface)
+        places = tuple(sorted({*places, *(one.netns for one in joined)}))
+        unrouted = tuple(one for one in _at(waiting, address) if one.netns not in places)
+        return Held(places, connected, (*first, *joined), shadowed, unrouted)
 
     def list_near(self, port: int, distance: int) -> list[OwnedSocket]:
         """What waits at ports that are at most so far from this one."""
         near = [each for each in self._by_port if abs(each - port) <= distance]
         return [one for each in near for waiting in self._find_port(each).waiting.values() for one in waiting]
+
+    def _list_joined(self, protocol: Protocol, waiting: Sequence[OwnedSocket], address: str) -> tuple[OwnedSocket, ...]:
+        """Those that get what is sent to all of a group, or of a network, each of them: what connects gets nothing."""
+        if protocol in _CONNECTING:
+            return ()
+        return tuple(one for one in waiting if self.own.is_for_all(address, one.netns) and fits(one.row, address))
 
     def _list_places(self, end: AskedEnd, netns: frozenset[int] | None) -> tuple[int, ...]:
         if end.address is None or end.address in ANY_ADDRESSES:

@@ -64,8 +64,9 @@ def find_who(snapshot: Snapshot, index: SocketIndex, question: Question) -> Foun
         held = [index.hold(protocol, end, other, question.netns) for protocol in protocols]
         connected += chain.from_iterable(one.connected for one in held)
         waiting += chain.from_iterable(one.waiting for one in held)
-        if other is None and _is_elsewhere(end, held):
-            connected += _list_talking(snapshot, end, question)
+        waiting += chain.from_iterable(one.unrouted for one in held)
+        if other is None and _is_elsewhere(end, held) and (talking := [*_list_talking(snapshot, end, question)]):
+            connected += talking
             own = index.own.find(end.address or "") | index.own.unknown
             notes.append(Note(NoteKind.NOT_LOCAL, str(end), tuple(sorted(own))))
         notes += _list_notes(index, end, held)
@@ -132,15 +133,17 @@ def _list_notes(index: SocketIndex, end: AskedEnd, held: Sequence[Held]) -> Iter
     netns = tuple(sorted({socket.netns for socket in waiting}))
     if len(netns) > 1:
         yield Note(NoteKind.SEVERAL_NETNS, name, netns)
-    if end.address is not None and is_group(end.address):
-        if waiting:
+    if end.address is not None:
+        for_all = {number for number in netns if index.own.is_for_all(end.address, number)}
+        if for_all:
             yield Note(NoteKind.GROUP, name)
-    elif end.address is not None:
         for one in held:
-            if several := tuple(_list_alike(one.waiting)):
+            if several := tuple(_list_alike(socket for socket in one.waiting if socket.netns not in for_all)):
                 yield Note(NoteKind.ONE_OF, name, sockets=several)
             if one.shadowed:
                 yield Note(NoteKind.SHADOWED, name, sockets=one.shadowed)
+            if one.unrouted:
+                yield Note(NoteKind.UNROUTED, name, sockets=one.unrouted)
         if unsure := tuple(socket for socket in waiting if is_unsure(socket, end.address)):
             yield Note(NoteKind.V6ONLY, name, sockets=unsure)
     if proxies := tuple(filter(_is_forwarder, waiting)):
@@ -186,15 +189,16 @@ def _list_hints(index: SocketIndex, question: Question, hosts: set[int]) -> Iter
     for end in question.ends:
         if end.address is None or end.address in ANY_ADDRESSES or is_group(end.address):
             continue
-        own = index.own.find(end.address)
-        if own:
+        if own := index.own.find(end.address) or index.own.find_broadcast(end.address):
             names = ["host" if number in hosts else tell_netns(number) for number in sorted(own)]
             more = f" and {len(names) - _MOST_NEAR} more" if len(names) > _MOST_NEAR else ""
             yield f"{end.address} is an address of netns {', '.join(names[:_MOST_NEAR])}{more}"
         elif index.own.unknown:
             yield f"the own addresses of {len(index.own.unknown)} netns are not known"
         else:
-            yield f"{end.address} is no address of this host"
+            # Not known is what a route of IPv6 makes local.
+            of_what = "an interface of this host" if ":" in end.address else "this host"
+            yield f"{end.address} is no address of {of_what}"
 
 
 def _tell(socket: OwnedSocket, hosts: set[int]) -> str:

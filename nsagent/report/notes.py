@@ -45,6 +45,9 @@ def _words(note: Note, context: Context) -> str:
             return f"nothing of it comes to {told}, which waits for the same with less precedence"
         case NoteKind.ONE_OF:
             return f"the kernel chooses one of {told}"
+        case NoteKind.UNROUTED:
+            where = "which is bound to it where it is no own address"
+            return f"nothing comes to {told}, {where}, unless a proxy or a route leads it there"
         case NoteKind.GROUP:
             return "an address of multicast or broadcast: who has joined gets it, which no table tells"
         case NoteKind.PROXY:

@@ -148,6 +148,7 @@ def _make_netns(
         foreign_mounts=reading.foreign_mounts,
         client_ports=reading.client_ports,
         own_addresses=reading.own_addresses,
+        broadcasts=reading.broadcasts,
     )
 
 

@@ -131,17 +131,6 @@ def test_bug_31_what_was_not_accepted_yet_is_its_listeners(
     assert names(ask(resolver).destination) == expected
 
 
-def test_what_was_not_accepted_yet_has_no_holders_of_a_listener_on_another_device(stack: ExitStack) -> None:
-    """Where the device counts more than the address, and nothing else tells the two apart: SO_REUSEPORT."""
-    bound, wide = row(Endpoint("0.0.0.0", 80), ANY, HTTPD, WORKER), row(Endpoint("0.0.0.0", 80), ANY, CLIENT)
-    bound = bound._replace(row=bound.row._replace(interface=2), interface="eth0")
-    queued = row(LOCAL, REMOTE)._replace(verdict=Verdict(VerdictKind.ACCEPT_QUEUE, ChargedTo(None, None), "nobody"))
-    by_device = queued._replace(row=queued.row._replace(interface=2), interface="eth0")
-    for one, expected in ((queued, ["curl"]), (by_device, ["httpd", "worker"])):
-        resolver = stack.enter_context(Resolver(MadeLooks(see(bound, wide, one)), limits=NOW))
-        assert names(ask(resolver).destination) == expected
-
-
 def test_bug_7_and_21_what_no_fd_can_hold_is_nobody_s_and_each_netns_is_asked(stack: ExitStack) -> None:
     left = row(LOCAL, REMOTE)
     inside = row(Endpoint("10.0.0.2", 80), REMOTE, CLIENT, netns=WEB)
@@ -343,22 +332,6 @@ def test_bug_6_and_40_what_is_no_tuple_is_an_error(
     resolver = stack.enter_context(Resolver(MadeLooks(see()), limits=NOW))
     with pytest.raises(UsageError, match=said):
         resolver.resolve(protocol, source, DESTINATION)
-
-
-def test_addresses_of_ipv6_are_taken_as_sockets_have_them(stack: ExitStack) -> None:
-    """getsockname(2) has four values, of which the last is the index of the interface of a link-local address."""
-    client = row(Endpoint("::1", 5000), Endpoint("::1", 80), CLIENT)
-    here, there = (
-        row(Endpoint("fe80::1", 80), ANY, process(pid, name))._replace(interface=name)
-        for pid, name in ((30, "eth0"), (31, "eth1"))
-    )
-    here = here._replace(row=here.row._replace(interface=2))
-    there = there._replace(row=there.row._replace(interface=3))
-    looks = MadeLooks(see(client, here, there, netns=(own(HOST, "fe80::1/128"),)))
-    resolver = stack.enter_context(Resolver(looks, limits=NOW))
-    assert names(resolver.resolve("tcp", ("::1", 5000, 0, 0), ("::1", 80, 0, 0)).source) == ["curl"]
-    told = resolver.resolve("tcp", ("fe80::2", 5000, 0, 3), ("fe80::1", 80, 0, 3))
-    assert names(told.destination) == ["eth1"]
 
 
 def test_one_that_is_not_enabled_answers_nothing_and_never_looks() -> None:

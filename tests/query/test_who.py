@@ -235,6 +235,32 @@ def test_all_who_may_have_joined_a_group_are_told(address: str) -> None:
     assert Note(NoteKind.GROUP, f"{address}:5353") in notes(given, f"{address}:5353")
 
 
+def test_all_of_a_network_get_what_is_sent_to_its_broadcast_address() -> None:
+    """Of UDP: what is bound to 0.0.0.0 gets it beside what is bound to the very address. TCP takes no connection so."""
+    asked = "10.0.0.255:137"
+    wide, bound = (row(CLOSE, f"{local} 137", protocol=UDP) for local in ("0.0.0.0", "10.0.0.255"))
+    elsewhere = row(CLOSE, "0.0.0.0 137", protocol=UDP, netns=WEB)
+    here = own(HOST, f"{HERE}/32")._replace(broadcasts=("10.0.0.255",))
+    given = of(wide, bound, elsewhere, row(LISTEN, "0.0.0.0 137"), netns=(here, own(WEB)))
+    assert ask(given, asked) == [wide, bound]
+    assert notes(given, asked) == [Note(NoteKind.GROUP, asked)]
+    with pytest.raises(NotFound, match=r"10\.0\.0\.255 is an address of netns host"):
+        ask(given, asked, protocol="tcp")
+    unicast = of(elsewhere, netns=(here, own(WEB, "10.0.0.255/32")))
+    assert (ask(unicast, asked), notes(unicast, asked)) == ([elsewhere], [])
+
+
+def test_what_is_bound_to_an_address_that_is_not_there_gets_nothing() -> None:
+    """IP_FREEBIND and net.ipv4.ip_nonlocal_bind: who waits for an address that another host has now."""
+    standby, wide = row(LISTEN, "10.7.7.7 80"), row(LISTEN, "0.0.0.0 80")
+    client = row(ESTABLISHED, f"{HERE} 5000", Endpoint("10.7.7.7", 80))
+    note = Note(NoteKind.UNROUTED, "10.7.7.7:80", sockets=(standby,))
+    assert ask(of(standby, wide), "10.7.7.7:80") == [standby]
+    assert notes(of(standby, wide), "10.7.7.7:80") == [note]
+    assert ask(of(standby, client), "10.7.7.7:80") == [client, standby]
+    assert notes(of(standby, client), "10.7.7.7:80") == [Note(NoteKind.NOT_LOCAL, "10.7.7.7:80"), note]
+
+
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
@@ -242,6 +268,8 @@ def test_all_who_may_have_joined_a_group_are_told(address: str) -> None:
          "10.0.0.1 is an address of netns host")),
         (("10.7.7.7:80",), ("no endpoint '10.7.7.7:80'; near names: tcp 10.0.0.1:80 in netns host; "
          "10.7.7.7 is no address of this host")),
+        (("[2001:db8::1]:443",), ("no endpoint '[2001:db8::1]:443'; "
+         "2001:db8::1 is no address of an interface of this host")),
         ((f"{HERE}:5000", f"{THERE}:500"), ("no endpoint '10.0.0.1:5000 10.0.0.2:500'; "
          "10.0.0.1 is an address of netns host; 10.0.0.2 is an address of netns 4026532500")),
         (("*:443",), "no endpoint '*:443'"),

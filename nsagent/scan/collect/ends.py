@@ -6,7 +6,7 @@ Read right after its tables, where these have rows that no fd can hold, or where
 from typing import Final
 
 from nsagent.errors import FormatError, NotRead
-from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.fib_trie import parse_broadcasts, parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.gap import Stage
@@ -22,15 +22,14 @@ MOST_BYTES: Final = 4 << 20
 
 
 def read_ends(state: NetnsState, read_net: ReadNet, client_ports: str | None, gaps: GapSink) -> None:
-    """Note the own addresses of a netns, and its client ports by the text of CLIENT_PORTS."""
+    """Note the own addresses of a netns and those of broadcast, and its client ports by the text of CLIENT_PORTS."""
     try:
         routes = read_net("fib_trie") or b""
         if len(routes) <= MOST_BYTES:
             interfaces = read_net("if_inet6") or b""
-            state.own_addresses = (
-                *parse_fib_trie(routes.decode("ascii", "replace")),
-                *parse_if_inet6(interfaces.decode("ascii", "replace")),
-            )
+            text = routes.decode("ascii", "replace")
+            state.broadcasts = parse_broadcasts(text)
+            state.own_addresses = (*parse_fib_trie(text), *parse_if_inet6(interfaces.decode("ascii", "replace")))
     except (NotRead, FormatError) as err:
         gaps.note(Stage.TABLES, state.met.subject, err)
     try:

@@ -70,6 +70,7 @@ class NetnsState:
     interfaces: tuple[Interface, ...] | None = None
     skipped: bool = False
     own_addresses: tuple[str, ...] | None = None
+    broadcasts: tuple[str, ...] = ()
     client_ports: tuple[int, int] | None = None
     tunnels: frozenset[TunnelEnd] = frozenset()
     rpc_flows: frozenset[Flow] = frozenset()
@@ -156,4 +157,5 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         tunnels=tuple(sorted(state.tunnels)),
         rpc_flows=tuple(sorted(state.rpc_flows)),
         read_at_ticks=state.read_at_ticks,
+        broadcasts=state.broadcasts,
     )

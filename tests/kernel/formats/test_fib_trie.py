@@ -3,7 +3,7 @@
 import pytest
 
 from nsagent.errors import FormatError
-from nsagent.kernel.formats.fib_trie import parse_fib_trie
+from nsagent.kernel.formats.fib_trie import parse_broadcasts, parse_fib_trie
 
 ROUTES = """\
 Id 100:
@@ -37,6 +37,10 @@ OWN = ("10.9.0.1/32", "127.0.0.0/8", "127.0.0.1/32", "198.51.100.0/24")
 
 def test_own_are_the_local_routes_of_the_table_local_alone() -> None:
     assert parse_fib_trie(ROUTES) == OWN
+
+
+def test_the_addresses_of_broadcast_are_told_apart() -> None:
+    assert parse_broadcasts(ROUTES) == ("10.9.0.255", "127.255.255.255")
 
 
 def test_a_table_behind_it_tells_nothing() -> None:

@@ -67,6 +67,7 @@ def tree_with(tmp_path: Path, routes: str, *rows: str) -> str:
 def test_a_copied_tree_tells_the_addresses(tmp_path: Path) -> None:
     facts = run_pass(tree_with(tmp_path, ROUTES, LISTENING, CLOSED), EngineName.PROC)
     assert [one.own_addresses for one in facts.netns] == [(*OWN, "::1/128", "fe80::a872:65ff:fec7:e091/128")]
+    assert [one.broadcasts for one in facts.netns] == [("10.9.0.255", "127.255.255.255")]
 
 
 def test_they_are_not_read_where_each_row_has_an_inode(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Which holders a resolver gives the ends of a connection, by the kernel's rules."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from nsagent.lookup.resolver import Resolver
+from nsagent.model.net import Endpoint
+from nsagent.model.snapshot import ChargedTo, Verdict, VerdictKind
+from tests.lookup.looks import HERE, MadeLooks, own, row, see
+from tests.lookup.test_resolver import (
+    CLIENT,
+    HTTPD,
+    LOCAL,
+    NOW,
+    REMOTE,
+    SOURCE,
+    WORKER,
+    ask,
+    names,
+)
+from tests.scan.snapshots import ANY, HOST, process
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_what_was_not_accepted_yet_has_no_holders_of_a_listener_on_another_device(stack: ExitStack) -> None:
+    """Where the device counts more than the address, and nothing else tells the two apart: SO_REUSEPORT."""
+    bound, wide = row(Endpoint("0.0.0.0", 80), ANY, HTTPD, WORKER), row(Endpoint("0.0.0.0", 80), ANY, CLIENT)
+    bound = bound._replace(row=bound.row._replace(interface=2), interface="eth0")
+    queued = row(LOCAL, REMOTE)._replace(verdict=Verdict(VerdictKind.ACCEPT_QUEUE, ChargedTo(None, None), "nobody"))
+    by_device = queued._replace(row=queued.row._replace(interface=2), interface="eth0")
+    for one, expected in ((queued, ["curl"]), (by_device, ["httpd", "worker"])):
+        resolver = stack.enter_context(Resolver(MadeLooks(see(bound, wide, one)), limits=NOW))
+        assert names(ask(resolver).destination) == expected
+
+
+def test_an_address_that_is_not_there_is_not_that_of_who_is_bound_to_it(stack: ExitStack) -> None:
+    """A standby server, by IP_FREEBIND: another host has the address, and holds the connection."""
+    standby = row(Endpoint("10.7.7.7", 80), ANY, HTTPD)
+    resolver = stack.enter_context(Resolver(MadeLooks(see(standby)), limits=NOW))
+    assert ask(resolver, SOURCE, ("10.7.7.7", 80)).destination is None
+    netns = (own(HOST, f"{HERE}/32", "10.7.7.7/32"),)
+    resolver = stack.enter_context(Resolver(MadeLooks(see(standby, netns=netns)), limits=NOW))
+    assert names(ask(resolver, SOURCE, ("10.7.7.7", 80)).destination) == ["httpd"]
+
+
+def test_addresses_of_ipv6_are_taken_as_sockets_have_them(stack: ExitStack) -> None:
+    """getsockname(2) has four values, of which the last is the index of the interface of a link-local address."""
+    client = row(Endpoint("::1", 5000), Endpoint("::1", 80), CLIENT)
+    here, there = (
+        row(Endpoint("fe80::1", 80), ANY, process(pid, name))._replace(interface=name)
+        for pid, name in ((30, "eth0"), (31, "eth1"))
+    )
+    here = here._replace(row=here.row._replace(interface=2))
+    there = there._replace(row=there.row._replace(interface=3))
+    looks = MadeLooks(see(client, here, there, netns=(own(HOST, "fe80::1/128"),)))
+    resolver = stack.enter_context(Resolver(looks, limits=NOW))
+    assert names(resolver.resolve("tcp", ("::1", 5000, 0, 0), ("::1", 80, 0, 0)).source) == ["curl"]
+    told = resolver.resolve("tcp", ("fe80::2", 5000, 0, 3), ("fe80::1", 80, 0, 3))
+    assert names(told.destination) == ["eth1"]
