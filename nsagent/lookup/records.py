@@ -56,3 +56,20 @@ class Resolution(NamedTuple):
 
 NOTHING = Resolution(None, None)
 """That of a resolver that is not enabled."""
+
+
+def keep_holders(now: Resolution, before: Resolution) -> Resolution:
+    """The same with who held, before, what nobody holds by now of these very sockets: what is left of closed ones."""
+    return now._replace(
+        source=_keep_holders(now.source, before.source), destination=_keep_holders(now.destination, before.destination)
+    )
+
+
+def _keep_holders(now: End | None, before: End | None) -> End | None:
+    if now is None or before is None or now.holders or any(socket.row.inode for socket in now.sockets):
+        return now  # An fd may hold it that is not seen: another one's.
+    # A connection may have had both its ends' addresses and ports before: its cookie it has alone.
+    cookies = {socket.row.cookie for socket in now.sockets}
+    if not cookies or None in cookies or cookies != {socket.row.cookie for socket in before.sockets}:
+        return now
+    return now._replace(holders=before.holders, container=before.container)

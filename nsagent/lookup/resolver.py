@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Self, TypeVar
 from nsagent.errors import Aborted, NsagentError
 from nsagent.lookup.ends import Address, Ends, Tuple, make_tuple
 from nsagent.lookup.monitored import Aliases, Monitored
-from nsagent.lookup.records import NOTHING, Resolution
+from nsagent.lookup.records import NOTHING, Resolution, keep_holders
 from nsagent.lookup.sight import HostLooks, Looks
 
 V = TypeVar("V")
@@ -160,12 +160,13 @@ class Resolver:
         now, look, limits = self._clock(), self._look, self._limits
         if look is None or now >= look.started + limits.renew_seconds:
             self._want_look()
-        resolution = NOTHING
+        resolution, before = NOTHING, self._closed_since.get(key)
         if look is not None and now < look.started + limits.expiry_seconds:
             resolution = Resolution(*look.ends.find(asked))
+            if before is not None:
+                resolution = keep_holders(resolution, before.resolution)
             if _is_whole(resolution):
                 return self._keep(key, _Known(resolution, look.started + limits.renew_seconds, look.started, asked))
-        before = self._closed_since.get(key)
         if before is not None and before.seen is not None and now < (expires := before.seen + limits.expiry_seconds):
             return self._keep(key, before._replace(fresh_until=expires))
         first = self._unknown.get(key)

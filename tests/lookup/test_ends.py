@@ -6,9 +6,10 @@ from contextlib import ExitStack
 import pytest
 
 from nsagent.lookup.resolver import Resolver
-from nsagent.model.net import Endpoint
+from nsagent.model.ids import SocketCookie, SocketInode
+from nsagent.model.net import Endpoint, SocketState
 from nsagent.model.snapshot import ChargedTo, Verdict, VerdictKind
-from tests.lookup.looks import HERE, MadeLooks, own, row, see
+from tests.lookup.looks import HERE, PEER, Clock, MadeLooks, own, row, see
 from tests.lookup.test_resolver import (
     CLIENT,
     HTTPD,
@@ -18,6 +19,7 @@ from tests.lookup.test_resolver import (
     SOURCE,
     WORKER,
     ask,
+    await_looks,
     names,
 )
 from tests.scan.snapshots import ANY, HOST, process
@@ -64,3 +66,30 @@ def test_addresses_of_ipv6_are_taken_as_sockets_have_them(stack: ExitStack) -> N
     assert names(resolver.resolve("tcp", ("::1", 5000, 0, 0), ("::1", 80, 0, 0)).source) == ["curl"]
     told = resolver.resolve("tcp", ("fe80::2", 5000, 0, 3), ("fe80::1", 80, 0, 3))
     assert names(told.destination) == ["eth1"]
+
+
+@pytest.mark.parametrize(("cookie", "inode", "expected"), [(1, 0, ["curl"]), (2, 0, []), (None, 0, []), (1, 7, [])])
+def test_what_is_left_of_a_closed_connection_keeps_its_holders(
+    stack: ExitStack, cookie: int | None, inode: int, expected: list[str]
+) -> None:
+    """A row in TIME_WAIT, which no fd can hold; with another cookie it is left of another one of the same ends."""
+    clock = Clock()
+    closed = row(Endpoint(HERE, 6000), REMOTE, CLIENT)
+    left = closed._replace(
+        row=closed.row._replace(
+            state=SocketState.TIME_WAIT,
+            inode=SocketInode(inode),
+            cookie=None if cookie is None else SocketCookie(cookie),
+        ),
+        owners=(),
+        verdict=Verdict(VerdictKind.TIME_WAIT, None, "nobody"),
+    )
+    looks = MadeLooks(see(closed), see(left), clock=clock)
+    resolver = stack.enter_context(Resolver(looks, limits=NOW, clock=clock))
+    source, destination = (HERE, 6000), (PEER, 5000)
+    assert names(ask(resolver, source, destination).source) == ["curl"]
+    clock.now += NOW.renew_seconds
+    ask(resolver, source, destination)
+    await_looks(resolver, 2)
+    told = ask(resolver, source, destination).source
+    assert (names(told), told and told.sockets) == (expected, (left,))
