@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no_answer"
     MALFORMED = "malformed"
     INTERRUPTED = "interrupted"
+    CHANGED = "changed"
     TOO_MANY = "too_many"
     TOO_LARGE = "too_large"
     LATE = "late"

@@ -54,7 +54,7 @@ class Checksums:
             if _tell_version(status) == version:
                 self._known[version] |= {each.algorithm: each for each in made}
             else:  # It runs another file by now.
-                one.notes.note("checksums", NotRead("exe", Reason.INTERRUPTED))
+                one.notes.note("checksums", NotRead("exe", Reason.CHANGED))
 
     def find(self, file: FileStatus, algorithms: Iterable[str]) -> tuple[Checksum, ...]:
         """Those of a file that are known."""

@@ -9,7 +9,7 @@ import os
 import posixpath
 from typing import Final, NamedTuple
 
-from nsagent.errors import Gone, NotRead
+from nsagent.errors import Gone, NotRead, Reason
 from nsagent.inspect.asking import Answer, Answers
 from nsagent.inspect.direct import Direct
 from nsagent.inspect.notes import Notes
@@ -128,9 +128,12 @@ def _is_same(one: FileStatus | _Absent | None, other: FileStatus) -> bool:
 def _read_exe(answer: Answer | None, target: str, notes: Notes) -> FileStatus | None:
     if isinstance(answer, bytes):
         (found,) = decode_links(answer)
-        if not isinstance(found, Gone | NotRead):
-            return found.status if found.target == target else None  # It has called execve(2) meanwhile.
-        notes.note(_EXE, found)
+        if isinstance(found, Gone | NotRead):
+            notes.note(_EXE, found)
+        elif found.target == target:
+            return found.status
+        else:  # It has called execve(2) meanwhile.
+            notes.note(_EXE, NotRead(_EXE, Reason.CHANGED))
     elif answer is not None:
         notes.note(_EXE, answer)
     return None

@@ -7,10 +7,11 @@ process, or an error, whoever has its pid by then.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from typing import Final, NamedTuple
 
-from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.inspect.asking import Asked, Asker
 from nsagent.inspect.checksums import Checksums, Running, read_memory
 from nsagent.inspect.direct import Direct, list_host_namespaces, read_direct
@@ -20,7 +21,7 @@ from nsagent.inspect.notes import Notes
 from nsagent.inspect.relatives import Families
 from nsagent.inspect.request import Wanted
 from nsagent.inspect.sockets import Sockets
-from nsagent.inspect.subject import Held, hold
+from nsagent.inspect.subject import Held, hold, read_start_stack
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.details import read_detail, read_link
 from nsagent.kernel.formats.pid_maps import summarize_maps
@@ -128,10 +129,16 @@ class Inspector:
         return told
 
     def _tell(self, told: _Told, wanted: Wanted) -> Inspection:
-        """What is known of one; raises ProcessGone where it has ended meanwhile."""
+        """What is known of one; raises ProcessGone where it has ended meanwhile.
+
+        What it runs may have changed: then some of this is of the program before, and some of another one.
+        """
         one = self._join(told, wanted)
-        told.read.held.process.read_stat()  # Raises ProcessGone, where some of this may be missing for that.
-        return one
+        held, notes = told.read.held, told.read.notes
+        held.process.read_stat()  # Raises ProcessGone, where some of this may be missing for that.
+        if None not in (now := read_start_stack(held.process), held.start_stack) and now != held.start_stack:
+            notes.note("program", NotRead("program", Reason.CHANGED))
+        return replace(one, gaps=notes.list_gaps())
 
     def _join(self, told: _Told, wanted: Wanted) -> Inspection:
         (held, notes, direct, _), looked_up, exe = told
@@ -180,7 +187,7 @@ class Inspector:
             environ=_tell_environ(looked_up.environ, wanted),
             environ_cut=looked_up.environ_cut,
             memory_image=self._read_memory(told, wanted),
-            gaps=notes.list_gaps(),
+            gaps=(),
         )
 
     def _add_checksums(self, exe: Image | None, wanted: Wanted) -> Image | None:

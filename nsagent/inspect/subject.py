@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotFound, NotRead, ProcessGone, Reason
-from nsagent.kernel.formats.pid_stat import PidStat
+from nsagent.kernel.details import read_detail
+from nsagent.kernel.formats.pid_stat import PidStat, parse_start_stack
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.ids import Pid
 from nsagent.model.process import ProcessKey
@@ -26,6 +27,8 @@ class Held(NamedTuple):
     """Of `process`."""
     now: PidStat
     """Of `alive`."""
+    start_stack: int | None
+    """That of `process` before anything else was read: with another one it runs another program. None: not told."""
 
     @property
     def key(self) -> ProcessKey:
@@ -62,11 +65,22 @@ def hold(procfs: ProcFs, number: int) -> Iterator[Held]:
             process = held.enter_context(procfs.open_process(leader))
             if number not in process.list_threads():  # It ended, and another process has the pid by now.
                 raise ProcessGone(f"pid {number}")
+        start_stack = read_start_stack(process)
         stat = process.read_stat()
         alive = process
         if stat.is_dead and stat.num_threads > 1:
             alive = held.enter_context(process.open_live_thread())
-        yield Held(number, process, alive, stat, stat if alive is process else alive.read_stat())
+        yield Held(number, process, alive, stat, stat if alive is process else alive.read_stat(), start_stack)
+
+
+def read_start_stack(process: ProcessDir) -> int | None:
+    """Where its stack begins, which each execve(2) chooses anew; None where that cannot be told. Raises ProcessGone."""
+    try:
+        return parse_start_stack(read_detail(process, "stat")) or None
+    except ProcessGone:
+        raise
+    except (Gone, NotRead, FormatError):
+        return None
 
 
 def _not_found(procfs: ProcFs, number: int) -> NotFound:

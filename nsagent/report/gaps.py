@@ -47,6 +47,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.GONE: "gone",
     Reason.NO_ANSWER: "no answer",
     Reason.INTERRUPTED: "the table changed under each of three dumps",
+    Reason.CHANGED: "it changed meanwhile",
     Reason.TOO_MANY: "too many",
     Reason.TOO_LARGE: "too large",
     Reason.LATE: "no time was left",

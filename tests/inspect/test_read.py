@@ -38,6 +38,13 @@ wait()
 """
 
 
+EXECS = """
+ready()
+sys.stdin.readline()
+os.execv(sys.executable, [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"])
+"""
+
+
 def run_python(program: str, *arguments: str | bytes) -> "subprocess.Popen[bytes]":
     """A child with these arguments that has said something; to be killed."""
     prelude = "import os, socket, sys, threading, time\ndef ready(text=''):\n print(text, flush=True)\n"
@@ -236,3 +243,27 @@ def test_no_time_is_no_answer_and_what_is_told_at_once_is_there() -> None:
     assert (one.command_line, one.maps, one.io) == (None, None, None)
     assert one.status is not None
     assert list_missing(one)["cmdline"] == "no_answer"
+
+
+def test_a_program_that_begins_while_the_one_before_is_read_is_a_gap() -> None:
+    child = run_python(EXECS)
+    assert child.stdin
+    assert child.stdout
+    say, listen = child.stdin, child.stdout
+    began: list[bytes] = []
+
+    def go_on(variable: str) -> str:
+        """Called for each variable of the environment, when most is read."""
+        if not began:
+            say.write(b"go on\n")
+            say.flush()
+            began.append(listen.readline())
+        return variable
+
+    try:
+        listen.readline()
+        assert "program" not in list_missing(inspect(child.pid))
+        told = inspect(child.pid, WANTED._replace(environ=go_on))
+    finally:
+        end(child)
+    assert list_missing(told)["program"] == "changed"
