@@ -93,3 +93,15 @@ def test_what_is_left_of_a_closed_connection_keeps_its_holders(
     await_looks(resolver, 2)
     told = ask(resolver, source, destination).source
     assert (names(told), told and told.sockets) == (expected, (left,))
+
+
+def test_where_too_many_are_not_known_the_oldest_eighth_is_forgotten_at_once(stack: ExitStack) -> None:
+    """A flood of connections from everywhere costs no search for the oldest one at each of them."""
+    looks = MadeLooks(see())
+    looks.may_look.clear()
+    limits = NOW._replace(patience_seconds=0, most_answers=80)
+    resolver = stack.enter_context(Resolver(looks, limits=limits))
+    stack.callback(looks.may_look.set)
+    for port in range(1, 82):
+        ask(resolver, (PEER, port))
+    assert [key[1][1] for key in resolver._unknown] == list(range(11, 82))
