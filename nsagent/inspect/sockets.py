@@ -4,7 +4,8 @@ The rows are those of a snapshot: no address, and no netns of the process, is ta
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead
@@ -13,9 +14,10 @@ from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.procfs import ProcessDir, ProcFs
-from nsagent.model.ids import Fd, Pid, SocketInode
+from nsagent.model.ids import Fd, Pid, SocketInode, Tid
 from nsagent.model.inspection import InspectedSocket, Peer
 from nsagent.model.net import Endpoint, Family, Protocol, has_remote
+from nsagent.model.process import ProcessKey
 from nsagent.model.snapshot import Confidence, Netns, OwnedSocket, Snapshot
 
 _IP: Final = (Family.IPV4, Family.IPV6)
@@ -35,6 +37,7 @@ class Sockets:
         self._by_inode = {one.row.inode: one for one in snapshot.sockets if one.row.inode}
         self._by_ends: dict[_Ends, OwnedSocket] | None = None
         self._netns_of: Mapping[str, set[int]] | None = None
+        self._tables: defaultdict[ProcessKey, set[Tid]] | None = None
 
     def find(self, process: ProcessDir, fds: Iterable[tuple[Fd, str]]) -> tuple[InspectedSocket, ...]:
         """The sockets at these fds with what their links say, by the first fd of each."""
@@ -43,6 +46,15 @@ class Sockets:
             if (inode := parse_inode_link(target, "socket")) is not None:
                 held[SocketInode(inode)].append(fd)
         return tuple(self._find_one(process, inode, tuple(at)) for inode, at in held.items())
+
+    def list_other_tables(self, key: ProcessKey) -> Sequence[Tid]:
+        """The threads of a process that hold sockets in an fd table of their own, as the snapshot tells."""
+        if self._tables is None:
+            self._tables = defaultdict(set)
+            for owner in chain.from_iterable(socket.owners for socket in self._snapshot.sockets):
+                if owner.tid is not None:
+                    self._tables[owner.process.key].add(owner.tid)
+        return sorted(self._tables.get(key, ()))
 
     def _find_one(self, process: ProcessDir, inode: SocketInode, fds: tuple[Fd, ...]) -> InspectedSocket:
         owned = self._by_inode.get(inode)

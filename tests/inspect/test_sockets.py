@@ -16,7 +16,7 @@ from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.plan import TablesWanted
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import take_snapshot
-from tests.inspect.inspecting import inspect
+from tests.inspect.inspecting import inspect, list_missing
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, require
 from tests.scan.snapshots import container, make_netns, snapshot
@@ -115,3 +115,19 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
         assert find(web.id) == Peer((), web.id, None, Confidence.INFERRED)
         assert find(web.id, ContainerId("b" * 64)) is None
         assert find() is None
+
+
+@pytest.mark.usefixtures("in_netns")
+def test_a_thread_with_sockets_in_a_table_of_its_own_is_a_gap() -> None:
+    program = (
+        "import ctypes, threading\n"
+        "def hold():\n"
+        "    ctypes.CDLL(None).unshare(0x400)\n"
+        "    listener = socket.create_server(('127.0.0.1', 80))\n"
+        "    ready(threading.get_native_id())\n"
+        "    threading.Event().wait()\n"
+        "threading.Thread(target=hold, daemon=True).start(); wait()"
+    )
+    with start_child(UP + program, *IN_NEW_NETNS) as child:
+        told = inspect(child.pid, known=take(child.pid))
+        assert list_missing(told) == {f"fd of thread {child.said.strip()}": "not_told"}
