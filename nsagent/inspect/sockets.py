@@ -15,7 +15,7 @@ from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.ids import Fd, Pid, SocketInode, Tid
-from nsagent.model.inspection import InspectedSocket, Peer
+from nsagent.model.inspection import InspectedRow, InspectedSocket, Peer
 from nsagent.model.net import Endpoint, Family, Protocol, has_remote
 from nsagent.model.process import ProcessKey
 from nsagent.model.snapshot import Confidence, Netns, OwnedSocket, Snapshot
@@ -34,7 +34,10 @@ class Sockets:
     def __init__(self, snapshot: Snapshot, procfs: ProcFs) -> None:
         self._snapshot = snapshot
         self._procfs = procfs
-        self._by_inode = {one.row.inode: one for one in snapshot.sockets if one.row.inode}
+        self._by_inode: dict[SocketInode, list[OwnedSocket]] = {}
+        for one in snapshot.sockets:
+            if one.row.inode:
+                self._by_inode.setdefault(one.row.inode, []).append(one)
         self._by_ends: dict[_Ends, OwnedSocket] | None = None
         self._netns_of: Mapping[str, set[int]] | None = None
         self._tables: defaultdict[ProcessKey, set[Tid]] | None = None
@@ -57,15 +60,17 @@ class Sockets:
         return sorted(self._tables.get(key, ()))
 
     def _find_one(self, process: ProcessDir, inode: SocketInode, fds: tuple[Fd, ...]) -> InspectedSocket:
-        owned = self._by_inode.get(inode)
+        rows = [InspectedRow(one, self._find_peer(one)) for one in self._by_inode.get(inode, ())]
         try:
             protocol = process.read_socket_protocol(fds[0])
         except (Gone, NotRead):
             protocol = ""
-        peer = self._find_peer(owned) if owned and owned.row.family in _IP and has_remote(owned.row) else None
-        return InspectedSocket(fds, inode, protocol, owned, peer)
+        owned, peer = rows[0] if rows else (None, None)
+        return InspectedSocket(fds, inode, protocol, owned, peer, tuple(rows[1:]))
 
     def _find_peer(self, owned: OwnedSocket) -> Peer | None:
+        if owned.row.family not in _IP or not has_remote(owned.row):
+            return None
         if self._by_ends is None:
             connected = [one for one in self._snapshot.sockets if one.row.family in _IP and has_remote(one.row)]
             self._by_ends = {_name_ends(one, one.row.local, one.row.remote): one for one in connected}

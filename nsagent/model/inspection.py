@@ -51,6 +51,13 @@ class Peer(NamedTuple):
     confidence: Confidence
 
 
+class InspectedRow(NamedTuple):
+    """A row of a socket, and who is at the other end."""
+
+    owned: OwnedSocket
+    peer: Peer | None
+
+
 class InspectedSocket(NamedTuple):
     """A socket that a process holds: its row, in the netns that it is in, None where no table that was read has it."""
 
@@ -60,6 +67,8 @@ class InspectedSocket(NamedTuple):
     """As /proc/net/protocols calls it, as in `TCPv6`; empty where it is not told."""
     owned: OwnedSocket | None
     peer: Peer | None
+    others: tuple[InspectedRow, ...] = ()
+    """Its other rows, where it has several: the further subflows of an MPTCP connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 from nsagent.model.forebear import Forebear
 from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
 from nsagent.model.process_details import Image, Limit, MemoryImage, Namespace, OpenFd, Status, Thread
+from nsagent.model.snapshot import OwnedSocket
 from nsagent.report.gaps import gap_record
 from nsagent.report.json_text import dump, quote
 from nsagent.report.records import Record, container_record, pod_record
@@ -195,12 +196,17 @@ def _fd_record(one: OpenFd, socket: InspectedSocket | None, rows: SocketRows) ->
     if one.size_bytes is not None and one.modified_ns is not None:
         record |= {"size_bytes": one.size_bytes, "modified_at": tell_time(one.modified_ns / 1e9)}
     if socket is not None:
-        record |= {
-            "protocol": name_fd_socket(socket) or None,
-            "socket": socket.owned and json.loads("".join(*rows.chunks([socket.owned]))),
-            "peer": socket.peer and _peer_record(socket.peer),
-        }
+        record |= {"protocol": name_fd_socket(socket) or None, **_row_record(socket.owned, socket.peer, rows)}
+        if socket.others:
+            record["others"] = [_row_record(*other, rows) for other in socket.others]
     return record
+
+
+def _row_record(owned: OwnedSocket | None, peer: Peer | None, rows: SocketRows) -> Record:
+    return {
+        "socket": owned and json.loads("".join(*rows.chunks([owned]))),
+        "peer": peer and _peer_record(peer),
+    }
 
 
 def _peer_record(peer: Peer) -> Record:

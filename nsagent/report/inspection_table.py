@@ -6,9 +6,10 @@ from typing import Final
 from nsagent.model.container import Container
 from nsagent.model.forebear import Forebear
 from nsagent.model.ids import ContainerId, tell_netns
-from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
+from nsagent.model.inspection import Inspection, Peer, Relative
 from nsagent.model.net import Endpoint, has_remote
 from nsagent.model.process_details import Image, ImageState, OpenFd
+from nsagent.model.snapshot import OwnedSocket
 from nsagent.report.display import display_width, pad
 from nsagent.report.escape import escape
 from nsagent.report.gaps import tell_reason, tell_subjects
@@ -218,16 +219,17 @@ def _list_confinement(one: Inspection) -> Iterator[str]:
 def _list_sockets(one: Inspection, names: Names) -> Iterator[tuple[str, str, str, str]]:
     for socket in one.sockets:
         fds = ",".join(map(str, socket.fds[:3])) + (f" +{len(socket.fds) - 3}" if len(socket.fds) > 3 else "")
-        yield fds, "socket", _tell_socket(socket), _tell_peer(socket.peer, names)
+        name = name_fd_socket(socket) or "socket"
+        what = f"{name} [{socket.inode}]" if socket.owned is None else _tell_row(name, socket.owned)
+        yield fds, "socket", what, _tell_peer(socket.peer, names)
+        for other in socket.others:
+            yield fds, "socket", _tell_row(name, other.owned), _tell_peer(other.peer, names)
 
 
-def _tell_socket(socket: InspectedSocket) -> str:
-    name = name_fd_socket(socket) or "socket"
-    if socket.owned is None:
-        return f"{name} [{socket.inode}]"
-    row = socket.owned.row
+def _tell_row(name: str, owned: OwnedSocket) -> str:
+    row = owned.row
     ends = _tell_end(row.local) + (f" -> {_tell_end(row.remote)}" if has_remote(row) else "")
-    return f"{name} {row.state} {ends} netns {tell_netns(socket.owned.netns)}"
+    return f"{name} {row.state} {ends} netns {tell_netns(owned.netns)}"
 
 
 def _tell_end(end: Endpoint) -> str:

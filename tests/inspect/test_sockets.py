@@ -7,8 +7,8 @@ import pytest
 
 from nsagent.inspect.sockets import Sockets
 from nsagent.kernel.procfs import ProcFs
-from nsagent.model.ids import ContainerId, Fd, Pid
-from nsagent.model.inspection import InspectedSocket, Peer
+from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode
+from nsagent.model.inspection import InspectedRow, InspectedSocket, Peer
 from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import Confidence, Snapshot
 from nsagent.query.filter import Filter
@@ -131,3 +131,25 @@ def test_a_thread_with_sockets_in_a_table_of_its_own_is_a_gap() -> None:
     with start_child(UP + program, *IN_NEW_NETNS) as child:
         told = inspect(child.pid, known=take(child.pid))
         assert list_missing(told) == {f"fd of thread {child.said.strip()}": "not_told"}
+
+
+def test_all_rows_of_a_socket_are_told() -> None:
+    """The subflows of an MPTCP connection have its inode."""
+    client, server = make_process(1), make_process(2)
+    first, second = (
+        make_socket(
+            SocketState.ESTABLISHED,
+            Endpoint(f"10.8.{number}.1", 5),
+            Endpoint("10.9.8.7", 80),
+            client,
+            netns=7,
+            inode=99,
+        )
+        for number in range(2)
+    )
+    other_end = make_socket(SocketState.ESTABLISHED, second.row.remote, second.row.local, server, netns=7, inode=100)
+    known = snapshot(first, second, other_end, netns=(make_netns(7),))
+    with ProcFs().open_process(Pid(os.getpid())) as process:
+        (one,) = Sockets(known, ProcFs()).find(process, [(Fd(0), "socket:[99]"), (Fd(1), "socket:[99]")])
+    peer = Peer((Pid(2),), None, None, Confidence.EXACT)
+    assert one == InspectedSocket((Fd(0), Fd(1)), SocketInode(99), "", first, None, (InspectedRow(second, peer),))

@@ -8,7 +8,7 @@ from nsagent.errors import Reason
 from nsagent.model.forebear import Forebear
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, Tid
-from nsagent.model.inspection import InspectedSocket, Inspection, Peer, Relative
+from nsagent.model.inspection import InspectedRow, InspectedSocket, Inspection, Peer, Relative
 from nsagent.model.net import Endpoint, SocketState
 from nsagent.model.process import CommandLine, ProcessKey
 from nsagent.model.process_details import (
@@ -276,3 +276,18 @@ def test_the_document_of_next_to_nothing_has_every_name_that_one_of_everything_h
 def test_sizes_are_told_in_the_largest_unit_that_leaves_a_whole() -> None:
     sizes = (None, 0, 1023, 1024, 1536, 5 << 30, 3 << 50)
     assert [*map(tell_size, sizes)] == ["-", "0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "5.0 GiB", "3072.0 TiB"]
+
+
+def test_each_row_of_a_socket_is_told_for_the_same_fds() -> None:
+    """The subflows of an MPTCP connection."""
+    subflow = CONNECTED._replace(row=CONNECTED.row._replace(local=Endpoint("10.8.1.1", 5)))
+    twice = InspectedSocket((Fd(6),), SocketInode(70), "MPTCP", CONNECTED, PEERS, (InspectedRow(subflow, None),))
+    told = replace(WHOLE, sockets=(twice,))
+    lines = [
+        line for line in "".join(render_inspections_table([told], CONTAINERS)).splitlines() if line.startswith("6 ")
+    ]
+    assert [line.split()[0] for line in lines] == ["6", "6"]
+    assert (" 10.8.1.1:5 " in lines[0], " 10.8.1.1:5 " in lines[1]) == (False, True)
+    document = json.loads("".join(render_inspections_json([told], host="node-1")))
+    (fd,) = [each for each in document["processes"][0]["fds"] if each["fd"] == 6]
+    assert [(each["socket"]["local"]["address"], each["peer"]) for each in fd["others"]] == [("10.8.1.1", None)]
