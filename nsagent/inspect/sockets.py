@@ -82,9 +82,12 @@ class Sockets:
 
     def _find_by_address(self, owned: OwnedSocket) -> Peer | None:
         """A peer in the only netns that has the address, if there is one container, or one pod, in there."""
+        remote = owned.row.remote.address
+        if remote.startswith("127.") or remote == "::1":
+            return None  # In its own netns, also where nobody is in there who shows the addresses of that.
         if self._netns_of is None:
             self._netns_of = self._read_addresses()
-        numbers = self._netns_of.get(owned.row.remote.address, set())
+        numbers = self._netns_of.get(remote, set())
         if len(numbers) != 1 or owned.netns in numbers:
             return None
         (number,) = numbers

@@ -103,8 +103,9 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
         resident = make_process(there.pid)
         known = snapshot(row, containers=(web,), netns=(make_netns(7), make_netns(number)))
 
-        def find(*containers: ContainerId) -> Peer | None:
+        def find(*containers: ContainerId, remote: str = "10.9.8.7") -> Peer | None:
             told = known._replace(
+                sockets=(row._replace(row=row.row._replace(remote=Endpoint(remote, 80))),),
                 processes=(resident._replace(netns=number),),
                 netns=(make_netns(7), make_netns(number)._replace(containers=containers)),
             )
@@ -113,6 +114,7 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
             return one.peer
 
         assert find(web.id) == Peer((), web.id, None, Confidence.INFERRED)
+        assert find(web.id, remote="127.0.0.1") is None
         assert find(web.id, ContainerId("b" * 64)) is None
         assert find() is None
 
