@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # To import typing takes most of the time before interrupts a
     from nsagent.lookup.sight import HostLooks
     from nsagent.model.container import Container, Pod
     from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
-    from nsagent.model.snapshot import OwnedSocket, Snapshot
+    from nsagent.model.snapshot import Coverage, OwnedSocket, Snapshot
     from nsagent.runtimes.discover import discover_runtimes
     from nsagent.scan.request import SnapshotRequest
     from nsagent.scan.take import Taken, take_snapshot
@@ -23,6 +23,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Container",
+    "Coverage",
     "End",
     "EventEngine",
     "EventsUnavailable",
@@ -60,7 +61,7 @@ _PLACES = {
     "lookup.sight": ("HostLooks",),
     "model.container": ("Container", "Pod"),
     "model.process_event": ("EventEngine", "ExitStatus", "Ids", "ProcessEvent", "ProcessEventKind"),
-    "model.snapshot": ("OwnedSocket", "Snapshot"),
+    "model.snapshot": ("Coverage", "OwnedSocket", "Snapshot"),
     "runtimes.discover": ("discover_runtimes",),
     "scan.request": ("SnapshotRequest",),
     "scan.take": ("Taken", "take_snapshot"),

@@ -16,6 +16,7 @@ from nsagent.lookup.ends import Address, Ends, Tuple, make_tuple
 from nsagent.lookup.monitored import Aliases, Monitored
 from nsagent.lookup.records import NOTHING, Resolution, keep_holders
 from nsagent.lookup.sight import HostLooks, Looks
+from nsagent.model.snapshot import Coverage
 
 V = TypeVar("V")
 
@@ -97,6 +98,8 @@ class Resolver:
         self._stop = threading.Event()
         self.failure: NsagentError | None = None
         """Why the last look failed, None if it did not. Answers of looks before it are given until they expire."""
+        self.coverage: Coverage | None = None
+        """What the last look that ended well could see, and its gaps; None before the first."""
         self.looked = 0
         """How many looks have ended well."""
 
@@ -209,7 +212,7 @@ class Resolver:
                 except NsagentError as err:
                     self._tell_failure(err)
                 else:
-                    self._publish(_Look(started, Ends(sight, self._aliases)))
+                    self._publish(_Look(started, Ends(sight, self._aliases)), sight.snapshot.coverage)
                 took = self._clock() - started
                 next_start = started + max(self._limits.interval_seconds, took * _TIMES_APART)
         finally:
@@ -226,7 +229,7 @@ class Resolver:
             self.failure = err
             self._changed.notify_all()
 
-    def _publish(self, look: _Look) -> None:
+    def _publish(self, look: _Look, coverage: Coverage) -> None:
         """Put a look in the place of the one before. What it shows too is renewed when it is next asked for."""
         limits, now = self._limits, self._clock()
         with self._changed:
@@ -239,7 +242,7 @@ class Resolver:
             self._closed_since = dict(islice(seen.items(), surplus, None))
             self._unknown = {key: first for key, first in self._unknown.items() if now < first + limits.unknown_seconds}
             self._answers = {}
-            self._look, self.failure = look, None
+            self._look, self.failure, self.coverage = look, None, coverage
             self.looked += 1
             self._changed.notify_all()
 

@@ -105,3 +105,14 @@ def test_where_too_many_are_not_known_the_oldest_eighth_is_forgotten_at_once(sta
     for port in range(1, 82):
         ask(resolver, (PEER, port))
     assert [key[1][1] for key in resolver._unknown] == list(range(11, 82))
+
+
+def test_what_a_look_could_not_see_is_told(stack: ExitStack) -> None:
+    """An end without holders may have some that nobody was allowed to see."""
+    sight = see(row(LOCAL, REMOTE))
+    coverage = sight.snapshot.coverage._replace(complete=False)
+    looks = MadeLooks(sight._replace(snapshot=sight.snapshot._replace(coverage=coverage)))
+    resolver = stack.enter_context(Resolver(looks, limits=NOW))
+    assert resolver.coverage is None
+    assert names(ask(resolver).destination) == []
+    assert resolver.coverage == coverage
