@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from nsagent.errors import NotFound, UsageError
 from nsagent.model.found import Found, Note, NoteKind
+from nsagent.model.gap import Kind, Stage
 from nsagent.model.ids import tell_netns
 from nsagent.model.net import Protocol
 from nsagent.model.process import CommandLine, ProcessKey
@@ -182,6 +183,8 @@ def _explain(snapshot: Snapshot, index: SocketIndex, question: Question) -> NotF
     hints = [*_list_hints(index, question, hosts)]
     if failed := snapshot.coverage.netns.failed:
         hints.append(f"{failed} netns could not be read")
+    if any(gap.stage is Stage.TABLES and gap.kind is Kind.TABLE for gap in snapshot.coverage.gaps):
+        hints.append("not every table could be read whole (nsagent scan tells which)")
     return NotFound("endpoint", str(question), near=near, hint="; ".join(hints))
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from nsagent.errors import NotFound, UsageError
+from nsagent.errors import NotFound, Reason, UsageError
 from nsagent.model.found import Found, Note, NoteKind
+from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.net import Endpoint, Family, Protocol, SocketState
 from nsagent.model.process import CommandLine, Process
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
@@ -281,6 +282,14 @@ def test_where_nobody_is_what_is_near_is_told(ends: tuple[str, ...], said: str) 
     with pytest.raises(NotFound) as caught:
         ask(of(EXACT), *ends)
     assert str(caught.value) == said
+
+
+def test_where_nobody_is_it_is_told_that_not_every_table_could_be_read() -> None:
+    given = of(EXACT)
+    gaps = merge_gaps([Gap(Stage.TABLES, Subject(Kind.TABLE, str(WEB), Protocol.TCP), Reason.DENIED, "EPERM")])
+    given = given._replace(coverage=given.coverage._replace(gaps=gaps))
+    with pytest.raises(NotFound, match="not every table could be read whole"):
+        ask(given, "*:443")
 
 
 def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to() -> None:
