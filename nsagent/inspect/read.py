@@ -138,9 +138,8 @@ class Inspector:
         held.process.read_stat()  # Raises ProcessGone, where some of this may be missing for that.
         if None not in (now := read_start_stack(held.process), held.start_stack) and now != held.start_stack:
             notes.note("program", NotRead("program", Reason.CHANGED))
-        for tid in self._sockets.list_other_tables(held.key):
-            if tid != held.alive.number:
-                notes.note(f"fd of thread {tid}", NotRead(f"fd of thread {tid}", Reason.NOT_TOLD))
+        for name in self._sockets.list_other_holds(held.key, held.alive.number):
+            notes.note(name, NotRead(name, Reason.NOT_TOLD))
         return replace(one, gaps=notes.list_gaps())
 
     def _join(self, told: _Told, wanted: Wanted) -> Inspection:

@@ -4,7 +4,7 @@ The rows are those of a snapshot: no address, and no netns of the process, is ta
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -14,11 +14,12 @@ from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.fib_trie import parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.procfs import ProcessDir, ProcFs
-from nsagent.model.ids import Fd, Pid, SocketInode, Tid
+from nsagent.model.facts import HeldBy
+from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.model.inspection import InspectedRow, InspectedSocket, Peer
 from nsagent.model.net import Endpoint, Family, Protocol, has_remote
 from nsagent.model.process import ProcessKey
-from nsagent.model.snapshot import Confidence, Netns, OwnedSocket, Snapshot
+from nsagent.model.snapshot import Confidence, Netns, OwnedSocket, Owner, Snapshot
 
 _IP: Final = (Family.IPV4, Family.IPV6)
 _MOST_ROUTES_BYTES: Final = 4 << 20
@@ -40,7 +41,7 @@ class Sockets:
                 self._by_inode.setdefault(one.row.inode, []).append(one)
         self._by_ends: dict[_Ends, OwnedSocket] | None = None
         self._netns_of: Mapping[str, set[int]] | None = None
-        self._tables: defaultdict[ProcessKey, set[Tid]] | None = None
+        self._elsewhere: defaultdict[ProcessKey, dict[Owner, None]] | None = None
 
     def find(self, process: ProcessDir, fds: Iterable[tuple[Fd, str]]) -> tuple[InspectedSocket, ...]:
         """The sockets at these fds with what their links say, by the first fd of each."""
@@ -50,14 +51,15 @@ class Sockets:
                 held[SocketInode(inode)].append(fd)
         return tuple(self._find_one(process, inode, tuple(at)) for inode, at in held.items())
 
-    def list_other_tables(self, key: ProcessKey) -> Sequence[Tid]:
-        """The threads of a process that hold sockets in an fd table of their own, as the snapshot tells."""
-        if self._tables is None:
-            self._tables = defaultdict(set)
+    def list_other_holds(self, key: ProcessKey, read: int) -> Sequence[str]:
+        """Where else than at the fds of this thread a process holds sockets, as the snapshot tells."""
+        if self._elsewhere is None:
+            self._elsewhere = defaultdict(dict)
             for owner in chain.from_iterable(socket.owners for socket in self._snapshot.sockets):
-                if owner.tid is not None:
-                    self._tables[owner.process.key].add(owner.tid)
-        return sorted(self._tables.get(key, ()))
+                if owner.tid is not None or owner.held_by is not HeldBy.FD:
+                    self._elsewhere[owner.process.key][owner] = None
+        holds = [_name_holds(owner, read) for owner in self._elsewhere.get(key, ())]
+        return sorted({name for names in holds for name in names})
 
     def _find_one(self, process: ProcessDir, inode: SocketInode, fds: tuple[Fd, ...]) -> InspectedSocket:
         rows = [InspectedRow(one, self._find_peer(one)) for one in self._by_inode.get(inode, ())]
@@ -110,6 +112,14 @@ class Sockets:
             for address in addresses:
                 found.setdefault(address.partition("/")[0], set()).add(number)
         return found
+
+
+def _name_holds(owner: Owner, read: int) -> Iterator[str]:
+    """An fd table of another thread than the one that was read, and rings: their sockets are at no fd."""
+    if owner.tid is not None and owner.tid != read:
+        yield f"fd of thread {owner.tid}"
+    elif owner.held_by is HeldBy.IO_URING:
+        yield from (f"sockets of io_uring at fd {fd}" for fd in owner.fds)
 
 
 def _read_own_addresses(process: ProcessDir) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ import pytest
 
 from nsagent.inspect.sockets import Sockets
 from nsagent.kernel.procfs import ProcFs
-from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode
+from nsagent.model.facts import HeldBy
+from nsagent.model.ids import ContainerId, Fd, Pid, SocketInode, Tid
 from nsagent.model.inspection import InspectedRow, InspectedSocket, Peer
 from nsagent.model.net import Endpoint, Protocol, SocketState
-from nsagent.model.snapshot import Confidence, Snapshot
+from nsagent.model.snapshot import Confidence, Owner, Snapshot
 from nsagent.query.filter import Filter
 from nsagent.runtimes.runtimes import Runtimes
 from nsagent.scan.plan import TablesWanted
@@ -155,3 +156,16 @@ def test_all_rows_of_a_socket_are_told() -> None:
         (one,) = Sockets(known, ProcFs()).find(process, [(Fd(0), "socket:[99]"), (Fd(1), "socket:[99]")])
     peer = Peer((Pid(2),), None, None, Confidence.EXACT)
     assert one == InspectedSocket((Fd(0), Fd(1)), SocketInode(99), "", first, None, (InspectedRow(second, peer),))
+
+
+def test_sockets_that_only_a_ring_or_another_thread_holds_are_named() -> None:
+    one, other = make_process(1), make_process(2)
+    ring, thread = Owner(one, (Fd(5), Fd(6)), held_by=HeldBy.IO_URING), Owner(one, (Fd(7),), Tid(11))
+    held = make_socket(SocketState.LISTEN, Endpoint("0.0.0.0", 80), netns=7)
+    found = Sockets(
+        snapshot(held._replace(owners=(ring, thread, Owner(other, (Fd(3),)))), netns=(make_netns(7),)), ProcFs()
+    )
+    rings = ["sockets of io_uring at fd 5", "sockets of io_uring at fd 6"]
+    assert found.list_other_holds(one.key, 1) == ["fd of thread 11", *rings]
+    assert found.list_other_holds(one.key, 11) == rings
+    assert found.list_other_holds(other.key, 2) == []
