@@ -1,5 +1,6 @@
 """Checksums of what runs, each made once of each file, and of its image in memory."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -35,26 +36,28 @@ class Checksums:
         self._known: dict[_Version, dict[str, Checksum]] = {}
 
     def make(self, running: Iterable[Running], algorithms: Sequence[str], asker: Asker, seconds: float) -> None:
-        """Make those of these files that are not known; why one could not be made is noted."""
-        by_version = {_tell_version(one.file): one for one in running}
+        """Make those of these files that are not known; why one could not be made is noted of all who run it."""
+        by_version: defaultdict[_Version, list[Running]] = defaultdict(list)
+        for one in running:
+            by_version[_tell_version(one.file)].append(one)
         asked, missing = [], {}
-        for version, one in by_version.items():
+        for version, (one, *_) in by_version.items():
             known = self._known.setdefault(version, {})
             if lacking := [name for name in algorithms if name not in known]:
                 missing[version] = lacking
                 asked.append(Asked(one.held.key, one.held.alive, "checksums", ask_image(lacking)))
         answers = asker.ask(asked, seconds) if asked else {}
         for version, lacking in missing.items():
-            one = by_version[version]
-            answer = answers[one.held.key]["checksums"]
-            if isinstance(answer, Gone | NotRead):
+            who = by_version[version]
+            answer = answers[who[0].held.key]["checksums"]
+            if not isinstance(answer, Gone | NotRead):
+                status, made = decode_image(answer, lacking)
+                if _tell_version(status) == version:
+                    self._known[version] |= {each.algorithm: each for each in made}
+                    continue
+                answer = NotRead("exe", Reason.CHANGED)  # It runs another file by now.
+            for one in who:
                 one.notes.note("checksums", answer)
-                continue
-            status, made = decode_image(answer, lacking)
-            if _tell_version(status) == version:
-                self._known[version] |= {each.algorithm: each for each in made}
-            else:  # It runs another file by now.
-                one.notes.note("checksums", NotRead("exe", Reason.CHANGED))
 
     def find(self, file: FileStatus, algorithms: Iterable[str]) -> tuple[Checksum, ...]:
         """Those of a file that are known."""

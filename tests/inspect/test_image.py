@@ -177,6 +177,13 @@ def test_bugs_47_and_48_an_algorithm_that_is_asked_for_later_is_made_then_and_no
         assert make("md5") == [(md5,)] * 2
 
 
+def test_a_checksum_that_cannot_be_made_is_missing_of_all_who_run_the_file(image: Path) -> None:
+    wanted = WANTED._replace(algorithms=("md5",), hashing_seconds=0.0)
+    with run_image(image) as one, run_image(image) as other:
+        told = inspect_each(one, other, wanted=wanted)
+    assert [list_missing(each).get("checksums") for each in told if isinstance(each, Inspection)] == ["no_answer"] * 2
+
+
 def test_bugs_43_and_44_the_image_in_memory_has_checksums_of_its_own_name(image: Path) -> None:
     """OpenSnitch dumps nothing, and so finds all images alike."""
     wanted = WANTED._replace(memory_of=str(image), algorithms=("sha256", "md5"))
