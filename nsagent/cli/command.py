@@ -115,7 +115,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> None:
-    """Raises UsageError for an option that was typed and is of no use beside another one, or beside NSAGENT_FROM.
+    """Raises UsageError for an option that was typed and is of no use beside another one.
 
     One that a variable sets is left alone: it is meant for many commands.
     """
@@ -123,9 +123,8 @@ def _check_used(context: typer.Context | None, values: Mapping[str, Any]) -> Non
         return
     if values.get("agent"):
         _refuse(context, values, ("from_file", *_OF_HOSTS), "not used with --agent, which tells of a pass that it made")
-    elif values.get("from_file") is not None:
-        name = "NSAGENT_FROM" if is_of_environment(context, "from_file") else "--from"
-        _refuse(context, values, _OF_HOSTS, f"not used with {name}, which reads a capture and no host")
+    elif values.get("from_file") is not None and _is_typed(context, "from_file"):
+        _refuse(context, values, _OF_HOSTS, "not used with --from, which reads a capture and no host")
     if values.get("watch") is False:
         _refuse(context, values, ("interval",), "not used without --watch")
 

@@ -93,10 +93,3 @@ def test_what_says_how_a_host_is_read_is_no_use_for_a_capture(
     ran = on_node("scan", "--from", node_capture, *typed)
     assert (ran.status, ran.out) == (EXIT_USAGE, "")
     assert ran.err == f"nsagent: {typed[0]}: not used with --from, which reads a capture and no host\n"
-
-
-def test_nor_for_the_capture_of_a_variable(run_cli: Run, node_capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NSAGENT_FROM", str(node_capture))
-    ran = run_cli("scan", "--engine", "proc")
-    assert (ran.status, ran.out) == (EXIT_USAGE, "")
-    assert ran.err == "nsagent: --engine: not used with NSAGENT_FROM, which reads a capture and no host\n"
