@@ -28,7 +28,7 @@ from nsagent.agent.schedule import Moment, Timetable
 from nsagent.agent.socket_feed import SocketFeed
 from nsagent.agent.status import EventsStatus
 from nsagent.config.model import Config, Http, Output
-from nsagent.errors import HistoryError, ServeFailed
+from nsagent.errors import EventsUnavailable, HistoryError, ServeFailed
 from nsagent.events.losses import Losses
 from nsagent.model.change import Change
 from nsagent.model.choices import View
@@ -256,10 +256,15 @@ class Setup:
         )
         self.feed.begin()
         if hearing.named:
-            self.socket_feed = SocketFeed(
-                proc_root, world.log, list_lodgers=world.processes.list_lodgers, tell=world.tell, share=hearing.share
-            )
-            self.socket_feed.begin()
+            lodgers = world.processes.list_lodgers
+            try:
+                self.socket_feed = SocketFeed(
+                    proc_root, world.log, list_lodgers=lodgers, tell=world.tell, share=hearing.share
+                )
+            except EventsUnavailable as err:
+                world.tell(f"socket events: {err}: passes tell the rest")
+            else:
+                self.socket_feed.begin()
 
     def _close_feeds(self) -> None:
         for feed in (self.feed, self.socket_feed):

@@ -76,9 +76,9 @@ class ProcessEvents:
     ) -> None:
         """Without events of the kernel, /proc is looked at every `poll_seconds`, and less often where that takes long.
 
-        With None it is not: then this raises EventsUnavailable, as `connect` does. `with_keys` has whoever is told to
-        have begun, or to run another program, looked at for its start and name: 60 us each. `clock_ns` is
-        CLOCK_MONOTONIC. Raises NotRead where there is no procfs at all.
+        With None it is not: then this raises EventsUnavailable, as `connect` does; where no fds are to be had it always
+        does. `with_keys` has whoever is told to have begun, or to run another program, looked at for its start and
+        name: 60 us each. `clock_ns` is CLOCK_MONOTONIC. Raises NotRead where there is no procfs at all.
         """
         self._procfs, self._clock_ns, self._with_keys = ProcFs(proc_root), clock_ns, with_keys
         self._poll_ns = int((poll_seconds or 0.0) * 1e9)
@@ -104,7 +104,12 @@ class ProcessEvents:
         self._lock = threading.RLock()
         """Guards all of these; not held while anybody waits. A signal handler may close what its thread is reading."""
         self.losses = Losses()
-        self._waiter = Waiter(() if self._source is None else (self._source.fileno(),))
+        try:
+            self._waiter = Waiter(() if self._source is None else (self._source.fileno(),))
+        except EventsUnavailable:
+            if self._source is not None:
+                self._source.close()
+            raise
         try:
             self._look()
         except BaseException:

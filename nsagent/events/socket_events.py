@@ -89,10 +89,11 @@ class SocketEvents:
         most_sockets: int = MOST_SOCKETS,
         list_lodgers: ListLodgers = list_nobody,
     ) -> None:
-        """`connect` raises EventsUnavailable where it cannot. `clock` is monotonic, in seconds.
+        """`connect` raises EventsUnavailable where it cannot, and this where no fds are to be had.
 
-        Of each pass `most_sockets` are kept. `list_lodgers` tells who lives where between passes, too; it is asked by
-        any thread: what no pass saw is charged to who lives alone in its netns only if nobody else did lately.
+        `clock` is monotonic, in seconds. Of each pass `most_sockets` are kept. `list_lodgers` tells who lives where
+        between passes, too; it is asked by any thread: what no pass saw is charged to who lives alone in its netns
+        only if nobody else did lately.
         """
         self._clock, self._wall_clock_ns = clock, wall_clock_ns
         self.failure: EventsUnavailable | None = None
@@ -117,7 +118,12 @@ class SocketEvents:
         self.unheard = 0
         """How many netns that the last pass met have no id, and could be given none: nothing is heard of them."""
         self.losses = Losses()
-        self._waiter = Waiter(self._source.filenos() if self._source else ())
+        try:
+            self._waiter = Waiter(self._source.filenos() if self._source else ())
+        except EventsUnavailable:
+            if self._source is not None:
+                self._source.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

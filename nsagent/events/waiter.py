@@ -4,8 +4,10 @@ import os
 import select
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from errno import errorcode
 
+from nsagent.errors import EventsUnavailable, Reason
 from nsagent.kernel.libc import close_fd
 
 
@@ -13,9 +15,18 @@ class Waiter:
     """For any number of threads, and of tasks of asyncio, at once."""
 
     def __init__(self, fds: Iterable[int]) -> None:
-        self._wake, self._poll = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), select.epoll()
-        for fd in (self._wake, *fds):
-            self._poll.register(fd, select.EPOLLIN)
+        """Raises EventsUnavailable where no fds of its own are to be had."""
+        with ExitStack() as opened:
+            try:
+                self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                opened.callback(close_fd, self._wake)
+                self._poll = opened.enter_context(select.epoll())
+                for fd in (self._wake, *fds):
+                    self._poll.register(fd, select.EPOLLIN)
+            except OSError as err:
+                name = errorcode.get(err.errno or 0, str(err))
+                raise EventsUnavailable(f"events cannot be waited for: {name}", Reason.FAILED, name) from err
+            opened.pop_all()
         self._lock = threading.RLock()
         """Guards what follows. A signal handler may close what its thread is about to wait for."""
         self._closed = self._is_ready = False

@@ -1,9 +1,7 @@
 """Where an agent is asked, when there is nothing left to ask it with."""
 
-import os
-import resource
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,22 +13,12 @@ from nsagent.errors import ServeFailed
 from nsagent.report.changes import change_record
 from nsagent.report.prom import make_families
 from tests.agent.boards import make_board
-from tests.kernel.conftest import same_fds
+from tests.kernel.conftest import few_fds, same_fds
 from tests.live.deadlines import until
 
-__all__ = ["same_fds"]
+__all__ = ["few_fds", "same_fds"]
 
 pytestmark = pytest.mark.usefixtures("same_fds")
-
-
-@pytest.fixture
-def few_fds() -> Iterator[Callable[[int], None]]:
-    """Leaves so many fds to be opened."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    yield lambda count: resource.setrlimit(resource.RLIMIT_NOFILE, (free + count, before[1]))
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize("kind", ["http", "socket"])

@@ -1,5 +1,5 @@
 """Fixtures of the tests of nsagent.events."""
 
-from tests.kernel.conftest import same_fds, tree
+from tests.kernel.conftest import few_fds, same_fds, tree
 
-__all__ = ["same_fds", "tree"]
+__all__ = ["few_fds", "same_fds", "tree"]

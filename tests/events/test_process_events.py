@@ -537,3 +537,13 @@ def test_events_that_are_read_for_a_new_watch_wake_all_who_wait_for_one(events: 
 
     events.watch(child.pid, follow=True)
     assert sorted(event.kind for event in asyncio.run(read())) == [EXIT, EXIT, FORK]
+
+
+def test_without_fds_to_wait_with_nothing_is_left_open(same_fds: None, few_fds: Callable[[int], None]) -> None:
+    def connect(procfs: ProcFs) -> Deaf:
+        source = Deaf(procfs)
+        few_fds(0)
+        return source
+
+    with pytest.raises(EventsUnavailable, match="EMFILE"):
+        ProcessEvents(connect=connect)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nsagent.kernel.formats.conntrack import Flow, Way
 from nsagent.kernel.formats.socket_destroy import Destroyed
 from nsagent.kernel.netns_id_events import IdNotices
 from nsagent.kernel.proc_events import EventsLost
+from nsagent.kernel.procfs import ProcFs
 from nsagent.model.change import UNKNOWN_NETNS, Change, ChangedSocket, ChangeKind
 from nsagent.model.container import Container, Pod
 from nsagent.model.gap import AlikeGaps, Kind, Stage, Subject
@@ -511,3 +512,15 @@ def test_where_the_kernel_tells_nothing_it_is_said_why(same_fds: None) -> None:
         events.see_netns(-1)
         events.learn(snapshot())
         assert (events.failure, events.limit, events.read(), events.take(0)) == (failure, None, (), None)
+
+
+def test_without_fds_to_wait_with_nothing_is_left_open(same_fds: None, few_fds: Callable[[int], None]) -> None:
+    kernel = Kernel()
+
+    def connect(_: ProcFs) -> Kernel:
+        few_fds(1)
+        return kernel
+
+    with pytest.raises(EventsUnavailable, match="EMFILE"):
+        SocketEvents(connect=connect)
+    assert kernel.closed

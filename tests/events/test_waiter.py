@@ -4,10 +4,11 @@ import asyncio
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from nsagent.errors import EventsUnavailable, Reason
 from nsagent.events.waiter import Waiter
 
 
@@ -65,3 +66,13 @@ def test_tasks_wait_beside_each_other_and_are_told_of_the_end(same_fds: None) ->
         return [*await asyncio.gather(*tasks), await waiter.wait_async(600.0)]
 
     assert asyncio.run(wait()) == [False] * 3
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_without_fds_it_cannot_be_had_and_leaves_none(
+    same_fds: None, few_fds: Callable[[int], None], left: int
+) -> None:
+    few_fds(left)
+    with pytest.raises(EventsUnavailable, match="events cannot be waited for: EMFILE") as caught:
+        Waiter(())
+    assert (caught.value.reason, caught.value.errno) == (Reason.FAILED, "EMFILE")

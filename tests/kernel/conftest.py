@@ -1,7 +1,8 @@
 """Fixtures of the tests of nsagent.kernel."""
 
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def same_fds() -> Iterator[None]:
     yield
     after = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)}
     assert after == before
+
+
+@pytest.fixture
+def few_fds() -> Iterator[Callable[[int], None]]:
+    """Leaves so many fds to be opened."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    yield lambda count: resource.setrlimit(resource.RLIMIT_NOFILE, (free + count, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _is_open(fd: str) -> bool:
