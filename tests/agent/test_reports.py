@@ -221,7 +221,7 @@ def test_what_is_new_is_told_by_an_expression_that_names_what_is_not_there(docke
 @pytest.mark.parametrize("view", [View.SOCKETS, View.LISTENERS, View.CONNECTIONS, View.CONTAINERS, View.NETNS])
 @pytest.mark.parametrize("format_", [each for each in FORMATS if each is not OutputFormat.YAML])
 def test_a_report_leaves_nothing_that_refers_to_itself(docker: Snapshot, view: View, format_: OutputFormat) -> None:
-    """The agent looks for garbage every sixteen passes: until then all of it would stay, of a large host 30 MB each.
+    """The agent looks for garbage every sixteen passes: until then all of it would stay.
 
     YAML is left out: its library makes a class for each document, of 2 KB.
     """
