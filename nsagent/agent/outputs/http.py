@@ -64,9 +64,11 @@ class HttpOutput:
         self._max_waiting_bytes = max_waiting_bytes
         self._url = describe_url(config.url)
         self._status = OutputStatus(f"http {self._url}")
+        """As of the last change that is whole: it is read without the lock, which may be held while a disk hangs."""
         self._poster = Poster(config.url, ca_file=config.ca_file, timeout_seconds=config.timeout)
         self._changed = threading.Condition()
         """Guards all below."""
+        self._counts = self._status
         self._untold: list[str] = []
         self._errors: dict[str, str | None] = {_SENDING: None, _SPOOL: None}
         self._waiting: deque[WrittenReport] = deque()
@@ -127,7 +129,7 @@ class HttpOutput:
                 finally:
                     spooled = 0 if self._spool is None else len(self._spool)
                     error = self._errors[_SENDING] or self._errors[_SPOOL]
-                    self._status = replace(self._status, spooled=spooled, error=error)
+                    self._status = replace(self._counts, spooled=spooled, error=error)
                     untold, self._untold = self._untold, []
                     self._changed.notify_all()
         finally:
@@ -209,16 +211,16 @@ class HttpOutput:
             return 0.0 if self._is_over and not answer else self._settle(head, answer, error)
 
     def _settle(self, head: _Head, answer: Answer | None, error: str) -> float:
-        status = self._status
+        counts = self._counts
         if answer and answer.is_taken:
             self._let_go(head)
             self._pauses.reset()
-            self._status = replace(status, written=status.written + 1)
+            self._counts = replace(counts, written=counts.written + 1)
             self._errors[_SENDING] = None
             return 0.0
         if answer:
             error = f"HTTP {answer.status} {answer.complaint}".rstrip()
-        self._status = replace(status, failed=status.failed + 1)
+        self._counts = replace(counts, failed=counts.failed + 1)
         if answer and answer.is_final:
             self._let_go(head)
             self._pauses.reset()
@@ -284,7 +286,7 @@ class HttpOutput:
             self._drop(dropped, "dropped, the oldest: too many wait in memory")
 
     def _drop(self, count: int, why_so: str) -> None:
-        self._status = replace(self._status, dropped=self._status.dropped + count)
+        self._counts = replace(self._counts, dropped=self._counts.dropped + count)
         self._errors[_SENDING] = f"{count} {'report' if count == 1 else 'reports'} {why_so}"
         self._untold.append(f"{self._errors[_SENDING]}")
 
