@@ -41,7 +41,6 @@ _EVENTS_SHARE: Final = 0.6
 """Of a CPU, at most, for each thread that hears: whoever has processes or connections come and go by the thousand
 does not have the agent use more. Of `limits.cpu` it is a third, so that passes go on."""
 
-
 _END_SECONDS: Final = 0.2
 """How long a history may still be written to at the end, after a pass that is under way was waited for."""
 
