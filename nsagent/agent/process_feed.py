@@ -97,7 +97,7 @@ class ProcessFeed:
         """How it fares, and the table of processes that is fed."""
         with self._lock:
             events = self._events
-            losses = self._past if events is None else _add(self._past, events.losses)
+            losses = self._past if events is None else self._past.plus(events.losses)
             return EventsStatus(
                 engine=EventEngine.POLL if events is None else events.engine,
                 error=self._error,
@@ -145,10 +145,10 @@ class ProcessFeed:
                 self._fail(err)
             finally:
                 with self._lock:
-                    self._events, self._past = None, _add(self._past, events.losses)
+                    self._events, self._past = None, self._past.plus(events.losses)
         with self._lock:
             if not self._closed:
-                self._past = _add(self._past, Losses(1, 0))
+                self._past = self._past.plus(Losses(gaps=1))
         return True
 
     def _hand_all_on(self, events: ProcessEvents) -> None:
@@ -176,7 +176,3 @@ class ProcessFeed:
             was, self._error = self._error, str(err)
         if was != self._error:
             self._tell(f"process events: {err}: only passes tell which processes there are")
-
-
-def _add(one: Losses, other: Losses) -> Losses:
-    return Losses(one.gaps + other.gaps, one.events + other.events)

@@ -138,7 +138,7 @@ class Setup:
             log.lose(EventsOf.PROCESS, Losses(status.gaps, status.lost))
         if self.socket_feed is not None:
             self.socket_feed.events.learn(snapshot)
-            log.lose(EventsOf.SOCKET, self.socket_feed.events.losses)
+            log.lose(EventsOf.SOCKET, self.socket_feed.losses)
         log.learn(snapshot, made.changes or ())
         if not self.tells_events:
             return

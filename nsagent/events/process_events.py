@@ -247,7 +247,7 @@ class ProcessEvents:
             return True
         batch = self._source.read()
         if batch.lost is not None:
-            self.losses = Losses(self.losses.gaps + batch.lost.afresh, self.losses.events + batch.lost.number)
+            self.losses = self.losses.plus(Losses(batch.lost.afresh, batch.lost.number))
             if batch.lost.afresh and self._lost_at is None:
                 self._lost_at = self._clock_ns()
         for timestamp_ns, event in batch.events:

@@ -220,7 +220,7 @@ class SocketEvents:
         self._read_ids(source)
         for lost in (batch.lost, flows.lost):
             if lost is not None:
-                self.losses = Losses(self.losses.gaps + lost.afresh, self.losses.events + lost.number)
+                self.losses = self.losses.plus(Losses(lost.afresh, lost.number))
         at = format_time(self._wall_clock_ns())
         told = (*(self._tell(one, at) for one in batch.ended), *(self._tell_flow(one, at) for one in flows.flows))
         self._ready.extend(event for event in told if event is not None)
