@@ -20,6 +20,10 @@ class Control(NamedTuple):
     server: Server
     listener: TcpListener | UnixListener
 
+    def is_reachable(self) -> bool:
+        """Whether who asks comes here: the file of a unix socket may have been taken away, or replaced."""
+        return not isinstance(self.listener, UnixListener) or self.listener.is_there()
+
     def close(self) -> None:
         """End within a second; the file of a unix socket is gone then."""
         self.server.close()

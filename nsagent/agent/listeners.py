@@ -39,11 +39,18 @@ class UnixListener(NamedTuple):
     file: tuple[int, int]
     """Its device and inode."""
 
+    def is_there(self) -> bool:
+        """Whether this is the file at its path still."""
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file
+
     def remove(self) -> None:
         """Take the file away, if it is this one still."""
-        with suppress(OSError):
-            found = os.lstat(self.path)
-            if (found.st_dev, found.st_ino) == self.file:
+        if self.is_there():
+            with suppress(OSError):
                 os.unlink(self.path)
 
 

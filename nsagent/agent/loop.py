@@ -129,6 +129,7 @@ class Agent:
             self._stop_pass.set()
         if self._world.clock() >= self._next_look:
             self._delivery.look_after()
+            self._setup.keep_reachable()
             self._reload_wanted |= self._watch.look()
             again = _AGAIN_SECONDS if self._watch.is_changing and not self._reload_wanted else _LOOK_SECONDS
             self._next_look = self._world.clock() + again

@@ -175,6 +175,19 @@ class Setup:
         """How events fare, None where none are wanted."""
         return None if self.feed is None else self.feed.status(self._world.processes.count())
 
+    def keep_reachable(self) -> None:
+        """Serve anew where nobody comes any more, as the file of the unix socket is gone; what fails is told."""
+        for kind, (wanted, control) in [*self._served.items()]:
+            if control.is_reachable():
+                continue
+            try:
+                self._served[kind] = wanted, self._open_place(kind, wanted)
+            except ServeFailed as err:
+                self._world.tell(str(err))
+            else:
+                control.close()
+                self._world.tell(f"{kind}: {wanted}: its file was gone, and is made anew")
+
     def close_outputs(self, *, keep: Iterable[Output] = (), seconds: float = 0.0) -> None:
         """Let go of the outputs, but for those to keep, within so many seconds for all, who send meanwhile."""
         kept, end = set(keep), self._world.clock() + seconds

@@ -1,5 +1,6 @@
 """What one config asks for, and what the next one takes over of it."""
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -94,6 +95,26 @@ def test_what_cannot_be_served_otherwise_is_served_as_before(place: Place, tmp_p
     place.load(http={**http, "token_file": str(make_token(tmp_path))})
     assert b" 200 " in ask(port)
     assert not place.told
+
+
+def test_a_unix_socket_that_somebody_took_away_is_there_again(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "nsagent" / "agent.sock"
+    setup = place.load(socket=str(path), http={"listen": "127.0.0.1:0"})
+    setup.keep_reachable()
+    assert not place.told
+    shutil.rmtree(path.parent)
+    setup.keep_reachable()
+    assert place.told == [f"socket: {path}: its file was gone, and is made anew"]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        setup.keep_reachable()
+        assert place.told[1:] == [f"socket: {path}: another agent answers there"]
+    setup.keep_reachable()
+    assert place.told[2:] == place.told[:1]
 
 
 def find_free_port() -> int:
