@@ -26,12 +26,14 @@ from nsagent.agent.history_file import (
 from nsagent.agent.history_read import (
     PAGE,
     UNKNOWN,
+    Break,
     Folded,
     RunCounts,
     Span,
     Wanted,
     count_runs,
     fold,
+    list_breaks,
     list_changes,
     tell_span,
 )
@@ -108,20 +110,20 @@ class History:
             finally:
                 self._lock.release()
 
-    def record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
-        """Add a run and what changed with it since the one before, all or nothing.
+    def record(self, snapshot: Snapshot, changes: Sequence[Change] | None, *, due_seconds: float | None = None) -> None:
+        """Add a run and what changed with it since the one before, all or nothing; the next one is due after so long.
 
         None for a run that was compared with nothing: it begins with a baseline. Raises HistoryError: what could
         not be kept is lost, and the next run begins with a baseline, too.
         """
         with self._lock:
-            self._try_to_record(snapshot, changes)
+            self._try_to_record(snapshot, changes, due_seconds)
 
-    def _try_to_record(self, snapshot: Snapshot, changes: Sequence[Change] | None) -> None:
+    def _try_to_record(self, snapshot: Snapshot, changes: Sequence[Change] | None, due_seconds: float | None) -> None:
         try:
             self._reopen_if_replaced()
             self._baseline_due = self._baseline_due or changes is None
-            self._record(snapshot, changes or ())
+            self._record(snapshot, changes or (), due_seconds)
         except sqlite3.Error as err:
             self._baseline_due = True
             with suppress(sqlite3.Error):
@@ -186,7 +188,7 @@ class History:
             self._file = None
             self._connection = self._open()
 
-    def _record(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+    def _record(self, snapshot: Snapshot, changes: Sequence[Change], due_seconds: float | None) -> None:
         connection = self._connection
         baseline = list_open(snapshot) if self._needs_baseline(snapshot, len(changes)) else None
         count = None if baseline is None else len(baseline)
@@ -196,8 +198,8 @@ class History:
         self._make_room(_measure(changes) + _measure(baseline or ()))
         connection.execute("BEGIN IMMEDIATE")
         (run,) = connection.execute(
-            "INSERT INTO runs (at, host, boot_id, complete, sockets, changes, baseline) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "RETURNING id",
+            "INSERT INTO runs (at, host, boot_id, complete, sockets, changes, baseline, due_seconds) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             (
                 snapshot.taken_at,
                 snapshot.host,
@@ -206,6 +208,7 @@ class History:
                 len(snapshot.sockets),
                 len(changes),
                 count,
+                due_seconds,
             ),
         ).fetchone()
         for insert, rows in ((INSERT_CHANGE, changes), (INSERT_BASELINE, baseline or ())):
@@ -319,6 +322,11 @@ class HistoryReader:
         """How many runs there are from then on, up to then, None for no end; raises HistoryError."""
         with telling(self._path):
             return count_runs(self._connection, since, until)
+
+    def list_breaks(self, since: str | None, until: str) -> list[Break]:
+        """When no run was recorded, from then on, None for the first run, up to then; raises HistoryError."""
+        with telling(self._path):
+            return list_breaks(self._connection, since, until)
 
     def fold(self, at: str, wanted: Wanted) -> Folded:
         """What was open at a time (RFC 3339 in UTC with ms); raises HistoryError."""

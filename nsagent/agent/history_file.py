@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from errno import EWOULDBLOCK
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from nsagent.agent.history_rows import APPLICATION_ID, FIRST_VERSION, SCHEMA, UPGRADE, VERSION
+from nsagent.agent.history_rows import APPLICATION_ID, FIRST_VERSION, SCHEMA, UPGRADES, VERSION
 from nsagent.errors import HistoryError, PathRefused
 from nsagent.scan.held_directory import check_own, check_unshared, hold_directory, open_listing
 
@@ -202,9 +203,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, max_size_bytes: int) ->
         for statement in SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
-    if _check_version(connection, path) != VERSION:
+    if (version := _check_version(connection, path)) != VERSION:
         connection.execute("BEGIN EXCLUSIVE")
-        for statement in UPGRADE:
+        for statement in chain.from_iterable(UPGRADES[each] for each in range(version, VERSION)):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from nsagent.agent.history_rows import decode_change
+from nsagent.agent.history_rows import KNOWS_DUE, decode_change
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change, ChangedSocket, ChangeKind
 
@@ -21,6 +21,13 @@ _BASELINE: Final = (
 _ID_PREFIX: Final = 4
 _CHANGED: Final = (ChangeKind.HOLDER_CHANGED, ChangeKind.STATE_CHANGED)
 """Of what is open before and after."""
+
+_BREAKS: Final = (
+    "SELECT at, next FROM (SELECT at, due_seconds, lead(at) OVER (ORDER BY id) AS next FROM runs) "
+    "WHERE at < :until AND coalesce(next > :since, 1) "
+    "AND (julianday(coalesce(next, :until)) - julianday(at)) * 86400 > 3 * due_seconds + 60 ORDER BY at"
+)
+"""A pass may take a few times as long as it should."""
 
 PAGE: Final = 1000
 """So many rows are read at a time; one has about 0.3 KiB."""
@@ -69,6 +76,13 @@ class RunCounts(NamedTuple):
 
     all: int
     incomplete: int
+
+
+class Break(NamedTuple):
+    """A time in which no run was recorded, though some were due; None before the first one, or after the last."""
+
+    after: str | None
+    before: str | None
 
 
 class Folded(NamedTuple):
@@ -125,6 +139,16 @@ def count_runs(connection: sqlite3.Connection, since: str | None, until: str | N
         (since, until),
     ).fetchone()
     return RunCounts(*row)
+
+
+def list_breaks(connection: sqlite3.Connection, since: str | None, until: str) -> list[Break]:
+    """When no run was recorded, from then on, None for the first run, up to then; of runs that tell what was due."""
+    (first,) = connection.execute("SELECT at FROM runs ORDER BY id LIMIT 1").fetchone() or (None,)
+    breaks = [Break(None, first)] if since is not None and (first is None or since < first) else []
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version >= KNOWS_DUE:
+        breaks += [Break(*row) for row in connection.execute(_BREAKS, {"since": since, "until": until})]
+    return breaks
 
 
 def fold(connection: sqlite3.Connection, at: str, wanted: Wanted) -> Folded:

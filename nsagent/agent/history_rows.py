@@ -12,11 +12,11 @@ from nsagent.report.json_text import dump, without_surrogates
 APPLICATION_ID: Final = 0x6E736167
 """ `nsag`, in the header of the file (PRAGMA application_id)."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the schema (PRAGMA user_version)."""
 
 FIRST_VERSION: Final = 1
-"""The oldest that can be read: its tables have no `state_before`, which is the last column."""
+"""The oldest that can be read; its tables lack the last columns, which UPGRADES add."""
 
 _COLUMNS: Final = (
     ("kind", "TEXT NOT NULL"),
@@ -59,14 +59,21 @@ _TABLE: Final = (
 SCHEMA: Final = (
     (
         "CREATE TABLE runs (id INTEGER PRIMARY KEY, at TEXT NOT NULL, host TEXT NOT NULL, boot_id TEXT, "
-        "complete INTEGER NOT NULL, sockets INTEGER NOT NULL, changes INTEGER NOT NULL, baseline INTEGER)"
+        "complete INTEGER NOT NULL, sockets INTEGER NOT NULL, changes INTEGER NOT NULL, baseline INTEGER, "
+        "due_seconds REAL)"
     ),
     _TABLE.format("changes"),
     _TABLE.format("baseline"),
 )
 
-UPGRADE: Final = tuple(f"ALTER TABLE {table} ADD COLUMN state_before TEXT" for table in ("changes", "baseline"))
-"""What makes a file of the first version one of this."""
+UPGRADES: Final = {
+    1: tuple(f"ALTER TABLE {table} ADD COLUMN state_before TEXT" for table in ("changes", "baseline")),
+    2: ("ALTER TABLE runs ADD COLUMN due_seconds REAL",),
+}
+"""What makes a file of a version one of the next."""
+
+KNOWS_DUE: Final = 3
+"""From this version on runs tell when the next one was due."""
 
 _MARKS: Final = ", ".join("?" * (len(_COLUMNS) + 2))
 INSERT_CHANGE: Final = f"INSERT INTO changes VALUES ({_MARKS})"  # noqa: S608 - nothing but marks.

@@ -165,7 +165,9 @@ class Setup:
         try:
             if self.history is None:
                 self.history = History.open(Path(wanted.path), wanted.max_age, wanted.max_size)
-            self.history.record(snapshot, changes)
+            # A pass that is paced may take longer than it should be until the next one.
+            due_seconds = max(self.config.interval, snapshot.duration_seconds)
+            self.history.record(snapshot, changes, due_seconds=due_seconds)
         except HistoryError as err:
             self._world.tell(f"history: {err}")
         if self.history is not None and self.history.aside != before:

@@ -1,6 +1,7 @@
 """`nsagent history`: what the agent remembers of this host."""
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from nsagent.model.choices import View
 
 if TYPE_CHECKING:
     from nsagent.agent.history import HistoryReader
-    from nsagent.agent.history_read import Wanted
+    from nsagent.agent.history_read import Break, Wanted
     from nsagent.report.render import OutputOptions
 
 DEFAULT_PATH: Final = Path("/var/lib/nsagent/history.db")
+_MOST_BREAKS: Final = 5
+"""That are told one by one: the last ones."""
 
 
 class WhichChanges(NamedTuple):
@@ -105,12 +108,15 @@ def history(
         if moment is None:
             _write_changes(reader, wanted, output)
             runs = reader.count_runs(wanted.since, wanted.until)
+            breaks = reader.list_breaks(wanted.since, wanted.until or tell_time(now))
         else:
             as_of = _write_open(reader, place, moment, wanted, output)
             runs = reader.count_runs(as_of, as_of)
+            breaks = reader.list_breaks(as_of, moment)
+    _tell_breaks(breaks)
     if runs.incomplete:
         tell(f"nsagent: {runs.incomplete} of {runs.all} passes could not see everything")
-    raise typer.Exit(EXIT_PARTIAL if printing.strict and runs.incomplete else 0)
+    raise typer.Exit(EXIT_PARTIAL if printing.strict and (runs.incomplete or breaks) else 0)
 
 
 def _find_path(config_file: Path) -> Path:
@@ -122,6 +128,17 @@ def _find_path(config_file: Path) -> Path:
     if config.history is None:
         raise HistoryError(f"{config_file}: has no history")
     return Path(config.history.path)
+
+
+def _tell_breaks(breaks: Sequence["Break"]) -> None:
+    """When nobody looked."""
+    if len(breaks) > _MOST_BREAKS:
+        tell(f"nsagent: no pass in {len(breaks) - _MOST_BREAKS} earlier stretches of time")
+    for after, before in breaks[-_MOST_BREAKS:]:
+        if after is None:
+            tell(f"nsagent: no pass before {before}" if before else "nsagent: no pass yet")
+        else:
+            tell(f"nsagent: no pass from {after} to {before}" if before else f"nsagent: no pass after {after}")
 
 
 def _write_changes(reader: "HistoryReader", wanted: "Wanted", output: "OutputOptions") -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from nsagent.agent.history import History, HistoryReader
 from nsagent.agent.history_read import Wanted
+from nsagent.agent.history_rows import VERSION
 from nsagent.errors import HistoryError
 from nsagent.model.change import Change, ChangeKind
 from nsagent.model.ids import ContainerId
@@ -304,7 +305,7 @@ def make_foreign(path: Path) -> None:
 def make_later(path: Path) -> None:
     History.open(path, DAY, MIB).close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def make_later(path: Path) -> None:
         (make_text, "not a history"),
         (make_database, "not a history"),
         (make_foreign, "not a history"),
-        (make_later, "a history of version 3, and this nsagent has version 2"),
+        (make_later, f"a history of version {VERSION + 1}, and this nsagent has version {VERSION}"),
         (Path.mkdir, "no regular file"),
         (os.mkfifo, "no regular file"),
         (lambda path: path.symlink_to("elsewhere"), "it is a symbolic link|No such file"),

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from nsagent.agent.history import History, HistoryReader
+from nsagent.agent.history_read import Break
 from nsagent.agent.history_rows import VERSION
 from nsagent.model.net import SocketState
 from nsagent.scan.diff import diff_snapshots
-from tests.agent.histories import ALL, connection, list_changes, taken
+from tests.agent.histories import ALL, at, connection, list_changes, taken
 
 FIRST = Path(__file__).parents[2] / "fixtures" / "history" / "version-1.db.gz"
 KINDS = ["opened", "opened", "closed", "closed"]
@@ -71,3 +72,19 @@ def test_one_of_version_1_is_written_on_as_a_new_one(path: Path) -> None:
     new = path.with_name("new.db")
     History.open(new, DAY, MIB).close()
     assert (list_columns(path), read_version(path)) == (list_columns(new), VERSION)
+
+
+def test_one_of_version_2_tells_of_no_time_when_nobody_looked_until_it_is_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(History.open(path, DAY, MIB)) as history:
+        for minute in (0, 60):
+            history.record(taken(minute), (), due_seconds=1.0)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE runs DROP COLUMN due_seconds")
+        database.execute("PRAGMA user_version = 2")
+    with closing(HistoryReader.open(path)) as reader:
+        assert reader.list_breaks(None, at(180)) == []
+    with closing(History.open(path, DAY, MIB)) as history:
+        history.record(taken(120), (), due_seconds=1.0)
+    with closing(HistoryReader.open(path)) as reader:
+        assert (read_version(path), reader.list_breaks(None, at(180))) == (VERSION, [Break(at(120), None)])

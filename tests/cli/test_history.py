@@ -89,6 +89,52 @@ def test_passes_that_could_not_see_everything_are_counted(
     assert strict == (EXIT_PARTIAL if told else 0, ran.out, ran.err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), [f"from {at(2)} to {at(10)}", f"after {at(13)}"]),
+        (("--until", at(13)), [f"from {at(2)} to {at(10)}"]),
+        (("--since", at(2), "--until", at(9)), [f"from {at(2)} to {at(10)}"]),
+        (("--since", at(10), "--until", at(14)), []),
+        (("--since", at(10), "--until", at(16)), [f"after {at(13)}"]),
+        (("--since", "2025-12-31T23:00:00Z", "--until", at(1)), [f"before {at(0)}"]),
+        (("--at", at(1)), []),
+        (("--at", at(9)), [f"from {at(2)} to {at(10)}"]),
+        (("--at", at(10)), []),
+        (("--at", at(20)), [f"after {at(13)}"]),
+    ],
+)
+def test_when_nobody_looked_is_told(run_cli: Run, tmp_path: Path, arguments: tuple[str, ...], told: list[str]) -> None:
+    path = tmp_path / "history.db"
+    with closing(History.open(path, 1e9, 1 << 20)) as history:
+        for minute in (0, 1, 2, 10, 11, 13):
+            history.record(taken(minute), (), due_seconds=30.0)
+    ran = run_cli("history", "--path", path, *arguments)
+    strict = run_cli("history", "--path", path, *arguments, "--strict")
+    lines = [line for line in ran.err.splitlines() if "no pass" in line]
+    assert (ran.status, lines) == (0, [f"nsagent: no pass {each}" for each in told])
+    assert strict == (EXIT_PARTIAL if told else 0, ran.out, ran.err)
+
+
+def test_of_many_times_when_nobody_looked_the_last_ones_are_told(run_cli: Run, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(History.open(path, 1e9, 1 << 20)) as history:
+        for hour in range(8):
+            history.record(taken(60 * hour), (), due_seconds=1.0)
+    ran = run_cli("history", "--path", path, "--until", at(7 * 60))
+    assert ran.err.splitlines() == [
+        "nsagent: no pass in 2 earlier stretches of time",
+        *(f"nsagent: no pass from {at(60 * hour)} to {at(60 * hour + 60)}" for hour in range(2, 7)),
+    ]
+
+
+def test_in_an_empty_history_there_is_no_pass_yet(run_cli: Run, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    History.open(path, 1e9, 1 << 20).close()
+    ran = run_cli("history", "--path", path, "--since", "2h")
+    assert (ran.status, ran.err) == (0, "nsagent: no pass yet\n")
+
+
 def test_a_time_before_all_that_is_known_is_an_error(run_cli: Run, path: Path) -> None:
     ran = run_cli("history", "--path", path, "--at", "2025-01-01T00:00:00+01:00")
     assert (ran.status, ran.out, ran.err) == (
