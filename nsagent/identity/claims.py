@@ -35,7 +35,8 @@ def identify(texts: Iterable[str], records: Iterable[Container] = ()) -> dict[st
     has the most right to it, and below a container.
 
     With the `records` of containers the id of one is not believed where it cannot be: in another container
-    of its runtime; and, of one that runs, below user@UID.service, unless that user's runtime may tell of it.
+    of its runtime; and, of one that runs, below user@UID.service, unless that user's runtime may tell of it. Whose
+    a runtime is that somebody named and that is asked over TCP nobody knows.
     """
     forged = set[str]()
     parser = CgroupParser()
@@ -120,11 +121,16 @@ def _index_places(identities: Iterable[CgroupIdentity]) -> Mapping[ContainerId |
 def _is_elsewhere(id_: ContainerId, place: _Place, told: _Told) -> bool:
     """Whether the container of this id is told of, and cannot be in this place."""
     records = told[id_]
-    users = {user for record in records if record.verified for user in list_users(record)}
+    users = {user for record in records if record.verified and _is_user_known(record) for user in list_users(record)}
     if users and _find_user(place.top) not in {None, *users}:
         return True
     around = {subject for outer in place.chain for subject in _list_subjects(told.get(outer, ()))}
     return not around.isdisjoint(_list_subjects(records))
+
+
+def _is_user_known(record: Container) -> bool:
+    told_by = record.told_by
+    return told_by is None or told_by.uid is not None or not told_by.named
 
 
 def _list_subjects(records: Iterable[Container]) -> Iterator[str]:

@@ -190,7 +190,7 @@ def test_any_id_is_in_the_end_at_one_place_whatever_comes_first(texts: list[str]
     assert all(len(roots) == 1 for roots in places.values())
 
 
-def told(id_: ContainerId, subject: str, uid: int = 0, *, named: bool = False) -> Container:
+def told(id_: ContainerId, subject: str, uid: int | None = 0, *, named: bool = False) -> Container:
     """A record of a container that runs."""
     told_by = ToldBy(subject, uid, named)
     return Container(id_, "web", NameState.KNOWN, Runtime.DOCKER, None, True, "docker", told_by=told_by)
@@ -203,6 +203,9 @@ def told(id_: ContainerId, subject: str, uid: int = 0, *, named: bool = False) -
         (f"{USER}/docker-{A}.scope", [told(A, "podman", 1000, named=True)], A),
         (f"{USER}/docker-{A}.scope", [told(A, "podman", 1001, named=True)], None),
         (f"{USER}/docker-{A}.scope", [told(A, "docker"), told(A, "podman", 1000, named=True)], A),
+        # Whose this one is is not known.
+        (f"{USER}/docker-{A}.scope", [told(A, "docker (tcp://127.0.0.1:2375)", None, named=True)], A),
+        (f"{USER}/docker-{A}.scope", [told(A, "bundles", None)], None),
         # What the runtime of a user tells counts for nothing against anybody else.
         (f"{USER}/docker-{A}.scope", [told(A, "podman", 1001)], A),
         (f"/docker/{A}", [told(A, "podman", 1000)], A),
