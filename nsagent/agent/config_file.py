@@ -103,7 +103,7 @@ def load_config(file: ConfigFile, environ: Mapping[str, str]) -> "Config":
     if file.identity.refusal:
         raise ConfigError([ConfigProblem(file.path, None, None, "", file.identity.refusal)])
     from nsagent.config.load import Checks, load
-    from nsagent.runtimes.discover import parse_runtime_option
+    from nsagent.runtimes.places import parse_runtime_option
 
     return load(file.content, file.path, environ, Checks(find_misfits, parse_runtime_option))
 

@@ -47,7 +47,7 @@ def doctor(
     from nsagent.doctor.rights import check_given_back, check_rights
     from nsagent.doctor.sources import check_sources
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
-    from nsagent.runtimes.discover import list_places
+    from nsagent.runtimes.places import list_places
 
     output = settle_output(context, output, *FORMATS)
     places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))

@@ -56,6 +56,6 @@ def _writes_or_asks(options: Mapping[str, Any], environ: Mapping[str, str]) -> b
         return True
     if options.get("from_file") is not None:
         return False
-    from nsagent.runtimes.discover import names_socket
+    from nsagent.runtimes.places import names_socket
 
     return names_socket(options.get("runtime"), environ)

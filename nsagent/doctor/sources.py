@@ -1,7 +1,7 @@
 """Where names of containers come from on this machine: each place asked once, timed, and judged.
 
 A source that works says how much it knows; one that does not says why, and what would help.
-Which places there are is runtimes.discover's business.
+Which places there are is runtimes.places' business.
 """
 
 from collections import Counter
@@ -17,7 +17,8 @@ from nsagent.kernel.visibility import read_visibility, shows_kernel_threads
 from nsagent.model.check import Check, CheckState
 from nsagent.model.ids import ContainerId, Pid
 from nsagent.runtimes.asked_source import AskedSource
-from nsagent.runtimes.discover import TIMEOUT_SECONDS, Place, PlaceState, SourceKind, make_source
+from nsagent.runtimes.discover import TIMEOUT_SECONDS, make_source
+from nsagent.runtimes.places import Place, PlaceState, SourceKind
 from nsagent.runtimes.source import Source, Versioned
 
 Clock = Callable[[], float]

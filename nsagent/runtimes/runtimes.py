@@ -12,7 +12,7 @@ from nsagent.model.container import Container
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import ContainerId
 from nsagent.runtimes.asked_source import AskedSource
-from nsagent.runtimes.source import Failure, Followable, LeftOut, MakeSources, Source
+from nsagent.runtimes.source import Failure, Followable, LeftOut, MakeSources, Source, Sources
 
 _LEAST_SECONDS = 0.5
 _PATIENCE = 0.5
@@ -48,7 +48,8 @@ class Runtimes:
     name. `details` makes those of the last group: they are asked too where the image of a container
     in a pod is not known, or, with `labels_wanted`, the labels of any. `clock` is monotonic, in
     seconds. `deadline_seconds` counts from `start`. With `follow` the sources that can follow events
-    do so until `close`, which pays from the second pass on.
+    do so until `close`, which pays from the second pass on. `find_more` is asked before each pass but the
+    first, and tells what is to be asked instead, None for the same as before.
     """
 
     def __init__(
@@ -61,14 +62,15 @@ class Runtimes:
         groups: Sequence[MakeSources] = (),
         details: MakeSources | None = None,
         labels_wanted: bool = False,
+        find_more: Callable[[], Sources | None] | None = None,
     ) -> None:
-        self._runtimes = [AskedSource(source, clock) for source in sources]
-        self._details = None if details is None else _Group(details, clock)
-        self._groups = [*(_Group(make, clock) for make in groups), *([self._details] if self._details else [])]
+        self._clock = clock
+        self._arrange(Sources(sources, groups, details))
+        self._find_more = find_more
+        self._was_started = False
         self._labels_wanted = labels_wanted
         self._asked: list[AskedSource] = []
         self._unasked: list[_Group] = []
-        self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._follow = follow
         self._memory = _Memory()
@@ -80,7 +82,10 @@ class Runtimes:
 
         What an earlier start asked is forgotten.
         """
-        self._started = True
+        if self._was_started and self._find_more is not None and (more := self._find_more()) is not None:
+            self.close()
+            self._arrange(more)
+        self._started = self._was_started = True
         self._deadline = self._clock() + self._deadline_seconds
         self._asked, self._unasked = [], list(self._groups)
         self._ask(self._runtimes)
@@ -117,6 +122,13 @@ class Runtimes:
             each.give_up()
             if self._follow and isinstance(each.source, Followable):
                 each.source.unfollow()
+
+    def _arrange(self, sources: Sources) -> None:
+        """Ask these from now on."""
+        self._runtimes = [AskedSource(source, self._clock) for source in sources.at_once]
+        self._details = None if sources.details is None else _Group(sources.details, self._clock)
+        self._groups = [_Group(make, self._clock) for make in sources.groups]
+        self._groups += [self._details] if self._details else []
 
     def _ask(self, runtimes: Iterable[AskedSource]) -> None:
         for each in runtimes:

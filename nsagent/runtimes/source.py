@@ -46,6 +46,14 @@ MakeSources = Callable[[], Sequence[Source]]
 """Makes the sources of one group; what they need is loaded then."""
 
 
+class Sources(NamedTuple):
+    """Which sources are asked: `at_once` in every pass, those of the others as Runtimes says."""
+
+    at_once: Sequence[Source]
+    groups: Sequence[MakeSources]
+    details: MakeSources | None
+
+
 @runtime_checkable
 class Preparable(Protocol):
     """A source that loads a client before it asks, which is no time of its runtime's."""

@@ -14,7 +14,8 @@ from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.check import Check, CheckState
 from nsagent.model.container import Container, NameState
 from nsagent.model.ids import ContainerId
-from nsagent.runtimes.discover import Place, PlaceState, SourceKind, list_places, make_source
+from nsagent.runtimes.discover import make_source
+from nsagent.runtimes.places import Place, PlaceState, SourceKind, list_places
 from nsagent.runtimes.source import Source
 from tests.kernel.proc_tree import ProcTree
 from tests.live.deadlines import until

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nsagent.cli.manifests import Profile
-from nsagent.runtimes.discover import SourceKind, list_places
+from nsagent.runtimes.places import SourceKind, list_places
 from tests.manifests.made import PROFILES
 from tests.manifests.rules import Manifest, find_problems, parse_objects
 from tests.manifests.tools import CHART, run_helm, template

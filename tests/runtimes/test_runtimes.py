@@ -12,6 +12,7 @@ from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.runtimes.runtimes import Answers, Runtimes
+from nsagent.runtimes.source import Sources
 from tests.gaps import unnamed
 from tests.runtimes.stand_in import (
     Clock,
@@ -307,6 +308,20 @@ def test_events_are_followed_from_the_start_to_the_close_if_it_is_wanted(follow:
     assert source.follows == (2 if follow else 0)
     runtimes.close()
     assert source.follows == 0
+
+
+def test_others_are_asked_from_the_next_pass_on_and_what_was_known_is_kept() -> None:
+    before, after = Following("one", knows("a"), knows("a")), Following("two", knows("b"))
+    found = [None, Sources([after], (), None)]
+    runtimes = Runtimes([before], clock=Clock(), follow=True, find_more=lambda: found.pop(0))
+    told = []
+    for _ in range(3):
+        runtimes.start()
+        answers = runtimes.collect()
+        told.append((names(answers.containers), names(answers.kept), before.follows, after.follows))
+    assert told == [(["a"], [], 1, 0), (["a"], [], 2, 0), (["b"], ["a"], 0, 1)]
+    runtimes.close()
+    assert after.follows == 0
 
 
 def test_collect_without_start_has_nothing() -> None:
