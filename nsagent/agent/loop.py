@@ -249,7 +249,7 @@ class Agent:
         self._world.board.publish_status(
             AgentStatus(
                 version=nsagent.__version__,
-                host=self._world.place.name,
+                host=self._world.place.read_name(),
                 pid=os.getpid(),
                 started_at=self._started_at,
                 config=self._config_status,

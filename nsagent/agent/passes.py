@@ -38,7 +38,8 @@ _PACED_SECONDS: Final = 600.0
 class Place(NamedTuple):
     """Where this host is seen."""
 
-    name: str
+    read_name: Callable[[], str]
+    """What it is called now: it may get its name from the network after the agent has started."""
     proc_root: str = "/proc"
     host_root: str = "/"
     """Absolute."""
@@ -74,7 +75,7 @@ class Passes:
         )
         share = config.limits.cpu
         self._request = SnapshotRequest(
-            place.name,
+            place.read_name(),
             0,
             place.proc_root,
             config.engine,
@@ -83,6 +84,7 @@ class Passes:
             deadline_seconds=_DEADLINE_SECONDS if share is None else _PACED_SECONDS,
             host_root=place.host_root,
         )
+        self._read_name = place.read_name
         self._carried = Carried(Pace(share, clock=clock, cpu_clock=time.process_time))
         self._memory_bytes = config.limits.memory
         self._before: Snapshot | None = None
@@ -99,7 +101,7 @@ class Passes:
         """The next pass; raises Aborted soon after `stop` is set. The last two are what Carried has."""
         self._carried.netns_met, self._carried.map_lodgers = netns_met, map_lodgers
         cpu, started, started_ns = time.process_time(), self._clock(), time.monotonic_ns()
-        request = self._request.started_at(time.time_ns())
+        request = self._request.started_at(time.time_ns(), host=self._read_name())
         taken = take_snapshot(request, self._runtimes, clock=self._clock, stop=stop, carried=self._carried)
         snapshot, before = taken.snapshot, self._before
         changes = diff_snapshots(before, snapshot) if changes_wanted and before is not None else None

@@ -82,7 +82,7 @@ class Setup:
         """Raises UsageError for a source of names that does not exist; opens nothing."""
         self.config = config
         self.passes = Passes(config, world.place, world.environ, clock=world.clock)
-        self.timetable = Timetable(config.reports, world.place.name, world.read_clocks())
+        self.timetable = Timetable(config.reports, world.place.read_name(), world.read_clocks())
         self.history: History | None = None
         self.feed: ProcessFeed | None = None
         self.socket_feed: SocketFeed | None = None

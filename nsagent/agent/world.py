@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nsagent.agent.board import Board
 from nsagent.agent.event_log import EventLog
@@ -33,8 +33,8 @@ def tell_blind(proc_root: str) -> str | None:
     return f"this agent is PID 1 of {proc_root}, and sees its own container alone: {HOST_PROCFS}"
 
 
-def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, str]) -> World:
-    """The one of this process; its host is called by that name."""
+def make_world(read_name: Callable[[], str], proc_root: str, host_root: str, environ: Mapping[str, str]) -> World:
+    """The one of this process; `read_name` tells what its host is called."""
 
     def clock() -> float:
         # Goes on while the machine sleeps: what was due meanwhile is due at once.
@@ -42,7 +42,7 @@ def make_world(name: str, proc_root: str, host_root: str, environ: Mapping[str, 
 
     metrics, processes, blind = Metrics(make_families, clock=clock), Processes(), tell_blind(proc_root)
     return World(
-        place=Place(name, proc_root, host_root),
+        place=Place(read_name, proc_root, host_root),
         environ=environ,
         board=Board(
             0.0, clock=clock, on_pass=metrics.observe_pass, blind=blind, list_forebears=processes.list_forebears

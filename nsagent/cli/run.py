@@ -74,7 +74,7 @@ def make_world(host: Host) -> "World":
     """This process, for the agent."""
     with needs_agent_extra():
         from nsagent.agent.world import make_world
-    return make_world(host.name, str(host.proc_root), os.path.abspath(host.host_root), os.environ)
+    return make_world(lambda: host.name, str(host.proc_root), os.path.abspath(host.host_root), os.environ)
 
 
 def _run(file: ConfigFile, load: "Callable[[ConfigFile], Config]", config: "Config", host: Host) -> None:

@@ -51,6 +51,6 @@ class SnapshotRequest(PassRequest):
     capture: Path | None = None
     """Where to keep the facts as well; replaced as a whole."""
 
-    def started_at(self, nanoseconds: int) -> "SnapshotRequest":
-        """The same for a pass that starts then."""
-        return replace(self, started_at_ns=nanoseconds)
+    def started_at(self, nanoseconds: int, *, host: str | None = None) -> "SnapshotRequest":
+        """The same for a pass that starts then, of a host that may be called otherwise by now."""
+        return replace(self, started_at_ns=nanoseconds, host=host or self.host)

@@ -29,7 +29,7 @@ class RunningAgent:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "config.yaml"
         self.socket = directory / "run" / "agent.sock"
-        self.world: World = make_world("node-1", str(NODE), str(directory / "nothing"), {})
+        self.world: World = make_world(lambda: "node-1", str(NODE), str(directory / "nothing"), {})
         self.told: list[str] = []
         self.world = self.world._replace(tell=self.told.append)
         self.agent: Agent | None = None

@@ -26,8 +26,9 @@ class Place:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.host = "node-1"
         self.told: list[str] = []
-        world = make_world("node-1", str(NODE), str(directory / "nothing"), {})
+        world = make_world(lambda: self.host, str(NODE), str(directory / "nothing"), {})
         self.world: World = world._replace(tell=self.told.append)
         self.setup: Setup | None = None
 
@@ -133,6 +134,16 @@ def make_token(directory: Path) -> Path:
 def test_a_pass_that_kept_nothing_for_want_of_memory_is_compared_with_the_one_before(place: Place) -> None:
     setup = place.load(limits={"memory": "1MiB"}, http={"listen": "127.0.0.1:0"})
     assert [setup.make_pass(threading.Event()).changes for _ in range(3)] == [None, (), ()]
+
+
+def test_a_host_that_gets_its_name_after_the_start_is_called_by_it_from_the_next_pass_on(place: Place) -> None:
+    """From the network, say: at a boot the agent may be faster."""
+    place.host = "localhost"
+    setup = place.load()
+    hosts = [setup.make_pass(threading.Event()).taken.snapshot.host]
+    place.host = "node-7"
+    hosts.append(setup.make_pass(threading.Event()).taken.snapshot.host)
+    assert hosts == ["localhost", "node-7"]
 
 
 def test_a_report_that_is_due_when_another_config_is_loaded_is_made(place: Place) -> None:

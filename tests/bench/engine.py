@@ -50,7 +50,7 @@ def _scan(command: list[str]) -> Run:
 
 def _measure_passes(url: str) -> dict[str, float]:
     configs = {name: Config(version=1, runtime=spec) for name, spec in (("none", "none"), ("engine", url))}
-    place, stop = Place("bench"), threading.Event()
+    place, stop = Place(lambda: "bench"), threading.Event()
     agents = {name: Passes(config, place, {}, clock=time.monotonic) for name, config in configs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in agents}
     for turn, name in itertools.product(range(RUNS + 1), agents):
