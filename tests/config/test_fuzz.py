@@ -72,6 +72,8 @@ def test_a_damaged_config_is_a_config_or_problems(text: str, start: int, length:
         assert check(render_record(show_config(config)).encode()) == config
 
 
+# What these lines cover others cover too, and tracing them takes as long as running them.
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "text",
     [
