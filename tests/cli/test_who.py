@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to(
     pids = [owner["pid"] for one in sockets(ran) for owner in one["owners"]]
     notes = [line for line in ran.err.splitlines() if f"127.0.0.1:{proxy.port}:" in line or f":{port}:" in line]
     assert pids == [proxy.pid]
-    assert notes == [
+    # Who else looks at this machine just now may hold a duplicate of the one behind for a moment.
+    others = re.compile(rf", tcp 127\.0\.0\.1:{port} of pid \d+ \([^,]*\)$")
+    assert [others.sub("", line) for line in notes] == [
         (
             f"nsagent: 127.0.0.1:{proxy.port}: passed on to a container, as the name of the program says, by "
             f"tcp 127.0.0.1:{proxy.port} of pid {proxy.pid} (docker-proxy)"
