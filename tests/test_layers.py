@@ -62,7 +62,7 @@ THIRD_PARTIES = {
     "pyroute2": {"kernel/links.py"},
     "requests": {"runtimes/docker_client.py"},
     "typer": {"cli/"},
-    "urllib3": {"runtimes/docker_client.py", "agent/outputs/http_post.py"},
+    "urllib3": {"runtimes/docker_client.py", "agent/outputs/http_post.py", "config/texts.py"},
     "waitress": {"agent/http.py"},
     "yaml": {"config/", "report/yaml.py"},
 }

@@ -229,10 +229,10 @@ class Agent:
             setup = Setup(config, self._world, self._setup)
             setup.begin(self._setup)
         except NsagentError as err:
-            for problem in str(err).splitlines():
-                logger.error("config not loaded: %s", problem)
-            logger.warning("config: the one of %s stays in force", self._config_status.loaded_at)
-            self._config_status = replace(self._config_status, last_reload_ok=False, error=str(err))
+            self._refuse(str(err))
+        except Exception as err:  # noqa: BLE001 - the agent goes on as it was.
+            logger.exception("config: a bug")
+            self._refuse(f"a bug: {err!r}")
         else:
             if config.log != self._setup.config.log:
                 start_logging(config.log, clock=self._world.clock)
@@ -242,6 +242,13 @@ class Agent:
             logger.info("config loaded: %d reports", len(config.reports))
         self._notifier.tell("READY=1")
         self._publish()
+
+    def _refuse(self, error: str) -> None:
+        """Go on with the config before."""
+        for problem in error.splitlines():
+            logger.error("config not loaded: %s", problem)
+        logger.warning("config: the one of %s stays in force", self._config_status.loaded_at)
+        self._config_status = replace(self._config_status, last_reload_ok=False, error=error)
 
     def _publish(self) -> None:
         moment = self._world.read_clocks()

@@ -43,7 +43,11 @@ def tell_output(output: Output) -> str:
     """As in `file /var/lib/nsagent/listeners.jsonl`."""
     if isinstance(output, StdoutOutput):
         return "stdout"
-    return f"{output.type} {output.url if isinstance(output, HttpOutput) else output.path}"
+    if isinstance(output, HttpOutput):
+        from nsagent.agent.outputs.http_post import describe_url
+
+        return f"{output.type} {describe_url(output.url)}"
+    return f"{output.type} {output.path}"
 
 
 def _make_record(report: Report, host: str, now: Moment, told: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -76,7 +76,8 @@ class _Entry:
 
         zone = ZoneInfo(self.report.timezone) if self.report.timezone else UTC
         times = CronSim(self.report.cron or "", datetime.fromtimestamp(after + _ROUNDING, zone))
-        return (time.timestamp() for time in times)
+        # In the hour that a clock is put back by, it tells the first of two times, which may have passed.
+        return (time for time in map(datetime.timestamp, times) if time > after)
 
 
 class Timetable:

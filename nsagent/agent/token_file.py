@@ -21,11 +21,13 @@ class TokenFile:
         """The token without white space around it; raises ServeFailed for a file that must not be relied on."""
         try:
             fd = os.open(self._path, _FLAGS)
+            try:
+                self._check(os.fstat(fd))
+                token = os.read(fd, _MOST_BYTES).strip()
+            finally:
+                os.close(fd)
         except OSError as err:
             raise ServeFailed(f"{self._path}: the token cannot be read: {err.strerror}") from err
-        with os.fdopen(fd, "rb") as file:
-            self._check(os.fstat(fd))
-            token = file.read(_MOST_BYTES).strip()
         if not token:
             raise ServeFailed(f"{self._path}: holds no token")
         return token

@@ -78,9 +78,13 @@ def check_textfile(text: str) -> str:
 
 def check_url(text: str) -> str:
     """A URL of HTTP without credentials; ValueError, which does not repeat what it holds, for all else."""
+    # It sends the reports, and takes less than urlsplit. Only who sends any pays for it.
+    from urllib3.util import parse_url
+
     try:
         parts = urlsplit(text)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        parse_url(text)
     except ValueError:
         is_url = False
     if not is_url or not text.isprintable() or " " in text or parts.fragment:

@@ -71,6 +71,17 @@ def test_a_cron_report_is_due_by_the_clock_of_its_zone() -> None:
     assert table.find_next() == at(41 * 3600).running
 
 
+@pytest.mark.parametrize("cron", ["30 2 * * *", "15,45 1-3 * * *", "*/20 2 * * *", "30 * * * *"])
+def test_the_next_time_of_a_cron_report_is_always_to_come_also_as_summer_time_ends(cron: str) -> None:
+    """From 02:00 to 03:00 the clock shows each time twice."""
+    berlin = report(cron=cron, timezone="Europe/Berlin")
+    begin = datetime(2026, 10, 24, 23, 0, tzinfo=UTC).timestamp()
+    for minute in range(5 * 60):
+        now = begin + 60.0 * minute
+        first, second = list_times(berlin, "node-1", Moment(0.0, now), 2)
+        assert now < first < second
+
+
 def test_a_cron_report_in_summer_time_keeps_its_hour() -> None:
     berlin = report(cron="0 6 * * *", timezone="Europe/Berlin")
     before = datetime(2026, 3, 28, 12, 0, tzinfo=UTC).timestamp()

@@ -7,6 +7,9 @@ import pytest
 
 from nsagent.agent.token_file import TokenFile
 from nsagent.errors import ServeFailed
+from tests.kernel.conftest import same_fds
+
+__all__ = ["same_fds"]
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> TokenFile:
@@ -41,14 +44,17 @@ def test_it_is_refused_where_others_may_read_or_write_it(tmp_path: Path, mode: i
         write(tmp_path / "token", "s3cret", mode).read()
 
 
+@pytest.mark.usefixtures("same_fds")
 def test_it_is_refused_where_it_is_empty_or_none(tmp_path: Path) -> None:
     with pytest.raises(ServeFailed, match="holds no token"):
         write(tmp_path / "token", "\n").read()
     with pytest.raises(ServeFailed, match="No such file"):
         TokenFile(str(tmp_path / "absent")).read()
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(ServeFailed, match="not in a regular file"):
-        TokenFile(str(tmp_path / "pipe")).read()
+    (tmp_path / "directory").mkdir(mode=0o700)
+    for name in ("pipe", "directory"):
+        with pytest.raises(ServeFailed, match="not in a regular file"):
+            TokenFile(str(tmp_path / name)).read()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of another user")

@@ -263,6 +263,11 @@ def test_what_is_wrong_is_told_with_its_place_and_what_was_expected(text: str, e
             "F:5:33: reports[0].outputs[0].url: expected a URL like https",
         ),
         (
+            "outputs: [{type: http, url: 'https://reports\u2013eu.example/'}]",
+            "F:5:33: reports[0].outputs[0].url: expected a URL like https",
+        ),
+        ("outputs: [{type: http, url: 'https://a%zz/'}]", "F:5:33: reports[0].outputs[0].url: expected a URL like ht"),
+        (
             "outputs: [{type: http, url: 'http://h/ x'}]",
             "F:5:33: reports[0].outputs[0].url: expected a URL like https:",
         ),

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from nsagent.agent.logs import logger
 from nsagent.agent.outputs.direct import why
 from nsagent.agent.outputs.http_post import Answer, Pauses, Poster, describe_url
 from nsagent.agent.outputs.report import Tell, WrittenReport
@@ -206,6 +207,9 @@ class HttpOutput:
             answer = self._poster.post(head.report.data, self._make_headers(head.report))
         except PostFailed as err:
             error = str(err)
+        except Exception as err:  # noqa: BLE001 - a bug costs a try, and not all that waits.
+            logger.exception("%s: a bug", self._url)
+            error = f"a bug: {err!r}"
         with self._changing():
             self._sending = None
             return 0.0 if self._is_over and not answer else self._settle(head, answer, error)

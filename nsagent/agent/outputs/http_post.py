@@ -227,9 +227,12 @@ def make_context(ca_file: str | None) -> ssl.SSLContext:
         return context
     try:
         pem = read_small_file(ca_file, MAX_CERTIFICATES_BYTES)
-        context.load_verify_locations(cadata=pem.decode("ascii", "replace"))
+        # Between certificates may stand what somebody has written about them, in whatever letters.
+        context.load_verify_locations(cadata=pem.decode("ascii", "backslashreplace"))
     except (OSError, PathRefused) as err:
         raise PostFailed(f"{ca_file}: {why(err)}") from err
+    except ValueError as err:  # Of an empty file.
+        raise PostFailed(f"{ca_file}: expected certificates as PEM") from err
     return context
 
 

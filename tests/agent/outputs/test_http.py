@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -17,7 +17,14 @@ from threading import Event
 import pytest
 
 from nsagent.agent.outputs.http import MAX_TRIES, HttpOutput
-from nsagent.agent.outputs.http_post import MAX_RETRY_AFTER_SECONDS, Pauses, describe_url, make_context
+from nsagent.agent.outputs.http_post import (
+    MAX_RETRY_AFTER_SECONDS,
+    Answer,
+    Pauses,
+    Poster,
+    describe_url,
+    make_context,
+)
 from nsagent.agent.status import OutputStatus
 from nsagent.config.model import HttpOutput as HttpConfig
 from nsagent.errors import OutputFailed
@@ -552,6 +559,41 @@ def test_certificates_that_were_renewed_are_read(sender: Sender, tmp_path: Path)
         wait_for(out, lambda each: each.failed > 0)
         (tmp_path / "ca.pem").rename(trusted)
         assert bodies(receiver, 1) == sent
+
+
+def test_certificates_are_those_of_a_file_with_words_in_any_letters_between_them(
+    sender: Sender, tmp_path: Path
+) -> None:
+    make_certificate(tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text("")
+    with receiving(certificates=tmp_path) as receiver:
+        out = sender.open(receiver.url, spool=True, ca_file=str(trusted))
+        sent = write(out, 1)
+        told = wait_for(out, lambda each: each.failed > 0).error
+        assert told == f"{trusted}: expected certificates as PEM; it is tried again"
+        trusted.write_text(f"# F\u0151tan\u00fas\u00edtv\u00e1ny\n{(tmp_path / 'ca.pem').read_text()}")
+        assert bodies(receiver, 1) == sent
+
+
+def test_a_bug_costs_a_try_and_not_all_that_waits(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as receiver:
+        post, bugs = Poster.post, ["made so", "made so"]
+
+        def post_or_fail(poster: Poster, data: bytes, headers: Mapping[str, str]) -> Answer:
+            if bugs:
+                raise RuntimeError(bugs.pop())
+            return post(poster, data, headers)
+
+        monkeypatch.setattr(Poster, "post", post_or_fail)
+        out = sender.open(receiver.url)
+        assert bodies(receiver, 0) == []
+        sent = write(out, 2)
+        assert bodies(receiver, 2) == sent
+        assert out.status().failed == 2
+        assert sender.told == [
+            "http://" + receiver.url.partition("://")[2] + ": a bug: RuntimeError('made so'); it is tried again"
+        ]
 
 
 def test_keys_of_sessions_are_written_nowhere(sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
