@@ -122,9 +122,12 @@ class ReportMaker:
         elif self._tells_changes and format_ is not OutputFormat.PROM:
             chunks = self._render_changes(whole, options)
         else:
-            view = View.SOCKETS if format_ is OutputFormat.PROM else self.report.view
+            view = self.report.view
+            if format_ is OutputFormat.PROM and view is not View.CONTAINERS:
+                view = View.SOCKETS
             chunks = render_answer(selected, view, options, whole=whole)
-        text = "".join(chunks)
+        # Reports of YAML that follow each other, in a file or on stdout, are documents of their own.
+        text = "".join(("---\n" if format_ is OutputFormat.YAML else "", *chunks))
         return WrittenReport(
             self.report.name,
             format_,

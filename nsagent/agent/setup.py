@@ -17,6 +17,7 @@ from nsagent.agent.control import Control, serve_http, serve_socket
 from nsagent.agent.delivery import Lane
 from nsagent.agent.event_log import EventLog
 from nsagent.agent.history import History
+from nsagent.agent.listeners import split_listen
 from nsagent.agent.metrics import Metrics
 from nsagent.agent.outputs import open_output
 from nsagent.agent.outputs.stdout import KeptStdout, Stdout
@@ -303,4 +304,8 @@ def _find_hearing(config: Config, *, named: bool) -> _Hearing:
 
 
 def _needs_same_place(before: object, wanted: object) -> bool:
-    return getattr(before, "listen", before) == getattr(wanted, "listen", wanted)
+    """Whether both cannot be had at once; an address may be one of all, or be written otherwise."""
+    if isinstance(before, Http) and isinstance(wanted, Http):
+        _, port = split_listen(before.listen)
+        return port != 0 and port == split_listen(wanted.listen)[1]
+    return before == wanted

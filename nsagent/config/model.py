@@ -80,6 +80,10 @@ class Limits(_Section):
 _Name = Annotated[str, check_option(partial(split_values, option="--container"))]
 
 
+_OF_CONTAINERS: Final = ("container", "pod", "kube_namespace", "label")
+"""What selects containers, and of sockets those in them."""
+
+
 class Select(_Section):
     """Which rows a report is about: the options of `nsagent scan`, each one value or a list of alternatives."""
 
@@ -113,6 +117,14 @@ class Select(_Section):
     """Sockets that no process holds."""
     accept_queue_above: Share | None = None
     """Listeners of which more than this share of the accept queue is taken."""
+
+    def list_of_sockets(self) -> list[str]:
+        """Which of these are about sockets, and not about the containers that they are in."""
+        return [
+            name
+            for name, field in type(self).model_fields.items()
+            if name not in _OF_CONTAINERS and getattr(self, name) != field.default
+        ]
 
     def make_filter(self) -> Filter:
         """These as a filter."""
@@ -231,6 +243,14 @@ class Report(_Section):
         if "every" in info.data and (info.data["every"] is None) is (cron is None):
             raise ValueError("expected either every or cron" + ("" if cron is None else ", not both"))
         return cron
+
+    @field_validator("view")
+    @classmethod
+    def _check_view(cls, view: View, info: ValidationInfo) -> View:
+        select = info.data.get("select")
+        if view is View.CONTAINERS and select is not None and (named := select.list_of_sockets()):
+            raise ValueError(f"containers are selected by {', '.join(_OF_CONTAINERS)}, not by {named[0]}")
+        return view
 
     @field_validator("timezone")
     @classmethod

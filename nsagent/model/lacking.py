@@ -17,6 +17,8 @@ class LackingKind(StrEnum):
     """Processes that hold sockets."""
     NETNS = "netns"
     """Netns that a pass about some containers left out."""
+    INTERFACES = "interfaces"
+    """Those of any netns, and so the addresses of containers."""
     TCP_INFO = "tcp_info"
     """What TCP knows of its connections: /proc does not tell."""
 

@@ -26,6 +26,8 @@ def _words(lacking: Lacking, *, captured: bool) -> str:
             return "holds no owners: capture it without --owners container"
         case LackingKind.NETNS:
             return f"is of some containers only: {lacking.skipped} of {lacking.seen} netns were not read"
+        case LackingKind.INTERFACES:
+            return "holds no interfaces: nsagent capture keeps them, and an agent with a report of netns or containers"
         case LackingKind.TCP_INFO:
             if captured:
                 return "holds no TCP_INFO: capture it with --tcp-info"

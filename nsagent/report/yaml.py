@@ -21,8 +21,10 @@ from nsagent.report.records import container_record, coverage_record, head_recor
 from nsagent.report.socket_rows import SocketRows
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
-_LIKE_A_NUMBER: Final = re.compile(r"\.?[0-9][0-9_]*(\.[0-9_]*)?([eE]-?[0-9]+)?|0o[0-7]+|[yYnN]")
-"""What a reader of YAML 1.2, or one of YAML 1.1 other than PyYAML, may take for a number or a truth value."""
+_LIKE_A_NUMBER: Final = re.compile(
+    r"\.?[0-9][0-9_]*(\.[0-9_]*)?([eE]-?[0-9_]+)?|0[bBoOxX][0-9a-fA-F_]+|[0-9]+-[0-9]+-[0-9]+.*|[yYnN]"
+)
+"""What a reader of YAML 1.2, or one of YAML 1.1 other than PyYAML, may take for a number, a date or a truth value."""
 
 _STRING: Final = "tag:yaml.org,2002:str"
 _NEVER_FOLD: Final = 1 << 30

@@ -175,6 +175,8 @@ def _list_lacking(request: SnapshotRequest, facts: Facts, snapshot: Snapshot) ->
         yield from _list_untold_idle(facts, snapshot) if facts.deep else (Lacking(LackingKind.IDLE_SOCKETS),)
     if facts.owners is not request.owners:
         yield Lacking(LackingKind.OWNERS)
+    if request.interfaces and facts.netns and all(one.interfaces is None for one in facts.netns):
+        yield Lacking(LackingKind.INTERFACES)
     if skipped := sum(one.skipped for one in facts.netns):
         yield Lacking(LackingKind.NETNS, skipped=skipped, seen=len(facts.netns))
     if wanted.tcp_info and not any(socket.row.tcp_info for socket in snapshot.sockets):

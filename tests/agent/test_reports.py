@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nsagent.agent.reports import ReportMaker, select_report
 from nsagent.config.model import Report
@@ -195,6 +196,25 @@ def test_a_textfile_has_metrics_whatever_the_format_is(docker: Snapshot) -> None
     assert (first.format, first.content_type) == (OutputFormat.CSV, "text/csv; charset=utf-8")
     assert second.format is OutputFormat.PROM
     assert b"# TYPE nsagent_sockets gauge" in second.data
+
+
+def test_metrics_of_containers_are_those_of_the_containers_that_are_selected(docker: Snapshot) -> None:
+    """As of nsagent containers: the others have no series without a name."""
+    values = {"view": "containers", "select": {"container": "client"}}
+    textfile = make_report(outputs=[{"type": "textfile", "path": "/m.prom"}], **values)
+    (_, metrics) = ReportMaker(textfile).make(docker)
+    series = [line for line in metrics.data.decode().splitlines() if line.startswith("nsagent_sockets{")]
+    assert series
+    assert all('container="client"' in line for line in series)
+    assert text_of(make_report(format="prom", **values), docker) == metrics.data.decode()
+
+
+def test_reports_of_yaml_that_follow_each_other_are_documents(docker: Snapshot) -> None:
+    maker = ReportMaker(make_report(format="yaml", view="netns"))
+    both = b"".join(maker.make(docker)[0].data for _ in range(2))
+    first, second = yaml.load_all(both, yaml.CSafeLoader)
+    assert first == second
+    assert first["netns"]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,17 @@ def test_what_cannot_be_served_otherwise_is_served_as_before(place: Place, tmp_p
     assert not place.told
 
 
+def test_another_address_of_the_same_port_is_served(place: Place) -> None:
+    port = find_free_port()
+    place.load(http={"listen": f"127.0.0.1:{port}"})
+    place.load(http={"listen": f"127.0.0.2:{port}"})
+    place.load(http={"listen": f"0.0.0.0:{port}", "token_file": str(make_token(place.directory))})
+    assert b" 200 " in ask(port)
+    place.load(http={"listen": f"127.0.0.1:{port}"})
+    assert b" 200 " in ask(port)
+    assert not place.told
+
+
 def test_a_unix_socket_that_somebody_took_away_is_there_again(place: Place, tmp_path: Path) -> None:
     path = tmp_path / "nsagent" / "agent.sock"
     setup = place.load(socket=str(path), http={"listen": "127.0.0.1:0"})

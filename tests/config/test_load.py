@@ -266,6 +266,10 @@ def test_what_is_wrong_is_told_with_its_place_and_what_was_expected(text: str, e
             "outputs: [{type: http, url: 'https://reports\u2013eu.example/'}]",
             "F:5:33: reports[0].outputs[0].url: expected a URL like https",
         ),
+        (
+            "view: containers\n    select: {container: a, port: 443}",
+            "F:5:11: reports[0].view: containers are selected by container, pod, kube_namespace, label, not by port",
+        ),
         ("outputs: [{type: http, url: 'https://a%zz/'}]", "F:5:33: reports[0].outputs[0].url: expected a URL like ht"),
         (
             "outputs: [{type: http, url: 'http://h/ x'}]",

@@ -27,6 +27,7 @@ MISREAD = (
     "1.5e3", "12e03", ".inf", "-.INF", ".nan", "12:30", "190:20:30", "1:2.5", "2026-01-02", "2026-01-02T03:04:05.678Z",
     "<<", "=", "-", "--", "---", "...", "?", ": ", "a: b", "a #b", "#", "&a", "*a", "!a", "!!int 3", "%a", "@a", "`a",
     "[a]", "{a: b}", "|", ">", "'", '"', "a'b", 'a"b', "\\", "a\\nb", " a", "a ", "a\nb", "\n", "\t", "a\tb",
+    "0O17", "0X1F", "0B11", "1e5_0", "2026-1-2",
 )  # fmt: skip
 """What a reader of YAML 1.1 or 1.2 takes for no text, or for the text of something else, if it stands bare."""
 

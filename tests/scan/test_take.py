@@ -138,6 +138,13 @@ def test_a_capture_without_owners_lacks_them_only_where_they_are_asked_for(tmp_p
     assert take_snapshot(request, None, clock=time.monotonic).lacking == ()
 
 
+def test_a_capture_without_interfaces_lacks_them_only_where_they_are_asked_for(kept: Path) -> None:
+    request = replace(REQUEST, from_file=kept)
+    assert take_snapshot(request, None, clock=time.monotonic).lacking == ()
+    request = replace(request, interfaces=True)
+    assert take_snapshot(request, None, clock=time.monotonic).lacking == (Lacking(LackingKind.INTERFACES),)
+
+
 def test_a_capture_of_some_containers_lacks_the_netns_that_were_left_out(tmp_path: Path) -> None:
     read, skipped = netns(), netns(inode=5)._replace(skipped=True)
     file = keep(tmp_path / "kept", facts([], [read, skipped])._replace(protocols=(Protocol.TCP, Protocol.UDP)))
