@@ -160,6 +160,27 @@ def test_a_broken_config_and_one_that_cannot_be_served_change_nothing(
     running.await_status(lambda status: status.config.last_reload_ok, "a config that will do")
 
 
+def test_a_bug_in_a_reload_leaves_the_config_before_in_force(
+    running: RunningAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.write(report("a", tmp_path / "a.json"))
+    running.start()
+    begin, bugs = Setup.begin, ["made so"]
+
+    def begin_or_fail(setup: Setup, earlier: Setup | None = None) -> None:
+        if bugs:
+            raise RuntimeError(bugs.pop())
+        begin(setup, earlier)
+
+    monkeypatch.setattr(Setup, "begin", begin_or_fail)
+    running.write(report("b", tmp_path / "b.json"))
+    refused = running.await_status(lambda status: not status.config.last_reload_ok, "a refusal")
+    assert (refused.config.error, [one.name for one in refused.reports]) == ("a bug: RuntimeError('made so')", ["a"])
+    assert running.agent is not None
+    running.agent.reload()
+    running.await_status(lambda status: status.config.last_reload_ok and status.reports[0].name == "b", "the other one")
+
+
 def test_an_agent_that_cannot_serve_does_not_begin(running: RunningAgent, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     running.write(socket=str(tmp_path / "agent.sock"))
