@@ -9,6 +9,7 @@ import gc
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -220,7 +221,7 @@ class Agent:
         self._reload_wanted = False
         self._delivery.wait(_RELOAD_SECONDS)
         moment = self._world.read_clocks()
-        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={int(moment.running * 1e6)}")
+        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         path = self._config_status.path
         try:
             file = read_config_file(path)
