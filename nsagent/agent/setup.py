@@ -28,7 +28,7 @@ from nsagent.agent.reports import ReportMaker
 from nsagent.agent.schedule import Moment, Timetable
 from nsagent.agent.socket_feed import SocketFeed
 from nsagent.agent.status import EventsStatus
-from nsagent.config.model import Config, Http, Output
+from nsagent.config.model import Config, Http, HttpOutput, Output
 from nsagent.errors import EventsUnavailable, HistoryError, ServeFailed
 from nsagent.events.losses import Losses
 from nsagent.model.change import Change
@@ -106,10 +106,17 @@ class Setup:
         if earlier is not None:
             earlier.close_outputs(keep=self.lanes)  # A spool belongs to one output at a time.
         world = self._world
+        # What is under way to the same place comes first: two that append to one file would tear each other's reports.
+        before = {} if earlier is None else earlier.lanes
+        going = {_tell_place(output): lane for output, lane in before.items() if output not in self.lanes}
         for report in self.config.reports:
             for output in report.outputs:
                 if output not in self.lanes:
-                    self.lanes[output] = Lane(open_output(output, stdout=world.stdout, tell=world.tell))
+                    out = open_output(output, stdout=world.stdout, tell=world.tell)
+                    lane = going.pop(_tell_place(output), None)
+                    if lane is not None:
+                        lane.out = out
+                    self.lanes[output] = lane or Lane(out)
             lanes = tuple(self.lanes[output] for output in report.outputs)
             self.book.entries[report.name] = Entry(ReportMaker(report), lanes)
         if earlier is not None:
@@ -301,6 +308,11 @@ class Setup:
 def _find_hearing(config: Config, *, named: bool) -> _Hearing:
     share = _EVENTS_SHARE if config.limits.cpu is None else config.limits.cpu / 3
     return _Hearing(named, share, config.interval if named else None)
+
+
+def _tell_place(output: Output) -> str:
+    """Where it writes to."""
+    return output.url if isinstance(output, HttpOutput) else getattr(output, "path", "")
 
 
 def _needs_same_place(before: object, wanted: object) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nsagent.agent.delivery import Lane
+from nsagent.agent.outputs.report import Out
 from nsagent.agent.schedule import Due, Moment
 from nsagent.agent.setup import Setup, World
 from nsagent.agent.world import make_world
@@ -163,6 +165,36 @@ def test_a_report_that_is_due_when_another_config_is_loaded_is_made(place: Place
     place.load(reports=[EVENTS])
     moments[0] = Moment(3601.0, 3601.0)
     assert place.load(reports=[{**EVENTS, "limit": None}]).timetable.take_due(moments[0]) == [Due("lives", 0)]
+
+
+def test_an_output_that_is_to_be_written_otherwise_takes_over_what_waits(place: Place) -> None:
+    """Two that append to one file at once would tear each other's reports."""
+    path = str(place.directory / "r.jsonl")
+
+    def load(**settings: Any) -> tuple[Lane, Out]:
+        output = {"type": "file", "path": path, **settings}
+        ((_, lane),) = place.load(reports=[{"name": "r", "every": "1h", "outputs": [output]}]).lanes.items()
+        return lane, lane.out
+
+    (first, replaced), (second, appended), (third, same) = load(), load(max_size="1MiB"), load(max_size="1MiB")
+    assert first is second is third
+    assert replaced is not appended is same
+    path += ".other"
+    assert load()[0] is not first
+
+
+def test_outputs_to_one_receiver_that_are_not_alike_have_each_what_is_theirs(place: Place) -> None:
+    receiver = {"type": "http", "url": "http://127.0.0.1:1/"}
+
+    def load(*timeouts: str) -> list[Lane]:
+        outputs = [{**receiver, "timeout": each} for each in timeouts]
+        return list(place.load(reports=[{"name": "r", "every": "1h", "outputs": outputs}]).lanes.values())
+
+    (first,) = load("1s")
+    kept, new = load("1s", "2s")
+    assert kept is first is not new
+    others = load("3s", "4s", "5s")
+    assert len({id(lane) for lane in others}) == len({id(lane.out) for lane in others}) == 3
 
 
 def test_who_lived_where_before_events_were_turned_off_is_not_known_when_they_are_on_again(place: Place) -> None:
