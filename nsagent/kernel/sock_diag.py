@@ -230,7 +230,9 @@ class SockDiag(DiagDialogue):
     def read_interface_name(self, index: int) -> str | None:
         """The name of an interface of its netns; None if it is gone. See netdevice(7)."""
         try:
-            answer = ioctl(self._socket, SIOCGIFNAME, struct.pack("=16si20x", b"", index))
+            # Unsigned, as inet_diag has it: whoever connects may name any scope, which stays the socket's device
+            # where there is no such interface (net/ipv6/datagram.c, tcp_ipv6.c).
+            answer = ioctl(self._socket, SIOCGIFNAME, struct.pack("=16sI20x", b"", index))
         except OSError:
             return None
         return answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")

@@ -242,8 +242,9 @@ def test_the_name_of_an_interface_is_found_by_its_index(diag: SockDiag) -> None:
         assert diag.read_interface_name(index) == name
 
 
-def test_an_interface_that_is_not_there_has_no_name(diag: SockDiag) -> None:
-    assert diag.read_interface_name(1 << 30) is None
+@pytest.mark.parametrize("index", [1 << 30, 1 << 31, 0xFFFFFFFF])
+def test_an_interface_that_is_not_there_has_no_name(diag: SockDiag, index: int) -> None:
+    assert diag.read_interface_name(index) is None
 
 
 @pytest.mark.usefixtures("same_fds")

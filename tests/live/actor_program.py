@@ -90,6 +90,16 @@ class Actor:
     def udp(self, **where: Any) -> Answer:
         return self.keep(self.bind("udp", **where))
 
+    def hold_scope(self, protocol: str, scope: int) -> Answer:
+        """A socket bound to a device that is not there: by a connection that failed, after which TCP can listen."""
+        sock = socket.socket(socket.AF_INET6, TYPES[protocol])
+        with contextlib.suppress(OSError):
+            sock.connect(("fe80::1", 9, 0, scope))
+        if protocol == "tcp":
+            sock.bind(("::", 0))
+            sock.listen()
+        return self.keep(sock)
+
     def bound(self, **where: Any) -> Answer:
         """A TCP socket that is bound and does nothing else: in no table but with bit 13."""
         return self.keep(self.bind("tcp", **where))

@@ -123,6 +123,10 @@ class Actor:
         """A new bound UDP socket."""
         return _held(self.ask("udp", **_where(address, port, family, v6only, device)))
 
+    def hold_scope(self, protocol: str, scope: int) -> Held:
+        """A socket bound to the device with this index, which is not there; of TCP a listener."""
+        return _held(self.ask("hold_scope", protocol=protocol, scope=scope))
+
     def bound(self, address: str = "127.0.0.1") -> Held:
         """A TCP socket that is bound and neither listens nor is connected."""
         return _held(self.ask("bound", **_where(address, 0, "ipv4", None, None)))

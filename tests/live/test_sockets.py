@@ -1,5 +1,7 @@
 """What a row says of its socket: holders, endpoints, queues, owner's uid, and why it has none."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from tests.live.actors import Actor, owners_of
 from tests.live.deadlines import until
 from tests.live.netns_bed import MadeNetns, NetnsBed
-from tests.live.nsagent_cli import Socket, owners_in, run_scan, verdict_kind
+from tests.live.nsagent_cli import Socket, owners_in, run_nsagent, run_scan, verdict_kind
 from tests.live.rows import read_ss_rows
+from tests.live.unprivileged import UID
 
 
 @pytest.fixture
@@ -98,6 +101,21 @@ def test_an_ipv4_listener_has_no_v6only(actor: Actor) -> None:
 def test_a_socket_bound_to_an_interface_names_it(actor: Actor) -> None:
     held = actor.udp("0.0.0.0", device="lo")
     assert run_scan().one(held.inode)["interface"] == "lo"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("scope", [0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_socket_of_anybody_that_is_bound_to_no_real_interface_has_its_number(
+    actor: Actor, tmp_path: Path, protocol: str, scope: int
+) -> None:
+    actor.ask("become", uid=UID)
+    held = actor.hold_scope(protocol, scope)
+    capture = os.fspath(tmp_path / "capture")
+    assert run_nsagent("capture", capture).status == 0
+    for options in ((), ("--from", capture)):
+        socket = run_scan(*options).one(held.inode)
+        assert (socket["interface"], owners_in(socket)) == (f"if{scope}", owners_of(held))
+        assert f" *%if{scope}:{held.port} " in run_nsagent("scan", *options).stdout.decode()
 
 
 def test_a_listener_shows_its_accept_queue_and_its_limit(actor: Actor) -> None:
