@@ -121,7 +121,14 @@ class DumpInterrupted(NotRead):
 
 
 class DumpUnavailable(NsagentError):
-    """This kernel has no such table (ENOENT from sock_diag). Not a gap: there is nothing to see."""
+    """This kernel has no such table (ENOENT from sock_diag). Not a gap: there is nothing to see.
+
+    `errno` is the name of what it answered, None where it was not asked.
+    """
+
+    def __init__(self, detail: str, errno: str | None = None) -> None:
+        super().__init__(detail)
+        self.errno = errno
 
 
 class RuntimeUnavailable(NsagentError):

@@ -77,7 +77,7 @@ class Dialogue:
             chunks.append(bytes(view[: end.offset] if end else view))
         status = decode_status(view, end)
         if status in _NO_TABLE:
-            raise DumpUnavailable(errorcode[status])
+            raise DumpUnavailable(errorcode[status], errorcode[status])
         if status:
             raise make_failure(status, self._subject)
         if interrupted:

@@ -13,12 +13,12 @@ import struct
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from errno import ENOENT, ESTALE
+from errno import EINVAL, ENOENT, ESTALE, errorcode
 from fcntl import ioctl
 from functools import partial
 from typing import Final, NamedTuple, Self
 
-from nsagent.errors import DumpUnavailable
+from nsagent.errors import DumpUnavailable, ReadFailed
 from nsagent.kernel.formats import inet_diag_request as inet_request
 from nsagent.kernel.formats import netlink_diag, packet_diag, vsock_diag
 from nsagent.kernel.formats.inet_diag_parts import ROW_BYTES
@@ -191,14 +191,22 @@ class DiagDialogue(Dialogue):
         return not _find_absent(answer, (place,))
 
     def _understands_protocol(self, buffer: bytearray) -> bool:
-        """Whether TCPDIAG_GETSOCK looks at its protocol attribute (Linux 5.9): no protocol 254 is then no rows."""
+        """Whether TCPDIAG_GETSOCK looks at its protocol attribute (Linux 5.9): it then has no table of protocol 254.
+
+        A kernel that passes over the attribute answers with TCP, which may be no row; one before Linux 5.7 takes
+        any attribute for a filter that is damaged.
+        """
         if self.knows_protocol is None:
+            request = inet_request.encode_dump_both(_NO_SUCH_PROTOCOL)
             try:
-                request = inet_request.encode_dump_both(_NO_SUCH_PROTOCOL)
-                _, rows = self._dump_steadily(inet_request.TCPDIAG_GETSOCK, request, buffer)
-                self.knows_protocol = not rows
-            except DumpUnavailable:
-                self.knows_protocol = True
+                self._dump_steadily(inet_request.TCPDIAG_GETSOCK, request, buffer)
+                self.knows_protocol = False
+            except DumpUnavailable as err:
+                self.knows_protocol = err.errno == errorcode[ENOENT]
+            except ReadFailed as err:
+                if err.errno != errorcode[EINVAL]:
+                    raise
+                self.knows_protocol = False
         return self.knows_protocol
 
 

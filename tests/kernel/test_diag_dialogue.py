@@ -148,13 +148,22 @@ def test_a_message_with_a_length_that_lies_is_damage(length: int) -> None:
         dump(FakeKernel(in_turn([struct.pack("=I", length) + FIRST[4:], done()])))
 
 
-def before_5_9(request: bytes) -> list[bytes]:
-    """A kernel that answers TCPDIAG_GETSOCK with TCP rows, whatever protocol is asked for in an attribute."""
-    return [(SECOND if request.startswith(struct.pack("=H", SOCK_DIAG_BY_FAMILY)) else FIRST) + done()]
+def by_family_or(answer: bytes) -> Callable[[bytes], Answers]:
+    """A kernel that answers TCPDIAG_GETSOCK so, whatever protocol is asked for in an attribute."""
+    return lambda request: [SECOND + done() if request.startswith(struct.pack("=H", SOCK_DIAG_BY_FAMILY)) else answer]
 
 
-def test_a_kernel_that_does_not_know_the_protocol_attribute_is_asked_by_family() -> None:
-    kernel = FakeKernel(before_5_9)
+WITHOUT_ATTRIBUTE = pytest.mark.parametrize(
+    "answer",
+    [FIRST + done(), done(), error(EINVAL), error(EOPNOTSUPP)],
+    ids=["TCP", "TCP without a row", "attributes refused", "no such request"],
+)
+"""What kernels answer that do not know the protocol attribute: 5.7 and 5.8, those before, one without inet_diag."""
+
+
+@WITHOUT_ATTRIBUTE
+def test_a_kernel_that_does_not_know_the_protocol_attribute_is_asked_by_family(answer: bytes) -> None:
+    kernel = FakeKernel(by_family_or(answer))
     assert [dump(kernel, Protocol.UDP), dump(kernel, Protocol.UDP)] == [([2, 2], 2)] * 2
     families = [
         asked(SOCK_DIAG_BY_FAMILY, encode_dump_family(family, socket.IPPROTO_UDP))
@@ -164,12 +173,20 @@ def test_a_kernel_that_does_not_know_the_protocol_attribute_is_asked_by_family()
     assert kernel.dialogue.knows_protocol is False
 
 
-def test_a_kernel_that_does_not_know_the_protocol_attribute_has_no_table_of_mptcp() -> None:
+@WITHOUT_ATTRIBUTE
+def test_a_kernel_that_does_not_know_the_protocol_attribute_has_no_table_of_mptcp(answer: bytes) -> None:
     with pytest.raises(DumpUnavailable):
-        FakeKernel(before_5_9).dialogue.dump_mptcp(make_buffer())
+        FakeKernel(by_family_or(answer)).dialogue.dump_mptcp(make_buffer())
 
 
-@pytest.mark.parametrize("end", [done(), error(ENOENT)], ids=["no rows", "no such protocol"])
+def test_a_kernel_that_does_not_answer_what_it_knows_is_asked_again() -> None:
+    kernel = FakeKernel(in_turn([error(ENOMEM)], [error(ENOENT)], [FIRST + done()]))
+    with pytest.raises(ReadFailed, match="ENOMEM"):
+        dump(kernel, Protocol.UDP)
+    assert (dump(kernel, Protocol.UDP), kernel.dialogue.knows_protocol) == (([1], 1), True)
+
+
+@pytest.mark.parametrize("end", [done(ENOENT), error(ENOENT)], ids=["in NLMSG_DONE", "in NLMSG_ERROR"])
 def test_a_kernel_that_knows_the_protocol_attribute_is_asked_for_both_families_at_once(end: bytes) -> None:
     kernel = FakeKernel(in_turn([end], [FIRST + done()], [SECOND + done()]))
     assert dump(kernel, Protocol.UDP) == ([1], 1)

@@ -11,6 +11,7 @@ import pytest
 
 from nsagent.errors import DumpUnavailable
 from nsagent.kernel.formats import inet_diag, net_inet
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.formats.udp_diag import MOST_BYTES, decode_wireguard
 from nsagent.kernel.netlink import make_buffer
@@ -163,6 +164,13 @@ def test_a_dump_works_after_one_that_was_unavailable(diag: SockDiag) -> None:
             diag.dump(protocol, make_buffer())
     with make_tcp_listener() as made:
         place_of(diag.dump(Protocol.TCP, make_buffer()).table.data, inode_of(made))
+
+
+def test_whether_this_kernel_dumps_all_families_at_once_is_told_where_there_is_no_row() -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS)
+    with start_child("ready(); wait()", *IN_NEW_NETNS) as child, make_inside(child.pid, SockDiag) as diag:
+        assert diag.dump(Protocol.UDP, make_buffer()).rows == 0
+        assert diag.knows_protocol or not is_at_least(os.uname().release, 5, 9)
 
 
 def test_a_dump_counts_its_rows(diag: SockDiag) -> None:

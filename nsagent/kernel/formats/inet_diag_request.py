@@ -42,7 +42,7 @@ def encode_dump_both(protocol: int, states: int = ALL_STATES, extensions: int = 
     """Payload of the TCPDIAG_GETSOCK that dumps IPv4 and IPv6 in one walk of the kernel's tables.
 
     The header's family is ignored there. Kernels before 5.9 do not know the protocol attribute
-    and answer with TCP rows.
+    and answer with TCP rows, before 5.7 with EINVAL.
     """
     request = struct.pack("=BBBB48xII", AF_INET, 0, 0, extensions, states, 0)
     if protocol != IPPROTO_TCP:
