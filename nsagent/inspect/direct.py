@@ -77,7 +77,8 @@ def read_direct(held: Held, host: dict[str, int], notes: Notes) -> Direct:
         cwd=link("cwd"),
         root=link("root"),
         namespaces=_read_namespaces(alive, host, notes) if lives else (),
-        cgroup=notes.read("cgroup", lambda: tuple(alive.read_cgroup().splitlines())),
+        # Not splitlines(): a cgroup's name may hold any of its separators but the newline.
+        cgroup=notes.read("cgroup", lambda: tuple(filter(None, alive.read_cgroup().split("\n")))),
         threads=notes.read("task", lambda: _read_threads(held.process)),
         fds=_read_fds(alive, notes) if has_memory else _NO_FDS,
         limits=notes.read("limits", lambda: parse_limits(limits)) if limits else None,

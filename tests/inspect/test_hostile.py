@@ -16,6 +16,7 @@ from tests.kernel.children import start_child
 from tests.kernel.test_lookups import start_neighbours
 from tests.live.capabilities import Capability, require, trials
 from tests.live.deadlines import until
+from tests.live.made_cgroups import V2, MadeCgroups, find_hierarchies
 
 SHORT = Wanted(lookup_seconds=3.0)
 
@@ -117,3 +118,16 @@ def test_a_file_of_which_nobody_tells_the_size_is_told_without_it() -> None:
     assert set(list_missing(told).values()) == {"no_answer"}
     assert list_missing(other) == {}
     until(lambda: lookups.count_left() == 0, "the child has ended")
+
+
+def test_the_name_of_a_cgroup_ends_no_line() -> None:
+    require(Capability.ROOT)
+    cgroups, hierarchies = MadeCgroups(), find_hierarchies()
+    try:
+        with start_child("ready(); wait()") as child:
+            cgroups.enter(child.pid, "/nsagent\x1c0::\x1e/mine", {V2: hierarchies[V2]})
+            told = known(inspect(child.pid).cgroup)
+    finally:
+        cgroups.close()
+    assert [line for line in told if line.startswith("0::")] == ["0::/nsagent\x1c0::\x1e/mine"]
+    assert len(told) == Path("/proc/self/cgroup").read_bytes().count(b"\n")

@@ -10,7 +10,8 @@ from typing import Final
 
 from nsagent.errors import FormatError
 
-_TABLE: Final = re.compile(r"^(Main|Local|Id [0-9]+):\n", re.ASCII | re.MULTILINE)
+_TABLE: Final = re.compile(r"^(Main|Local|Id -?[0-9]+):\n", re.ASCII | re.MULTILINE)
+"""A table begins; its number is unsigned, and the kernel prints it as if it were not."""
 _LEAF: Final = re.compile(r"^ +\|-- ([0-9.]+)$|^ +/([0-9]{1,2}) [a-z0-9=]+ ([A-Z]+)", re.ASCII | re.MULTILINE)
 """An address, or below it one of its routes: prefix length, scope and type."""
 _WHOLE: Final = 32

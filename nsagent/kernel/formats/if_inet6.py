@@ -10,8 +10,10 @@ from nsagent.errors import FormatError
 
 def parse_if_inet6(text: str) -> tuple[str, ...]:
     """The addresses as "address/128", ascending by text; raises FormatError if a line is malformed."""
+    # Not splitlines(): the name of an interface may hold any of its separators that is no space to the kernel.
+    lines = text.removesuffix("\n").split("\n") if text else []
     try:
-        packed = {bytes.fromhex(line.split()[0]) for line in text.splitlines()}
+        packed = {bytes.fromhex(line.split()[0]) for line in lines}
         return tuple(sorted(f"{inet_ntop(AF_INET6, one)}/128" for one in packed))
     except (IndexError, ValueError) as err:
         raise FormatError("a row of /proc/PID/net/if_inet6", text) from err

@@ -47,6 +47,10 @@ def test_a_table_behind_it_tells_nothing() -> None:
     assert parse_fib_trie(f"{ROUTES}Id 300:\n  |-- 192.0.2.0\n     /24 host LOCAL\n") == OWN
 
 
+def test_a_table_with_a_number_above_the_signed_ones_tells_nothing() -> None:
+    assert parse_fib_trie(ROUTES.replace("Id 100", "Id -6")) == OWN
+
+
 def test_a_local_route_to_everything_makes_no_address_the_own_one() -> None:
     assert parse_fib_trie("Local:\n  |-- 0.0.0.0\n     /0 host LOCAL\n") == ()
 

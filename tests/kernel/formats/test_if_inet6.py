@@ -16,6 +16,14 @@ def test_each_address_is_own_by_itself() -> None:
     assert parse_if_inet6(ADDRESSES) == ("::1/128", "fe80::a872:65ff:fec7:e091/128")
 
 
+def test_a_name_that_whoever_made_the_interface_has_chosen_ends_no_line() -> None:
+    assert parse_if_inet6(ADDRESSES.replace("v0", "v\x1c0\x1d\x1e")) == parse_if_inet6(ADDRESSES)
+
+
+def test_a_netns_without_ipv6_addresses_has_an_empty_file() -> None:
+    assert parse_if_inet6("") == ()
+
+
 @pytest.mark.parametrize("line", ["", "zz 01 80 10 80 lo", "00 01 80 10 80 lo"])
 def test_a_damaged_row_is_refused(line: str) -> None:
     with pytest.raises(FormatError, match="if_inet6"):

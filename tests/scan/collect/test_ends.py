@@ -15,7 +15,7 @@ from tests.kernel.formats.test_if_inet6 import ADDRESSES
 from tests.kernel.proc_tree import BUSY_SOCKSTAT, HOST_NETNS, TCP_HEADER, ProcTree, text_row
 from tests.live.capabilities import Capability, require
 from tests.scan.collect.passes import run_pass
-from tests.scan.collect.test_tables import read_once
+from tests.scan.collect.test_tables import ALL, read_once
 
 LISTEN_AND_CLOSE = """
 os.system("ip link set lo up")
@@ -29,6 +29,17 @@ client.close()
 ready()
 wait()
 """
+
+HOSTILE = """
+os.system("ip link set lo up")
+for name in (b"a\\x1cb", b"\\xff\\x1e"):
+    os.system(b"ip link add '%s' type veth peer name '%s2'" % (name, name))
+    os.system(b"ip address add 2001:db8::%d/128 dev '%s'" % (len(name), name))
+os.system("ip route add local 192.0.2.0/24 dev lo table 4294967290")
+ready()
+wait()
+"""
+"""With interfaces and a table that a plain user may have in a user namespace of his own."""
 
 CLOSED = text_row("0100007F:0050", "0100007F:9C40", 6, 0)
 LISTENING = text_row("0100007F:0050", "00000000:0000", 10, 7)
@@ -54,6 +65,14 @@ def test_from_inside_both_are_read(pid: int) -> None:
 def test_through_a_process_in_it_the_client_ports_are_not_known(pid: int) -> None:
     found = read_once(pid, EngineName.PROC)
     assert (found.own_addresses, found.client_ports) == (("127.0.0.0/8", "127.0.0.1/32", "::1/128"), None)
+
+
+@pytest.mark.parametrize("engine", [EngineName.SOCK_DIAG, EngineName.PROC])
+def test_names_of_interfaces_and_numbers_of_tables_hide_no_address(engine: EngineName) -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
+    with start_child(HOSTILE, *IN_NEW_NETNS) as child:
+        found = read_once(child.pid, engine, ALL._replace(own_addresses=True))
+    assert found.own_addresses == ("127.0.0.0/8", "127.0.0.1/32", "2001:db8::2/128", "2001:db8::3/128", "::1/128")
 
 
 def tree_with(tmp_path: Path, routes: str, *rows: str) -> str:
