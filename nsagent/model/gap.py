@@ -47,6 +47,7 @@ class Kind(StrEnum):
     MOUNT_POINTS = "mount_points"  # the same; what is counted are more mount points of netns that have some
     CHILDREN = "children"  # none; what is counted are processes
     TABLE = "table"  # the inode of its netns, else the key; and the protocol
+    ADDRESSES = "addresses"  # the inode of the netns whose own they are, else the key
     CONTAINERS = "containers"  # what the source is called; what is counted are containers
     CONTAINER = "container"  # its name, else its id
     CGROUP_PATHS = "cgroup_paths"  # none

@@ -130,7 +130,7 @@ def _find_remedy(coverage: Coverage, gap: AlikeGaps, who: str) -> str | None:
     Links below /proc/PID want ptrace access, the directories on the way CAP_DAC_READ_SEARCH,
     setns(2) CAP_SYS_ADMIN, and ioctl SIOCGSKNS CAP_NET_ADMIN in the socket's netns.
     """
-    if gap.kind is Kind.TABLE:
+    if gap.kind in (Kind.TABLE, Kind.ADDRESSES):
         return None
     if gap.kind is Kind.NETNS_OF_SOCKETS:
         needed: tuple[str, ...] = ("CAP_NET_ADMIN",)

@@ -27,6 +27,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.MOUNT_POINTS: "mount points of netns where pid {id} lives",
     Kind.CHILDREN: "processes that look up mounts",
     Kind.TABLE: "{protocol} of netns {id}",
+    Kind.ADDRESSES: "own addresses of netns {id}",
     Kind.CONTAINERS: "processes of the containers of {id}",
     Kind.CONTAINER: "container {id}",
     Kind.CGROUP_PATHS: "cgroup paths",

@@ -100,6 +100,11 @@ def tcp_of(number: int) -> Subject:
             failed(Stage.TABLES, Kind.TABLE, 1, "EIO", protocol=Protocol.TCP),
             "1 read of socket tables failed (EIO)",
         ),
+        (
+            Gap(Stage.TABLES, Subject(Kind.ADDRESSES, "1"), Reason.MALFORMED, detail="bad row"),
+            "own addresses of netns 1 not read (bad row)",
+        ),
+        (failed(Stage.TABLES, Kind.ADDRESSES, 1, "EACCES"), "own addresses of netns 1 not read (EACCES)"),
         (Gap(Stage.TABLES, tcp_of(1), Reason.SHORT, count=4), "tcp of netns 1: fewer rows than the netns counts"),
         (
             Gap(Stage.CHECKS, Subject(Kind.NETNS_FDS), Reason.LEFT_OPEN, count=2),

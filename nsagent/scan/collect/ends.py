@@ -9,7 +9,7 @@ from nsagent.errors import FormatError, NotRead
 from nsagent.kernel.formats.fib_trie import parse_broadcasts, parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.formats.numbers import parse_decimal
-from nsagent.model.gap import Stage
+from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.state import NetnsState
 from nsagent.scan.collect.text_tables import ReadNet
@@ -31,7 +31,8 @@ def read_ends(state: NetnsState, read_net: ReadNet, client_ports: str | None, ga
             state.broadcasts = parse_broadcasts(text)
             state.own_addresses = (*parse_fib_trie(text), *parse_if_inet6(interfaces.decode("ascii", "replace")))
     except (NotRead, FormatError) as err:
-        gaps.note(Stage.TABLES, state.met.subject, err)
+        # Not of the netns: its tables are read, and what has changed in them is told.
+        gaps.note(Stage.TABLES, Subject(Kind.ADDRESSES, state.met.subject.id), err)
     try:
         first, last = (parse_decimal(word, 16) for word in (client_ports or "").split())
     except ValueError:

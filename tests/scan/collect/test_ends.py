@@ -7,8 +7,11 @@ import pytest
 
 from nsagent.errors import Reason
 from nsagent.model.choices import EngineName
-from nsagent.model.gap import Stage
+from nsagent.model.gap import Kind, Stage, Subject
+from nsagent.model.net import Protocol
+from nsagent.scan.attribute import attribute
 from nsagent.scan.collect.ends import MOST_BYTES
+from nsagent.scan.sight import Sight
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.formats.test_fib_trie import OWN, ROUTES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
@@ -94,12 +97,13 @@ def test_they_are_not_read_where_each_row_has_an_inode(tmp_path: Path) -> None:
     assert ([one.own_addresses for one in facts.netns], facts.gaps) == ([None], ())
 
 
-def test_damaged_routes_are_a_gap_of_the_netns(tmp_path: Path) -> None:
+def test_damaged_routes_are_a_gap_and_the_tables_beside_them_are_seen(tmp_path: Path) -> None:
     facts = run_pass(tree_with(tmp_path, "damaged\n", LISTENING, CLOSED), EngineName.PROC)
-    assert [(gap.stage, gap.subject.id, gap.reason) for gap in facts.gaps] == [
-        (Stage.TABLES, str(HOST_NETNS), Reason.MALFORMED)
+    assert [(gap.stage, gap.subject, gap.reason) for gap in facts.gaps] == [
+        (Stage.TABLES, Subject(Kind.ADDRESSES, str(HOST_NETNS)), Reason.MALFORMED)
     ]
     assert [one.own_addresses for one in facts.netns] == [None]
+    assert Sight(attribute(facts)).sees_table(HOST_NETNS, Protocol.TCP)
 
 
 def test_a_router_with_too_many_routes_is_not_asked(tmp_path: Path) -> None:
