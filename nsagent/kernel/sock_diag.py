@@ -132,6 +132,8 @@ class DiagDialogue(Dialogue):
     def find_closed(self, table: RawTable, places: Collection[RowPlace], buffer: bytearray) -> frozenset[SocketInode]:
         """Which of these rows of a table of dump() the kernel has no more, or has without an inode.
 
+        Where several rows have one inode, as the subflows of an MPTCP connection, all of them are gone.
+
         A few TCP connections are looked up one by one. Everything else is dumped again: listeners
         may share a port, the lookup of UDP sockets matches by score, a connection is looked up as
         dear as 16 rows are dumped. Raises as dump() does.
@@ -145,9 +147,11 @@ class DiagDialogue(Dialogue):
         listeners = [place for place in places if place.listening]
         others = {place.offset for place in (*bound, *listeners)}
         connections = [place for place in places if place.offset not in others]
-        gone = frozenset(place.inode for place in connections if not self._has_row(table.data, place, buffer))
+        there = {place.inode for place in connections if self._has_row(table.data, place, buffer)}
+        gone = {place.inode for place in connections}
         gone |= self._find_undumped(listeners, inet_request.LISTEN_ONLY, buffer)
-        return gone | self._find_undumped(bound, inet_request.BOUND_ONLY, buffer)
+        gone |= self._find_undumped(bound, inet_request.BOUND_ONLY, buffer)
+        return frozenset(gone - there)
 
     def _find_undumped(self, places: Collection[RowPlace], states: int, buffer: bytearray) -> frozenset[SocketInode]:
         """Which of these TCP rows a new dump of such states does not show."""

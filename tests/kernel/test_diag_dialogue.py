@@ -237,6 +237,15 @@ def test_a_connection_without_its_inode_has_closed() -> None:
     assert find_closed(look_up_in(FIRST, make_message(inode=0, cookie=2))) == {2}
 
 
+def test_a_connection_of_which_one_subflow_is_there_has_not_closed() -> None:
+    subflow = make_message(inode=1, cookie=3)
+    table = TABLE._replace(data=subflow + TABLE.data)
+    for left, gone in (((FIRST,), set()), ((subflow,), set()), ((), {1})):
+        places = find_rows(table.data, [1], "little")
+        assert len(places) == 2
+        assert FakeKernel(look_up_in(*left)).dialogue.find_closed(table, places, make_buffer()) == gone
+
+
 @pytest.mark.parametrize("number", [ENOENT, ESTALE])
 def test_a_connection_that_the_kernel_does_not_find_has_closed(number: int) -> None:
     assert find_closed(in_turn([error(number)]), [1]) == {1}

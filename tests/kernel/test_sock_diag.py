@@ -22,7 +22,8 @@ from nsagent.model.net import Family, Protocol, SocketRow, SocketState
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.inside import make_inside
 from tests.kernel.rows import as_text_shows, stop_timer
-from tests.live.capabilities import Capability, require
+from tests.live.capabilities import Capability, lack, require
+from tests.live.deadlines import until
 
 SO_SNDBUFFORCE, SO_COOKIE = 32, 57
 SOCKETS = """
@@ -40,6 +41,41 @@ server, _ = made[0].accept()
 gone.close(); server.recv(1); server.close()
 ready(); wait()
 """
+
+
+SUBFLOWS = """
+def ip(*arguments):
+    if __import__("subprocess").run(["ip", *arguments], stderr=-3).returncode:
+        ready("no mptcp")
+        wait()
+        sys.exit()
+def make():
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+ip("link", "set", "lo", "up")
+for address in ("192.0.2.1", "192.0.2.65"):
+    ip("address", "add", address + "/32", "dev", "lo")
+ip("mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")
+ip("mptcp", "endpoint", "add", "192.0.2.65", "id", "5", "dev", "lo", "signal")
+crowd = [socket.create_server(("127.0.0.1", 0)) for _ in range(rows)]
+listener, client = make(), make()
+listener.bind(("0.0.0.0", 0))
+listener.listen()
+client.connect(("192.0.2.1", listener.getsockname()[1]))
+server, _ = listener.accept()
+for one, other in ((server, client), (client, server)):
+    one.sendall(b"x")
+    other.recv(1)
+ready(os.fstat(client.fileno()).st_ino)
+sys.stdin.readline()
+ip("mptcp", "endpoint", "delete", "id", "5")
+ready()
+sys.stdin.readline()
+client.close()
+server.close()
+ready()
+wait()
+"""
+"""A connection with two subflows, one of which ends, and then the other."""
 
 
 def make_tcp_listener() -> socket.socket:
@@ -203,6 +239,28 @@ def test_a_closed_connection_is_told_from_one_that_is_there(diag: SockDiag) -> N
 
 
 @pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("crowd", [0, 200], ids=["few rows", "many rows"])
+def test_a_connection_of_which_a_subflow_has_ended_is_there(crowd: int) -> None:
+    """Both dumped again and looked up."""
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS)
+    with start_child(f"rows = {crowd}\n{SUBFLOWS}", *IN_NEW_NETNS) as child, make_inside(child.pid, SockDiag) as diag:
+        if child.said == "no mptcp":
+            lack(Capability.MPTCP, "ip mptcp")
+        inode = SocketInode(int(child.said))
+
+        def list_subflows() -> list[RowPlace]:
+            return inet_diag.find_rows(diag.dump(Protocol.TCP, make_buffer()).table.data, {inode}, "little")
+
+        until(lambda: len(list_subflows()) == 2, "the connection has two subflows")
+        table = diag.dump(Protocol.TCP, make_buffer()).table
+        places = inet_diag.find_rows(table.data, {inode}, "little")
+        child.say("")
+        until(lambda: len(list_subflows()) == 1, "one of them has ended")
+        assert diag.find_closed(table, places, make_buffer()) == frozenset()
+        child.say("")
+        until(lambda: diag.find_closed(table, places, make_buffer()) == {inode}, "the other one has ended, too")
+
+
 def test_a_closed_listener_is_told_from_one_that_is_there(diag: SockDiag) -> None:
     gone = make_tcp_listener()
     expected = inode_of(gone)
