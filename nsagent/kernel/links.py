@@ -7,6 +7,7 @@ scan of a small host, so it is imported where it is used.
 Source: rtnetlink(7), if_link.h, net_namespace.h of include/uapi/linux.
 """
 
+import os
 import socket
 import struct
 from errno import errorcode
@@ -92,7 +93,8 @@ def _make_link(message: Any, addresses: list[str]) -> Link:
     return Link(
         Interface(
             index=message["index"],
-            name=message.get("IFLA_IFNAME"),
+            # Bytes where it is no UTF-8: whoever has a netns may call an interface as he likes.
+            name=os.fsdecode(message.get("IFLA_IFNAME")),
             kind=kind,
             up=bool(message["flags"] & IFF_UP),
             mac=message.get("IFLA_ADDRESS"),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from nsagent.kernel.links import Link, Links, open_route_socket
+from nsagent.kernel.sock_diag import SockDiag
 from nsagent.model.facts import Interface
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.inside import make_inside
@@ -58,6 +59,15 @@ def test_the_loopback_has_no_peer_and_says_whether_it_is_up() -> None:
     with start_child("ready(); wait()", *IN_NEW_NETNS) as child, open_links(child.pid) as links:
         loopback = next(link for link in links.list_links() if link.interface.name == "lo")
         assert loopback == Link(Interface(1, "lo", None, up=False, mac="00:00:00:00:00:00", addresses=()), None)
+
+
+def test_a_name_that_is_no_utf_8_is_text_all_the_same() -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS)
+    rename = r"os.system(b'ip link set lo name \xff\x1c'); ready(); wait()"
+    with start_child(rename, *IN_NEW_NETNS) as child, open_links(child.pid) as links:
+        assert [link.interface.name for link in links.list_links()] == ["\udcff\x1c"]
+        with make_inside(child.pid, SockDiag) as diag:
+            assert diag.read_interface_name(1) == "\udcff\x1c"
 
 
 def test_links_ascend_by_index() -> None:
