@@ -55,6 +55,14 @@ made["tcp"].append(listener.accept()[0])
 make("bound", inet, socket.SOCK_STREAM, bind=("127.0.0.1", 6001))
 ready(json.dumps({kind: [os.fstat(one.fileno()).st_ino for one in ones] for kind, ones in made.items()})); wait()
 """
+INTERFACE_DELETED = """
+import subprocess
+subprocess.run("ip link add gone type veth peer name there", shell=True, check=True)
+bound = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+bound.bind(("gone", 3))
+subprocess.run("ip link delete gone", shell=True, check=True)
+ready(os.fstat(bound.fileno()).st_ino); wait()
+"""
 OWN_PORTS = (0, 4711, 4712)
 """Of netlink sockets: the kernel's, and those made above. Others are of other scans, which look into every netns."""
 
@@ -128,6 +136,13 @@ def test_udplite_is_the_same_in_both_tables(child: Child, inside: SockDiag) -> N
 def test_packet_sockets_are_the_same_in_both_tables(child: Child, inside: SockDiag) -> None:
     dumped = [row._replace(cookie=None, tx_queue=None, rx_queue=0) for row in dump_rows(inside, Protocol.PACKET)]
     assert dumped == [row._replace(rx_queue=0) for row in text_rows(child.pid, Protocol.PACKET)]
+
+
+def test_a_packet_socket_stays_in_both_tables_when_its_interface_is_deleted() -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS)
+    with start_child(INTERFACE_DELETED, *IN_NEW_NETNS) as child, make_inside(child.pid, SockDiag) as inside:
+        rows = (*dump_rows(inside, Protocol.PACKET), *text_rows(child.pid, Protocol.PACKET))
+        assert [(row.inode, row.interface) for row in rows] == [(int(child.said), None)] * 2
 
 
 def test_netlink_sockets_are_the_same_in_both_tables_but_for_the_other_end(child: Child, inside: SockDiag) -> None:

@@ -31,6 +31,9 @@ _ATTRIBUTE_MEMINFO: Final = 6
 _FIXED = "BxHIII"
 """struct packet_diag_msg: family, type, EtherType in host order, inode, cookie (low word first)."""
 
+_GONE: Final = b"\xff\xff\xff\xff"
+"""-1, the interface of a socket whose own was deleted (net/packet/af_packet.c packet_notifier())."""
+
 
 def encode_dump() -> bytes:
     """Payload of the SOCK_DIAG_BY_FAMILY that dumps packet sockets, with what their rows need."""
@@ -43,7 +46,10 @@ def decode_table(data: bytes, byteorder: ByteOrder) -> PlacedRows:
 
 
 def decode_row(message: bytes, byteorder: ByteOrder) -> SocketRow:
-    """One socket; its EtherType is 0000 until it is bound to one. Raises FormatError."""
+    """One socket; its EtherType is 0000 until it is bound to one. Raises FormatError.
+
+    A socket whose interface was deleted is bound to none that there is, and has None.
+    """
     fixed = struct.Struct(ORDER_SIGNS[byteorder] + _FIXED)
     if len(message) < fixed.size or message[0] != AF_PACKET:
         raise FormatError("a packet_diag message", message)
@@ -59,7 +65,7 @@ def decode_row(message: bytes, byteorder: ByteOrder) -> SocketRow:
         Endpoint(f"{ether_type:04x}", 0),
         NOBODY,
         inode,
-        interface=int.from_bytes(interface, byteorder) if len(interface) == 4 else None,
+        interface=int.from_bytes(interface, byteorder) if len(interface) == 4 and interface != _GONE else None,
         cookie=cookie_high << 32 | cookie_low,
         uid=int.from_bytes(uid, byteorder) if len(uid) == 4 else None,
         rx_queue=read_memory(memory, SK_MEMINFO_RMEM_ALLOC, byteorder),

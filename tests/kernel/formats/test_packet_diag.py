@@ -88,6 +88,14 @@ def test_what_the_kernel_does_not_tell_is_unknown() -> None:
     assert decode_table(make_message(3, b""), "little") == ([(0, expected)], [])
 
 
+def test_a_socket_whose_interface_was_deleted_has_none() -> None:
+    message = make_message(3, make_attribute(INFO, struct.pack("=iIIIII", -1, 0, 0, 0, 0, 0)))
+    expected = make_row("0003", None, 7732, 0x0102030405060708, uid=None, queues=(None, None))
+    assert decode_table(message, "little") == ([(0, expected)], [])
+    line = "0000000000000000 3 3 0003 -1 0 0 0 7732"
+    assert net_packet.parse_row(line) == make_row("0003", None, 7732, None, queues=(0, None))
+
+
 @pytest.mark.parametrize("damaged", [make_message(3, b"", family=2), make_message(3, b"\3\0\0\0")])
 def test_a_damaged_row_is_one_error(damaged: bytes) -> None:
     rows, errors = decode_table(damaged + make_message(3, b""), "little")
@@ -100,7 +108,7 @@ def test_a_damaged_row_is_one_error(damaged: bytes) -> None:
         "",
         "0000000000000000 3 3 0003 0 1 0 0",
         "0000000000000000 3 3 10003 0 1 0 0 7732",
-        "0000000000000000 3 3 0003 -1 1 0 0 7732",
+        "0000000000000000 3 3 0003 -2 1 0 0 7732",
         "0000000000000000 3 3 0003 0 1 0 0 x",
     ],
     ids=["empty", "a column short", "an EtherType of five digits", "a negative interface", "no inode"],
