@@ -30,7 +30,7 @@ from nsagent.scan.collect.context import PassContext, open_context
 from nsagent.scan.collect.earlier_tables import EarlierTables
 from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.holders import ThreadTables
-from nsagent.scan.collect.look_again import dump_anew
+from nsagent.scan.collect.look_again import dump_anew, hold_others
 from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.pace import Pace
 from nsagent.scan.collect.placed import place_processes
@@ -128,6 +128,8 @@ def _run(context: PassContext, met: MetQueue, runtimes: Runtimes, carried: Carri
     chosen = None
     if only is None:
         walk = _walk_and_read(context, met, carried)
+        if others := hold_others(context):
+            read_met(context, others, anew=True)
     else:
         walk = _walk(context, carried)
         answers = runtimes.collect(lambda: list_nameless(walk.readings))

@@ -18,6 +18,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.gap import Gap, Stage
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netlink_tables import table_subject
+from nsagent.scan.collect.netns import MetNetns
 from nsagent.scan.collect.state import NetnsState, Unheld
 from nsagent.scan.collect.text_tables import ask_member, find_absent
 
@@ -75,6 +76,46 @@ def _dump_anew(context: PassContext, states: Iterable[NetnsState]) -> None:
         except NotRead as err:
             state.lose_tables()
             context.gaps.note(Stage.NETNS, state.met.subject, err)
+
+
+def hold_others(context: PassContext) -> list[MetNetns]:
+    """The netns that have the inode of one that was read, let go, and is no more; held from now on.
+
+    The kernel gives an inode out again at once. What was met at it since is known by its cookie, from Linux 5.14 on.
+    """
+    states = [one for one in context.reader.list_states() if one.met.path_since and one.cookie is not None]
+    if not states:
+        return []
+    (found,) = run_in_threads([partial(_hold_others, context, states)], context.stop)
+    return found
+
+
+def _hold_others(context: PassContext, states: Iterable[NetnsState]) -> list[MetNetns]:
+    """Moves the calling thread (kernel.netns)."""
+    entering = Entering(context.procfs.root)
+    found = []
+    for state in states:
+        context.keep_pace()
+        if context.is_over():
+            break
+        try:
+            if context.registry.hold_other(state.met, partial(_has_other_cookie, entering, state.cookie)):
+                found.append(state.met)
+        except Gone:
+            continue  # Nothing leads to it any more.
+        except NotRead as err:
+            context.gaps.note(Stage.NETNS, state.met.subject, err)
+    return found
+
+
+def _has_other_cookie(entering: Entering, known: int | None, fd: int) -> bool:
+    """Whether an open netns is not the one with this cookie; may move the calling thread there. Raises NotRead."""
+    cookie = entering.read_cookie(fd)
+    if cookie is None:
+        entering.enter(fd)
+        with SockDiag() as diag:
+            cookie = diag.read_netns_cookie()
+    return cookie is not None and cookie != known
 
 
 def drop_closed(context: PassContext, unheld: Sequence[Unheld]) -> None:

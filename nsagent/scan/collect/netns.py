@@ -37,6 +37,8 @@ class MetNetns:
     """None where it cannot be held (then id.dev is 0), or is held no longer."""
     path: str = ""
     """By which it was opened."""
+    path_since: str = ""
+    """By which its inode was met last after it was let go: that may be another netns."""
     found_by: set[FoundBy] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
     """Its mount points in the host's mount namespace."""
@@ -69,10 +71,12 @@ class MetNetns:
 
         Where it is not held, another netns may have its inode by now: only the cookie tells.
         """
-        if self.fd is not None:
-            return os.dup(self.fd)
+        return os.dup(self.fd) if self.fd is not None else self.open_at(self.path)
+
+    def open_at(self, path: str) -> int:
+        """An fd on the netns at a path, to be closed by the caller; raises Gone if that has another inode."""
         try:
-            fd = open_netns(self.path)
+            fd = open_netns(path)
         except OSError as err:
             raise Gone(f"netns {self.inode}: {err.strerror}") from err
         if read_netns_id(fd) != self.id:
@@ -87,6 +91,11 @@ class MetNetns:
             entering.enter(fd)
         finally:
             close_fd(fd)
+
+    def note_since(self, path: str) -> None:
+        """Its inode was met at a path, by which it can be opened; to be told after that."""
+        if self.fd is None and self.id is not None and self.id.dev:
+            self.path_since = path
 
     def let_go(self) -> None:
         """Hold it no longer: its inode may be another netns's from now on."""
@@ -154,6 +163,7 @@ class NetnsRegistry:
         """
         inode = inode or process.read_netns_inode()
         met = self._by_inode.get(inode) or self._hold_netns_of(process, inode)
+        met.note_since(f"{process.path}/ns/net")
         if found_by is FoundBy.PROCESS:
             met.members.append(pid)
             met.found_by.add(found_by)
@@ -190,6 +200,7 @@ class NetnsRegistry:
             self._gaps.note(Stage.NETNS, Subject(Kind.NETNS, str(inode)), err)
             return
         if met is not None:
+            met.note_since(path)
             met.found_by.add(FoundBy.FD)
 
     def see_mounts(self, process: ProcessDir, before: ViewKey | None = None) -> ViewKey | None:
@@ -216,6 +227,8 @@ class NetnsRegistry:
             if host_path is None:
                 met.add_foreign_mount(mount_point)
             else:
+                if not met.path_since:
+                    met.note_since(host_path)
                 met.mounts.add(host_path)
         return True
 
@@ -228,6 +241,25 @@ class NetnsRegistry:
             close_fd(fd)
             raise Gone(f"netns {inode}")
         self._hold(lambda: fd, path)
+
+    def hold_other(self, met: MetNetns, is_other: Callable[[int], bool]) -> bool:
+        """Whether another netns has the inode of one that was let go, by what was met since; that is held then.
+
+        Raises Gone where that has left, and NotRead where no netns can be held any more.
+        """
+        fd = met.open_at(met.path_since)
+        try:
+            if not is_other(fd):
+                close_fd(fd)
+                return False
+            self._room.make()
+        except BaseException:
+            close_fd(fd)
+            raise
+        with self._lock:
+            self._room.count_opened()
+            met.fd, met.path, met.key = fd, met.path_since, None
+        return True
 
     def _hold_netns_of(self, process: ProcessDir, inode: int) -> MetNetns:
         """The netns of a process, opened; in a fixture tree, where the link leads nowhere, only named."""

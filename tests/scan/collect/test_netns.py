@@ -11,12 +11,17 @@ from nsagent.kernel.netns import list_own_netns_fds
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Fd, Pid
+from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.follow_mounts import follow_mounts
 from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.look_again import hold_others
 from nsagent.scan.collect.netns import NetnsRegistry
 from nsagent.scan.collect.room import Room
+from nsagent.scan.collect.settle import read_met
 from nsagent.scan.collect.walk import walk_processes
+from tests.kernel.children import IN_NEW_NETNS, Child, start_child
 from tests.kernel.proc_tree import ProcTree
+from tests.live.capabilities import Capability, require
 from tests.scan.collect.passes import open_pass
 from tests.scan.facts import WEB_NETNS
 
@@ -54,6 +59,23 @@ def test_a_netns_that_a_late_read_opens_is_not_held() -> None:
         pass
     registry.see_socket(lambda: os.open("/proc/self/ns/net", os.O_RDONLY))
     assert (registry.list_met(), list_own_netns_fds()) == ([], frozenset())
+
+
+def test_a_netns_that_is_met_again_after_it_was_let_go_is_known_as_the_same() -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS)
+    with open_pass(ProcFs("/proc")) as context, start_child("ready(); wait()", *IN_NEW_NETNS) as child:
+        meet(context, child)
+        read_met(context, context.registry.list_met())
+        (state,) = context.reader.list_states()
+        assert (hold_others(context), state.let_go() > 0) == ([], True)
+        meet(context, child)
+        assert (state.met.path_since, hold_others(context)) == (f"/proc/{child.pid}/ns/net", [])
+        assert (context.reader.list_states(), context.gaps.list_gaps()) == ([state], [])
+
+
+def meet(context: PassContext, child: Child) -> None:
+    with context.procfs.open_process(Pid(child.pid)) as process:
+        context.registry.see_process(process, Pid(child.pid))
 
 
 def test_what_the_pass_holds_open_itself_leads_nowhere(tree: ProcTree) -> None:
