@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-ENDING: Final = (signal.SIGINT, signal.SIGTERM)
-"""Those that end the table: Ctrl-C is the first."""
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Those that end the table: Ctrl-C is the first, Ctrl-\\ the last. By itself none would give the terminal back."""
 
 _HEARD: Final = (*ENDING, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 
@@ -44,7 +44,7 @@ class Waking:
 
 @contextmanager
 def hear_signals() -> Iterator[Waking]:
-    """Those of a terminal, and SIGTERM; before a screen is opened, as ncurses takes those that nobody has."""
+    """Those of a terminal, SIGTERM and SIGHUP; before a screen is opened, as ncurses takes those that nobody has."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     waking = Waking(reading, writing)
     before = {number: signal.signal(number, lambda number, _: waking.heard.append(number)) for number in _HEARD}

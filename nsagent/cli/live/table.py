@@ -27,8 +27,8 @@ _TICK_MS: Final = 1000
 def watch(watched: Watched) -> None:
     """Show what `watched` is about until somebody ends it.
 
-    Raises UsageError where there is no screen, what the first pass raises, Aborted on Ctrl-C and SIGTERM, and
-    typer.Exit with the status that --strict asks for.
+    Raises UsageError where there is no screen, what the first pass raises, Aborted for a signal of ENDING,
+    and typer.Exit with the status that --strict asks for.
     """
     check_terminal()
     share_heap()

@@ -211,7 +211,7 @@ def test_a_terminal_with_a_second_screen_is_given_back_with_its_first(host: Host
         quit_whole(terminal)
 
 
-@pytest.mark.parametrize("end", ["\x03", signal.SIGTERM])
+@pytest.mark.parametrize("end", ["\x03", "\x1c", signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_it_with_a_line_and_a_whole_terminal(host: Host, end: str | int) -> None:
     with watch(host) as terminal:
         terminal.type("/half a filter")
