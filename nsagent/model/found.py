@@ -14,8 +14,8 @@ class NoteKind(StrEnum):
     it. `several_netns`: each netns has its own. `shadowed`: sockets that wait for the same and get nothing. `one_of`:
     the kernel chooses among several. `unrouted`: those bound to an address where it is no own one. `group`: who has
     joined a group of multicast is not told. `proxy`: the holder passes on what it gets. `behind`: the end to which it
-    says that it does, and who holds that. `v6only`: whether a socket takes IPv4 too is not told. `addresses`: the own
-    addresses of netns are not known.
+    says that it does, and who holds that: where netns are told, who does in one of these. `v6only`: whether a socket
+    takes IPv4 too is not told. `addresses`: the own addresses of netns are not known.
     """
 
     NOT_LOCAL = "not_local"

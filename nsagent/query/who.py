@@ -80,12 +80,17 @@ def find_who(snapshot: Snapshot, index: SocketIndex, question: Question) -> Foun
 
 
 def find_behind(index: SocketIndex, proxies: Note, command_lines: Mapping[ProcessKey, CommandLine]) -> Iterator[Note]:
-    """Who holds what these proxies say, by their command lines, that they pass on to."""
+    """Who holds what these proxies say, by their command lines, that they pass on to.
+
+    An address may be an own one of several netns that know nothing of each other. A proxy reaches one of them, by
+    routes, of which a snapshot has none: each that has who waits there is told of then.
+    """
     for socket in proxies.sockets:
         lines = (command_lines.get(owner.process.key) for owner in socket.owners)
         for target in filter(None, map(_find_target, filter(None, lines))):
             held = index.hold(socket.row.protocol, target)
-            yield Note(NoteKind.BEHIND, str(target), sockets=held.waiting)
+            netns = tuple(sorted({one.netns for one in held.waiting}))
+            yield Note(NoteKind.BEHIND, str(target), netns if len(netns) > 1 else (), held.waiting)
 
 
 def _find_target(line: CommandLine) -> AskedEnd | None:

@@ -52,6 +52,9 @@ def _words(note: Note, context: Context) -> str:
             return "an address of multicast or broadcast: who has joined gets it, which no table tells"
         case NoteKind.PROXY:
             return f"passed on to a container, as the name of the program says, by {told}"
+        case NoteKind.BEHIND if note.netns:
+            which = f"which of netns {_tell_netns(note, context)} is meant is not known"
+            return f"this is where it is passed on to, held by one of {told}: {which}"
         case NoteKind.BEHIND:
             return f"this is where it is passed on to, held by {told or 'nobody that is seen'}"
         case NoteKind.V6ONLY:

@@ -1,6 +1,8 @@
 """Which rows answer who holds an end, and what is said of them."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,6 +14,8 @@ from nsagent.model.process import CommandLine, Process
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
 from nsagent.query.socket_index import SocketIndex
 from nsagent.query.who import find_behind, find_who, parse_question
+from nsagent.scan.attribute import attribute
+from nsagent.scan.capture_file import read_capture
 from tests.scan.snapshots import ANY, HOST, WEB, make_netns, process, snapshot, socket
 
 LISTEN, CLOSE, ESTABLISHED = SocketState.LISTEN, SocketState.CLOSE, SocketState.ESTABLISHED
@@ -20,6 +24,7 @@ UDP = Protocol.UDP
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 LOOPBACK = ("127.0.0.0/8", "127.0.0.1/32", "::1/128")
 HTTPD = process(10, "httpd")
+EQUAL_ADDRESSES: Final = Path(__file__).parents[2] / "fixtures" / "captures" / "equal-addresses.json.gz"
 
 
 def own(number: int, *addresses: str) -> Netns:
@@ -304,6 +309,22 @@ def test_a_proxy_is_told_with_who_holds_what_it_passes_on_to() -> None:
     assert [*find_behind(SocketIndex(given), found.notes[0], lines)] == behind
     damaged = {proxy.owners[0].process.key: CommandLine((*argv[:6], "nowhere", *argv[7:]))}
     assert [*find_behind(SocketIndex(given), found.notes[0], damaged)] == []
+
+
+def test_a_proxy_whose_target_is_in_several_netns_is_told_with_all_of_them() -> None:
+    """As of containers of two engines, with equal addresses: it reaches one of them."""
+    given = attribute(read_capture(EQUAL_ADDRESSES))
+    waiting = tuple(one for one in given.sockets if one.row.state is LISTEN)
+    proxy = row(LISTEN, "0.0.0.0 8080", holder=process(20, "docker-proxy"))
+    command_line = CommandLine(("docker-proxy", "-container-ip", "10.0.0.1", "-container-port", "5432"))
+    (behind,) = find_behind(
+        SocketIndex(given),
+        Note(NoteKind.PROXY, f"{HERE}:8080", sockets=(proxy,)),
+        {proxy.owners[0].process.key: command_line},
+    )
+    netns = tuple(sorted(one.netns for one in waiting))
+    assert behind == Note(NoteKind.BEHIND, "10.0.0.1:5432", netns, tuple(sorted(waiting, key=lambda one: one.netns)))
+    assert len(netns) == 2
 
 
 @pytest.mark.parametrize(

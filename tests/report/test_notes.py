@@ -41,6 +41,13 @@ FIRST, SECOND = "tcp 0.0.0.0:80 of pid 12 (httpd) in container web", "udp 127.0.
             f"passed on to a container, as the name of the program says, by {FIRST}",
         ),
         (Note(NoteKind.BEHIND, "x:80", sockets=(ONE,)), f"this is where it is passed on to, held by {FIRST}"),
+        (
+            Note(NoteKind.BEHIND, "x:80", (HOST, WEB), (ONE, TWO)),
+            (
+                f"this is where it is passed on to, held by one of {FIRST}, {SECOND}: "
+                "which of netns host, web is meant is not known"
+            ),
+        ),
         (Note(NoteKind.BEHIND, "x:80"), "this is where it is passed on to, held by nobody that is seen"),
         (Note(NoteKind.V6ONLY, "x:80", sockets=(ONE,)), f"/proc does not tell whether IPv4 comes to {FIRST}"),
         (
