@@ -17,13 +17,14 @@ from nsagent.model.choices import Cmdline, View
 from nsagent.model.facts import Facts
 from nsagent.model.ids import ContainerId
 from nsagent.model.snapshot import Snapshot
-from nsagent.query.containers import is_called_by_id
+from nsagent.query.containers import is_called_by_id, list_unmet
 from nsagent.report.render import OutputOptions, render_answer
 from nsagent.scan.request import SnapshotRequest
 from nsagent.scan.take import Taken, take_snapshot
 
 if TYPE_CHECKING:
     from nsagent.kernel.lookups import Lookups
+    from nsagent.query.filter import Filter
 
 
 def answer(
@@ -43,6 +44,7 @@ def answer(
     by_label = request.only is not None and bool(request.only.labels)
     with explained(source):
         made = read_snapshot(request, source, labels_wanted=by_label or output.mentions("labels"))
+        tell_unmet(request.only, made.snapshot)
         selected = select(made)
         check_named(made.snapshot, request, source, named)
     if output.mentions("argv"):
@@ -121,6 +123,21 @@ def read_snapshot(request: SnapshotRequest, source: Source, *, labels_wanted: bo
         tell(f"nsagent: {line}")
     facts = None if request.ports is None else taken.facts
     return Read(taken.snapshot, bool(taken.lacking), taken.not_kept, facts)
+
+
+def tell_unmet(wanted: "Filter | None", *snapshots: Snapshot) -> None:
+    """Say on stderr which Kubernetes namespaces and labels no container of these snapshots has; see list_unmet."""
+    for line in list_unmet_lines(wanted, *snapshots):
+        tell(f"nsagent: {line}")
+
+
+def list_unmet_lines(wanted: "Filter | None", *snapshots: Snapshot) -> list[str]:
+    """The same as lines, without their ends."""
+    if wanted is None or not (wanted.kube_namespaces or wanted.labels):
+        return []
+    from nsagent.report.unmet import unmet_lines
+
+    return unmet_lines(list_unmet(wanted, [one for each in snapshots for one in (*each.containers, *each.folded)]))
 
 
 def tell_lacking(taken: Taken, request: SnapshotRequest) -> list[str]:

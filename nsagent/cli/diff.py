@@ -68,7 +68,7 @@ def diff(
     A listener is the same as long as it is in the same place, whichever process it is by now. What one of
     the two could not see is neither new nor gone.
     """
-    from nsagent.cli.answer import read_snapshot
+    from nsagent.cli.answer import read_snapshot, tell_unmet
     from nsagent.cli.changes import parse_kinds
     from nsagent.cli.write import write_answer
     from nsagent.model.change import ChangesHead
@@ -84,6 +84,7 @@ def diff(
         read_snapshot(replace(request, from_file=file), Source(host), labels_wanted=bool(wanted.labels))
         for file in (before, after)
     )
+    tell_unmet(wanted, was, now)
     changes = _diff(was, now, wanted)
     write_answer(render_changes(changes, output, head=ChangesHead(now.host, was.taken_at, now.taken_at)))
     _tell_notes(was, now, str(before), "now" if after is None else str(after))

@@ -121,7 +121,7 @@ def inspect(
     With --container, --pod, --kube-namespace or --label those of each process of a container. Where an
     agent runs, it is asked for parents that have ended.
     """
-    from nsagent.cli.answer import read_snapshot
+    from nsagent.cli.answer import read_snapshot, tell_unmet
     from nsagent.cli.write import write_answer, write_coverage
     from nsagent.model.net import Protocol
     from nsagent.query.filter import Filter
@@ -138,6 +138,7 @@ def inspect(
     request = replace(host.make_request(), engine=sources.engine, only=chosen, tables=tables)
     source = Source(host)
     snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
+    tell_unmet(chosen, snapshot)
     numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
     inspections = list(_inspect(snapshot, numbers, wanted, host))
     if number is not None and not inspections:

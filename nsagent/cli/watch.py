@@ -164,6 +164,7 @@ class _Asked(NamedTuple):
 def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading.Event) -> Iterator[str]:
     """The lines of what happens, in pieces that are complete; raises NotFound for what nobody knows at the start."""
     from nsagent.agent.processes import Processes
+    from nsagent.cli.answer import tell_unmet
     from nsagent.cli.watching import Watching
     from nsagent.cli.write import has_reader, write_coverage
 
@@ -172,6 +173,7 @@ def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading
     sockets = _open_sockets(asked, lodging) if selection.sockets_wanted else None
     with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets, lodging) as watching:
         snapshot = watching.begin()
+        tell_unmet(asked.request.only, snapshot)
         try:
             selection.learn(snapshot)
         except NotFound as err:

@@ -12,6 +12,7 @@ from nsagent.errors import Ambiguous, NotFound, Reason
 from nsagent.model.container import Container, Pod
 from nsagent.model.gap import AlikeGaps, Kind
 from nsagent.model.ids import ContainerId
+from nsagent.model.unmet import Unmet, UnmetKind
 from nsagent.query.filter import Filter
 
 _COMPOSE_SERVICE_LABELS = ("com.docker.compose.service", "io.podman.compose.service")
@@ -71,6 +72,19 @@ def count_unjudged(wanted: Filter, containers: Sequence[Container]) -> Unjudged:
     return Unjudged(
         labels=sum(labelled is None and inside is not False for inside, labelled in judgements),
         kube_namespaces=sum(inside is None and labelled is not False for inside, labelled in judgements),
+    )
+
+
+def list_unmet(wanted: Filter, containers: Collection[Container]) -> tuple[Unmet, ...]:
+    """The values of `-n` and `-l`, in this order, that no container is known to meet, be it for want of an answer."""
+    parts = (
+        *((UnmetKind.KUBE_NAMESPACE, name, Filter(kube_namespaces=(name,))) for name in wanted.kube_namespaces),
+        *((UnmetKind.LABEL, str(selector), Filter(labels=(selector,))) for selector in wanted.labels),
+    )
+    return tuple(
+        Unmet(kind, text)
+        for kind, text, part in parts
+        if not any(_is_of_namespaces(part, one) and _is_labelled(part, one) for one in containers)
     )
 
 

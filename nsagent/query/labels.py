@@ -21,11 +21,19 @@ class Requirement(NamedTuple):
     value: str | None
     wanted: bool
 
+    def __str__(self) -> str:
+        if self.value is None:
+            return self.key if self.wanted else f"!{self.key}"
+        return f"{self.key}{'=' if self.wanted else '!='}{self.value}"
+
 
 class LabelSelector(NamedTuple):
     """Requirements that must all be met."""
 
     requirements: tuple[Requirement, ...]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.requirements))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether these labels meet them; a label that is not there has no value, so that `key!=value` is met."""

@@ -5,7 +5,8 @@ import pytest
 from nsagent.errors import Ambiguous, NotFound
 from nsagent.model.container import Container, NameState, Pod
 from nsagent.model.ids import ContainerId, PodUid
-from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id
+from nsagent.model.unmet import Unmet, UnmetKind
+from nsagent.query.containers import choose_containers, count_unjudged, is_called_by_id, list_unmet
 from nsagent.query.filter import Filter
 from nsagent.query.labels import parse_labels
 
@@ -194,3 +195,23 @@ def test_the_earlier_way_of_naming_a_pod_wins(
 )
 def test_a_container_is_called_by_its_id_or_the_beginning_of_it(name: str, called: bool) -> None:
     assert is_called_by_id(PAUSE, ("registry", name)) is called
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "labels", "unmet"),
+    [
+        (("shop", "kube-system"), ["app=web", "tier=front,app"], ()),
+        (("shop", "prod"), [], (Unmet(UnmetKind.KUBE_NAMESPACE, "prod"),)),
+        ((), ["tnp", "app=web"], (Unmet(UnmetKind.LABEL, "tnp"),)),
+        ((), ["app=web,!tier,!own", "!own"], (Unmet(UnmetKind.LABEL, "app=web,!tier,!own"),)),
+    ],
+)
+def test_what_no_container_has_is_listed_one_by_one(
+    namespaces: tuple[str, ...], labels: list[str], unmet: tuple[Unmet, ...]
+) -> None:
+    """Whether any container meets them together is another question, which the answer itself tells."""
+    assert list_unmet(Filter(kube_namespaces=namespaces, labels=parse_labels(labels)), ALL) == unmet
+
+
+def test_where_no_pod_is_no_namespace_is_known() -> None:
+    assert list_unmet(Filter(kube_namespaces=("shop",)), ()) == (Unmet(UnmetKind.KUBE_NAMESPACE, "shop"),)

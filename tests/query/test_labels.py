@@ -33,6 +33,7 @@ WEB = {"app": "web", "tier": "front", "canary": ""}
 def test_each_form(text: str, matches: bool) -> None:
     (selector,) = parse_labels([text])
     assert selector.matches(WEB) is matches
+    assert parse_labels([str(selector)]) == (selector,)
 
 
 def test_each_time_the_option_is_given_makes_one_selector() -> None:

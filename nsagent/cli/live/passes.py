@@ -7,7 +7,7 @@ from contextlib import closing
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
-from nsagent.cli.answer import add_command_lines, check_named, tell_lacking
+from nsagent.cli.answer import add_command_lines, check_named, list_unmet_lines, tell_lacking
 from nsagent.cli.live.look import Arranged, Look, arrange
 from nsagent.cli.live.seen import Seen, add_pass
 from nsagent.cli.options import Source
@@ -156,7 +156,8 @@ class Passes:
         check_named(taken.snapshot, request, watched.source, watched.named)
         if watched.output.mentions("argv"):
             selected = add_command_lines(selected, request, carried.lookups)
-        lacks = (*coverage_lines(selected), *tell_lacking(taken, request))
+        unmet = list_unmet_lines(request.only, taken.snapshot)
+        lacks = (*coverage_lines(selected), *tell_lacking(taken, request), *unmet)
         partial = not selected.coverage.complete or bool(taken.lacking)
         return add_pass(before, taken.snapshot, selected, lacks)._replace(partial=partial)
 

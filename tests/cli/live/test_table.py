@@ -278,6 +278,12 @@ def test_what_the_first_pass_cannot_find_ends_it_as_it_ends_scan(host: Host) -> 
         assert terminal.told.endswith(b"nsagent: no container 'nosuch' (looked in: cgroup paths)\r\n")
 
 
+def test_a_label_that_no_container_has_is_told_beside_an_empty_table(host: Host) -> None:
+    with Terminal([*WATCH, host.tree.path, "-ltnp"]) as terminal:
+        terminal.wait_for("--label tnp: no container is known to have such labels")
+        quit_whole(terminal)
+
+
 def test_what_a_later_pass_cannot_find_is_told_until_it_is_there_again(host: Host) -> None:
     with watch(host, "--pid", "100") as terminal:
         stat = (host.tree.root / "100/stat").read_text()
