@@ -17,7 +17,8 @@ PROFILES = ("base", "observer", "events")
 
 _HEAD = """\
 # nsagent {version} on every node of a cluster, with the rights of profile `{profile}`; for Kubernetes 1.30 and newer.
-#   kubectl apply -f {name}
+#   sed 's|"nsagent:{version}"|"REGISTRY/nsagent:{version}"|' {name} | kubectl apply -f -
+# REGISTRY is where the nodes get the image that you built: docs/install.md.
 # Made from chart/ by `make chart`. docs/security.md tells what is granted, and what that is worth.
 """
 

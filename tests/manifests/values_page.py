@@ -15,9 +15,10 @@ helm install nsagent manifests/chart --namespace nsagent --create-namespace
 kubectl label namespace nsagent pod-security.kubernetes.io/enforce=privileged
 ```
 
-Without Helm, `kubectl apply -f manifests/install.yaml` is the same with the namespace and its label;
-`manifests/profiles/` has a file for each profile, and `nsagent manifests PROFILE` prints it. Each mount, capability
-and flag there says which read needs it. This page is made of `values.yaml` by `make chart`.
+Without Helm, `manifests/install.yaml` is the same with the namespace and its label, for `kubectl apply` once your
+image stands in it (docs/install.md); `manifests/profiles/` has a file for each profile, and `nsagent manifests PROFILE`
+prints it. Each mount, capability and flag there says which read needs it. This page is made of `values.yaml` by
+`make chart`.
 
 | value | default | meaning |
 |---|---|---|
