@@ -35,6 +35,7 @@ EVERYTHING = {
     "docker": {"enabled": True, "socket": "/data/docker.sock"},
     "resources": {"requests": {"cpu": 1, "memory": "1.5Gi"}, "limits": {"cpu": 2, "memory": "2Gi"}},
     "priorityClassName": "mine",
+    "resourceQuota": {"enabled": True, "pods": 10},
     "tolerations": [],
     "nodeSelector": {"pool": "a"},
     "affinity": {"nodeAffinity": {}},
@@ -135,6 +136,7 @@ def test_the_values_the_schema_and_the_templates_have_the_same_names() -> None:
         ("maxUnavailable=110%", "at '/maxUnavailable': '110%' does not match pattern"),
         ("cri.enabled=yes", "at '/cri/enabled': got string, want boolean"),
         ("podMonitor.interval=30", "at '/podMonitor/interval': got number, want string"),
+        ("resourceQuota.pods=0", "at '/resourceQuota/pods': minimum: got 0, want 1"),
         ("config=reports", "config: error unmarshaling"),
         ("config=version: 1", 'config: http.listen: expected [${POD_IP}]:9469, where the probes ask, got ""'),
     ],
@@ -235,6 +237,22 @@ def test_a_podmonitor_is_made_where_it_is_asked_for() -> None:
     assert sorted(kinds) == ["ConfigMap", "DaemonSet", "NetworkPolicy", "Service", "ServiceAccount"]
     asked = [each["kind"] for each in render("--set", "podMonitor.enabled=true,networkPolicy.enabled=false")]
     assert sorted(asked) == ["ConfigMap", "DaemonSet", "PodMonitor", "Service", "ServiceAccount"]
+
+
+def test_a_quota_is_made_for_the_priority_of_the_pods_where_it_is_asked_for() -> None:
+    """GKE admits pods that are critical for a node only where there is one."""
+    objects = render("--set", "resourceQuota.enabled=true")
+    quota = find(objects, "ResourceQuota")
+    (selected,) = quota["spec"]["scopeSelector"]["matchExpressions"]
+    assert selected == {
+        "scopeName": "PriorityClass",
+        "operator": "In",
+        "values": [pod_of(objects)["priorityClassName"]],
+    }
+    assert (quota["metadata"]["namespace"], quota["spec"]["hard"]) == ("nsagent", {"pods": "5000"})
+    without = render("--set", "resourceQuota.enabled=true,priorityClassName=")
+    assert "ResourceQuota" not in [each["kind"] for each in without]
+    assert "priorityClassName" not in pod_of(without)
 
 
 def test_a_policy_lets_in_who_asks_for_metrics_and_nothing_out() -> None:

@@ -48,6 +48,12 @@ def test_the_head_of_a_manifest_says_the_same(file: str) -> None:
     assert read_image(parse_objects(done.stdout)) == find_pushed()
 
 
+def test_a_manifest_without_the_priority_is_whole() -> None:
+    (command,) = re.findall(r"`(sed '/priority[^`]*)`", (ROOT / "docs" / PAGE).read_text())
+    text = run(f"{command} manifests/install.yaml").stdout
+    assert ("priorityClassName" in text, find_problems(parse_objects(text))) == (False, [])
+
+
 @pytest.mark.usefixtures("helm")
 def test_a_kustomization_has_the_image_and_a_config_with_which_probes_pass(tmp_path: Path) -> None:
     (kustomization,) = [text for text in TEXTS if text.startswith("# kustomization.yaml\n")]
