@@ -31,6 +31,7 @@ EVERYTHING = {
     "config": 'version: 1\nhttp: {listen: "[${POD_IP}]:9469"}\n',
     "state": {"hostPath": "/data/nsagent"},
     "runtimes": list(ALL),
+    "mountPropagation": "",
     "cri": {"enabled": True},
     "docker": {"enabled": True, "socket": "/data/docker.sock"},
     "resources": {"requests": {"cpu": 1, "memory": "1.5Gi"}, "limits": {"cpu": 2, "memory": "2Gi"}},
@@ -130,6 +131,7 @@ def test_the_values_the_schema_and_the_templates_have_the_same_names() -> None:
         ("image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of"),
         ("runtimes={rkt}", "at '/runtimes/0': value must be one of 'containerd', 'k3s'"),
         ("runtimes={crio,crio}", "at '/runtimes': items at 0 and 1 are equal"),
+        ("mountPropagation=Bidirectional", "at '/mountPropagation': value must be one of 'HostToContainer', ''"),
         ("state.hostPath=reports", "at '/state/hostPath': 'reports' does not match pattern"),
         ("resources.limits.memory=512MB", "at '/resources/limits/memory': '512MB' does not match pattern"),
         ("maxUnavailable=0", "at '/maxUnavailable': minimum: got 0, want 1"),
@@ -203,6 +205,20 @@ def test_no_socket_of_a_runtime_is_mounted_unless_asked_for() -> None:
         "/var/log/containers": "/host/var/log/containers",
         "/run/containerd/io.containerd.runtime.v2.task": "/host/run/containerd/io.containerd.runtime.v2.task",
     }
+
+
+@pytest.mark.parametrize(("value", "propagations"), [("HostToContainer", {"HostToContainer"}), ("", {None})])
+def test_mounts_of_the_node_come_into_the_pod_unless_its_own_are_private(
+    value: str, propagations: set[str | None]
+) -> None:
+    """As in nodes that are containers: there the runtime refuses a pod to which anything is to be propagated."""
+    objects = render("--set", f"runtimes={{{','.join(ALL)}}},mountPropagation={value}")
+    bundles = re.compile("/(io.containerd.runtime.v2.task|overlay-containers)$")
+    mounts = pod_of(objects)["containers"][0]["volumeMounts"]
+    told = [each.get("mountPropagation") for each in mounts if bundles.search(each["mountPath"])]
+    assert (set(told), len(told)) == (propagations, len(ALL))
+    others = [each for each in mounts if not bundles.search(each["mountPath"])]
+    assert [each for each in others if "mountPropagation" in each] == []
 
 
 def test_all_that_is_mounted_for_names_is_where_nsagent_looks(tmp_path: Path) -> None:

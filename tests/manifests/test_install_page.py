@@ -48,10 +48,11 @@ def test_the_head_of_a_manifest_says_the_same(file: str) -> None:
     assert read_image(parse_objects(done.stdout)) == find_pushed()
 
 
-def test_a_manifest_without_the_priority_is_whole() -> None:
-    (command,) = re.findall(r"`(sed '/priority[^`]*)`", (ROOT / "docs" / PAGE).read_text())
+@pytest.mark.parametrize("key", ["priorityClassName", "mountPropagation"])
+def test_a_manifest_without_what_some_clusters_refuse_is_whole(key: str) -> None:
+    (command,) = re.findall(rf"`(sed '/{key}[^`]*)`", (ROOT / "docs" / PAGE).read_text())
     text = run(f"{command} manifests/install.yaml").stdout
-    assert ("priorityClassName" in text, find_problems(parse_objects(text))) == (False, [])
+    assert (key in text, find_problems(parse_objects(text))) == (False, [])
 
 
 @pytest.mark.usefixtures("helm")
