@@ -221,6 +221,24 @@ def test_mounts_of_the_node_come_into_the_pod_unless_its_own_are_private(
     assert [each for each in others if "mountPropagation" in each] == []
 
 
+@pytest.mark.parametrize(
+    ("runtimes", "mounted"),
+    [
+        ("docker", ["/run/docker/containerd/daemon", "/run/containerd"]),
+        ("docker,containerd", ["/run/docker/containerd/daemon", "/run/containerd"]),
+        ("k3s", ["/run/k3s/containerd"]),
+    ],
+)
+def test_bundles_of_docker_are_its_own_or_those_of_the_containerd_of_the_system(
+    runtimes: str, mounted: list[str]
+) -> None:
+    """Docker's packages leave its containers to containerd's; each directory is mounted once."""
+    objects = render("--set", f"runtimes={{{runtimes}}}")
+    assert find_problems(objects) == []
+    bundles = [path for path in list_host_paths(objects) if path.endswith(".v2.task")]
+    assert bundles == [f"{directory}/io.containerd.runtime.v2.task" for directory in mounted]
+
+
 def test_all_that_is_mounted_for_names_is_where_nsagent_looks(tmp_path: Path) -> None:
     """And all places where it looks are mounted, but those of podman, which runs no pods of Kubernetes."""
     (tmp_path / "run").mkdir()

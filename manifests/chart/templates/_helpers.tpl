@@ -66,6 +66,13 @@ A CRI socket is mounted by its directory: a runtime that starts again makes anot
   kind: DirectoryOrCreate
   propagated: true
   why: {{ $bundles | quote }}
+{{- if not (has "containerd" $.Values.runtimes) }}
+- name: docker-system
+  path: /run/containerd/io.containerd.runtime.v2.task
+  kind: DirectoryOrCreate
+  propagated: true
+  why: "The same where Docker has its containers run by the containerd of the system, as that of packages does."
+{{- end }}
 {{- if $.Values.cri.enabled }}
 - {name: cri-dockerd-socket, path: /run/cri-dockerd.sock, kind: Socket, why: "CRI's socket: labels of pods, and images."}
 {{- end }}
