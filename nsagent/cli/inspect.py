@@ -121,7 +121,7 @@ def inspect(
     With --container, --pod, --kube-namespace or --label those of each process of a container. Where an
     agent runs, it is asked for parents that have ended.
     """
-    from nsagent.cli.answer import read_snapshot, tell_unmet
+    from nsagent.cli.answer import read_snapshot
     from nsagent.cli.write import write_answer, write_coverage
     from nsagent.model.net import Protocol
     from nsagent.query.filter import Filter
@@ -138,7 +138,6 @@ def inspect(
     request = replace(host.make_request(), engine=sources.engine, only=chosen, tables=tables)
     source = Source(host)
     snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
-    tell_unmet(chosen, snapshot)
     numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
     inspections = list(_inspect(snapshot, numbers, wanted, host))
     if number is not None and not inspections:
@@ -170,10 +169,12 @@ def _look_at_procfs(host: Host) -> "ProcFs":
 
 def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> list[int]:
     """The processes of the containers chosen, of those below them too; raises NotFound and Ambiguous."""
+    from nsagent.cli.answer import tell_unmet
     from nsagent.cli.ended import explain
     from nsagent.query.containers import include_below
     from nsagent.query.select import select_containers
 
+    tell_unmet(chosen, snapshot)
     try:
         containers = select_containers(snapshot, chosen).containers
     except NotFound as err:
