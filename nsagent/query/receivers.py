@@ -16,6 +16,8 @@ from nsagent.model.net import Family, Protocol, SocketRow
 from nsagent.model.snapshot import OwnedSocket
 
 ANY_ADDRESSES: Final = ("0.0.0.0", "::")
+_MOST_INDEX: Final = 0x7FFFFFFF
+"""Of an interface. A connection to another scope fails, and leaves its socket bound to that: nothing comes in there."""
 
 
 class Receivers(NamedTuple):
@@ -57,7 +59,9 @@ def is_unsure(socket: OwnedSocket, address: str) -> bool:
 
 
 def fits(row: SocketRow, address: str) -> bool:
-    """Whether the row's own address takes that one in."""
+    """Whether the row's own address takes that one in, and it is bound to no interface that cannot be."""
+    if row.interface is not None and row.interface > _MOST_INDEX:
+        return False
     own = row.local.address
     if ":" in address:
         return row.family is Family.IPV6 and own in (address, "::")

@@ -118,6 +118,17 @@ def test_within_a_device_no_table_tells_which_of_a_group_has_precedence() -> Non
     assert ask(given, "[fe80::1%eth1]:80") == [wide]
 
 
+def test_what_is_bound_to_an_interface_that_cannot_be_gets_nothing() -> None:
+    """Else anybody is told beside a server that is bound to an interface."""
+    served = row(LISTEN, "0.0.0.0 80", device="eth0")
+    forged = row(LISTEN, ":: 80", device="if4294967295")
+    forged = forged._replace(row=forged.row._replace(interface=0xFFFFFFFF))
+    assert ask(of(served, forged), "10.0.0.1:80") == [served]
+    assert ask(of(served, forged), ":80") == [served, forged]
+    with pytest.raises(NotFound):
+        ask(of(forged), "10.0.0.1:80")
+
+
 def test_a_zone_leaves_what_is_bound_to_another_interface() -> None:
     own_link = (own(HOST, "fe80::1/128"),)
     here, there = (row(LISTEN, "fe80::1 80", device=name, v6only=True) for name in ("eth0", "eth1"))
