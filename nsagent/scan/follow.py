@@ -11,7 +11,7 @@ from nsagent.model.ids import number_netns
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.same import is_same_boot, match_netns, match_sockets
-from nsagent.scan.sight import OF_A_NETNS, Sight
+from nsagent.scan.sight import Sight, may_hide_rows
 
 
 def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
@@ -52,7 +52,7 @@ def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
 
 def _leave_out(gap: AlikeGaps, known: set[tuple[int, Protocol]], protocols: tuple[Protocol, ...]) -> AlikeGaps | None:
     """The gap without the tables of which all is known; None where nothing is left."""
-    if gap.kind not in OF_A_NETNS:
+    if not may_hide_rows(gap):
         return gap
     left = tuple(
         one

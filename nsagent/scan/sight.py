@@ -4,16 +4,20 @@ from typing import Final
 
 from nsagent.errors import Reason
 from nsagent.model.choices import OwnersWanted
-from nsagent.model.gap import Kind, Stage
+from nsagent.model.gap import AlikeGaps, Kind, Stage
 from nsagent.model.ids import Pid
 from nsagent.model.net import Protocol
 from nsagent.model.process import Process
 from nsagent.model.snapshot import OwnedSocket, Snapshot
 
-OF_A_NETNS: Final = (Kind.NETNS, Kind.TABLE)
-"""Kinds of gaps behind which rows may be."""
+_OF_A_NETNS: Final = (Kind.NETNS, Kind.TABLE)
 _OF_A_PROCESS: Final = (Kind.PROCESS, Kind.THREADS, Kind.IO_URING)
 _CUT_SHORT: Final = (Reason.LATE, Reason.TOO_MANY)
+
+
+def may_hide_rows(gap: AlikeGaps) -> bool:
+    """Whether rows of a netns may be behind a gap: not where only its interfaces were not read."""
+    return gap.kind in _OF_A_NETNS and gap.stage is not Stage.LINKS
 
 
 class Sight:
@@ -24,7 +28,7 @@ class Sight:
         self._protocols = frozenset(coverage.protocols)
         self._unread = {one.number for one in snapshot.netns if one.engine is None}
         gaps = coverage.gaps
-        self._tables = {(one.id, one.protocol) for gap in gaps if gap.kind in OF_A_NETNS for one in gap.subjects}
+        self._tables = {(one.id, one.protocol) for gap in gaps if may_hide_rows(gap) for one in gap.subjects}
         self._processes = {one.id for gap in gaps if gap.kind in _OF_A_PROCESS for one in gap.subjects}
         self._newest_ticks = max((one.start_ticks for one in snapshot.processes), default=None)
         self.looks_for_holders = coverage.owners is OwnersWanted.PID

@@ -54,6 +54,13 @@ def test_what_is_gone_when_its_netns_is_read_again_is_told_then_and_what_stayed_
     assert told == [[], [], ["listener_gone"], []]
 
 
+def test_interfaces_that_could_not_be_read_hide_no_row() -> None:
+    unread = merge_gaps([Gap(Stage.LINKS, Subject(Kind.NETNS, str(WEB)), Reason.FAILED, "EIO")])
+    served = snapshot(listener(80, SERVER, netns=WEB), gaps=unread)
+    assert tell(snapshot(gaps=unread), served, snapshot(gaps=unread)) == [["new_listener"], ["listener_gone"]]
+    assert follow(snapshot(), served) == served
+
+
 def test_a_table_of_another_protocol_is_as_it_was_seen_last() -> None:
     tcp = listener(80, SERVER, netns=WEB)
     unread = snapshot(tcp, gaps=gaps_of(WEB, Protocol.UDP))
