@@ -20,7 +20,7 @@ _FILES = ("bundles", "logs")
 _BY_LABELS = ("docker", "podman")
 
 Pods = Mapping[tuple[User, PodUid], Pod]
-"""The pods that were told of, by uid, by config hash, and by what the cgroups of their containers call them."""
+"""The pods that were told of, by uid, and else by what cgroups of their containers call them, or by config hash."""
 
 
 def join_containers(
@@ -110,17 +110,28 @@ def _rank(identity: CgroupIdentity) -> tuple[int, bool, bool, tuple[ContainerId,
 
 
 def _index_pods(known: Records, seen: Mapping[ContainerId, CgroupIdentity]) -> Pods:
-    """The pods that records tell of; what a sandbox tells goes before what its containers do."""
-    pods: dict[tuple[User, PodUid], Pod] = {}
-    for (user, id_), record in sorted(known.items(), key=lambda item: not item[1].sandbox):
-        if record.pod is not None:
-            identity = seen.get(id_)
-            path_uid = identity.pod_uid if identity is not None and find_user(identity) == user else None
-            for uid in {record.pod.uid, record.pod.config_hash, path_uid}:
-                if uid is not None:
-                    earlier = pods.get((user, uid))
-                    pods[user, uid] = record.pod if earlier is None else fill_in_pod(earlier, record.pod)
-    return pods
+    """The pods that records tell of; what a sandbox tells goes before what its containers do.
+
+    What a pod goes by besides its uid never stands for another pod that has it for a uid.
+    """
+    by_uid, by_path, by_hash = (dict[tuple[User, PodUid], Pod]() for _ in range(3))
+
+    def add(pods: dict[tuple[User, PodUid], Pod], user: User, uid: PodUid | None, pod: Pod) -> None:
+        if uid is not None:
+            earlier = pods.get((user, uid))
+            pods[user, uid] = pod if earlier is None else fill_in_pod(earlier, pod)
+
+    records = sorted(known.items(), key=lambda item: not item[1].sandbox)
+    told = [(user, id_, record.pod) for (user, id_), record in records if record.pod is not None]
+    for user, _, pod in told:
+        add(by_uid, user, pod.uid, pod)
+    for user, id_, pod in told:
+        whole = pod if pod.uid is None else by_uid[user, pod.uid]
+        identity = seen.get(id_)
+        if identity is not None and find_user(identity) == user:
+            add(by_path, user, identity.pod_uid, whole)
+        add(by_hash, user, pod.config_hash, whole)
+    return by_hash | by_path | by_uid
 
 
 def _sandbox_with_pod(container: Container, kernels: Mapping[tuple[User, PodUid], str]) -> Container:
@@ -167,12 +178,14 @@ def _join_seen(id_: ContainerId, identity: CgroupIdentity, known: Records, pods:
 
 
 def _find_pod(user: User, told: Pod | None, path: Pod | None, pods: Pods) -> Pod | None:
-    """The pod of a container by its record, else by its path, with all that is known of it.
+    """The pod of a container by its record, else by its path, with what else is known of it.
 
-    The uid is the one that the record tells: a static pod's path has another.
+    A static pod's path has another uid than its record: that one counts.
     """
     pod = told or path
     if pod is None or pod.uid is None:
         return fill_in_pod(pod, path) if pod is not None and path is not None else pod
     known = pods.get((user, pod.uid))
-    return pod if known is None else fill_in_pod(known, pod)
+    if known is None:
+        return pod
+    return fill_in_pod(pod, known) if told is not None else fill_in_pod(known, pod)

@@ -13,14 +13,22 @@ from nsagent.model.ids import PodUid
 CONTAINER_NAME: Final = "io.kubernetes.container.name"
 """The label with the container's name inside its pod."""
 
+POD_UID: Final = "io.kubernetes.pod.uid"
+"""The label with the uid of the pod."""
+
+CONFIG_HASH: Final = "kubernetes.io/config.hash"
+"""The annotation of a static pod by which its cgroup is called."""
+
+CONFIG_SOURCE: Final = "kubernetes.io/config.source"
+"""The annotation that tells where the kubelet has the pod from: `api`, or else it is static."""
+
 _POD_NAME: Final = "io.kubernetes.pod.name"
 _POD_NAMESPACE: Final = "io.kubernetes.pod.namespace"
-_POD_UID: Final = "io.kubernetes.pod.uid"
-_CONFIG_HASH: Final = "kubernetes.io/config.hash"
-_CONFIG_SOURCE: Final = "kubernetes.io/config.source"
 _STATIC: Final = ("file", "http")
 _DOCKER_TYPE: Final = "io.kubernetes.docker.type"
-_OWN_PREFIXES: Final = ("io.kubernetes.", "annotation.")
+_ANNOTATION: Final = "annotation."
+"""What cri-dockerd writes before the key of an annotation: Docker has labels alone."""
+_OWN_PREFIXES: Final = ("io.kubernetes.", _ANNOTATION)
 
 
 def read_pod(
@@ -28,17 +36,20 @@ def read_pod(
 ) -> Pod | None:
     """The pod that a container or a sandbox with these labels is of; None if they name none.
 
-    Its `labels` are those of a `sandbox` that are neither the kubelet's nor the runtime's. A config
-    hash counts only beside the source of a static pod, which the kubelet itself sets on every pod:
-    whoever may make a pod can give it any hash.
+    `annotations` are None where the runtime has them among its labels, as cri-dockerd. The pod's `labels`
+    are those of a `sandbox` that are neither the kubelet's nor the runtime's. A config hash counts only
+    beside the source of a static pod, which the kubelet itself annotates on every pod: whoever may make
+    a pod can give it any hash, and any label of either name. The annotations of a container tell no hash:
+    where they are among labels, those of its image are too.
     """
     name = labels.get(_POD_NAME) or None
     kube_namespace = labels.get(_POD_NAMESPACE) or None
-    uid = labels.get(_POD_UID) or None
+    uid = labels.get(POD_UID) or None
     if name is None and kube_namespace is None and uid is None:
         return None
-    told = {key.removeprefix("annotation."): value for key, value in labels.items()} | dict(annotations or {})
-    config_hash = told.get(_CONFIG_HASH) if told.get(_CONFIG_SOURCE) in _STATIC else None
+    told, prefix = (labels, _ANNOTATION) if annotations is None else (annotations, "")
+    is_static = sandbox and told.get(prefix + CONFIG_SOURCE) in _STATIC
+    config_hash = told.get(prefix + CONFIG_HASH) if is_static else None
     return Pod(
         uid=None if uid is None else PodUid(uid),
         name=name,

@@ -9,7 +9,8 @@ nerdctl, pkg/labels. Two layouts are read, told apart by what the directory hold
   kube_namespace and the image since 1.5; the pod's uid since 1.7 and in late releases of 1.6. These
   count in the namespace `k8s.io` only: elsewhere who starts a container annotates what they like.
 - `ID/userdata/config.json` of CRI-O and podman. CRI-O adds the annotations of a pod after its own,
-  and the labels last: so what it is called is read from labels, which the kubelet sets.
+  and the labels last: so what it is called is read from labels, which the kubelet sets. No annotation
+  is safe from those of a pod, not CRI-O's text of all the kubelet's either.
 
 config.json holds the environment of a process too, with secrets: of all that nothing is kept.
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from nsagent.errors import Reason
-from nsagent.identity.pod_labels import CONTAINER_NAME, read_pod
+from nsagent.identity.pod_labels import CONFIG_HASH, CONFIG_SOURCE, CONTAINER_NAME, POD_UID, read_pod
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid, is_oci_id
@@ -44,12 +45,12 @@ _CRI_NAMESPACE: Final = "k8s.io"
 _RUNTIME_OF_NAMESPACE: Final = {"moby": Runtime.DOCKER, "plugins.moby": Runtime.DOCKER}
 _RUNTIME_OF_MANAGER: Final = {"cri-o": Runtime.CRIO, "libpod": Runtime.PODMAN}
 _CRIO_INFRA_NAME: Final = "POD"
-_KUBELET_ANNOTATIONS: Final = ("kubernetes.io/config.hash", "kubernetes.io/config.source")
+_KUBELET_ANNOTATIONS: Final = (CONFIG_HASH, CONFIG_SOURCE)
 _KUBELET_LABELS: Final = (
     CONTAINER_NAME,
     "io.kubernetes.pod.name",
     "io.kubernetes.pod.namespace",
-    "io.kubernetes.pod.uid",
+    POD_UID,
 )
 
 
@@ -201,6 +202,9 @@ def _read_crio(annotations: Mapping[str, object]) -> _Told:
     name = own.get(CONTAINER_NAME)
     sandbox = (name == _CRIO_INFRA_NAME) if name else (read("ContainerType") == "sandbox")
     config = {key: text for key in _KUBELET_ANNOTATIONS if (text := _read_text(annotations, key))}
+    # A label may stand in the place of either. Kubelets give a static pod its hash for a uid, which no label forges.
+    if config.get(CONFIG_HASH) != own.get(POD_UID):
+        config = {}
     return _Told(
         pod=read_pod({**(_read_crio_labels(annotations) if sandbox else {}), **own}, config, sandbox=sandbox),
         container_name=None if sandbox else name,

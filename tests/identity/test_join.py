@@ -126,6 +126,25 @@ def test_a_static_pod_is_joined_on_its_config_hash() -> None:
     assert joined[A].pod == pod
 
 
+@pytest.mark.parametrize("path", ["/docker", f"/kubepods/burstable/pod{CONFIG_HASH}"])
+def test_no_pod_goes_by_the_uid_of_another_one(path: str) -> None:
+    """A config hash is what somebody annotated, and a cgroup may be called as somebody likes."""
+    static = Pod(CONFIG_HASH, "etcd-node-1", "kube-system", config_hash=CONFIG_HASH)
+    tenant = Pod(UID, "web", "tenant", {"app": "web"}, CONFIG_HASH)
+    texts = [f"0::{path}/{A}\n", *(f"0::/kubepods/burstable/pod{CONFIG_HASH}/{id_}\n" for id_ in (B, C))]
+    known = (sandbox(A, tenant), answer(B, "etcd", pod=replace(static, config_hash=None)), sandbox(C, static))
+    joined = join_containers(map(parse_cgroup, texts), known)
+    assert {one.id: one.pod for one in joined} == {A: tenant, B: static, C: static}
+    unnamed = join_containers(map(parse_cgroup, texts), (known[0], known[2]))
+    assert {one.id: one.pod for one in unnamed} == {A: tenant, B: static, C: static}
+
+
+def test_what_the_record_of_a_container_tells_of_its_pod_counts_first() -> None:
+    pod, other = Pod(UID, "web", "shop"), Pod(UID, "x", "evil", {"app": "web"})
+    joined = join_containers([], (sandbox(A, other), answer(B, pod=pod)._replace(source="cri")))
+    assert {one.id: one.pod for one in joined} == {A: other, B: replace(pod, labels=other.labels)}
+
+
 def test_a_static_pod_is_joined_on_what_the_cgroup_of_another_container_is_called() -> None:
     identities = [parse_cgroup(f"0::/kubepods/burstable/pod{CONFIG_HASH}/{id_}\n") for id_ in (A, B)]
     pod = Pod(UID, "etcd-node-1", "kube-system")

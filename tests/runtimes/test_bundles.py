@@ -164,6 +164,19 @@ class TestCrio:
         put(tmp_path, None, {**own, "kubernetes.io/config.hash": "f" * 32, "kubernetes.io/config.source": "api"})
         assert only(tmp_path).pod == Pod(None, "web-0", None)
 
+    def test_the_labels_of_a_pod_do_not_make_it_a_static_one(self, tmp_path: Path) -> None:
+        """CRI-O writes them over the annotations, and the pod's annotations over its own text of those."""
+        forged = {"kubernetes.io/config.hash": "f" * 32, "kubernetes.io/config.source": "file"}
+        own = {
+            "io.container.manager": "cri-o",
+            f"{CRIO}Annotations": json.dumps(forged),
+            "io.kubernetes.pod.name": "web-0",
+            "io.kubernetes.pod.uid": UID,
+            "io.kubernetes.container.name": "POD",
+        }
+        put(tmp_path, None, {**own, **forged})
+        assert only(tmp_path).pod == Pod(PodUid(UID), "web-0", None)
+
     def test_podman_s_containers_are_podman_s(self) -> None:
         (container,) = list_of(FIXTURES / "podman-4.3")
         assert container == record(None, Runtime.PODMAN, container.id)

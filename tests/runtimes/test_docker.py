@@ -203,6 +203,24 @@ class TestPods:
         assert (container.name, container.name_state) == ("etcd-node1", NameState.KNOWN)
         assert (container.pod, container.sandbox, container.container_name) == (pod, True, None)
 
+    @pytest.mark.parametrize(
+        ("docker_type", "told"),
+        [
+            ("podsandbox", {"annotation.kubernetes.io/config.source": "api", "kubernetes.io/config.source": "file"}),
+            ("podsandbox", {"kubernetes.io/config.source": "file"}),
+            ("container", {"annotation.kubernetes.io/config.source": "file"}),
+        ],
+    )
+    def test_no_label_of_a_pod_or_an_image_makes_it_a_static_one(
+        self, tmp_path: Path, docker_type: str, told: dict[str, str]
+    ) -> None:
+        """cri-dockerd writes labels as they are, and `annotation.` before the keys of annotations."""
+        hashes = {f"{prefix}kubernetes.io/config.hash": "9a8b7c6d" for prefix in ("", "annotation.")}
+        labels = {**self.KUBELET, "io.kubernetes.docker.type": docker_type, **hashes, **told}
+        (container,) = list_of(tmp_path, {"Id": ID, "Names": ["/k8s_x"], "Labels": labels})
+        assert container.pod
+        assert container.pod.config_hash is None
+
     def test_a_sandbox_that_tells_no_pod_keeps_its_own_name(self, tmp_path: Path) -> None:
         labels = {"io.kubernetes.docker.type": "podsandbox"}
         (container,) = list_of(tmp_path, {"Id": ID, "Names": ["/k8s_POD_x"], "Labels": labels})
