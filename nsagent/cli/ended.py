@@ -16,6 +16,9 @@ from nsagent.runtimes.discover import discover_ended
 _ENDED: Final = ("exited", "dead")
 """States in which Docker, podman and CRI say that a container has no process any more."""
 
+_RUNNING: Final = ("running", "paused", "stopping")
+"""States in which it has some: what podman stops may take its time."""
+
 
 def explain(err: NotFound, host: Host) -> NotFound:
     """The error, with the state of the container that goes by the name; asks the runtimes again, for all they have."""
@@ -25,7 +28,7 @@ def explain(err: NotFound, host: Host) -> NotFound:
         found = match_containers(err.name, _list_all(host), ())
     except (NotFound, Ambiguous):
         return err
-    states = sorted({f"{one.state} ({one.source})" for one in found if one.state not in (None, "running")})
+    states = sorted({f"{one.state} ({one.source})" for one in found if one.state not in (None, *_RUNNING)})
     return err.with_hint(f"a container of that name does not run: {', '.join(states)}") if states else err
 
 

@@ -64,9 +64,13 @@ class EngineClient(docker.APIClient):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _OneConnection(self._own))
 
-    def open(self, path: str) -> requests.Response:
-        """The answer to one GET, whose head has arrived; `path` is encoded already."""
-        response: requests.Response = self._get(self._url(path), stream=True)  # type: ignore[attr-defined]
+    def open(self, path: str, timeout_seconds: float | None = None) -> requests.Response:
+        """The answer to one GET, whose head has arrived; `path` is encoded already.
+
+        `timeout_seconds` bounds each wait for it in the place of the client's.
+        """
+        seconds = self.timeout if timeout_seconds is None else timeout_seconds
+        response: requests.Response = self._get(self._url(path), stream=True, timeout=seconds)  # type: ignore[attr-defined]
         return response
 
     def close(self) -> None:

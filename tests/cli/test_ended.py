@@ -34,7 +34,16 @@ def test_cri_tells_it_too(on_node: Run, tmp_path: Path) -> None:
     assert ran.err.endswith("; a container of that name does not run: exited (cri)\n")
 
 
-@pytest.mark.parametrize("listed", [[], [EXITED, {**EXITED, "Id": "e" * 64}], [{**EXITED, "State": "running"}]])
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [],
+        [EXITED, {**EXITED, "Id": "e" * 64}],
+        [{**EXITED, "State": "running"}],
+        [{**EXITED, "State": "paused"}],
+        [{**EXITED, "State": "stopping"}],
+    ],
+)
 def test_nothing_is_told_of_what_is_not_known_or_runs(on_node: Run, tmp_path: Path, listed: list[object]) -> None:
     with serve(tmp_path, saying(rows(*listed))) as url:
         ran = on_node("scan", "--netns", "batch", "--runtime", f"docker={url}")

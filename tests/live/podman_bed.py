@@ -7,10 +7,11 @@ what was made. Containers are made by podman's remote client, as its users do.
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from tests.live.capabilities import PATH, find_cni_directory
 from tests.live.deadlines import until
@@ -105,7 +106,7 @@ class PodmanBed:
         with open(self._log_path, "wb") as log:
             self._process = subprocess.Popen(
                 self._service_command(),
-                env={**marked_environment(self._token), "PATH": PATH, **self._settings()},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -148,6 +149,23 @@ class PodmanBed:
     def execute(self, name: str, command: Sequence[str]) -> None:
         """Start a further process in a container, as `podman exec -d` does."""
         self._call("exec", "--detach", name, *command)
+
+    @contextmanager
+    def being_stopped(self, made: Made, *, seconds: int) -> Iterator[None]:
+        """While this lasts podman waits for the end of a container, which is killed after it."""
+        stop = subprocess.Popen(
+            self._remote_command("stop", "--time", str(seconds), made.name),
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: self._read_state(made.name) == "stopping", f"{made.name} is being stopped")
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(made.pid, signal.SIGKILL)
+            stop.wait(CALL_SECONDS)
 
     def create(self, name: str) -> None:
         """A container that is not started."""
@@ -213,11 +231,21 @@ class PodmanBed:
             "TMPDIR": self._directory,
         }
 
+    def _read_state(self, name: str) -> str:
+        """What podman calls the state of a container."""
+        return self._call("container", "inspect", "--format", "{{.State.Status}}", name)
+
+    def _remote_command(self, *arguments: str) -> list[str]:
+        return ["podman", "--remote", "--url", self.url, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {**marked_environment(self._token), "PATH": PATH, **self._settings()}
+
     def _call(self, *arguments: str) -> str:
         """The last line that a command of the remote client prints; raises RuntimeError with its complaint."""
         done = subprocess.run(
-            ["podman", "--remote", "--url", self.url, *arguments],
-            env={**marked_environment(self._token), "PATH": PATH, **self._settings()},
+            self._remote_command(*arguments),
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=CALL_SECONDS,

@@ -164,6 +164,17 @@ def test_a_container_that_does_not_run_is_told_with_its_state(town: Town, option
     assert ran.complaints[-1].endswith("; a container of that name does not run: created (podman)")
 
 
+def test_a_container_that_is_being_stopped_keeps_its_name_until_it_has_ended(town: Town) -> None:
+    """Its first process does not mind SIGTERM, and podman waits for a while before SIGKILL."""
+    made = town.bed.run("stubborn", "none", ["sh", "-c", "trap '' TERM; exec httpd -f -p 8117"])
+    until(lambda: any(row.state == "listen" for row in read_ss_rows(f"/proc/{made.pid}/ns/net")), "it listens")
+    with town.bed.being_stopped(made, seconds=20):
+        scan = town.scan("-c", "stubborn")
+        assert {row["local"]["port"]: row["container_id"] for row in scan.sockets} == {8117: made.id}
+        names = {one["id"]: (one["name"], one["verified"]) for one in scan.containers}
+    assert names[made.id] == ("stubborn", True)
+
+
 def test_a_container_where_a_netns_is_asked_for_is_told_to_be_one(town: Town) -> None:
     ran = run_answered("scan", "--netns", "web", *town.bed.runtime_option)
     assert (ran.status, ran.stdout) == (4, b"")

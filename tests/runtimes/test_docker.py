@@ -292,6 +292,43 @@ class TestTwoLists:
         with serve(tmp_path, self.answer_each(server, *known)) as url:
             assert [one.name for one in ask(url, name)] == [told]
 
+    RUNNING: Final = {"Id": ID, "Names": ["web"], "State": "running"}
+    STOPPING: Final = {"Id": OTHER_ID, "Names": ["db"], "State": "stopping"}
+    ENDED: Final = {"Id": "c" * 64, "Names": ["batch"], "State": "exited"}
+
+    def answer_podman(self, *, seconds: float = 0, seconds_for_all: float = 0, requests: list[str]) -> Behaviour:
+        """A podman that takes its time."""
+
+        def behave(connection: socket.socket) -> None:
+            while request := read_request(connection):
+                requests.append(unquote(request.split(b" ")[1].decode().partition("?")[2]))
+                for_all = requests[-1] == "all=true"
+                time.sleep(seconds_for_all if for_all else seconds)
+                listed = [self.ENDED, self.STOPPING, self.RUNNING] if for_all else [self.RUNNING]
+                connection.sendall(answer(json.dumps(listed).encode(), headers="Server: Libpod/4.3.1\r\n"))
+
+        return behave
+
+    def test_what_podman_is_stopping_is_in_no_list_but_that_of_all(self, tmp_path: Path) -> None:
+        requests: list[str] = []
+        with serve(tmp_path, self.answer_podman(requests=requests)) as url:
+            containers = ask(url, "podman")
+        assert requests == ['filters={"status":["running","paused"]}', "all=true"]
+        assert containers == (record(runtime=Runtime.PODMAN), record(OTHER_ID, "db", Runtime.PODMAN))
+
+    def test_podman_that_takes_long_is_not_asked_for_all(self, tmp_path: Path) -> None:
+        """It looks at each container that has ended, and there may be thousands."""
+        requests: list[str] = []
+        with serve(tmp_path, self.answer_podman(seconds=0.2, requests=requests)) as url:
+            containers = DockerSource(url, 1.0, "podman").list_containers()
+        assert (len(requests), [one.name for one in containers]) == (1, ["web"])
+
+    def test_a_list_of_all_that_does_not_come_costs_no_name_of_the_others(self, tmp_path: Path) -> None:
+        requests: list[str] = []
+        with serve(tmp_path, self.answer_podman(seconds_for_all=2.0, requests=requests)) as url:
+            containers = DockerSource(url, 1.0, "podman").list_containers()
+        assert (len(requests), [one.name for one in containers]) == (2, ["web"])
+
     def test_what_refuses_both_is_told(self, tmp_path: Path) -> None:
         with serve(tmp_path, self.answer_each("nginx")) as url, pytest.raises(RuntimeUnavailable, match=r"^HTTP 404: "):
             ask(url, "podman")
