@@ -169,6 +169,7 @@ OPENS = {
     "kernel/sunrpc.py": "directories of a sysfs that is mounted for the purpose",
     "runtimes/bundles.py": "what an engine keeps below its directory",
     "runtimes/directory_source.py": "the directory of an engine",
+    "runtimes/nerdctl.py": "the directory of nerdctl's names, to which a bundle leads",
     "runtimes/shims.py": "what containerd keeps below its directory",
     "agent/outputs/file.py": "reports, in directories that no other user may write",
     "agent/outputs/small_file.py": "tokens and certificates that the config names",

@@ -47,11 +47,15 @@ def doctor(
     from nsagent.doctor.rights import check_given_back, check_rights
     from nsagent.doctor.sources import check_sources
     from nsagent.report.doctor_table import render_doctor_json, render_doctor_table
+    from nsagent.runtimes.discover import make_source
     from nsagent.runtimes.places import list_places
 
     output = settle_output(context, output, *FORMATS)
-    places = list_places(host.runtime, os.environ, os.path.abspath(host.host_root))
-    sources = check_sources(places, str(host.proc_root), clock=time.monotonic)
+    root = os.path.abspath(host.host_root)
+    places = list_places(host.runtime, os.environ, root)
+    sources = check_sources(
+        places, str(host.proc_root), clock=time.monotonic, make=lambda place: make_source(place, root)
+    )
     given: Rights | None = context.obj
     before = given and given.before
     left = check_given_back(given.kept) if given else ()

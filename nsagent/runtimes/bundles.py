@@ -15,10 +15,8 @@ nerdctl, pkg/labels. Two layouts are read, told apart by what the directory hold
 config.json holds the environment of a process too, with secrets: of all that nothing is kept.
 """
 
-import errno
 import json
 import os
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -27,19 +25,22 @@ from nsagent.identity.pod_labels import CONFIG_HASH, CONFIG_SOURCE, CONTAINER_NA
 from nsagent.identity.sandboxed import name_sandbox
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid, is_oci_id
-from nsagent.runtimes.directory_source import ENTRY_LIMIT, DirectorySource, list_entries
+from nsagent.runtimes.directory_source import (
+    ENTRY_LIMIT,
+    ERRNOS_OF_ALL,
+    DirectorySource,
+    list_entries,
+    read_file,
+)
 from nsagent.runtimes.kubelet_logs import parse_pod_directory
+from nsagent.runtimes.nerdctl import NerdctlNames
 from nsagent.runtimes.source import LeftOut
 
 _CONFIG_BYTES: Final = 1024 * 1024
 _PROGRAM_BYTES: Final = 4096
 _TEXT_LENGTH: Final = 1024
 
-# The state of the machine and not of a bundle: the next one would fail as well.
-_ERRNOS_OF_ALL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _DIRECTORY_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW
-# A FIFO opens at once, and a terminal does not become ours, before fstat(2) tells what it is.
-_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 _CRI_NAMESPACE: Final = "k8s.io"
 _RUNTIME_OF_NAMESPACE: Final = {"moby": Runtime.DOCKER, "plugins.moby": Runtime.DOCKER}
@@ -60,17 +61,26 @@ class BundleSource(DirectorySource):
     Left out is a bundle that is damaged (`left_out` tells which) or was removed meanwhile, and an id that is not 64 hex
     digits, as ctr(8) makes them: no cgroup path shows such a one. CRI-O and podman keep the
     bundle of a container that has ended until they remove the container. If there are bundles and
-    none of them may be read, that is told.
+    none of them may be read, that is told. `root` is where the root directory of the host is seen, below
+    which nerdctl has its names.
     """
 
     def __init__(
-        self, directory: str, name: str = "bundles", *, named: bool = True, entry_limit: int = ENTRY_LIMIT
+        self,
+        directory: str,
+        name: str = "bundles",
+        *,
+        named: bool = True,
+        entry_limit: int = ENTRY_LIMIT,
+        root: str = "/",
     ) -> None:
         super().__init__(directory, name, named=named, entry_limit=entry_limit)
+        self._root = root
         self.left_out: Sequence[LeftOut] = ()
 
     def _read(self, descriptor: int) -> tuple[Container, ...]:
-        walk = _Walk(self.name, self.check_wanted, self.entry_limit)
+        names = NerdctlNames(self._root, self.check_wanted, self.entry_limit)
+        walk = _Walk(self.name, self.check_wanted, self.entry_limit, names)
         containers = _spread_kernels(walk.run(descriptor))
         self.left_out = walk.left_out
         return containers
@@ -120,7 +130,7 @@ class _Told(NamedTuple):
     handler: str = ""
 
 
-def _describe(bundle: _Bundle, source: str) -> _Found:
+def _describe(bundle: _Bundle, source: str, names: NerdctlNames) -> _Found:
     """The container that a bundle is of."""
     runtime = _find_runtime(bundle)
     told = _Told()
@@ -130,8 +140,7 @@ def _describe(bundle: _Bundle, source: str) -> _Found:
         told = _read_cri(bundle.annotations)
     name = told.pod.name if told.sandbox and told.pod else told.container_name
     if name is None and runtime is Runtime.CONTAINERD:
-        # The name that it was started under: `nerdctl rename` leaves the bundle as it is.
-        name = _read_text(bundle.annotations, "nerdctl/name")
+        name = _find_nerdctl_name(bundle, names)
     container = Container(
         id=bundle.id,
         name=name,
@@ -146,6 +155,12 @@ def _describe(bundle: _Bundle, source: str) -> _Found:
         sandbox=told.sandbox,
     )
     return _Found(container, told.sandbox_id)
+
+
+def _find_nerdctl_name(bundle: _Bundle, names: NerdctlNames) -> str | None:
+    """What nerdctl calls a container of containerd's."""
+    name, state = (_read_text(bundle.annotations, f"nerdctl/{key}") for key in ("name", "state-dir"))
+    return names.find_name(bundle.id, bundle.namespace or "", name, state) if name and state else None
 
 
 def _spread_kernels(found: Collection[_Found]) -> tuple[Container, ...]:
@@ -240,7 +255,8 @@ def _read_text(annotations: Mapping[str, object], key: str) -> str | None:
 class _Walk:
     """One reading of a directory of bundles; costs 70 us for each, half of it json.loads()."""
 
-    def __init__(self, source: str, check_wanted: Callable[[], None], entry_limit: int) -> None:
+    def __init__(self, source: str, check_wanted: Callable[[], None], entry_limit: int, names: NerdctlNames) -> None:
+        self._names = names
         self._source = source
         self._check_wanted = check_wanted
         self._entries_left = entry_limit
@@ -284,7 +300,7 @@ class _Walk:
             if isinstance(bundle, Reason):
                 self.left_out.append(LeftOut(bundle, id_))
             elif bundle is not None:
-                self._found.setdefault(id_, _describe(bundle, self._source))
+                self._found.setdefault(id_, _describe(bundle, self._source, self._names))
 
     def _list(self, directory: int) -> list[str]:
         """The names in a directory, of which all that were listed together may have so many."""
@@ -294,7 +310,7 @@ class _Walk:
 
     def _note(self, err: OSError) -> None:
         """Remember that something may not be read; raise what is no fault of the bundle."""
-        if err.errno in _ERRNOS_OF_ALL:
+        if err.errno in ERRNOS_OF_ALL:
             raise err
         if isinstance(err, PermissionError):
             self._denied = err
@@ -310,7 +326,7 @@ def _read_bundle(parent: int, id_: ContainerId, namespace: str | None) -> _Bundl
         if namespace is None:
             outer, directory = directory, os.open("userdata", os.O_PATH | _DIRECTORY_FLAGS, dir_fd=directory)
             os.close(outer)
-        config = _read_file(directory, "config.json", _CONFIG_BYTES)
+        config = read_file(directory, "config.json", _CONFIG_BYTES)
         if not isinstance(config, bytes):
             return config
         annotations = parse_annotations(config)
@@ -326,31 +342,9 @@ def _read_programs(directory: int) -> Iterator[str]:
     """What runs the container of a bundle of containerd: its shim (since 1.6), and what runc's shim starts for runc."""
     for name in ("shim-binary-path", "runtime"):
         try:
-            program = _read_file(directory, name, _PROGRAM_BYTES)
+            program = read_file(directory, name, _PROGRAM_BYTES)
         except PermissionError:
             # They are the runtime's alone, where config.json is everybody's.
             continue
         if isinstance(program, bytes):
             yield program.decode("utf-8", "surrogateescape")
-
-
-def _read_file(directory: int, name: str, limit_bytes: int) -> bytes | Reason | None:
-    """A file of a bundle; None if there is none, or it is no regular file, TOO_LARGE if it is a longer one.
-
-    Raises OSError where the reason may be another one than the bundle.
-    """
-    try:
-        descriptor = os.open(name, _FILE_FLAGS, dir_fd=directory)
-    except OSError as err:
-        if isinstance(err, PermissionError) or err.errno in _ERRNOS_OF_ALL:
-            raise
-        return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        if status.st_size > limit_bytes:
-            return Reason.TOO_LARGE
-        return os.read(descriptor, status.st_size)
-    finally:
-        os.close(descriptor)

@@ -1,14 +1,23 @@
 """What the directories that tell names without a runtime have in common: bounds, and an end before the end."""
 
+import errno
 import os
+import stat
 import threading
+from typing import Final
 
-from nsagent.errors import RuntimeUnavailable
+from nsagent.errors import Reason, RuntimeUnavailable
 from nsagent.model.container import Container
 from nsagent.runtimes.connect import translate
 
 ENTRY_LIMIT = 100_000
 """More entries than any node has in such a directory: reading them takes longer than a runtime may."""
+
+ERRNOS_OF_ALL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The state of the machine and not of a file: the next one would fail as well."""
+
+# A FIFO opens at once, and a terminal does not become ours, before fstat(2) tells what it is.
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class DirectorySource:
@@ -63,3 +72,25 @@ def list_entries(descriptor: int, limit: int) -> list[str]:
             names.append(entry.name)
     names.sort()
     return names
+
+
+def read_file(directory: int, name: str, limit_bytes: int) -> bytes | Reason | None:
+    """A file in a directory; None if there is none, or it is no regular file, TOO_LARGE if it is a longer one.
+
+    Raises OSError where the reason may be another one than the file.
+    """
+    try:
+        descriptor = os.open(name, _FILE_FLAGS, dir_fd=directory)
+    except OSError as err:
+        if isinstance(err, PermissionError) or err.errno in ERRNOS_OF_ALL:
+            raise
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > limit_bytes:
+            return Reason.TOO_LARGE
+        return os.read(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)

@@ -42,9 +42,9 @@ def discover_runtimes(
     found = _Found(option, environ, root)
 
     def find_more() -> Sources | None:
-        return _arrange(found.places, labels_wanted=labels_wanted) if found.look_again() else None
+        return _arrange(found.places, root, labels_wanted=labels_wanted) if found.look_again() else None
 
-    at_once, groups, details = _arrange(found.places, labels_wanted=labels_wanted)
+    at_once, groups, details = _arrange(found.places, root, labels_wanted=labels_wanted)
     return Runtimes(
         at_once,
         deadline_seconds,
@@ -91,7 +91,7 @@ class _Found:
         return True
 
 
-def _arrange(places: Sequence[Place], *, labels_wanted: bool) -> Sources:
+def _arrange(places: Sequence[Place], root: str, *, labels_wanted: bool) -> Sources:
     """Which of them are asked when."""
     named = [place for place in places if place.named]
     groups = [[place for place in places if not place.named and place.kind in kinds] for kinds in _ORDER]
@@ -101,14 +101,14 @@ def _arrange(places: Sequence[Place], *, labels_wanted: bool) -> Sources:
         # They will be asked for: at once, then.
         groups, cri = [[*bundles, *cri], logs], []
     return Sources(
-        [*shims, *map(make_source, named)],
-        [partial(_make_sources, group) for group in groups if group and group is not cri],
-        partial(_make_sources, cri) if cri else None,
+        [*shims, *_make_sources(named, root)],
+        [partial(_make_sources, group, root) for group in groups if group and group is not cri],
+        partial(_make_sources, cri, root) if cri else None,
     )
 
 
-def _make_sources(places: Iterable[Place]) -> list[Source]:
-    return [make_source(place) for place in places]
+def _make_sources(places: Iterable[Place], root: str) -> list[Source]:
+    return [make_source(place, root) for place in places]
 
 
 def _make_shim_sources(places: Iterable[Place]) -> list[Source]:
@@ -118,10 +118,11 @@ def _make_shim_sources(places: Iterable[Place]) -> list[Source]:
     return [ShimSource(place.address, named=False) for place in places]
 
 
-def make_source(place: Place, *, ended: bool = False) -> Source:
+def make_source(place: Place, root: str = "/", *, ended: bool = False) -> Source:
     """The source of a place; each kind is imported only where it is asked, as it costs milliseconds.
 
-    With `ended` one that can tells of containers that do not run too.
+    `root` is where the root directory of the host is seen. With `ended` one that can tells of
+    containers that do not run too.
     """
     kind, address, named = place.kind, place.address, place.named
     if kind is SourceKind.CRI:
@@ -131,7 +132,7 @@ def make_source(place: Place, *, ended: bool = False) -> Source:
     if kind is SourceKind.BUNDLES:
         from nsagent.runtimes.bundles import BundleSource
 
-        return BundleSource(address, named=named)
+        return BundleSource(address, named=named, root=root)
     if kind is SourceKind.LOGS:
         from nsagent.runtimes.kubelet_logs import LogLinkSource
 

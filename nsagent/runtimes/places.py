@@ -184,7 +184,7 @@ def _list_found(environ: Mapping[str, str], root: str) -> Iterator[Place]:
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "").lstrip("/")
     for kind, path in _ROOTLESS if runtime_dir else ():
         name = f"{runtime_dir}/{path}"
-        place = _place_below(root, kind, name, _find_below(root, name), "unix://")
+        place = _place_below(root, kind, name, find_below(root, name), "unix://")
         if place.state is not PlaceState.ASKED:
             yield place
             continue
@@ -206,7 +206,7 @@ def _read_cri_variable(text: str) -> Place:
 def _list_sockets(root: str) -> Iterator[Place]:
     """The usual sockets of the system's runtimes, existing or not."""
     for kind, names in _SOCKETS:
-        paths = [_find_below(root, name) for name in names]
+        paths = [find_below(root, name) for name in names]
         there = next((path for path in paths if path and os.path.lexists(path)), None)
         path = there or (None if None in paths else paths[0])
         yield _place_below(root, kind, names[0], path, "unix://")
@@ -215,7 +215,7 @@ def _list_sockets(root: str) -> Iterator[Place]:
 def _list_directories(root: str) -> Iterator[Place]:
     """The usual directories that tell names without a runtime, existing or not."""
     for kind, name in _DIRECTORIES:
-        yield _place_below(root, kind, name, _find_below(root, name))
+        yield _place_below(root, kind, name, find_below(root, name))
 
 
 def _place_below(root: str, kind: SourceKind, name: str, path: str | None, scheme: str = "") -> Place:
@@ -227,7 +227,7 @@ def _place_below(root: str, kind: SourceKind, name: str, path: str | None, schem
     return Place(kind, f"{scheme}{path}")
 
 
-def _find_below(root: str, path: str) -> str | None:
+def find_below(root: str, path: str) -> str | None:
     """Where `path` of the host lies as seen from here: its links are followed below `root`, as on the host.
 
     None where that goes round in a circle.

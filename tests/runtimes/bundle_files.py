@@ -19,8 +19,25 @@ CRI = "io.kubernetes.cri."
 CRIO = "io.kubernetes.cri-o."
 
 
+NERDCTL_STORE = "var/lib/nerdctl/1935db59"
+
+
 def list_of(directory: Path) -> tuple[Container, ...]:
-    return BundleSource(str(directory)).list_containers()
+    """What the bundles in a directory tell; the root of their host is `host` in it."""
+    return BundleSource(str(directory), root=str(directory / "host")).list_containers()
+
+
+def make_as(name: str, namespace: str = "default", id_: str = ID) -> dict[str, str]:
+    """What nerdctl annotates of a container."""
+    return {"nerdctl/name": name, "nerdctl/state-dir": f"/{NERDCTL_STORE}/containers/{namespace}/{id_}"}
+
+
+def call(directory: Path, name: str, namespace: str = "default", id_: str = ID) -> Path:
+    """The file by which nerdctl calls a container so."""
+    path = directory / "host" / NERDCTL_STORE / "names" / namespace / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(id_)
+    return path
 
 
 def put(directory: Path, namespace: str | None, annotations: object, id_: str = ID, **files: str) -> Path:

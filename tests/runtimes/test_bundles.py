@@ -11,7 +11,19 @@ from nsagent.model.container import Container, Pod, Runtime
 from nsagent.model.ids import PodUid
 from nsagent.runtimes.bundles import BundleSource
 from tests.cpu_time import cpu_seconds
-from tests.runtimes.bundle_files import CRI, CRIO, FIXTURES, OTHER_ID, RECORDED, list_of, only, put, record
+from tests.runtimes.bundle_files import (
+    CRI,
+    CRIO,
+    FIXTURES,
+    OTHER_ID,
+    RECORDED,
+    call,
+    list_of,
+    make_as,
+    only,
+    put,
+    record,
+)
 
 UID = "8f4f2d1c-6a3b-4c1e-9d57-0f6f0c8a1b2d"
 CPU_SECONDS = 0.045
@@ -61,12 +73,25 @@ class TestContainerd:
         assert container == record("postgres", id_=container.id, container_name="postgres")
         assert sandbox == record("db-0", id_=sandbox.id, pod=pod, sandbox=True)
 
-    def test_a_name_by_nerdctl(self) -> None:
-        (container,) = (c for c in list_of(FIXTURES / "containerd-2.0") if c.pod is None)
-        assert container == record("web", id_=container.id)
+    def test_a_name_by_nerdctl(self, tmp_path: Path) -> None:
+        bundles = tmp_path / "bundles"
+        shutil.copytree(FIXTURES / "containerd-2.0", bundles)
+        (container,) = (c for c in list_of(bundles) if c.pod is None)
+        assert container == record(None, id_=container.id)
+        call(bundles, "web", id_=container.id)
+        assert record("web", id_=container.id) in list_of(bundles)
+
+    def test_names_that_nerdctl_has_exchanged(self, tmp_path: Path) -> None:
+        """The specs stay as they are."""
+        put(tmp_path, "default", make_as("a"))
+        put(tmp_path, "default", make_as("b", id_=OTHER_ID), OTHER_ID)
+        call(tmp_path, "b")
+        call(tmp_path, "a", id_=OTHER_ID)
+        assert list_of(tmp_path) == (record("b"), record("a", id_=OTHER_ID))
 
     def test_what_a_pod_is_called_goes_before_what_nerdctl_annotates(self, tmp_path: Path) -> None:
-        put(tmp_path, "k8s.io", {f"{CRI}container-name": "app", "nerdctl/name": "other"})
+        call(tmp_path, "other", "k8s.io")
+        put(tmp_path, "k8s.io", {f"{CRI}container-name": "app", **make_as("other", "k8s.io")})
         assert only(tmp_path) == record("app", container_name="app")
 
     @pytest.mark.parametrize("namespace", ["moby", "default", "k8s.io.evil"])
@@ -76,7 +101,8 @@ class TestContainerd:
         assert only(tmp_path) == record(None, Runtime.DOCKER if namespace == "moby" else Runtime.CONTAINERD)
 
     def test_docker_has_no_names_by_nerdctl(self, tmp_path: Path) -> None:
-        put(tmp_path, "moby", {"nerdctl/name": "x"})
+        call(tmp_path, "x", "moby")
+        put(tmp_path, "moby", make_as("x", "moby"))
         assert only(tmp_path) == record(None, Runtime.DOCKER)
 
     def test_a_sandbox_without_a_name_has_none(self, tmp_path: Path) -> None:
@@ -84,8 +110,9 @@ class TestContainerd:
         assert only(tmp_path) == record(None, sandbox=True)
 
     def test_an_id_in_two_namespaces_is_one_container(self, tmp_path: Path) -> None:
-        put(tmp_path, "a", {"nerdctl/name": "first"})
-        put(tmp_path, "b", {"nerdctl/name": "second"})
+        for namespace, name in (("a", "first"), ("b", "second")):
+            call(tmp_path, name, namespace)
+            put(tmp_path, namespace, make_as(name, namespace))
         assert list_of(tmp_path) == (record("first"),)
 
     def test_a_config_without_annotations_is_one(self, tmp_path: Path) -> None:

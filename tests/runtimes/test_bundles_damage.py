@@ -25,7 +25,9 @@ from tests.runtimes.bundle_files import (
     OTHER_ID,
     RECORDED,
     as_nobody,
+    call,
     list_of,
+    make_as,
     only,
     put,
     record,
@@ -134,7 +136,8 @@ class TestDamage:
 
     @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
     def test_a_shim_of_another_form_does_not_cost_the_name(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
-        make(put(tmp_path, "default", {"nerdctl/name": "web"}) / "shim-binary-path")
+        call(tmp_path, "web")
+        make(put(tmp_path, "default", make_as("web")) / "shim-binary-path")
         assert only(tmp_path) == record("web")
 
     @pytest.mark.parametrize("name", ["web", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "." + "a" * 64, "a" * 63 + "\n"])
@@ -168,9 +171,10 @@ class TestDamage:
 
     def test_bytes_that_are_not_utf8_do_not_cost_the_name(self, tmp_path: Path) -> None:
         """The environment of a process may hold any."""
-        config = put(tmp_path, "default", {}) / "config.json"
-        config.write_bytes(b'{"process": {"env": ["A=\xff"]}, "annotations": {"nerdctl/name": "w\xffb"}}')
-        assert only(tmp_path) == record("w\udcffb")
+        config = put(tmp_path, "k8s.io", {}) / "config.json"
+        annotations = b'{"io.kubernetes.cri.container-name": "w\xffb"}'
+        config.write_bytes(b'{"process": {"env": ["A=\xff"]}, "annotations": %s}' % annotations)
+        assert only(tmp_path) == record("w\udcffb", container_name="w\udcffb")
 
     def test_nothing_of_the_environment_is_kept(self, tmp_path: Path) -> None:
         config = put(tmp_path, "k8s.io", {}) / "config.json"
@@ -241,7 +245,8 @@ class TestFailures:
             assert [container.id for container in list_of(here)] == [OTHER_ID]
 
     def test_a_shim_that_may_not_be_read_does_not_cost_the_name(self, here: Path) -> None:
-        bundle = put(here, "default", {"nerdctl/name": "web"}, shim_binary_path="/usr/bin/containerd-shim-kata-v2")
+        call(here, "web")
+        bundle = put(here, "default", make_as("web"), shim_binary_path="/usr/bin/containerd-shim-kata-v2")
         (bundle / "shim-binary-path").chmod(0)
         with as_nobody():
             assert list_of(here) == (record("web"),)
