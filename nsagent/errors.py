@@ -50,6 +50,7 @@ class Reason(StrEnum):
     NO_INIT = "no_init"
     PID_NAMESPACE = "pid_namespace"
     UNSEEN = "unseen"
+    OTHER_HOST = "other_host"
     UNPROVEN = "unproven"
     SANDBOXED = "sandboxed"
     NO_CGROUP2 = "no_cgroup2"

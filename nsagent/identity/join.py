@@ -5,18 +5,26 @@ shared. Pods meet on their uid, and static pods on their config hash, by which t
 called.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from nsagent.identity.cgroup_path import CgroupIdentity
 from nsagent.identity.claims import find_user
-from nsagent.identity.records import Records, User, add_records, fill_in_pod, list_users, merge_records
+from nsagent.identity.records import (
+    FILES,
+    Records,
+    User,
+    add_records,
+    fill_in_pod,
+    list_strangers,
+    list_users,
+    merge_records,
+)
 from nsagent.model.container import Container, NameState, Pod, Runtime
 from nsagent.model.ids import ContainerId, PodUid
 
 NAMED_BY_ID = (Runtime.LXC, Runtime.NSPAWN)
 """Runtimes whose containers are called by their id."""
 
-_FILES = ("bundles", "logs")
 _BY_LABELS = ("docker", "podman")
 
 Pods = Mapping[tuple[User, PodUid], Pod]
@@ -40,13 +48,15 @@ def join_containers(
     tells, and such a runtime, unless somebody named it, of nothing else; a runtime's containers are
     not in each other; Docker's labels, which are the image's too, make no pod where the path shows
     none. A bundle or the name of a log makes no container of its own, for these stay when it is gone,
-    but a sandboxed one, whose processes may be in no cgroup here.
+    but a sandboxed one, whose processes may be in no cgroup here; nor does what a runtime tells that may be
+    another host's.
 
     `kept` are records of earlier passes that tell of what only paths show, `gone` those of containers
     that no path shows and that are wanted all the same.
     """
     seen = _index_identities(identities)
-    known = merge_records(_believe(record, seen.get(record.id)) for record in answers)
+    told = tuple(answers)
+    known = merge_records(_believe(record, seen.get(record.id)) for record in told)
     # Who is in another container may have taken the id of one that has ended.
     add_records(known, (record for record in kept if record.id in seen and not seen[record.id].chain))
     lost = [record for record in gone if record.id not in seen]
@@ -57,7 +67,12 @@ def join_containers(
         for (user, _), record in known.items()
         if record.sandbox and record.sandboxed is not None and record.pod is not None and record.pod.uid is not None
     }
-    alone = {record.id: (user, record) for (user, _), record in reversed(known.items()) if _stands_alone(record)}
+    here = _list_own(told, seen)
+    alone = {
+        record.id: (user, record)
+        for (user, _), record in reversed(known.items())
+        if record.id in here and _stands_alone(record)
+    }
     for record in lost:
         alone.setdefault(record.id, (list_users(record)[0], record))
     joined = (
@@ -75,9 +90,15 @@ def _believe(record: Container, identity: CgroupIdentity | None) -> Container:
     return record
 
 
+def _list_own(told: Collection[Container], seen: Collection[ContainerId]) -> set[ContainerId]:
+    """The containers that are told of by those whose containers are this host's."""
+    strangers = list_strangers(told, seen)
+    return {one.id for one in told if one.told_by is None or one.told_by.subject not in strangers}
+
+
 def _stands_alone(record: Container) -> bool:
     """Whether there is such a container although no path shows it."""
-    if record.source not in _FILES:
+    if record.source not in FILES:
         return True
     # CRI-O keeps the bundle of a container that has ended.
     return record.sandboxed is not None and record.runtime is not Runtime.CRIO

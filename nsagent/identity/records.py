@@ -3,10 +3,14 @@
 What a user's runtime tells is kept apart from what the system's do: a user can have it say anything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
 from nsagent.model.container import Container, Pod
 from nsagent.model.ids import ContainerId
+
+FILES = ("bundles", "logs")
+"""The sources that are files of this host; of Container.source."""
 
 _IMAGE_ID = "sha256:"
 
@@ -22,6 +26,23 @@ def list_users(record: Container) -> tuple[User, ...]:
     if record.told_by is None or not record.told_by.uid:
         return (None,)
     return (None, record.told_by.uid) if record.told_by.named else (record.told_by.uid,)
+
+
+def list_strangers(records: Collection[Container], seen: Collection[ContainerId]) -> frozenset[str]:
+    """The subjects of the runtimes that may be another host's: they are asked over TCP, and nothing shows a container.
+
+    `seen` are the containers that the cgroup paths of this host show; another source may tell of one too.
+    """
+    over_tcp: defaultdict[str, set[ContainerId]] = defaultdict(set)
+    here = set(seen)
+    for record in records:
+        told_by = record.told_by
+        # A unix socket belongs to somebody, and somebody listens at it.
+        if told_by and told_by.named and told_by.uid is None and told_by.pid is None and record.source not in FILES:
+            over_tcp[told_by.subject].add(record.id)
+        else:
+            here.add(record.id)
+    return frozenset(subject for subject, ids in over_tcp.items() if here.isdisjoint(ids))
 
 
 def merge_records(records: Iterable[Container]) -> dict[tuple[User, ContainerId], Container]:

@@ -106,7 +106,8 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
         remedy = ": run as root, or in the group of its option gid" if gap.reason is Reason.HIDEPID else ""
         return [f"processes are hidden from this user ({reason}){remedy}"]
     if gap.kind is Kind.CONTAINERS:
-        return [f"{subjects}, {gap.count}: {reason}: {HOST_PROCFS}"]
+        remedy = "" if gap.reason is Reason.OTHER_HOST else f": {HOST_PROCFS}"
+        return [f"{subjects}, {gap.count}: {reason}{remedy}"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
         return [f"{_count(gap.count, 'thread')} of {_tell_pids(gap)} not looked at ({reason})"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.NOT_TOLD:

@@ -61,6 +61,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.NO_INIT: "no PID 1",
     Reason.PID_NAMESPACE: "in a PID namespace of its own",
     Reason.UNSEEN: "none of them is seen",
+    Reason.OTHER_HOST: "none of them is seen, nor listed: asked over TCP, it may be the engine of another host",
     Reason.UNPROVEN: "not proven",
     Reason.SANDBOXED: "sandboxed ({detail}), the sockets of its own network stack are not observable",
     Reason.NO_CGROUP2: "no cgroups of version 2",

@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Final
 
 from nsagent.errors import Reason
+from nsagent.identity.records import list_strangers
 from nsagent.model.choices import EngineName, OwnersWanted
 from nsagent.model.container import Container
 from nsagent.model.facts import Facts, ProcessCounts
@@ -92,19 +93,24 @@ def check_seen(facts: Facts, holders: Iterable[ContainerId | None]) -> list[Gap]
     """The sources of which no container has a process here, though they tell of running ones.
 
     Their processes are elsewhere: outside of this PID namespace, or on another host. Where the PID
-    namespace tells that itself nothing is added.
+    namespace tells that itself nothing is added, but of those who may be another host's.
     """
-    if any(gap.reason is Reason.PID_NAMESPACE for gap in facts.gaps):
-        return []
-    seen = set(holders)
+    seen = {id_ for id_ in holders if id_ is not None}
+    strangers = list_strangers(facts.containers, seen)
+    is_told = any(gap.reason is Reason.PID_NAMESPACE for gap in facts.gaps)
     told: dict[str, list[ContainerId]] = {}
     for one in facts.containers:
         if one.told_by is not None and one.source in TELL_RUNNING and one.sandboxed is None:
             told.setdefault(one.told_by.subject, []).append(one.id)
     return [
-        Gap(Stage.PROCESSES, Subject(Kind.CONTAINERS, source), Reason.UNSEEN, count=len(ids))
+        Gap(
+            Stage.PROCESSES,
+            Subject(Kind.CONTAINERS, source),
+            Reason.OTHER_HOST if source in strangers else Reason.UNSEEN,
+            count=len(ids),
+        )
         for source, ids in told.items()
-        if seen.isdisjoint(ids)
+        if seen.isdisjoint(ids) and (source in strangers or not is_told)
     ]
 
 

@@ -222,6 +222,33 @@ def test_an_engine_tells_only_of_what_is_its_own(path: str, told_by: ToldBy | No
     assert (joined.name, joined.verified) == (("web", True) if verified else (None, False))
 
 
+OVER_TCP = ToldBy("docker (tcp://10.0.0.9:2376)", None, True)
+
+
+def test_an_engine_over_tcp_of_whose_containers_nothing_is_here_makes_none() -> None:
+    """It is another host's: its `web` must not stand beside the one of this host."""
+    own, other = answer(A)._replace(told_by=SYSTEM), answer(B)._replace(told_by=OVER_TCP)
+    assert join_containers([parse_cgroup(f"0::/docker/{A}\n")], (other, own)) == (own,)
+    assert join_containers([], (other, own)) == (own,)
+    gone = answer(B, "old")
+    assert join_containers([], (other,), gone=(gone,)) == (gone,)
+
+
+@pytest.mark.parametrize("source", ["docker", "bundles"])
+def test_an_engine_over_tcp_is_this_host_s_where_anything_shows_one_of_its_containers(source: str) -> None:
+    """Then those without a cgroup count as well."""
+    seen, unseen = (answer(id_)._replace(told_by=OVER_TCP) for id_ in (A, B))
+    assert join_containers([parse_cgroup(f"0::/docker/{A}\n")], (unseen, seen)) == (seen, unseen)
+    local = answer(A)._replace(source=source, told_by=SYSTEM._replace(uid=None if source == "bundles" else 0))
+    assert [one.id for one in join_containers([], (seen, unseen, local))] == [A, B]
+
+
+def test_a_sandboxed_container_of_an_engine_over_tcp_is_shown_by_its_shim() -> None:
+    shim = answer(A, None)._replace(source="bundles", sandboxed="kata", labels=None)
+    (joined,) = join_containers([], (shim, answer(A)._replace(told_by=OVER_TCP)))
+    assert (joined.name, joined.sandboxed) == ("web", "kata")
+
+
 def test_the_containers_of_one_engine_are_not_in_each_other() -> None:
     """Who is in one of them took the id of another, which shows no process just now."""
     identity = parse_cgroup(f"0::/docker/{A}/docker/{B}\n")

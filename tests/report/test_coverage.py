@@ -127,6 +127,13 @@ def tcp_of(number: int) -> Subject:
             "container web: sandboxed (gvisor), the sockets of its own network stack are not observable",
         ),
         (
+            Gap(Stage.PROCESSES, Subject(Kind.CONTAINERS, "docker (tcp://d:1)"), Reason.OTHER_HOST, count=2),
+            (
+                "processes of the containers of docker (tcp://d:1), 2: "
+                "none of them is seen, nor listed: asked over TCP, it may be the engine of another host"
+            ),
+        ),
+        (
             Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "7"), Reason.UNREACHABLE),
             "1 of 214 processes not readable (covered by a mount in /proc): umount what lies over pid 7",
         ),

@@ -6,6 +6,7 @@ import pytest
 
 from nsagent.errors import Reason
 from nsagent.model.choices import OwnersWanted
+from nsagent.model.container import Container, NameState, ToldBy
 from nsagent.model.facts import Facts, FoundBy, ProcessCounts, Rewalk, Visibility
 from nsagent.model.gap import AlikeGaps, Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import ContainerId
@@ -161,6 +162,32 @@ def test_host_wide_counters_stand_beside_the_sum_over_all_netns() -> None:
         netns(tcp_text(listen_row(80, 8)), inode=WEB_NETNS)._replace(sockstat=SOCKSTAT),
     ]
     assert attribute(facts([], both)).coverage.host == (HostCount("tcp_sockets", 2, 30), HostCount("tcp_orphans", 0, 2))
+
+
+IN_OWN_PID_NAMESPACE = Gap(Stage.PROCESSES, Subject(Kind.HIDDEN_PROCESSES), Reason.PID_NAMESPACE)
+
+
+@pytest.mark.parametrize(
+    ("told_by", "hidden", "reasons"),
+    [
+        (ToldBy("docker (unix:///d)", 0, True), (), [Reason.UNSEEN]),
+        (ToldBy("docker (unix:///d)", 0, True), (IN_OWN_PID_NAMESPACE,), []),
+        (ToldBy("docker (tcp://d:1)", None, True), (), [Reason.OTHER_HOST]),
+        (ToldBy("docker (tcp://d:1)", None, True), (IN_OWN_PID_NAMESPACE,), [Reason.OTHER_HOST]),
+    ],
+)
+def test_an_engine_of_whose_containers_no_process_is_seen_is_told(
+    told_by: ToldBy, hidden: tuple[Gap, ...], reasons: list[Reason]
+) -> None:
+    """Over TCP it may be another host's, and none of its containers is listed."""
+    ids = (ContainerId(digit * 64) for digit in "ab")
+    known = tuple(Container(id_, "web", NameState.KNOWN, None, None, True, "docker", told_by=told_by) for id_ in ids)
+    snapshot = attribute(facts([], [])._replace(containers=known, gaps=hidden))
+    subject = Subject(Kind.CONTAINERS, told_by.subject)
+    added = [alike(Gap(Stage.PROCESSES, subject, reason, count=2)) for reason in reasons]
+    assert list(snapshot.coverage.gaps) == [*map(alike, hidden), *added]
+    assert len(snapshot.containers) == (0 if Reason.OTHER_HOST in reasons else 2)
+    assert not snapshot.coverage.complete
 
 
 def test_a_row_that_stands_in_a_netns_twice_is_a_broken_check() -> None:

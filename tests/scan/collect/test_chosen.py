@@ -44,7 +44,7 @@ def engines_that_said(first: Sequence[Container], then: Sequence[Container] | No
             raise RuntimeUnavailable("broken")
         return tuple(then)
 
-    runtimes = Runtimes([StandIn("docker", lambda _: tuple(first), again)], clock=Clock())
+    runtimes = Runtimes([StandIn("docker", lambda _: tuple(first), again, named=False)], clock=Clock())
     runtimes.start()
     return runtimes, runtimes.collect()
 
