@@ -66,6 +66,8 @@ class Ends:
         }
         self._netns = {one.number: one for one in snapshot.netns}
         self._holders: dict[ProcessKey, Holder] = {}
+        self._listeners: dict[tuple[int, Protocol, int], Listeners] = {}
+        """By netns, protocol and port."""
 
     def find(self, asked: Tuple) -> tuple[End | None, End | None]:
         """Both ends, None of an address that is none of this host's; one that nobody holds has no holders."""
@@ -97,13 +99,20 @@ class Ends:
         if verdict is None or verdict.charged_to is None or verdict.kind not in _TO_BE_ACCEPTED:
             return ()
         pid, container_id = verdict.charged_to
-        at_port = AskedEnd(None, socket.row.local.port)
-        waiting = self._index.hold(socket.row.protocol, at_port, netns=frozenset((socket.netns,))).waiting
-        listeners = Listeners(waiting, LocalEnds(self._netns[socket.netns]), tells_uid=False)
+        listeners = self._find_listeners(socket.netns, socket.row.protocol, socket.row.local.port)
         owners = [owner for one in listeners.find(socket.row, verdict.kind) for owner in one.owners]
         if pid is not None:
             return [owner for owner in owners if owner.process.pid == pid]
         return [owner for owner in owners if container_id in (None, owner.process.container_id)]
+
+    def _find_listeners(self, netns: int, protocol: Protocol, port: int) -> Listeners:
+        key = (netns, protocol, port)
+        listeners = self._listeners.get(key)
+        if listeners is None:
+            waiting = self._index.hold(protocol, AskedEnd(None, port), netns=frozenset((netns,))).waiting
+            listeners = Listeners(waiting, LocalEnds(self._netns[netns]), tells_uid=False)
+            self._listeners[key] = listeners
+        return listeners
 
     def _find_holder(self, process: Process) -> Holder:
         key = process.key

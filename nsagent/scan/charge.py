@@ -89,12 +89,10 @@ class Charger:
 
     def _ask_listeners(self, row: SocketRow, kind: VerdictKind) -> ChargedTo | None:
         """The listener's first owner; of several listeners the process, and the container, on which all agree."""
-        found = self._listeners.find(row, kind) if self._listeners else []
-        pids = {one.owners[0].process.pid if one.owners else None for one in found}
-        containers = {one.container_id for one in found}
-        pid = pids.pop() if len(pids) == 1 else None
-        container_id = containers.pop() if len(containers) == 1 else None
-        return None if pid is None and container_id is None and len(found) < 2 else ChargedTo(pid, container_id)
+        common = self._listeners.find_common(row, kind) if self._listeners else None
+        if common is None or (common.pid is None and common.container_id is None and not common.several):
+            return None
+        return ChargedTo(common.pid, common.container_id)
 
     def _ask_memory(self, row: SocketRow) -> ChargedTo | None:
         """The holder of that pass; without its PID where that is another process's by now."""
