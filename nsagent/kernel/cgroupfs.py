@@ -12,9 +12,10 @@ import struct
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from errno import EACCES, ENOENT, EPERM, ESTALE
+from errno import EACCES, ENAMETOOLONG, ENOENT, EPERM, ESTALE
 from functools import partial
-from typing import Final
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
 
 from nsagent.errors import NotRead, Reason
 from nsagent.kernel.files import read_file, translate_failure
@@ -31,8 +32,21 @@ _CLONE_NEWCGROUP: Final = 0x02000000
 _HANDLE: Final = struct.Struct("=IiQ")
 _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
+MOST_SEARCHED: Final = 1 << 15
+"""How many cgroups are looked into where the tree is searched: 20 us each."""
 
-def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict[int, str]:
+_OF_ONE: Final = (EACCES, EPERM, ENAMETOOLONG)
+"""Why one directory cannot be listed, and others can: who owns it may say who may, and make paths of any length."""
+
+
+class CgroupPaths(NamedTuple):
+    """The paths of cgroups by their ids, and why that of others is not known; in neither are those that are removed."""
+
+    paths: dict[int, str]
+    failed: dict[int, NotRead]
+
+
+def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc", most: int = MOST_SEARCHED) -> CgroupPaths:
     """The paths of those of the cgroups that are there, as this program sees them in `0::` lines of /proc/PID/cgroup.
 
     They are relative to the root of the own cgroup namespace: `/` for that itself, `/sub` below it,
@@ -43,6 +57,9 @@ def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict
     With it the result is empty where it cannot be told in which cgroup the own namespace begins: that
     takes a mount of the tree from there, which is what a container has at its /sys/fs/cgroup.
 
+    A path of 4 KiB and more fails. Where the tree is searched, in `most` cgroups, so does every id that is not
+    found and may be in what was not seen.
+
     Raises NotRead, also where no cgroup-v2 tree is in use, and FormatError. Without
     CAP_DAC_READ_SEARCH, and under a seccomp filter, the tree is searched; without CAP_SYS_ADMIN, or
     CAP_SYS_PTRACE over PID 1, it must be mounted. Takes 0.1 ms, 0.2 in a cgroup namespace other than the
@@ -50,21 +67,24 @@ def read_cgroup_paths(ids: Collection[int], *, proc_root: str = "/proc") -> dict
     searched. Needs a 64-bit kernel of 5.5 or later: before, ids were other numbers.
     """
     if not ids:
-        return {}
+        return CgroupPaths({}, {})
     wanted = set(ids) - {ROOT_CGROUP_ID}
     try:
         with _open_tree(proc_root) as (root, is_own):
             if is_own:
-                return _read_paths(root, wanted, proc_root)
+                return _read_paths(root, wanted, proc_root, most)
             start = _find_own_start(proc_root)
             if start is None:
-                return {}
-            paths = _read_paths(root, wanted | {start}, proc_root)
+                return CgroupPaths({}, {})
+            paths, failed = _read_paths(root, wanted | {start}, proc_root, most)
     except OSError as err:
         raise translate_failure(err, _SUBJECT) from err
+    if start in failed:
+        return CgroupPaths({}, dict.fromkeys(wanted, failed[start]))
     if start not in paths:
-        return {}  # The cgroup in which the namespace begins may be removed, and the namespace still be used.
-    return {each: _relate(path, paths[start]) for each, path in paths.items() if each in wanted}
+        # The cgroup in which the namespace begins may be removed, and the namespace still be used.
+        return CgroupPaths({}, {})
+    return CgroupPaths({each: _relate(path, paths[start]) for each, path in paths.items() if each in wanted}, failed)
 
 
 def _relate(path: str, start: str) -> str:
@@ -165,22 +185,22 @@ def _create_apart(context: int) -> None:
     create(context)
 
 
-def _read_paths(root: int, ids: set[int], proc_root: str) -> dict[int, str]:
+def _read_paths(root: int, ids: set[int], proc_root: str, most: int) -> CgroupPaths:
     """The paths of the cgroups from the root of the mount; raises OSError."""
     if has_filter():  # Whose list hardly ever has open_by_handle_at(2).
-        return _search(root, ids, proc_root)
+        return _search(root, ids, proc_root, most)
     try:
         return _open_each(root, ids, proc_root)
     except OSError as err:
         if err.errno not in (EPERM, EACCES):
             raise
-    return _search(root, ids, proc_root)
+    return _search(root, ids, proc_root, most)
 
 
-def _open_each(root: int, ids: Collection[int], proc_root: str) -> dict[int, str]:
+def _open_each(root: int, ids: Collection[int], proc_root: str) -> CgroupPaths:
     """The paths of the cgroups, each opened by its id; raises OSError where that is not allowed."""
     prefix = _read_path(root, proc_root).rstrip("/")
-    paths: dict[int, str] = {}
+    found = CgroupPaths({}, {})
     for cgroup_id in ids:
         handle = _HANDLE.pack(8, _FILEID_KERNFS, cgroup_id)
         try:
@@ -191,34 +211,56 @@ def _open_each(root: int, ids: Collection[int], proc_root: str) -> dict[int, str
             raise
         try:
             path = _read_path(fd, proc_root)[len(prefix) :] or "/"
+            # Of a cgroup outside of the mount, or removed by now, the path is no path.
+            if _read_id(root, path) == cgroup_id:
+                found.paths[cgroup_id] = path
+        except OSError as err:
+            if err.errno != ENAMETOOLONG:
+                raise
+            found.failed[cgroup_id] = translate_failure(err, _SUBJECT)
         finally:
             close_fd(fd)
-        # Of a cgroup outside of the mount, or removed by now, the path is no path.
-        if _read_id(root, path) == cgroup_id:
-            paths[cgroup_id] = path
-    return paths
+    return found
 
 
-def _search(root: int, wanted: set[int], proc_root: str) -> dict[int, str]:
-    """The paths of the cgroups, looked for in all of the mount; raises OSError."""
+def _search(root: int, wanted: set[int], proc_root: str, most: int) -> CgroupPaths:
+    """The paths of the cgroups, looked for in the mount; raises OSError.
+
+    Each cgroup shares with those beside it, and one more, what the one above has of the search, and who has most
+    comes first: whoever makes many cgroups has the others' found before.
+    """
     paths = {number: "/" for number in wanted if number == os.fstat(root).st_ino}
     base = f"{proc_root}/self/fd/{root}"
-    unseen = [""]
+    failed: NotRead | None = None
+    unseen = [(-1.0, "")]
     while unseen and len(paths) < len(wanted):
-        directory = unseen.pop()
+        if most == 0:
+            failed = NotRead(_SUBJECT, Reason.TOO_MANY)
+            break
+        most -= 1
+        share, directory = heappop(unseen)
         try:
-            with os.scandir(base + (directory or "/")) as entries:
-                for entry in entries:
-                    # Name, type and number come with the listing: no file is asked for.
-                    if entry.is_dir(follow_symlinks=False):
-                        path = f"{directory}/{entry.name}"
-                        unseen.append(path)
-                        if entry.inode() in wanted:
-                            paths[entry.inode()] = path
+            below = _list_directories(base + (directory or "/"))
         except OSError as err:
-            if err.errno != ENOENT or not directory:
+            if not directory or err.errno not in (ENOENT, *_OF_ONE):
                 raise
-    return paths
+            if err.errno != ENOENT:
+                failed = translate_failure(err, _SUBJECT)
+            continue
+        share /= len(below) + 1
+        for name, number in below:
+            path = f"{directory}/{name}"
+            heappush(unseen, (share, path))
+            if number in wanted:
+                paths[number] = path
+    return CgroupPaths(paths, {} if failed is None else dict.fromkeys(wanted - paths.keys(), failed))
+
+
+def _list_directories(path: str) -> list[tuple[str, int]]:
+    """The directories in this one, with their numbers; raises OSError."""
+    with os.scandir(path) as entries:
+        # Name, type and number come with the listing: no file is asked for.
+        return [(entry.name, entry.inode()) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _read_path(fd: int, proc_root: str) -> str:
@@ -226,8 +268,10 @@ def _read_path(fd: int, proc_root: str) -> str:
 
 
 def _read_id(root: int, path: str) -> int | None:
-    """The number of what lies at this path of the mount, None if there is nothing."""
+    """The number of what lies at this path of the mount, None if there is nothing; raises OSError if it is too long."""
     try:
         return os.stat("." + path, dir_fd=root, follow_symlinks=False).st_ino
-    except OSError:
+    except OSError as err:
+        if err.errno == ENAMETOOLONG:
+            raise
         return None

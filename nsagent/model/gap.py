@@ -50,7 +50,7 @@ class Kind(StrEnum):
     ADDRESSES = "addresses"  # the inode of the netns whose own they are, else the key
     CONTAINERS = "containers"  # what the source is called; what is counted are containers
     CONTAINER = "container"  # its name, else its id
-    CGROUP_PATHS = "cgroup_paths"  # none
+    CGROUP_PATHS = "cgroup_paths"  # none; what is counted are cgroups
     CREATORS = "creators"  # none; what is counted are sockets, where their tables do not tell
     CGROUPS = "cgroups"  # none; what is counted are cgroups
     SOURCE = "source"  # what it is called, as in `docker (unix:///run/docker.sock)`

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nsagent.errors import Reason
+from nsagent.model.choices import OwnersWanted
 from nsagent.model.gap import AlikeGaps, Kind, Stage
 from nsagent.model.snapshot import Coverage, Snapshot
 from nsagent.report.escape import escape
@@ -94,6 +95,8 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
     if gap.kind is Kind.RECORDS:
         sources = ", ".join(subject.id for subject in gap.subjects)
         return [f"names from {sources}: {_count(gap.count, 'container')} left out ({reason})"]
+    if gap.kind is Kind.CGROUP_PATHS and coverage.owners is OwnersWanted.PID:
+        return [f"{subjects} of {_count(gap.count, 'cgroup')} not known ({reason})"]
     if gap.stage is Stage.CGROUPS:
         return [f"{subjects}: {reason}: use --owners pid"]
     if gap.stage is Stage.CHECKS:

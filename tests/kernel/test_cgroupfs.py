@@ -132,7 +132,7 @@ try:
     os.rmdir(f"{{base}}/gone", dir_fd=tree)
     said = None
     def read(proc_root="/proc"):
-        return named(read_cgroup_paths(list(names), proc_root=proc_root))
+        return named(read_cgroup_paths(list(names), proc_root=proc_root).paths)
     # The part of each test.
     {steps}
 finally:
@@ -150,7 +150,13 @@ ready(json.dumps(said)); wait()
 READER = """
 import json, sys
 from nsagent.kernel.cgroupfs import read_cgroup_paths
-print(json.dumps([*read_cgroup_paths(json.loads(sys.argv[1])).items()]))
+print(json.dumps([*read_cgroup_paths(json.loads(sys.argv[1])).paths.items()]))
+"""
+TELLER = """
+import json, sys
+from nsagent.kernel.cgroupfs import read_cgroup_paths
+paths, failed = read_cgroup_paths(json.loads(sys.argv[1]))
+print(json.dumps([[*paths.items()], [(number, err.errno) for number, err in failed.items()]]))
 """
 DENIED = """
 from nsagent.errors import AccessDenied
@@ -215,11 +221,11 @@ def test_a_search_finds_the_paths_that_cgroups_have_by_their_numbers() -> None:
 
     def search() -> None:
         give_back_capabilities((Right.SYS_PTRACE, Right.SYS_ADMIN), own="/proc/thread-self")
-        found.append(read_cgroup_paths(ids))
+        found.append(read_cgroup_paths(ids).paths)
 
     try:
         ids = {os.stat(cgroup).st_ino, NOBODYS_ID}
-        by_number = read_cgroup_paths(ids)
+        by_number = read_cgroup_paths(ids).paths
         run_apart(search)
     finally:
         os.rmdir(cgroup)
@@ -410,7 +416,7 @@ said = read(procfs_without_pid_1())
 
 
 def test_the_root_of_the_tree_has_no_path(tmp_path: Path) -> None:
-    assert said_after(tmp_path, "said = read_cgroup_paths([1])") == {}
+    assert said_after(tmp_path, "said = read_cgroup_paths([1]).paths") == {}
 
 
 def test_a_cgroup_that_is_named_like_a_way_up_is_not_taken_for_one(tmp_path: Path) -> None:
@@ -421,15 +427,98 @@ try:
     os.makedirs(PLACE + "-part")
     run("mount", "--bind", f"{PLACE}/{name}", PLACE + "-part")
     number = os.stat(name, dir_fd=tree).st_ino
-    said = [read_cgroup_paths([number])[number].replace(base, "BASE"), read()]
+    said = [read_cgroup_paths([number]).paths[number].replace(base, "BASE"), read()]
 finally:
     os.rmdir(name, dir_fd=tree)
 """
     assert said_after(tmp_path, steps) == ["/..BASE", EVERY]
 
 
+def failures(steps: str) -> str:
+    """Steps that read while these hold, and say what was found and what failed."""
+    return f"""
+def read_all(**more):
+    paths, failed = read_cgroup_paths(list(names), **more)
+    told = {{names[number]: [err.reason, err.errno] for number, err in failed.items()}}
+    return [named(paths), told]
+{steps}
+"""
+
+
+MAKE_OVERLONG = """
+above = [os.open(base, os.O_RDONLY, dir_fd=tree)]
+try:
+    for _ in range(18):
+        os.mkdir("d" * 250, dir_fd=above[-1])
+        above.append(os.open("d" * 250, os.O_RDONLY, dir_fd=above[-1]))
+    names[os.fstat(above[-1]).st_ino] = "overlong"
+    said = read_all()
+finally:
+    while len(above) > 1:
+        os.close(above.pop())
+        os.rmdir("d" * 250, dir_fd=above[-1])
+"""
+
+
+def test_a_path_that_is_too_long_is_not_known_and_all_others_are(tmp_path: Path) -> None:
+    """Any user with a cgroup of his own can make one."""
+    found = said_after(tmp_path, failures(MAKE_OVERLONG))
+    assert found == [EVERY, {"overlong": ["failed", "ENAMETOOLONG"]}]
+
+
+def test_what_a_search_does_not_find_may_be_at_a_path_that_is_too_long(tmp_path: Path) -> None:
+    found = said_after(tmp_path, failures(MAKE_OVERLONG), *WITHOUT_READ_SEARCH)
+    failed = ["failed", "ENAMETOOLONG"]
+    assert found == [EVERY, {"overlong": failed, "gone": failed}]
+
+
+def test_what_a_search_does_not_find_may_be_where_it_may_not_look(tmp_path: Path) -> None:
+    """Whoever owns a cgroup says who may list it."""
+    rights = "-dac_read_search,-dac_override"
+    reader = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", "--", sys.executable, "-c", TELLER]
+    steps = f"""
+os.chmod(f"{{PLACE}}/{{base}}/out", 0)
+told = subprocess.check_output([*{reader!r}, json.dumps(list(names))], text=True)
+paths, failed = map(dict, json.loads(told))
+said = [named(paths), {{names[number]: why for number, why in failed.items()}}]
+"""
+    left = {name: path for name, path in EVERY.items() if name != "out/deep"}
+    assert said_after(tmp_path, steps) == [left, {"out/deep": "EACCES", "gone": "EACCES"}]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_what_a_search_of_so_many_cgroups_does_not_find_is_not_known(tmp_path: Path, most: int) -> None:
+    """No more than one that is gone makes it look through all."""
+    many = ["too_many", None]
+    assert said_after(tmp_path, failures(f"said = read_all(most={most})"), *WITHOUT_READ_SEARCH) == [
+        {},
+        dict.fromkeys([*EVERY, "gone"], many),
+    ]
+
+
+def test_a_search_looks_last_where_somebody_has_made_many_cgroups(tmp_path: Path) -> None:
+    """In a tree of that kind whose cgroups are directories of a tmpfs: no others are in it."""
+    steps = """
+os.makedirs(PLACE + "-flood/flood/in")
+flood = PLACE + "-flood"
+run("mount", "-t", "tmpfs", "x", flood)
+device = os.stat(flood).st_dev
+os.makedirs(PLACE + "-procfs/self")
+os.symlink("/proc/self/fd", PLACE + "-procfs/self/fd")
+with open(PLACE + "-procfs/self/mountinfo", "w") as lines:
+    lines.write(f"41 31 {os.major(device)}:{os.minor(device)} / {flood} rw - cgroup2 cgroup2 rw\\n")
+for number in range(100):
+    os.makedirs(f"{flood}/a/{number}/below")
+os.makedirs(f"{flood}/pods/one/two/three")
+names = {os.stat(f"{flood}/pods/one/two/three").st_ino: "three", os.stat(f"{flood}/a/99/below").st_ino: "below"}
+paths, failed = read_cgroup_paths(list(names), proc_root=PLACE + "-procfs", most=10)
+said = [named(paths), [names[number] for number in failed]]
+"""
+    assert said_after(tmp_path, steps, *WITHOUT_READ_SEARCH) == [{"three": "/pods/one/two/three"}, ["below"]]
+
+
 def test_without_ids_nothing_is_read() -> None:
-    assert read_cgroup_paths([], proc_root="/nowhere") == {}
+    assert read_cgroup_paths([], proc_root="/nowhere") == ({}, {})
 
 
 def test_where_no_tree_is_in_use_the_read_fails(tree: ProcTree) -> None:

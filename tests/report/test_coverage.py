@@ -3,6 +3,7 @@
 import pytest
 
 from nsagent.errors import Reason
+from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import ProcessCounts
 from nsagent.model.gap import Gap, Kind, Stage, Subject, merge_gaps
 from nsagent.model.ids import Pid
@@ -249,3 +250,10 @@ def test_containers_without_cgroups_of_version_2_are_told_with_what_helps(snapsh
 def test_tables_that_name_no_cgroups_are_told_with_what_helps(snapshot: Snapshot) -> None:
     gap = Gap(Stage.CGROUPS, Subject(Kind.CREATORS), Reason.NOT_TOLD, count=12)
     assert lines_of(snapshot, gap) == ["containers of sockets: not told by these tables: use --owners pid"]
+
+
+def test_cgroups_whose_path_is_not_known_are_counted_where_owners_are_not_told_by_them(snapshot: Snapshot) -> None:
+    gap = failed(Stage.CGROUPS, Kind.CGROUP_PATHS, "", "ENAMETOOLONG", 2)
+    assert lines_of(snapshot, gap) == ["cgroup paths of 2 cgroups not known (ENAMETOOLONG)"]
+    by_creator = snapshot._replace(coverage=snapshot.coverage._replace(owners=OwnersWanted.CONTAINER))
+    assert lines_of(by_creator, gap) == ["cgroup paths: ENAMETOOLONG: use --owners pid"]

@@ -1,7 +1,9 @@
 """The stage that concludes: what concerns the whole host, and all that was read put together as Facts."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 
 from nsagent.errors import FormatError, NotRead, Reason
@@ -11,7 +13,7 @@ from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.visibility import read_visibility
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, Visibility
-from nsagent.model.gap import Gap, Kind, Stage, Subject
+from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.chosen import CGROUP_PATHS
 from nsagent.scan.collect.context import PassContext
@@ -85,13 +87,18 @@ def _read_cgroup_paths(context: PassContext) -> tuple[tuple[int, str], ...]:
     ids = context.reader.list_cgroup_ids()
     if not context.live or not ids:
         return ()
+    subject = Subject(Kind.CGROUP_PATHS)
     try:
-        return tuple(sorted(read_cgroup_paths(ids, proc_root=context.procfs.root).items()))
+        found = read_cgroup_paths(ids, proc_root=context.procfs.root)
     except (NotRead, FormatError) as err:
         # Owners tell more; without them it is a gap that who made a socket is not known.
         if context.request.owners is OwnersWanted.CONTAINER:
-            context.gaps.note(Stage.CGROUPS, Subject(Kind.CGROUP_PATHS), err)
+            context.gaps.note(Stage.CGROUPS, subject, err)
         return ()
+    # Others are known here, so that a row whose own is not would look like one that was made in a removed cgroup.
+    failed = Counter(make_gap(Stage.CGROUPS, subject, err) for err in found.failed.values())
+    context.gaps.add(replace(gap, count=count) for gap, count in failed.items())
+    return tuple(sorted(found.paths.items()))
 
 
 def _list_stale_names(context: PassContext) -> tuple[str, ...]:
