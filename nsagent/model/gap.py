@@ -36,6 +36,7 @@ class Kind(StrEnum):
     COMMAND_LINE = "command_line"  # the pid
     DETAIL = "detail"  # which one of a process: what its file is called, or what is read of that
     IO_URING = "io_uring"  # the pid
+    IN_FLIGHT = "in_flight"  # the pid; what is counted are sockets whose queues may hold descriptors
     MOUNTINFO = "mountinfo"  # the pid
     HIDDEN_PROCESSES = "hidden_processes"  # none
     MOUNT_OPTIONS = "mount_options"  # the path of the procfs

@@ -55,7 +55,8 @@ def _is_counted(gap: AlikeGaps) -> bool:
 
 def _counted_line(snapshot: Snapshot, gap: AlikeGaps) -> str:
     coverage = snapshot.coverage
-    of_processes = f"{len(gap.subjects)} of {coverage.processes.seen} processes"
+    # One may be younger than the walk that counted them.
+    of_processes = f"{len(gap.subjects)} of {max(len(gap.subjects), coverage.processes.seen)} processes"
     of_netns = f"{len(gap.subjects)} of {coverage.netns.seen} netns"
     if gap.stage is Stage.FDS and gap.reason is Reason.TOO_MANY:
         text = f"fds of {_tell_pids(gap)} not read"
@@ -113,6 +114,10 @@ def _single_lines(coverage: Coverage, gap: AlikeGaps) -> list[str]:
         return [f"{subjects}, {gap.count}: {reason}{remedy}"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.TOO_MANY:
         return [f"{_count(gap.count, 'thread')} of {_tell_pids(gap)} not looked at ({reason})"]
+    if gap.kind is Kind.IN_FLIGHT:
+        return [f"queues of {_count(gap.count, 'socket')} of {_tell_pids(gap)} not looked at ({reason})"]
+    if gap.kind is Kind.OWNERS and gap.reason is Reason.LATE:
+        return [f"{subjects}, {gap.count}, not looked for again ({reason})"]
     if gap.kind is Kind.THREADS and gap.reason is Reason.NOT_TOLD:
         what = f"fd tables of {_count(gap.count, 'thread')} of {_tell_pids(gap)} not compared"
         return [f"{what}: run in the PID namespace of the procfs (hostPID: true), or with --deep"]

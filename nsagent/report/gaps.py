@@ -16,6 +16,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.COMMAND_LINE: "command line of pid {id}",
     Kind.DETAIL: "{id}",
     Kind.IO_URING: "io_uring of pid {id}",
+    Kind.IN_FLIGHT: "descriptors in transit to pid {id}",
     Kind.MOUNTINFO: "mountinfo of pid {id}",
     Kind.HIDDEN_PROCESSES: "hidden processes",
     Kind.MOUNT_OPTIONS: "mount options of {id}",

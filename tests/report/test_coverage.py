@@ -257,3 +257,26 @@ def test_cgroups_whose_path_is_not_known_are_counted_where_owners_are_not_told_b
     assert lines_of(snapshot, gap) == ["cgroup paths of 2 cgroups not known (ENAMETOOLONG)"]
     by_creator = snapshot._replace(coverage=snapshot.coverage._replace(owners=OwnersWanted.CONTAINER))
     assert lines_of(by_creator, gap) == ["cgroup paths: ENAMETOOLONG: use --owners pid"]
+
+
+@pytest.mark.parametrize(
+    ("gap", "line"),
+    [
+        (
+            Gap(Stage.FDS, Subject(Kind.IN_FLIGHT, "7"), Reason.TOO_MANY, count=9),
+            "queues of 9 sockets of pid 7 not looked at (too many)",
+        ),
+        (
+            Gap(Stage.FDS, Subject(Kind.OWNERS), Reason.LATE, count=9),
+            "owners of rows, 9, not looked for again (no time was left)",
+        ),
+    ],
+)
+def test_what_a_second_walk_left_out_is_counted(snapshot: Snapshot, gap: Gap, line: str) -> None:
+    assert lines_of(snapshot, gap) == [line]
+
+
+def test_a_process_that_came_after_they_were_counted_is_one_of_them(snapshot: Snapshot) -> None:
+    gaps = [failed(Stage.FDS, Kind.PROCESS, pid, "EIO") for pid in (1, 2)]
+    (line, *_) = lines_of(snapshot, *gaps, processes=ProcessCounts(1, 0, 0, 1, 0))
+    assert line == "2 of 2 processes not readable (EIO)"

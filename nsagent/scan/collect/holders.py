@@ -9,6 +9,7 @@ Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
@@ -25,6 +26,9 @@ from nsagent.scan.collect.walk import MAX_LINKS, Reach, Resting, walk_processes
 
 MAX_THREADS: Final = 16_384
 """How many threads one container or user may have looked at in one walk, which takes 3 us each."""
+
+MAX_QUEUES: Final = 1 << 16
+"""Of how many sockets one container or user may have the queues looked at in one walk, which takes 16 us each."""
 
 _TABLES: Final = 8
 """With how many fd tables of other threads one is compared that does not share that of its process."""
@@ -152,6 +156,7 @@ class Search:
     wanted: Collection[int]
     listed: Container[int]
     threads: ThreadTables
+    queues: Shares = field(default_factory=lambda: Shares(MAX_QUEUES))
     in_flight: int = 0
     gaps: list[Gap] = field(default_factory=list)
     _seen: set[SocketInode] = field(default_factory=set)
@@ -176,7 +181,7 @@ class Search:
 
     def _search_rings(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> Iterator[ProcessReading]:
         """What the io_urings of one fd table hold; counts what is in transit in its sockets on the way."""
-        self._count_in_flight(holder, links)
+        self._count_in_flight(holder, reading, links)
         registered = tuple((fd, inode) for fd in links.rings for inode in self._read_ring(holder, reading.pid, fd))
         yield from self.keep_wanted([reading._replace(socket_fds=registered, held_by=HeldBy.IO_URING)])
 
@@ -197,15 +202,20 @@ class Search:
         self.gaps.append(gap)
         return ()
 
-    def _count_in_flight(self, holder: ProcessDir, links: FdLinks) -> None:
-        for fd, inode in links.sockets:
-            if inode in self.listed or inode in self._seen:
-                continue
+    def _count_in_flight(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> None:
+        unlisted = {inode: fd for fd, inode in links.sockets if inode not in self.listed and inode not in self._seen}
+        if not unlisted:
+            return
+        may = self.queues.take(reading.cgroup, reading.uid, len(unlisted))
+        for inode, fd in islice(unlisted.items(), may):
             self._seen.add(inode)
             try:
                 self.in_flight += parse_scm_fds(holder.read_fdinfo(fd))
             except (Gone, NotRead, FormatError):
                 continue  # Closed by now, most likely: it has no queue any more.
+        if unseen := len(unlisted) - may:
+            subject = Subject(Kind.IN_FLIGHT, str(reading.pid))
+            self.gaps.append(Gap(Stage.FDS, subject, Reason.TOO_MANY, count=unseen))
 
 
 def search_processes(
@@ -214,9 +224,12 @@ def search_processes(
     """Who holds one of the wanted inodes now: new readings, with those fds alone; who rests by now.
 
     A process that has run since is read whole again: under its number may by now be another one. One
-    that rests holds what it held, of which nothing is wanted, but for its threads and its rings.
+    that rests holds what it held, of which nothing is wanted, but for its threads and its rings. What
+    cannot be read is among the gaps of the search.
     """
     walk = walk_processes(context, Reach(further=search.look, resting=resting))
+    # That no time was left is told by who looks for the holders: all processes there are were met before.
+    search.gaps += [gap for gap in walk.gaps if gap.subject.kind is not Kind.PROCESSES]
     return list(search.keep_wanted(walk.readings)), walk.resting
 
 

@@ -101,6 +101,8 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
         missing = {place.inode for one in unheld for place in one.places}
         if context.is_over():
             _leave_unsettled(unheld)
+            if missing:
+                context.gaps.add((Gap(Stage.FDS, Subject(Kind.OWNERS), Reason.LATE, count=len(missing)),))
             break
         if not plan_next_round(missing, before, rounds):
             break
@@ -113,12 +115,19 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
         unheld = _keep(unheld, lambda _, place: place.inode not in held)
         before = missing
     if search is not None:
-        context.gaps.add((*search.gaps, *search.threads.gaps))
+        _tell_unread(context, search)
     if settled.rewalk and settled.rewalk.rounds == MAX_ROUNDS and len(missing) < len(before):
         _leave_unsettled(unheld)
     left = _keep(found, lambda one, place: place.inode not in held and place.inode not in one.netns.closed)
     settled.ownerless = [one for one in left if one.places]
     return settled
+
+
+def _tell_unread(context: PassContext, search: Search) -> None:
+    """Add what the last round could not read, but what could not be read before for the same reason."""
+    told = {(gap.stage, gap.subject, gap.reason) for gap in context.gaps.list_gaps()}
+    unread = (*search.gaps, *search.threads.gaps)
+    context.gaps.add(gap for gap in unread if (gap.stage, gap.subject, gap.reason) not in told)
 
 
 def _leave_unsettled(unheld: Iterable[Unheld]) -> None:

@@ -1,5 +1,7 @@
 """Rows that nobody was seen to hold: who is looked for, how often, and what stays unsettled."""
 
+from pathlib import Path
+
 import pytest
 
 from nsagent.errors import Reason
@@ -71,6 +73,69 @@ def test_rows_whose_holders_are_still_being_found_in_the_last_round_are_unsettle
         (state,) = context.reader.list_states()
         assert [reading.socket_fds for reading in found.readings] == [((3, inode),) for inode in inodes[:MAX_ROUNDS]]
         assert state.unsettled == set(inodes[MAX_ROUNDS:])
+
+
+class Damaged(ProcFs):
+    """A procfs in which what pid 11 tells of itself is another thing each time, and never what it should be."""
+
+    listed = 0
+
+    def list_pids(self) -> list[Pid]:
+        self.listed += 1
+        Path(self.root, "11/stat").write_text(f"{self.listed} ?\n", encoding="utf-8")
+        return super().list_pids()
+
+
+def search_again(procfs: ProcFs) -> list[Gap]:
+    """The gaps of a pass over this tree that walks again for the holder of a row of pid 10's netns."""
+    with open_pass(procfs) as context:
+        walk = walk_processes(context)
+        context.gaps.add(walk.gaps)
+        read_met(context, context.registry.list_met())
+        found = settle(context, walk, walk.readings)
+        assert found.rewalk is not None
+        return context.gaps.list_gaps()
+
+
+def test_what_can_be_read_no_more_when_a_holder_is_looked_for_again_is_told(tree: ProcTree) -> None:
+    """It may hold the row by now."""
+    tree.process(10, net={"sockstat": BUSY_SOCKSTAT, "tcp": TCP_HEADER + listen_row(80, 7)})
+    (tree.process(11) / "fd").rmdir()
+    tree.write("11/fd", "no directory: ENOTDIR")
+    unread = Gap(Stage.FDS, Subject(Kind.PROCESS, "11"), Reason.FAILED, "ENOTDIR")
+    assert search_again(Revealing(tree.path)) == [unread]
+
+
+def test_what_could_be_read_neither_time_is_told_once(tree: ProcTree) -> None:
+    tree.process(10, net={"sockstat": BUSY_SOCKSTAT, "tcp": TCP_HEADER + listen_row(80, 7)})
+    tree.process(11)
+    (gap,) = search_again(Damaged(tree.path))
+    assert (gap.stage, gap.subject, gap.reason) == (Stage.PROCESSES, Subject(Kind.PROCESS, "11"), Reason.MALFORMED)
+
+
+class Counting(ProcFs):
+    """A procfs that counts how often it was listed."""
+
+    listed = 0
+
+    def list_pids(self) -> list[Pid]:
+        self.listed += 1
+        return super().list_pids()
+
+
+def test_rows_whose_holders_nobody_had_time_to_look_for_are_told(tree: ProcTree) -> None:
+    """And not that there may be processes and netns that were not met: the first walk has seen all."""
+    rows = listen_row(80, 7) + listen_row(81, 8)
+    tree.process(10, net={"sockstat": BUSY_SOCKSTAT, "tcp": TCP_HEADER + rows})
+    procfs = Counting(tree.path)
+    with open_pass(procfs) as context:
+        walk = walk_processes(context)
+        read_met(context, context.registry.list_met())
+        late = context._replace(clock=lambda: float(procfs.listed), ends_at=2.0)
+        settle(late, walk, walk.readings)
+        (state,) = context.reader.list_states()
+        assert state.unsettled == {7, 8}
+        assert context.gaps.list_gaps() == [Gap(Stage.FDS, Subject(Kind.OWNERS), Reason.LATE, count=2)]
 
 
 def test_rows_that_nobody_holds_are_no_longer_looked_for_when_a_round_finds_nothing(tree: ProcTree) -> None:

@@ -7,7 +7,7 @@ from nsagent.kernel.procfs import FdLinks, ProcFs
 from nsagent.model.facts import ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Pid
-from nsagent.scan.collect.holders import ThreadTables, list_fair_threads
+from nsagent.scan.collect.holders import Search, ThreadTables, list_fair_threads, search_processes
 from nsagent.scan.collect.shares import Shares, in_turns
 from nsagent.scan.collect.walk import Reach, walk_processes
 from tests.kernel.children import Child, start_child
@@ -100,3 +100,16 @@ def test_links_of_a_process_without_threads_are_enough() -> None:
         threads = ThreadTables(comparable=True)
         assert list(threads.look(process, process, reading(child.pid), FdLinks((), ()))) == []
         assert threads.seen == 0
+
+
+def test_of_sockets_beyond_a_share_the_queues_are_not_looked_at_and_they_are_told(tree: ProcTree) -> None:
+    """Once each: who holds the same sockets after those who have had enough has them looked at."""
+    for pid, cgroup in ((10, WEB), (20, WEB), (30, HOST)):
+        tree.process(pid, cgroup=cgroup, fds={fd: f"socket:[{min(pid, 20) + fd}]" for fd in range(5)})
+        for fd in range(5):
+            tree.write(f"{pid}/fdinfo/{fd}", "pos:\t0\nscm_fds: 1\n")
+    search = Search(set(), {10}, ThreadTables(comparable=False), queues=Shares(7))
+    with open_pass(ProcFs(tree.path)) as context:
+        search_processes(context, search, {})
+    gap = Gap(Stage.FDS, Subject(Kind.IN_FLIGHT, "20"), Reason.TOO_MANY, count=2)
+    assert (search.in_flight, search.gaps) == (4 + 3 + 2, [gap])
