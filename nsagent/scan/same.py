@@ -6,11 +6,18 @@ as nobody knows better.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from nsagent.model.ids import SocketCookie
+from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Netns, OwnedSocket, Snapshot
+
+_FEW: Final = 4
+"""So many sockets of the same ends are looked through one by one, which takes less than to tell them apart first."""
+
+_ANY_INODE: Final = -1
+"""Any but 0."""
 
 
 class Matched(NamedTuple):
@@ -86,17 +93,31 @@ def _match_ends(
     netns: Mapping[int, int],
 ) -> Matched:
     """The same with those matched too of which one has no cookie."""
+    # Two with cookies differ: of two passes by sock_diag nothing more is to be found.
+    if all(socket.row.cookie is not None for socket in come):
+        candidates = [socket for socket in gone if socket.row.cookie is None]
+    else:
+        candidates = gone
+    if not candidates:
+        return Matched(both, gone, come)
     ends: defaultdict[tuple[object, ...], list[OwnedSocket]] = defaultdict(list)
-    for socket in gone:
+    for socket in candidates:
         row = socket.row
         if socket.netns in netns:
             ends[netns[socket.netns], row.local, row.remote].append(socket)
+    crowds: dict[tuple[object, ...], _Crowd] = {}
     matched: set[int] = set()
     left = []
-    for socket in come:
+    for socket in come:  # Of /proc that is each socket: 2 us.
         row = socket.row
-        candidates = ends.get((socket.netns, row.local, row.remote))
-        match = _pick(socket, candidates, matched) if candidates else None
+        key = (socket.netns, row.local, row.remote)
+        alike = ends.get(key)
+        if not alike:
+            match = None
+        elif len(alike) <= _FEW:
+            match = _pick(socket, alike, matched)
+        else:
+            match = (crowds.get(key) or crowds.setdefault(key, _Crowd(alike))).pick(socket, matched)
         if match is None:
             left.append(socket)
         else:
@@ -120,3 +141,33 @@ def _pick(socket: OwnedSocket, candidates: list[OwnedSocket], taken: set[int]) -
         if not (other.inode and row.inode):
             like_it = like_it or one
     return like_it
+
+
+class _Crowd:
+    """Sockets of the same ends, of which there may be any number by SO_REUSEPORT: none is looked at twice."""
+
+    def __init__(self, candidates: Sequence[OwnedSocket]) -> None:
+        self._alike: defaultdict[tuple[Protocol, bool, int], list[tuple[int, OwnedSocket]]] = defaultdict(list)
+        """By protocol, whether they have cookies, and inode or _ANY_INODE; behind their places, the first one last."""
+        for place, socket in sorted(enumerate(candidates), key=lambda one: -one[0]):
+            row = socket.row
+            for inode in (row.inode, _ANY_INODE) if row.inode else (row.inode,):
+                self._alike[row.protocol, row.cookie is not None, inode].append((place, socket))
+
+    def pick(self, socket: OwnedSocket, taken: set[int]) -> OwnedSocket | None:
+        """What _pick() finds among them."""
+        row = socket.row
+        cookies = (False,) if row.cookie is not None else (False, True)
+        for inode in (row.inode, 0 if row.inode else _ANY_INODE):
+            firsts = (self._find_first((row.protocol, cookie, inode), taken) for cookie in cookies)
+            if found := [first for first in firsts if first is not None]:
+                return min(found)[1]
+        return None
+
+    def _find_first(self, key: tuple[Protocol, bool, int], taken: set[int]) -> tuple[int, OwnedSocket] | None:
+        alike = self._alike.get(key)
+        while alike:
+            if id(alike[-1][1]) not in taken:
+                return alike[-1]
+            alike.pop()
+        return None
