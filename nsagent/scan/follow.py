@@ -7,7 +7,7 @@ Compared with that pass alone, what begins to listen there would never be new, a
 from dataclasses import replace
 
 from nsagent.model.gap import AlikeGaps
-from nsagent.model.ids import number_netns
+from nsagent.model.ids import tell_netns
 from nsagent.model.net import Protocol
 from nsagent.model.snapshot import Snapshot
 from nsagent.scan.same import is_same_boot, match_netns, match_sockets
@@ -37,6 +37,7 @@ def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
     seen = [one for one in after.sockets if (one.netns, one.row.protocol) in unseen]
     kept = [one._replace(netns=netns[one.netns]) for one in match_sockets(known, seen, netns).gone]
     protocols = after.coverage.protocols
+    known_tables = {(tell_netns(number), protocol) for number, protocol in unseen}
     whole = {one.number for one in after.netns if all((one.number, each) in unseen for each in protocols)}
     return after._replace(
         sockets=(*after.sockets, *kept),
@@ -45,26 +46,20 @@ def follow(before: Snapshot | None, after: Snapshot) -> Snapshot:
             for one in after.netns
         ),
         coverage=after.coverage._replace(
-            gaps=tuple(left for gap in after.coverage.gaps if (left := _leave_out(gap, unseen, protocols)) is not None),
+            gaps=tuple(
+                left for gap in after.coverage.gaps if (left := _leave_out(gap, known_tables, protocols)) is not None
+            ),
         ),
     )
 
 
-def _leave_out(gap: AlikeGaps, known: set[tuple[int, Protocol]], protocols: tuple[Protocol, ...]) -> AlikeGaps | None:
-    """The gap without the tables of which all is known; None where nothing is left."""
+def _leave_out(gap: AlikeGaps, known: set[tuple[str, Protocol]], protocols: tuple[Protocol, ...]) -> AlikeGaps | None:
+    """The gap without the tables of which all is known, which are given as gaps tell them; None if nothing is left."""
     if not may_hide_rows(gap):
         return gap
     left = tuple(
         one
         for one in gap.subjects
-        if not all(
-            any((number, each) in known for number in _numbers(one.id))
-            for each in (protocols if one.protocol is None else (one.protocol,))
-        )
+        if not all((one.id, each) in known for each in (protocols if one.protocol is None else (one.protocol,)))
     )
     return replace(gap, subjects=left) if left else None
-
-
-def _numbers(id_: str) -> tuple[int, ...]:
-    """What rows may call the netns of a gap, which is told by its inode or its key."""
-    return (int(id_), number_netns(None, int(id_))) if id_.isdigit() else ()

@@ -5,7 +5,7 @@ from typing import Final
 from nsagent.errors import Reason
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.gap import AlikeGaps, Kind, Stage
-from nsagent.model.ids import Pid
+from nsagent.model.ids import Pid, tell_netns
 from nsagent.model.net import Protocol
 from nsagent.model.process import Process
 from nsagent.model.snapshot import OwnedSocket, Snapshot
@@ -43,8 +43,8 @@ class Sight:
             return False
         if netns is None:
             return self.is_whole
-        number = str(abs(netns))
-        return not (netns in self._unread or (number, None) in self._tables or (number, protocol) in self._tables)
+        told = tell_netns(netns)
+        return not (netns in self._unread or (told, None) in self._tables or (told, protocol) in self._tables)
 
     def is_before(self, socket: OwnedSocket) -> bool:
         """Whether all who hold a socket of the same boot began later: it was not there, unseen or not.

@@ -61,6 +61,29 @@ def test_interfaces_that_could_not_be_read_hide_no_row() -> None:
     assert follow(snapshot(), served) == served
 
 
+@pytest.mark.parametrize("protocol", [None, Protocol.TCP])
+def test_what_could_not_be_read_of_a_netns_that_its_key_alone_tells_is_as_it_was_seen_last(
+    protocol: Protocol | None,
+) -> None:
+    """As for who may not read its inode: rows have its key, negative, and gaps `key:` and the key."""
+    netns = (*HERE, make_netns(NEW)._replace(inode=None, key=NEW))
+    kind = Kind.NETNS if protocol is None else Kind.TABLE
+    gaps = merge_gaps([Gap(Stage.NETNS, Subject(kind, f"key:{NEW}", protocol), Reason.FAILED, "EIO")])
+    stays, goes = listener(80, SERVER, netns=-NEW), listener(81, SERVER, netns=-NEW, cookie=2, inode=8)
+    whole, unread = snapshot(stays, goes, netns=netns), snapshot(netns=netns, gaps=gaps)
+    assert tell(whole, unread, unread, snapshot(stays, netns=netns)) == [[], [], ["listener_gone"]]
+    assert diff_snapshots(unread, whole) == ()
+    followed = follow(whole, unread)
+    assert followed.sockets == (stays, goes)
+    assert followed.coverage.gaps == ()
+
+
+def test_a_key_is_not_taken_for_the_inode_of_another_netns() -> None:
+    netns = (*HERE, make_netns(NEW)._replace(inode=None, key=WEB))
+    goes = listener(80, SERVER, netns=-WEB)
+    assert tell(snapshot(goes, netns=netns), snapshot(netns=netns, gaps=gaps_of(WEB))) == [["listener_gone"]]
+
+
 def test_a_table_of_another_protocol_is_as_it_was_seen_last() -> None:
     tcp = listener(80, SERVER, netns=WEB)
     unread = snapshot(tcp, gaps=gaps_of(WEB, Protocol.UDP))
