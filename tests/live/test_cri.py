@@ -22,7 +22,7 @@ from tests.live.cri_node import (
     make_node,
 )
 from tests.live.deadlines import until
-from tests.live.nsagent_cli import Scan, run_nsagent, run_scan
+from tests.live.nsagent_cli import Scan, run_named_scan, run_nsagent, run_scan
 from tests.live.pods import ContainerSpec, MadePod, PodSpec, Qos, serve
 from tests.live.rows import read_ss_rows
 
@@ -43,7 +43,7 @@ def node(cri_bed: CriBed) -> Iterator[Node]:
 
 
 def scan_node(node: Node, *kinds: str) -> dict[int, Listener]:
-    return node.find_listeners(run_scan(*node.bed.runtime_option(*kinds)))
+    return node.find_listeners(run_named_scan(*node.bed.runtime_option(*kinds)))
 
 
 def test_the_pods_are_what_this_test_thinks(node: Node) -> None:
@@ -85,7 +85,7 @@ def test_both_ends_of_a_connection_between_pods_have_theirs(node: Node) -> None:
     client = node.bed.run_pod(PodSpec("client", [ContainerSpec("nc", command)], "batch"))
     try:
         until(lambda: any(row.state == "established" for row in read_ss_rows(client.netns)), "the client is connected")
-        scan = run_scan(*node.bed.runtime_option("cri"), "--port", str(port), "--state", "established")
+        scan = run_named_scan(*node.bed.runtime_option("cri"), "--port", str(port), "--state", "established")
     finally:
         node.bed.remove_pod(client)
     ends = {row["local"]["port"] == port: (row["netns"], *pod_of(scan, row["container_id"])) for row in scan.sockets}
@@ -115,7 +115,7 @@ def test_containers_lists_each_of_a_pod_and_no_pause_container(node: Node, kinds
 
 
 def test_a_netns_lists_the_containers_of_its_pod_and_no_pause_container(node: Node) -> None:
-    scan = run_scan(*node.bed.runtime_option("cri"))
+    scan = run_named_scan(*node.bed.runtime_option("cri"))
     for pod in node.pods:
         entry = scan.find_netns(pod.netns_inode)
         assert entry is not None
@@ -143,7 +143,7 @@ def test_a_container_started_again_is_known_by_its_new_id(node: Node, kinds: Seq
     try:
         made = Node(node.bed, [node.bed.restart_container(pod, "app")])
         made.await_listeners()
-        scan = run_scan(*node.bed.runtime_option(*kinds))
+        scan = run_named_scan(*node.bed.runtime_option(*kinds))
     finally:
         node.bed.remove_pod(pod)
     assert made.find_listeners(scan) == made.listeners
