@@ -166,6 +166,7 @@ OPENS = {
     "kernel/nsfs.py": "whatever others have a say in: nothing but netns",
     "kernel/private_mount.py": "the root of a mount that is the program's own",
     "kernel/procfs.py": "files and directories of the procfs that is read",
+    "kernel/sockfs.py": "fds of others: nothing but sockets",
     "kernel/sunrpc.py": "directories of a sysfs that is mounted for the purpose",
     "runtimes/bundles.py": "what an engine keeps below its directory",
     "runtimes/directory_source.py": "the directory of an engine",
@@ -177,7 +178,7 @@ OPENS = {
     "scan/capture_file.py": "the capture that the caller names",
     "scan/held_directory.py": "directories on the way to what is written, and new files",
 }
-"""File -> what it opens. A path of others is opened by kernel/nsfs.py alone."""
+"""File -> what it opens. A path of others is opened by kernel/nsfs.py alone, their fds by kernel/sockfs.py too."""
 
 NOT_OF_OTHERS = {
     "__main__.py",

@@ -64,7 +64,7 @@ class Sockets:
     def _find_one(self, process: ProcessDir, inode: SocketInode, fds: tuple[Fd, ...]) -> InspectedSocket:
         rows = [InspectedRow(one, self._find_peer(one)) for one in self._by_inode.get(inode, ())]
         try:
-            protocol = process.read_socket_protocol(fds[0])
+            protocol = process.read_socket_protocol(fds[0], inode)
         except (Gone, NotRead):
             protocol = ""
         owned, peer = rows[0] if rows else (None, None)

@@ -14,7 +14,7 @@ from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ESRCH
 from stat import S_ISLNK
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, ReadFailed, Reason
+from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.kernel.files import read_file, read_lines, translate_errno, translate_failure
 from nsagent.kernel.formats.fd_link import parse_inode_link
 from nsagent.kernel.formats.mountinfo import NetnsMounts, collect_netns_mounts, parse_mount_roots
@@ -22,6 +22,7 @@ from nsagent.kernel.formats.pid_stat import PidStat, parse_pid_stat
 from nsagent.kernel.libc import close_fd
 from nsagent.kernel.nsfs import open_netns
 from nsagent.kernel.proc_mount import read_proc_mount
+from nsagent.kernel.sockfs import read_protocol_name
 from nsagent.model.ids import Fd, Pid, SocketInode
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOUNTINFO_BYTES = 4 << 20
-_PROTOCOL_NAME = "system.sockprotoname"
 _SLICE = 1024
 _NOT_COUNTED = b"0 0 0\n"
 """What a kernel before Linux 5.14 without CONFIG_SCHEDSTATS writes for each thread if booted with nodelayacct."""
@@ -236,16 +236,12 @@ class ProcessDir:
         """What the kernel tells about one of its open files; needs CAP_SYS_PTRACE over the process."""
         return self._read(f"fdinfo/{fd}")
 
-    def read_socket_protocol(self, fd: Fd) -> str:
-        """The name of the protocol of the socket at one of its fds, as in /proc/net/protocols; "" for no socket.
+    def read_socket_protocol(self, fd: Fd, inode: SocketInode) -> str:
+        """The name of the protocol of the socket with this inode at one of its fds, as in /proc/net/protocols.
 
-        Source: net/socket.c sockfs_xattr_get(): the socket itself answers, no file system is asked.
+        Raises Gone too where that fd is something else by now, of which nothing is asked.
         """
-        path = f"/proc/self/fd/{self._fd}/fd/{fd}"
-        try:
-            return self._call(lambda: os.getxattr(path, _PROTOCOL_NAME)).rstrip(b"\0").decode("ascii", "replace")
-        except ReadFailed:
-            return ""  # ENODATA or ENOTSUP: another file by now.
+        return self._call(lambda: read_protocol_name(f"fd/{fd}", inode, dir_fd=self._fd))
 
     def open_live_thread(self) -> "ProcessDir":
         """One of its threads that has not exited: where the leader is dead, that has the fds and the netns."""

@@ -83,7 +83,7 @@ def find_unlisted(context: PassContext, readings: Iterable[ProcessReading]) -> l
             with context.procfs.open_process(reading.pid) as process, _open_holder(process, reading) as holder:
                 for fd, inode in strangers:
                     seen.add(inode)
-                    protocol = _read_protocol(holder, fd)
+                    protocol = _read_protocol(holder, fd, inode)
                     if protocol in protocols:
                         found.append(UnlistedSocket(reading, Tid(holder.number), fd, inode, protocol))
         except (Gone, NotRead):
@@ -203,11 +203,11 @@ def _open_holder(process: ProcessDir, reading: ProcessReading) -> Iterator[Proce
         yield process
 
 
-def _read_protocol(process: ProcessDir, fd: Fd) -> Protocol | None:
+def _read_protocol(process: ProcessDir, fd: Fd, inode: SocketInode) -> Protocol | None:
     try:
-        return _PROTOCOLS.get(process.read_socket_protocol(fd))
+        return _PROTOCOLS.get(process.read_socket_protocol(fd, inode))
     except Gone:
-        return None  # The fd is closed; that the process is gone shows at the next read.
+        return None  # The fd is closed, or another file; that the process is gone shows at the next read.
 
 
 def _see_thread(process: ProcessDir, tid: int, registry: NetnsRegistry) -> None:
