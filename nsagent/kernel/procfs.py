@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOUNTINFO_BYTES = 4 << 20
+_MOST_BYTES = 4 << 20
 _SLICE = 1024
 _NOT_COUNTED = b"0 0 0\n"
 """What a kernel before Linux 5.14 without CONFIG_SCHEDSTATS writes for each thread if booted with nodelayacct."""
@@ -169,8 +169,8 @@ class ProcessDir:
 
     def list_mount_roots(self) -> list[str]:
         """Of each mount of its mount namespace, what of the file system is mounted; nothing of a table over 4 MiB."""
-        data = self._call(lambda: read_file("mountinfo", dir_fd=self._fd, most=_MOUNTINFO_BYTES))
-        return parse_mount_roots(data) if len(data) <= _MOUNTINFO_BYTES else []
+        data = self._call(lambda: read_file("mountinfo", dir_fd=self._fd, most=_MOST_BYTES))
+        return parse_mount_roots(data) if len(data) <= _MOST_BYTES else []
 
     def read_root(self) -> str:
         """The path of its root directory, as the root of its mount namespace sees it: what its mountinfo is cut to."""
@@ -233,8 +233,11 @@ class ProcessDir:
         return ProcessDir(fd, tid, f"{self.subject} thread {tid}", f"{self.path}/task/{tid}")
 
     def read_fdinfo(self, fd: Fd) -> bytes:
-        """What the kernel tells about one of its open files; needs CAP_SYS_PTRACE over the process."""
-        return self._read(f"fdinfo/{fd}")
+        """What the kernel tells of one of its open files; needs CAP_SYS_PTRACE. NotRead is TOO_LARGE beyond 4 MiB."""
+        data = self._call(lambda: read_file(f"fdinfo/{fd}", dir_fd=self._fd, most=_MOST_BYTES))
+        if len(data) > _MOST_BYTES:
+            raise NotRead(self.subject, Reason.TOO_LARGE)
+        return data
 
     def read_socket_protocol(self, fd: Fd, inode: SocketInode) -> str:
         """The name of the protocol of the socket with this inode at one of its fds, as in /proc/net/protocols.

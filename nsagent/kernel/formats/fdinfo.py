@@ -13,6 +13,7 @@ from nsagent.model.ids import SocketInode
 
 _SCM_FDS = re.compile(rb"^scm_fds:(.*)$", re.MULTILINE)
 _USER_FILES = re.compile(rb"^UserFiles:\t(.*)\n((?: *[0-9]+: .*\n)*)UserBufs:\t", re.MULTILINE)
+_LINE = re.compile(rb"(.*)\n")
 # A path has its white space escaped; what is no path is named TYPE:[INODE] or TYPE:NAME.
 _FILE = re.compile(rb" *([0-9]+): (?:(socket:\[[0-9]+\])|/[^ \t]*|[a-z_]+:[^ \t]*|)", re.DOTALL)
 
@@ -44,7 +45,8 @@ def parse_registered_sockets(text: bytes) -> tuple[SocketInode, ...]:
     slots = _parse_number(section[1], text)
     sockets: list[SocketInode] = []
     last = -1
-    for line in section[2].split(b"\n")[:-1]:
+    for found in _LINE.finditer(section[2]):
+        line = found[1]
         match = _FILE.fullmatch(line)
         if match is None:
             raise FormatError("a slot and a file of an io_uring", line)

@@ -3,7 +3,7 @@
 Whether a thread shares the fd table of its process is asked of each: one that does not may hold sockets
 of a netns that nothing else leads to. io_urings are looked at only where rows have no owner.
 
-Source: clone(2) CLONE_FILES, kcmp(2), io_uring_register(2), unix(7) SCM_RIGHTS.
+Source: clone(2) CLONE_FILES, kcmp(2), unix(7) SCM_RIGHTS.
 """
 
 from collections import Counter
@@ -13,14 +13,15 @@ from itertools import islice
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
-from nsagent.kernel.formats.fdinfo import parse_registered_sockets, parse_scm_fds
+from nsagent.kernel.formats.fdinfo import parse_scm_fds
 from nsagent.kernel.pidfd import shares_fd_table
 from nsagent.kernel.procfs import FdLinks, ProcessDir
 from nsagent.model.facts import FoundBy, HeldBy, ProcessReading
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
-from nsagent.model.ids import Fd, Pid, SocketInode, Tid
+from nsagent.model.ids import Pid, SocketInode, Tid
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.netns import NetnsRegistry
+from nsagent.scan.collect.rings import Rings
 from nsagent.scan.collect.shares import Shares
 from nsagent.scan.collect.walk import MAX_LINKS, Reach, Resting, walk_processes
 
@@ -32,8 +33,6 @@ MAX_QUEUES: Final = 1 << 16
 
 _TABLES: Final = 8
 """With how many fd tables of other threads one is compared that does not share that of its process."""
-
-_RING_ATTEMPTS: Final = 3
 
 SearchTable = Callable[[ProcessDir, ProcessReading, FdLinks], Iterable[ProcessReading]]
 """Readings of one fd table, given whose it is, a reading of all of it, and its links."""
@@ -156,6 +155,7 @@ class Search:
     wanted: Collection[int]
     listed: Container[int]
     threads: ThreadTables
+    rings: Rings = field(default_factory=Rings)
     queues: Shares = field(default_factory=lambda: Shares(MAX_QUEUES))
     in_flight: int = 0
     gaps: list[Gap] = field(default_factory=list)
@@ -182,25 +182,9 @@ class Search:
     def _search_rings(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> Iterator[ProcessReading]:
         """What the io_urings of one fd table hold; counts what is in transit in its sockets on the way."""
         self._count_in_flight(holder, reading, links)
-        registered = tuple((fd, inode) for fd in links.rings for inode in self._read_ring(holder, reading.pid, fd))
-        yield from self.keep_wanted([reading._replace(socket_fds=registered, held_by=HeldBy.IO_URING)])
-
-    def _read_ring(self, holder: ProcessDir, pid: Pid, fd: Fd) -> tuple[SocketInode, ...]:
-        """The sockets registered with one io_uring; the kernel does not list those of a ring that is busy just then."""
-        ring = Subject(Kind.IO_URING, str(pid))
-        gap = Gap(Stage.FDS, ring, Reason.NOT_TOLD)
-        for _ in range(_RING_ATTEMPTS):
-            try:
-                return parse_registered_sockets(holder.read_fdinfo(fd))
-            except Gone:
-                return ()  # This ring was closed; whether the process went is asked at the next read.
-            except NotRead as err:
-                gap = make_gap(Stage.FDS, ring, err)
-                break
-            except FormatError:
-                continue
-        self.gaps.append(gap)
-        return ()
+        registered = tuple(self.rings.find_registered(holder, reading, links.rings, self.wanted))
+        if registered:
+            yield reading._replace(socket_fds=registered, held_by=HeldBy.IO_URING)
 
     def _count_in_flight(self, holder: ProcessDir, reading: ProcessReading, links: FdLinks) -> None:
         unlisted = {inode: fd for fd, inode in links.sockets if inode not in self.listed and inode not in self._seen}

@@ -19,6 +19,7 @@ from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.holders import Search, ThreadTables, search_processes
 from nsagent.scan.collect.look_again import drop_closed, list_young
 from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.rings import Rings
 from nsagent.scan.collect.state import Unheld
 from nsagent.scan.collect.unlisted import find_unlisted, leave_vsock, see_sockets, see_threads
 from nsagent.scan.collect.walk import Resting, Walk
@@ -106,7 +107,7 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
             break
         if not plan_next_round(missing, before, rounds):
             break
-        search = Search(missing, context.reader.list_inodes(), ThreadTables(comparable))
+        search = Search(missing, context.reader.list_inodes(), ThreadTables(comparable), _make_rings(context))
         again, resting = search_processes(context, search, resting)
         settled.readings += again
         threads, seconds = search.threads, round(context.clock() - started, 6)
@@ -126,8 +127,12 @@ def _search_missing_owners(context: PassContext, walk: Walk) -> Settled:
 def _tell_unread(context: PassContext, search: Search) -> None:
     """Add what the last round could not read, but what could not be read before for the same reason."""
     told = {(gap.stage, gap.subject, gap.reason) for gap in context.gaps.list_gaps()}
-    unread = (*search.gaps, *search.threads.gaps)
+    unread = (*search.gaps, *search.rings.gaps, *search.threads.gaps)
     context.gaps.add(gap for gap in unread if (gap.stage, gap.subject, gap.reason) not in told)
+
+
+def _make_rings(context: PassContext) -> Rings:
+    return Rings(context.keep_pace, context.is_over)
 
 
 def _leave_unsettled(unheld: Iterable[Unheld]) -> None:
