@@ -12,7 +12,8 @@ from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.ids import SocketInode
 
 _SCM_FDS = re.compile(rb"^scm_fds:(.*)$", re.MULTILINE)
-_USER_FILES = re.compile(rb"^UserFiles:\t(.*)\n((?: *[0-9]+: .*\n)*)UserBufs:\t", re.MULTILINE)
+_USER_FILES = re.compile(rb"^UserFiles:\t(.*)\n", re.MULTILINE)
+_FILES = re.compile(rb"((?: *[0-9]+: .*\n)*)UserBufs:\t")
 _LINE = re.compile(rb"(.*)\n")
 # A path has its white space escaped; what is no path is named TYPE:[INODE] or TYPE:NAME.
 _FILE = re.compile(rb" *([0-9]+): (?:(socket:\[[0-9]+\])|/[^ \t]*|[a-z_]+:[^ \t]*|)", re.DOTALL)
@@ -31,21 +32,24 @@ def parse_scm_fds(text: bytes) -> int:
     return _parse_number(found[0][1:], text)
 
 
-def parse_registered_sockets(text: bytes) -> tuple[SocketInode, ...]:
+def parse_registered_sockets(text: bytes, *, shows_paths: bool) -> tuple[SocketInode, ...]:
     """The sockets among the registered files of an io_uring, in the order of their slots.
 
     Raises FormatError where they are not told: the kernel leaves its part out while the ring is
-    busy (reading again helps), and before Linux 6.14 it shows the protocol of a socket, not its
-    inode. There a file could also be called `socket:[7]` and look like one; since then a path is
-    shown whole, so that it starts with `/`.
+    busy (reading again helps). `shows_paths`: the kernel is Linux 6.14 or later, which shows a path whole,
+    so that it starts with `/`. Before, it shows the protocol of a socket, and of a file its bare name:
+    that may be `socket:[7]`, and is not looked at.
     """
-    section = _USER_FILES.search(text)
-    if section is None:
+    start = _USER_FILES.search(text)
+    files = _FILES.match(text, start.end()) if start else None
+    if start is None or files is None:
         raise FormatError("the registered files of an io_uring", text)
-    slots = _parse_number(section[1], text)
+    slots = _parse_number(start[1], text)
+    if slots and not shows_paths:
+        raise FormatError("the registered files of an io_uring by their paths", text)
     sockets: list[SocketInode] = []
     last = -1
-    for found in _LINE.finditer(section[2]):
+    for found in _LINE.finditer(files[1]):
         line = found[1]
         match = _FILE.fullmatch(line)
         if match is None:

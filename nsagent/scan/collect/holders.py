@@ -155,7 +155,7 @@ class Search:
     wanted: Collection[int]
     listed: Container[int]
     threads: ThreadTables
-    rings: Rings = field(default_factory=Rings)
+    rings: Rings = field(default_factory=lambda: Rings(shows_paths=False))
     queues: Shares = field(default_factory=lambda: Shares(MAX_QUEUES))
     in_flight: int = 0
     gaps: list[Gap] = field(default_factory=list)

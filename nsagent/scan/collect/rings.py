@@ -32,6 +32,8 @@ _TOO_LARGE: Final = 4096
 class Rings:
     """Reads what is registered with the io_urings of some processes; what cannot be is one of `gaps`, each once."""
 
+    shows_paths: bool
+    """The kernel is Linux 6.14 or later (kernel.formats.fdinfo)."""
     keep_pace: Callable[[], object] = lambda: None
     """Called before each ring."""
     is_over: Callable[[], bool] = lambda: False
@@ -59,7 +61,7 @@ class Rings:
             try:
                 text = holder.read_fdinfo(fd)
                 self._shares.take(reading.cgroup, reading.uid, len(text) >> 10)
-                return parse_registered_sockets(text)
+                return parse_registered_sockets(text, shows_paths=self.shows_paths)
             except Gone:
                 return ()  # This ring was closed; whether the process went is asked at the next read.
             except NotRead as err:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from nsagent.errors import Reason
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.kernel.formats.row_place import RowPlace
 from nsagent.kernel.threads import run_in_threads
 from nsagent.model.choices import OwnersWanted
@@ -132,7 +133,8 @@ def _tell_unread(context: PassContext, search: Search) -> None:
 
 
 def _make_rings(context: PassContext) -> Rings:
-    return Rings(context.keep_pace, context.is_over)
+    shows_paths = is_at_least(context.procfs.read_sysctl("kernel/osrelease"), 6, 14)
+    return Rings(shows_paths, context.keep_pace, context.is_over)
 
 
 def _leave_unsettled(unheld: Iterable[Unheld]) -> None:

@@ -1,9 +1,13 @@
 """/proc/PID/fdinfo/FD of unix sockets and io_urings, recorded and live."""
 
+import os
+from functools import partial
+
 import pytest
 
 from nsagent.errors import FormatError
 from nsagent.kernel.formats.fdinfo import parse_registered_sockets, parse_scm_fds
+from nsagent.kernel.formats.release import is_at_least
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.ids import Fd, Pid
 from tests.kernel.children import start_child
@@ -54,6 +58,9 @@ ready(f"{ring} {inodes[0]} {inodes[1]}"); wait()
 """
 
 
+parse_registered = partial(parse_registered_sockets, shows_paths=True)
+
+
 def ring(files: bytes, slots: int = 8) -> bytes:
     """The fdinfo of a ring with these lines of registered files."""
     return RING_HEAD + b"UserFiles:\t%d\n" % slots + files + RING_TAIL
@@ -92,21 +99,21 @@ def test_a_damaged_count_is_a_format_error_that_holds_the_text(text: bytes) -> N
 
 
 def test_the_sockets_among_the_registered_files_come_by_slot() -> None:
-    assert parse_registered_sockets(ring(FILES)) == (129439, 129440)
+    assert parse_registered(ring(FILES)) == (129439, 129440)
 
 
 @pytest.mark.parametrize("files", [b"", b"    0: /dev/null\n"])
 def test_a_ring_without_sockets_has_none(files: bytes) -> None:
-    assert parse_registered_sockets(ring(files)) == ()
+    assert parse_registered(ring(files)) == ()
 
 
 def test_slots_of_more_than_five_digits_are_read() -> None:
-    assert parse_registered_sockets(ring(b"100000: socket:[5]\n", 100001)) == (5,)
+    assert parse_registered(ring(b"100000: socket:[5]\n", 100001)) == (5,)
 
 
 def test_what_looks_like_a_socket_elsewhere_is_none() -> None:
     text = RING_HEAD + b"    0: socket:[1]\nUserFiles:\t1\n" + RING_TAIL + b"    0: socket:[2]\n"
-    assert parse_registered_sockets(text) == ()
+    assert parse_registered(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ def test_what_looks_like_a_socket_elsewhere_is_none() -> None:
     [b"/srv/socket:[7]", b"/socket:[7]", b"/srv/\\012\\040\\040\\040\\0401:\\040socket:[7]", b"/memfd:socket:[7]"],
 )
 def test_a_path_that_looks_like_a_socket_is_none(path: bytes) -> None:
-    assert parse_registered_sockets(ring(b"    0: " + path + b"\n")) == ()
+    assert parse_registered(ring(b"    0: " + path + b"\n")) == ()
 
 
 @pytest.mark.parametrize(
@@ -135,19 +142,27 @@ def test_a_path_that_looks_like_a_socket_is_none(path: bytes) -> None:
 )
 def test_damage_is_a_format_error(text: bytes) -> None:
     with pytest.raises(FormatError):
-        parse_registered_sockets(text)
+        parse_registered(text)
 
 
 @pytest.mark.parametrize("name", [b"TCP", b"<none>", b"null"])
 def test_names_of_older_kernels_which_tell_no_inode_are_a_format_error(name: bytes) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_registered_sockets(ring(b"    0: " + name + b"\n"))
+        parse_registered(ring(b"    0: " + name + b"\n"))
     assert caught.value.text == b"    0: " + name
+
+
+def test_of_files_by_their_bare_names_none_is_taken_for_a_socket() -> None:
+    """One of them may be called so, or have a name with lines of its own."""
+    for files in (b"    0: socket:[7]\n", b"    0: a\nUserFiles:\t0\nUserBufs:\t1\n"):
+        with pytest.raises(FormatError):
+            parse_registered_sockets(ring(files), shows_paths=False)
+    assert parse_registered_sockets(ring(b"", 0), shows_paths=False) == ()
 
 
 def test_damage_gives_a_value_or_a_format_error_and_nothing_else() -> None:
     for text in damaged([UNIX, ring(FILES)], 3000, 1):
-        for parse in (parse_scm_fds, parse_registered_sockets):
+        for parse in (parse_scm_fds, parse_registered):
             try:
                 parse(text)
             except FormatError:
@@ -160,7 +175,7 @@ def test_damage_gives_a_value_or_a_format_error_and_nothing_else() -> None:
 def test_long_damage_is_parsed_fast(line: bytes) -> None:
     def parse(text: bytes) -> None:
         try:
-            parse_registered_sockets(text)
+            parse_registered(text)
         except FormatError:
             return
 
@@ -183,4 +198,8 @@ def test_sockets_that_only_a_ring_holds_are_found() -> None:
         if not child.said[:1].isdigit():
             lack(Capability.IO_URING, child.said)
         number, *inodes = map(int, child.said.split())
-        assert parse_registered_sockets(read_fdinfo(child.pid, number)) == tuple(inodes)
+        text = read_fdinfo(child.pid, number)
+        if is_at_least(os.uname().release, 6, 14):
+            assert parse_registered(text) == tuple(inodes)
+        with pytest.raises(FormatError):
+            parse_registered_sockets(text, shows_paths=False)
