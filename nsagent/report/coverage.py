@@ -65,6 +65,8 @@ def _counted_line(snapshot: Snapshot, gap: AlikeGaps) -> str:
     elif gap.kind is Kind.NETNS_OF_SOCKETS:
         whose = f" of {_tell_pids(gap)}" if gap.subjects[0].id else ""
         text = f"netns of {_count(gap.count, 'socket')}{whose} not looked up"
+    elif gap.stage is Stage.CGROUPS:
+        text = f"cgroups of {of_processes} not readable"
     elif gap.stage is Stage.LINKS:
         text = f"interfaces of {of_netns} not readable"
     elif gap.kind is Kind.NETNS:
@@ -167,7 +169,8 @@ def _count(number: int, noun: str) -> str:
 def _untold_lines(coverage: Coverage, counted: Iterable[AlikeGaps]) -> list[str]:
     """Processes and netns that were not read and have no gap of their own."""
     processes, netns = coverage.processes, coverage.netns
-    told_processes = {subject for gap in counted if gap.kind is Kind.PROCESS for subject in gap.subjects}
+    unread = [gap for gap in counted if gap.kind is Kind.PROCESS and gap.stage is not Stage.CGROUPS]
+    told_processes = {subject for gap in unread for subject in gap.subjects}
     told_netns = {
         subject for gap in counted if gap.kind is Kind.NETNS and gap.stage is Stage.NETNS for subject in gap.subjects
     }

@@ -53,6 +53,7 @@ def tcp_of(number: int) -> Subject:
         (failed(Stage.FDS, Kind.PROCESS, 1, "EACCES", 2), f"1 of 214 processes not readable (EACCES): {PTRACE}"),
         (failed(Stage.FDS, Kind.PROCESS, 1, "EMFILE"), f"1 of 214 processes not readable (EMFILE): {LIMIT}"),
         (failed(Stage.FDS, Kind.IO_URING, 1, "EMFILE"), f"io_uring of pid 1 not read (EMFILE): {LIMIT}"),
+        (failed(Stage.CGROUPS, Kind.PROCESS, 1, "EIO"), "cgroups of 1 of 214 processes not readable (EIO)"),
         (
             failed(Stage.TABLES, Kind.TABLE, 1, "EMFILE", protocol=Protocol.TCP),
             f"1 read of socket tables failed (EMFILE): {LIMIT}",

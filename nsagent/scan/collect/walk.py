@@ -218,7 +218,7 @@ def _walk_one(context: PassContext, pid: Pid, own_pid: Pid | None, walk: Walk, r
         return
     walk.readings += readings
     walk.gaps += reader.gaps
-    if reader.gaps:
+    if any(gap.stage is Stage.FDS for gap in reader.gaps):
         walk.denied += 1
     else:
         walk.ok += 1
@@ -269,7 +269,7 @@ class _ProcessReader:
         reading = known.reading
         netns_inode = self._registry.see_process(process, pid, inode=reading.netns_inode)
         self._registry.see_mounts(process, known.mounts)
-        cgroup = process.read_cgroup()
+        cgroup = self._read_cgroup(process, pid)
         for fd, inode in known.links.netns:
             self._registry.see_fd(process, fd, inode)
         if (netns_inode, cgroup) == (reading.netns_inode, reading.cgroup):
@@ -280,7 +280,7 @@ class _ProcessReader:
         """A process whose leader has exited: a live thread has its fds and its netns."""
         pid = Pid(process.number)
         if stat.num_threads == 1:
-            return [_make_reading(pid, stat, uid=process.read_uid(), cgroup=process.read_cgroup())]
+            return [_make_reading(pid, stat, uid=process.read_uid(), cgroup=self._read_cgroup(process, pid))]
         for tid in process.list_threads():
             try:
                 with process.open_thread(tid) as thread:
@@ -303,7 +303,7 @@ class _ProcessReader:
         except NotRead:
             # No gap of its own: the same right is needed for the fds, and the key tells the netns apart.
             netns_key = self._registry.see_key(process, pid)
-        uid, cgroup = process.read_uid(), process.read_cgroup()
+        uid, cgroup = process.read_uid(), self._read_cgroup(process, pid)
         links, socket_fds = self._read_links(process, pid, cgroup, uid)
         for fd, inode in links.netns if not self._own else ():  # The own ones are those of this pass.
             self._registry.see_fd(process, fd, inode)
@@ -311,6 +311,17 @@ class _ProcessReader:
             pid, stat, uid=uid, cgroup=cgroup, netns_inode=netns_inode, netns_key=netns_key, socket_fds=socket_fds
         )
         return reading, links
+
+    def _read_cgroup(self, process: ProcessDir, pid: Pid) -> str:
+        """Its cgroup file; "" where that cannot be told, as of a path of more than 4,095 bytes before Linux 6.8.
+
+        Whoever may make cgroups can be in such a one, and is not to hide what it holds, or what others do.
+        """
+        try:
+            return process.read_cgroup()
+        except NotRead as err:
+            self.gaps.append(make_gap(Stage.CGROUPS, process_subject(pid), err))
+            return ""
 
     def _read_links(
         self, process: ProcessDir, pid: Pid, cgroup: str, uid: int
