@@ -22,6 +22,7 @@ from tests.kernel.apart import run_apart
 from tests.kernel.children import start_child
 from tests.kernel.proc_tree import ROOT_MOUNT, ProcTree
 from tests.live.capabilities import Capability, lack, require
+from tests.live.made_cgroups import V2, DeepCgroup, find_hierarchies
 
 IN_NEW_MOUNT_NAMESPACE = ("unshare", "--mount", "--propagation=private", "--")
 WITHOUT_ADMIN = ("setpriv", "--bounding-set=-sys_admin,-sys_ptrace", "--inh-caps=-sys_admin,-sys_ptrace", "--")
@@ -538,3 +539,24 @@ def test_a_damaged_list_of_mounts_is_a_format_error(tree: ProcTree) -> None:
     tree.process(321, mountinfo="41 31 0:38 / - cgroup2 cgroup2 rw\n")
     with pytest.raises(FormatError):
         read_cgroup_paths([1], proc_root=tree.path)
+
+
+@pytest.mark.parametrize("by_id", [True, False], ids=["by ids", "by a search"])
+def test_a_cgroup_with_too_long_a_path_costs_no_other_one_its_path(by_id: bool) -> None:
+    require(Capability.ROOT)
+    top = find_hierarchies().get(V2)
+    if top is None:
+        lack(Capability.ROOT_CGROUP_NAMESPACE, "no cgroups of version 2")
+        return
+    deep = DeepCgroup(top)
+    try:
+        outer, *_, inner = deep.list_ids()
+        program = (
+            "from nsagent.kernel.cgroupfs import read_cgroup_paths\n"
+            f"paths, failed = read_cgroup_paths({{{outer}, {inner}, {NOBODYS_ID}}})\n"
+            f"ready(len(paths.get({outer}, '')) * ({inner} in {{**paths, **failed}})); wait()"
+        )
+        with start_child(program, *(() if by_id else WITHOUT_READ_SEARCH)) as child:
+            assert int(child.said) > 1
+    finally:
+        deep.close()

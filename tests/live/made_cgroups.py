@@ -5,12 +5,17 @@ until it has CPUs and memory nodes).
 """
 
 import os
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 
+from tests.live.deadlines import until
 from tests.live.leftovers import CGROUP_ROOT, remove_cgroups
 
 V2 = "v2"
 _CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+_NESTED, _LONG = 17, "x" * 245
+"""Together more bytes than PATH_MAX."""
 
 
 def find_hierarchies() -> dict[str, str]:
@@ -60,6 +65,41 @@ class MadeCgroups:
         innermost = {path for path in self._made if not any(other.startswith(f"{path}/") for other in self._made)}
         remove_cgroups({path for top in innermost for path, _, _ in os.walk(top)} | self._made)
         assert [path for path in self._made if os.path.exists(path) and not next(os.walk(path))[1]] == []
+
+
+class DeepCgroup:
+    """A cgroup whose path is too long to be told."""
+
+    def __init__(self, top: str) -> None:
+        self._names = [f"nsagent-{secrets.token_hex(4)}"] + [_LONG] * _NESTED
+        self._fds = [os.open(top, os.O_PATH)]
+        for name in self._names:
+            os.mkdir(name, dir_fd=self._fds[-1])
+            self._fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self._fds[-1]))
+
+    def list_ids(self) -> list[int]:
+        """Its id, and those of the cgroups around it, outermost first."""
+        return [os.fstat(fd).st_ino for fd in self._fds[1:]]
+
+    def enter(self, pid: int) -> None:
+        """Move a process into it."""
+        procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=self._fds[-1])
+        os.write(procs, str(pid).encode())
+        os.close(procs)
+
+    def close(self) -> None:
+        """Remove it, once nobody is in there."""
+        os.close(self._fds.pop())
+        while self._names:
+            until(self._remove_last, "nobody is in the cgroup")
+
+    def _remove_last(self) -> bool:
+        with suppress(OSError):
+            os.rmdir(self._names[-1], dir_fd=self._fds[-1])
+            self._names.pop()
+            os.close(self._fds.pop())
+            return True
+        return False
 
 
 def _take_cpus(directory: str) -> None:

@@ -1,9 +1,6 @@
 """What becomes of processes that end while they are walked, or of which something cannot be read."""
 
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,11 +11,10 @@ from nsagent.kernel.procfs import ProcFs
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Pid, SocketInode
 from nsagent.scan.collect.walk import Reach, Walk, walk_processes
-from tests.kernel.children import Child, start_child
+from tests.kernel.children import start_child
 from tests.kernel.proc_tree import ProcTree
 from tests.live.capabilities import Capability, require
-from tests.live.deadlines import until
-from tests.live.made_cgroups import find_hierarchies
+from tests.live.made_cgroups import DeepCgroup, find_hierarchies
 from tests.scan.collect.passes import open_pass
 
 GONE = Gap(Stage.PROCESSES, Subject(Kind.PROCESS, "10"), Reason.GONE)
@@ -41,10 +37,6 @@ def test_a_process_without_a_netns_has_vanished_if_it_exits(
     assert (walk.vanished, walk.gaps) == (vanished, gaps)
 
 
-NESTED, LONG = 17, "x" * 245
-"""Together more bytes than PATH_MAX."""
-
-
 class Only(ProcFs):
     """A procfs that lists one process."""
 
@@ -54,36 +46,6 @@ class Only(ProcFs):
 
     def list_pids(self) -> list[Pid]:
         return self._pids
-
-
-class DeepCgroup:
-    """A cgroup whose path is too long to be told."""
-
-    def __init__(self, top: str) -> None:
-        self._names = [f"nsagent-{secrets.token_hex(4)}"] + [LONG] * NESTED
-        self._fds = [os.open(top, os.O_PATH)]
-        for name in self._names:
-            os.mkdir(name, dir_fd=self._fds[-1])
-            self._fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self._fds[-1]))
-
-    def enter(self, child: Child) -> None:
-        procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=self._fds[-1])
-        os.write(procs, str(child.pid).encode())
-        os.close(procs)
-
-    def close(self) -> None:
-        """Remove it, once nobody is in there."""
-        os.close(self._fds.pop())
-        while self._names:
-            until(self._remove_last, "nobody is in the cgroup")
-
-    def _remove_last(self) -> bool:
-        with suppress(OSError):
-            os.rmdir(self._names[-1], dir_fd=self._fds[-1])
-            self._names.pop()
-            os.close(self._fds.pop())
-            return True
-        return False
 
 
 @pytest.fixture
@@ -149,7 +111,7 @@ def test_a_process_in_a_cgroup_with_too_long_a_path_is_read_as_any_other(deep: D
     """Before Linux 6.8 its path is not told, since then the first 4,095 bytes of it."""
     program = "made = socket.create_server(('127.0.0.1', 0)); ready(os.fstat(made.fileno()).st_ino); wait()"
     with start_child(program) as child, open_pass(Only(child.pid)) as context:
-        deep.enter(child)
+        deep.enter(child.pid)
         ((cgroup, inodes),), counts, gaps = summarize(walk_processes(context))
         assert (inodes, counts) == ([int(child.said)], (1, 0, 0))
         assert gaps == ([] if cgroup else [untold(child.pid)])
