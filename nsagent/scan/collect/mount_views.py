@@ -6,10 +6,12 @@ Only when all processes were walked it shows to which netns nothing but a mount 
 import threading
 from collections import Counter
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
+from nsagent.kernel.formats.mountinfo import NetnsMounts
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.model.gap import Gap, Kind, Stage, Subject
 from nsagent.model.ids import Pid
@@ -84,32 +86,37 @@ class MountViews:
         if before is not None and self._add_to(before, pid):
             return before
         key = None
+        # Without a link to its mount namespace, as in a copied tree, it has none to tell.
+        with suppress(NotRead, Gone):
+            key = namespace, root = process.read_mount_namespace(), _read_root(process)
+            if not self._add_to(key, pid) and (root == "/" or self._may_read(namespace, pid)):
+                self._read(process, key)
+        return key
+
+    def _read(self, process: ProcessDir, key: ViewKey) -> None:
+        """Note what is mounted in a view that is met; raises NotRead and Gone where its next process is to be asked."""
+        pid = Pid(process.number)
+        view = MountView(*key, key == (self._own, "/"), [pid])
+        trusted = view.own or pid == 1
+        most = TRUSTED_BYTES if trusted else max(_LEAST_BYTES, min(_FOREIGN_BYTES, self._room_bytes))
+        mounts = NetnsMounts({})
         try:
-            namespace, root = key = process.read_mount_namespace(), _read_root(process)
-            if self._add_to(key, pid):
-                return key
-            if root != "/" and not self._may_read(namespace, pid):
-                return key
-            own = namespace == self._own and root == "/"
-            trusted = own or pid == 1
-            most = TRUSTED_BYTES if trusted else max(_LEAST_BYTES, min(_FOREIGN_BYTES, self._room_bytes))
             mounts = process.read_netns_mounts(most, trusted=trusted)
-        except (NotRead, Gone) as err:
-            # Without a link to its mount namespace, as in a copied tree, it has none to tell.
-            if isinstance(err, NotRead) and err.reason is Reason.TOO_MANY:
-                self._tell(pid)
-            return key
         except FormatError as err:
-            self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(process.number)), err)
-            return key
+            self._gaps.note(Stage.NETNS, Subject(Kind.MOUNTINFO, str(pid)), err)
+        except NotRead as err:
+            if err.reason is not Reason.TOO_MANY:
+                raise
+            self._tell(pid)
+        # One that is too long or malformed is so for all who have it: it costs one read, and not one of each.
+        view.points, view.covered = mounts.points, mounts.covered
         with self._lock:
-            self._roots[namespace] += root != "/"
-            self._views[namespace, root] = MountView(namespace, root, own, [pid], mounts.points, mounts.covered)
+            self._roots[view.namespace] += view.root != "/"
+            self._views[key] = view
             if not trusted:
                 self._room_bytes -= sum(len(point) for points in mounts.points.values() for point in points)
         self._tell(pid, mounts.left_out)
         self._tell(pid, mounts.unnamed, Stage.NAMES, Kind.MOUNT_POINTS)
-        return key
 
     def _add_to(self, key: ViewKey, pid: Pid) -> bool:
         """Add a process to a view that is known; whether it is."""
