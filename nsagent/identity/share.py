@@ -9,8 +9,11 @@ from typing import Final
 
 from nsagent.identity.cgroup_path import CgroupParser
 
-# Seen from another cgroup namespace, as a pod's, it may start with what leads out of that.
-_USER_SLICE: Final = re.compile(r":(?:/\.\.)*(/user\.slice/user-[0-9]{1,10}\.slice)(?=/|$)", re.MULTILINE)
+# At the start of a path alone: further down somebody else may have made it. Seen from another cgroup namespace, as a
+# pod's, that may begin with what leads out of it.
+_USER_SLICE: Final = re.compile(
+    r"^[0-9]+:[^:\n]*:(?:/\.\.)*(/user\.slice/user-[0-9]{1,10}\.slice)(?=/|$)", re.MULTILINE
+)
 
 
 def name_share(cgroup: str, uid: int, parser: CgroupParser) -> str:
