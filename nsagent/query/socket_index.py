@@ -142,14 +142,23 @@ class SocketIndex:
         return port
 
     def _index_flows(self) -> dict[_Flow, tuple[OwnedSocket, ...]]:
-        """All connections, by both ends; two threads that do so at once do the same. Takes 1 us a row."""
+        """All connections, by both ends; two threads that do so at once do the same. Takes 1 us a row.
+
+        However many have the same ends: with SO_REUSEPORT, anybody can make thousands of UDP sockets that do.
+        """
         flows: dict[_Flow, tuple[OwnedSocket, ...]] = {}
+        others: defaultdict[_Flow, list[OwnedSocket]] = defaultdict(list)
         for socket in self._sockets:
             row = socket.row
             if row.protocol in WITH_ENDS and not is_listening(row):
                 local, remote = row.local, row.remote
                 flow = row.protocol, local.address, local.port, remote.address, remote.port
-                flows[flow] = (*flows[flow], socket) if flow in flows else (socket,)
+                if flow in flows:
+                    others[flow].append(socket)
+                else:
+                    flows[flow] = (socket,)
+        for ends, sockets in others.items():
+            flows[ends] += tuple(sockets)
         self._flows = flows
         return flows
 
