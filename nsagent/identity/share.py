@@ -16,13 +16,13 @@ _USER_SLICE: Final = re.compile(
 )
 
 
-def name_share(cgroup: str, uid: int, parser: CgroupParser) -> str:
+def name_share(cgroup: str, uid: int, parser: CgroupParser | None = None) -> str:
     """What is the same for all who share, by the text of the cgroup file of a process and by its uid.
 
     The slice of a user, who may have many uids and cgroups; else the directory of the outermost container,
-    of which the same is true, and whose id somebody else's cgroup may bear; else the uid.
+    of which the same is true, and whose id somebody else's cgroup may bear; else the uid. `parser` is for many.
     """
     found = _USER_SLICE.search(cgroup)
     if found:
         return found[1]
-    return next(iter(parser.parse(cgroup).roots), f"uid {uid}")
+    return next(iter((parser or CgroupParser()).parse(cgroup).roots), f"uid {uid}")

@@ -8,27 +8,27 @@ Whoever reads a command line, or what else a process has in memory, waits for it
 FUSE server writes back what it unmaps (fs/fuse/file.c fuse_vma_close()).
 So a process that is good for nothing else does it. It has its own interpreter (posix_spawn(3), which is vfork and exec:
 no fork beside threads) and nothing of ours but one end of a socketpair: held up it holds nothing up.
-It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then.
+It is waited for as long as the budget lasts, whichever of its look-ups, each in a thread, have ended by then; or, where
+so many of them are held up that no more can be asked, for a part of it: then another child is asked the rest.
 
-Source: socketpair(2), unix(7) SCM_RIGHTS, posix_spawn(3), pidfd_open(2); the program is kernel.lookup_child.
+Source: socketpair(2), unix(7) SCM_RIGHTS; the program is kernel.lookup_child, begun and ended by kernel.lookup_spawn.
 """
 
-import fcntl
 import os
-import select
-import signal
 import socket
-import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from errno import EBADF, ELOOP, EMFILE, ENAMETOOLONG, ENOTDIR, errorcode
+from functools import cache
 from typing import Final, NamedTuple, TypeVar
 
 from nsagent.errors import Gone, NoAnswer, NotRead, Reason
 from nsagent.kernel.files import translate_errno, translate_failure
-from nsagent.kernel.libc import close_fd
 from nsagent.kernel.lookup_child import ANSWER, MOST_INLINE_BYTES, QUESTION, SOCKET, receive, send
+from nsagent.kernel.lookup_spawn import end, has_ended, spawn
 from nsagent.kernel.procfs import ProcessDir
 
 T = TypeVar("T")
@@ -36,21 +36,33 @@ T = TypeVar("T")
 MOST_LEFT: Final = 8
 """So many children may be left behind at a time, of 5 MiB each; then nothing is looked up until one has ended."""
 
-_MOST_ASKED: Final = 256
+MOST_ASKED: Final = 256
 """So many look-ups are under way at a time, a thread of the child each."""
 
+_PARTS: Final = (1 / 8, 1 / 4, 1.0)
+"""Of the budget, how long one child after the other is waited for while it holds up as many look-ups as it may have.
+
+More each time: a child that begins slowly, as on a busy machine, has held up nobody.
+"""
+_MOST_LATE: Final = 4096
+"""So many views are remembered that were waited for in vain."""
+
 _SUBJECT: Final = "look-ups of what others have"
-_CHILD_FD: Final = 3
-_FIRST_FREE_FD: Final = 10
 _END_SECONDS: Final = 0.5
 """How long a child that was killed is waited for: what takes longer is held up, or ends before the next pass."""
+_SOON_SECONDS: Final = 0.1
+"""The same where another child is to be asked the rest: what takes longer counts as held up until it has ended."""
 _STOP_SECONDS: Final = 0.2
 """How soon it is seen that the pass was told to stop."""
 _GONE: Final = (EBADF, ELOOP, ENAMETOOLONG, ENOTDIR)
 """What is told of an fd that holds something else by now, and of a mount point that is covered, or too deep."""
-_PROGRAM: Final = (
-    f"import sys; sys.path.append(sys.argv[1]); from nsagent.kernel.lookup_child import main; main({_CHILD_FD})"
-)
+
+
+class Who(NamedTuple):
+    """Whose a process is: the text of its cgroup file, and its uid."""
+
+    cgroup: str
+    uid: int
 
 
 class Lookup(NamedTuple):
@@ -73,6 +85,7 @@ class SocketLookup(NamedTuple):
     pid: int
     fd: int
     thread: bool
+    who: Who
 
 
 class ProcessLookup(NamedTuple):
@@ -93,19 +106,51 @@ _Take = Callable[[bytes, int | None], T | Gone | NotRead]
 """Makes of the bytes behind the head of an answer, and the fd that came with them, what was asked for."""
 
 
+class _Left(NamedTuple):
+    """Who holds up a child that was left behind: the views, and whose shares these use up."""
+
+    views: frozenset[Hashable]
+    shares: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Child:
+    """A child, by the socket over which it is asked, and the look-ups that it has not answered."""
+
+    connection: socket.socket
+    may_ask: Callable[[Who], bool]
+    asked: dict[int, tuple[Hashable, Who]] = field(default_factory=dict)
+
+    def is_full(self) -> bool:
+        """Whether no more can be asked before it has answered."""
+        return len(self.asked) >= MOST_ASKED
+
+
+def _name_each(cgroup: str, uid: int) -> str:
+    return f"{uid} {cgroup}"
+
+
 class Lookups:
     """What looks them up; to be kept for as long as passes are made, for it knows which children were left behind.
 
-    While one is held up, nothing is looked up in the views of which it had to: a neighbour who holds up look-ups
+    While one is held up, nothing is looked up in the views that hold it up: a neighbour who holds up look-ups
     costs time once, and others nothing. For one thread at a time.
     """
 
-    def __init__(self) -> None:
-        self._left: dict[int, frozenset[Hashable]] = {}
+    def __init__(self, name_share: Callable[[str, int], str] = _name_each) -> None:
+        """`name_share` tells whose share a process uses up (identity.share), by its cgroup file and uid.
+
+        Whoever may always come with another view has no more children left behind than others can still have: with
+        half of them his own share is used up, and it takes four of those who share to use up all.
+        """
+        self._name_share = name_share
+        self._left: dict[int, _Left] = {}
+        self._late: dict[Hashable, None] = {}
+        """Views that were waited for in vain, the last ones last: others come first."""
 
     def count_left(self) -> int:
         """How many children were left behind and have not ended since."""
-        self._left = {pid: views for pid, views in self._left.items() if not _has_ended(pid)}
+        self._left = {pid: left for pid, left in self._left.items() if not has_ended(pid)}
         return len(self._left)
 
     def open_each(
@@ -137,114 +182,146 @@ class Lookups:
         clock: Callable[[], float],
         stop: threading.Event,
     ) -> Generator[tuple[int, T | Gone | NotRead], None, None]:
-        left = self.count_left()
-        held = frozenset[Hashable]().union(*self._left.values())
+        self.count_left()
+        held = self._list_held()
         waiting = {index: lookup for index, lookup in enumerate(wanted) if lookup.view not in held}
         yield from ((index, NoAnswer(_SUBJECT)) for index in range(len(wanted)) if index not in waiting)
-        end = clock() + seconds
+        ends_at = clock() + seconds
 
         def tell_left() -> float:
-            return 0.0 if stop.is_set() else end - clock()
+            return 0.0 if stop.is_set() else ends_at - clock()
 
         error: NotRead = NoAnswer(_SUBJECT)
         try:
-            if waiting and left >= MOST_LEFT:
-                raise NotRead(_SUBJECT, Reason.TOO_MANY)
-            if waiting:
-                with self._start(waiting) as connection:
-                    for index, answer in _ask(connection, list(waiting.items()), take, tell_left):
-                        del waiting[index]
+            for part in _PARTS:
+                ordered = self._order(waiting)
+                if not ordered or tell_left() <= 0:
+                    break
+                with self._start() as child:
+                    for index, answer in _ask(child, ordered, take, tell_left, part * seconds):
+                        self._late.pop(waiting.pop(index).view, None)
                         yield index, answer
+                if not child.is_full():
+                    break
         except TimeoutError:
             pass
         except OSError as err:
             error = translate_failure(err, _SUBJECT)
         except NotRead as err:
             error = err
-        yield from ((index, error) for index in waiting)
+        held = self._list_held()
+        yield from ((index, NoAnswer(_SUBJECT) if one.view in held else error) for index, one in waiting.items())
+
+    def _list_held(self) -> frozenset[Hashable]:
+        """The views that hold up a child."""
+        return frozenset[Hashable]().union(*(left.views for left in self._left.values()))
+
+    def _order(self, waiting: Mapping[int, _Question]) -> list[tuple[int, _Question]]:
+        """Those that can be asked: first those for whom nobody has waited in vain."""
+        held = self._list_held()
+        ordered = [(index, lookup) for index, lookup in waiting.items() if lookup.view not in held]
+        if self._late:
+            ordered.sort(key=lambda item: item[1].view in self._late)
+        return ordered
 
     @contextmanager
-    def _start(self, waiting: Mapping[int, _Question]) -> Iterator[socket.socket]:
-        """A child, by the socket over which it is asked; ended, or left behind with all that waits for it, at the end.
+    def _start(self) -> Iterator[_Child]:
+        """A child; ended, or left behind with all that it has not answered, at the end.
 
-        Raises OSError.
+        Raises OSError, and NotRead where too many are left behind.
         """
+        free = MOST_LEFT - self.count_left()
+        if free <= 0:
+            raise NotRead(_SUBJECT, Reason.TOO_MANY)
+        blamed = Counter(share for left in self._left.values() for share in left.shares)
+
+        @cache
+        def may_ask(who: Who) -> bool:
+            return not blamed or blamed[self._name_share(*who)] < free
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
-                pid = _spawn(theirs)
+                pid = spawn(theirs)
+            child = _Child(ours, may_ask)
             try:
-                yield ours
+                yield child
             finally:
-                if not _end(pid):
-                    self._left[pid] = frozenset(lookup.view for lookup in waiting.values())
+                self._note(pid, child)
 
-
-def _spawn(connection: socket.socket) -> int:
-    """Start the child with this socket as its fd 3 and /dev/null as the others; its pid. Raises OSError."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    passed = fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, package],
-            os.environ,
-            file_actions=[
-                *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(_CHILD_FD)),
-                (os.POSIX_SPAWN_DUP2, passed, _CHILD_FD),
-            ],
-            setsigmask=(),
-            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
-        )
-    finally:
-        close_fd(passed)
+    def _note(self, pid: int, child: _Child) -> None:
+        """End a child, and note who holds it up, and for whom it was waited in vain."""
+        views = dict.fromkeys(view for view, _ in child.asked.values())
+        if not end(pid, _SOON_SECONDS if child.is_full() else _END_SECONDS):
+            whose = {who for _, who in child.asked.values()}
+            self._left[pid] = _Left(frozenset(views), frozenset(self._name_share(*who) for who in whose))
+        for view in views:
+            self._late.pop(view, None)
+        self._late |= views
+        for view in list(self._late)[:-_MOST_LATE]:
+            del self._late[view]
 
 
 def _ask(
-    connection: socket.socket,
+    child: _Child,
     wanted: Iterable[tuple[int, _Question]],
     take: _Take[T],
     tell_left: Callable[[], float],
+    patience_seconds: float,
 ) -> Iterator[tuple[int, T | Gone | NotRead]]:
-    """The answers to all look-ups, or to those that were answered when no time is left; raises OSError."""
-    asked = 0
+    """The answers to all look-ups, or to those that were answered when no time is left; raises OSError.
+
+    When it can be asked no more, the next answer is waited for no longer than so many seconds.
+    """
     for index, lookup in wanted:
-        if asked == _MOST_ASKED:
-            if (answer := _receive(connection, take, tell_left)) is None:
+        if child.is_full():
+            spare_seconds = max(tell_left() - patience_seconds, 0.0)
+            if (answer := _receive(child, take, tell_left, spare_seconds)) is None:
                 return
-            asked -= 1
             yield answer
         try:
-            _send(connection, index, lookup, tell_left())
-            asked += 1
+            _send(child, index, lookup, tell_left())
         except (Gone, NotRead) as err:
             yield index, err
-    while asked and (answer := _receive(connection, take, tell_left)) is not None:
-        asked -= 1
+    while child.asked and (answer := _receive(child, take, tell_left)) is not None:
         yield answer
 
 
-def _send(connection: socket.socket, index: int, lookup: _Question, seconds: float) -> None:
+def _send(child: _Child, index: int, lookup: _Question, seconds: float) -> None:
     """Ask one; raises Gone and NotRead for this one alone, and OSError."""
     if seconds <= 0:
         raise TimeoutError
+    connection = child.connection
     connection.settimeout(seconds)
     if isinstance(lookup, SocketLookup):
+        _check(child, lookup.who)
         connection.send(QUESTION.pack(index, lookup.inode) + SOCKET.pack(lookup.pid, lookup.fd, lookup.thread))
+        child.asked[index] = lookup.view, lookup.who
         return
     if isinstance(lookup, Lookup):
         question = QUESTION.pack(index, lookup.inode) + b"\0".join(map(os.fsencode, lookup.mount_points))
     else:
         question = QUESTION.pack(index, lookup.number) + lookup.what
     with lookup.open_process() as process:
+        # Now, for it may be gone by the time that it is known to be held up; that takes 6 us.
+        who = Who(process.read_cgroup(), process.read_uid())
+        _check(child, who)
         send(connection, question, process.fileno())
+        child.asked[index] = lookup.view, who
+
+
+def _check(child: _Child, who: Who) -> None:
+    """Raises NotRead for those who hold up as much as they may."""
+    if not child.may_ask(who):
+        raise NotRead(_SUBJECT, Reason.TOO_MANY)
 
 
 def _receive(
-    connection: socket.socket, take: _Take[T], tell_left: Callable[[], float]
+    child: _Child, take: _Take[T], tell_left: Callable[[], float], spare_seconds: float = 0.0
 ) -> tuple[int, T | Gone | NotRead] | None:
-    """The next answer, None when no time is left or the child has ended; raises OSError."""
-    while (left := tell_left()) > 0:
+    """The next answer, None when no more time is left than is to be spared, or the child has ended; raises OSError."""
+    connection = child.connection
+    while (left := tell_left() - spare_seconds) > 0:
         connection.settimeout(min(left, _STOP_SECONDS))
         try:
             message, fd = receive(connection, ANSWER.size + MOST_INLINE_BYTES + 1)
@@ -253,6 +330,7 @@ def _receive(
         if not message:
             return None
         index, number = ANSWER.unpack_from(message)
+        del child.asked[index]
         return index, _translate(number) if number else take(message[ANSWER.size :], fd)
     return None
 
@@ -275,28 +353,3 @@ def _translate(number: int) -> Gone | NotRead:
     if number in _GONE:
         return Gone(errorcode[number])
     return translate_errno(OSError(number, os.strerror(number)), _SUBJECT)
-
-
-def _end(pid: int) -> bool:
-    """Kill a child; whether it has ended."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return _has_ended(pid)
-    try:
-        # Of a process of which one thread is held up this tells nothing: its other threads have ended, it has not.
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.poll(int(_END_SECONDS * 1000))
-    finally:
-        close_fd(pidfd)
-    return _has_ended(pid)
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True  # Somebody else has waited for it, or nobody needs to: SIGCHLD is ignored.

@@ -18,8 +18,9 @@ import pytest
 
 from nsagent.errors import Gone, NoAnswer, NotRead, ProcessGone, Reason
 from nsagent.kernel.lookup_child import ANSWER, QUESTION, SOCKET, receive, send, serve
-from nsagent.kernel.lookups import MOST_LEFT, Lookup, Lookups, SocketLookup
-from nsagent.kernel.procfs import ProcFs
+from nsagent.kernel.lookups import MOST_ASKED, MOST_LEFT, Lookup, Lookups, ProcessLookup, SocketLookup, Who
+from nsagent.kernel.procfs import ProcessDir, ProcFs
+from nsagent.kernel.questions import ask_file
 from nsagent.model.ids import Pid
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.live.capabilities import Capability, require
@@ -152,7 +153,8 @@ def test_one_that_is_held_up_keeps_no_other_waiting_for_its_answer() -> None:
 @pytest.mark.usefixtures("same_fds")
 def test_so_many_children_are_left_behind_and_no_more_until_one_has_ended() -> None:
     require(Capability.FUSE)
-    lookups = Lookups()
+    shares = map(str, itertools.count())
+    lookups = Lookups(lambda cgroup, uid: next(shares))
     with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
         views = itertools.count()
         while lookups.count_left() < MOST_LEFT:
@@ -164,6 +166,72 @@ def test_so_many_children_are_left_behind_and_no_more_until_one_has_ended() -> N
     until(lambda: lookups.count_left() == 0, "the children have ended")
     with start_neighbours("plain") as (plain,):
         assert open_each(lookups, plain.make_lookup()) == [plain.netns]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_one_of_those_who_share_holds_up_half_of_the_children_and_is_not_asked_any_more() -> None:
+    require(Capability.FUSE)
+    share = ["theirs"]
+    lookups = Lookups(lambda cgroup, uid: share[0])
+    with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
+        for view in range(MOST_LEFT // 2):
+            leave_behind(lookups, held.make_lookup()._replace(view=view))
+        (answer,) = open_each(lookups, held.make_lookup()._replace(view="one more"))
+        assert isinstance(answer, NotRead)
+        assert (answer.reason, lookups.count_left()) == (Reason.TOO_MANY, MOST_LEFT // 2)
+        share[0] = "ours"
+        assert open_each(lookups, plain.make_lookup()) == [plain.netns]
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_where_as_many_are_held_up_as_are_asked_at_a_time_the_rest_are_asked_all_the_same() -> None:
+    require(Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("held") as (held,), start_neighbours("plain", 2) as plain:
+        wanted = [held.make_lookup()._replace(view=view) for view in range(MOST_ASKED)]
+        answers = open_each(lookups, *wanted, *(one.make_lookup() for one in plain), seconds=8.0)
+        assert {type(answer) for answer in answers[:MOST_ASKED]} == {NoAnswer}
+        assert answers[MOST_ASKED:] == [one.netns for one in plain]
+        assert lookups.count_left() == 1
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_whoever_was_not_asked_for_lack_of_time_is_asked_the_next_time() -> None:
+    require(Capability.FUSE)
+    lookups = Lookups()
+    with start_neighbours("held") as (held,), start_neighbours("plain") as (plain,):
+        wanted = [*(held.make_lookup()._replace(view=view) for view in range(MOST_ASKED)), plain.make_lookup()]
+        stop = threading.Event()
+        timer = threading.Timer(1.0, stop.set)
+        timer.start()
+        answers = dict(lookups.open_each(wanted, ENOUGH_SECONDS, clock=time.monotonic, stop=stop))
+        timer.join()
+        assert {type(answer) for answer in answers.values()} == {NoAnswer}
+        assert lookups.count_left() == 1
+        assert open_each(lookups, *wanted)[-1] == plain.netns
+
+
+@pytest.mark.usefixtures("same_fds")
+def test_who_was_waited_for_in_vain_is_asked_last_the_next_time() -> None:
+    """Also where the child has ended, of which nobody is known to have held it up."""
+    asked: list[str] = []
+
+    def make_lookup(view: str) -> ProcessLookup:
+        def open_process() -> ProcessDir:
+            asked.append(view)
+            return ProcFs().open_process(Pid(os.getpid()))
+
+        return ProcessLookup(view, open_process, *ask_file("comm", 64))
+
+    lookups = Lookups()
+    slow, other = [make_lookup("slow"), make_lookup("slower")], make_lookup("other")
+    read_each = partial(lookups.read_each, stop=threading.Event())
+    times = iter([0.0] * (2 + len(slow)))  # So many looks at the clock until all are sent.
+    assert {type(answer) for _, answer in read_each(slow, 1.0, clock=lambda: next(times, 1.0))} == {NoAnswer}
+    assert (asked, lookups.count_left()) == (["slow", "slower"], 0)
+    asked.clear()
+    answers = dict(read_each([*slow, other], ENOUGH_SECONDS, clock=time.monotonic))
+    assert (asked, {type(answer) for answer in answers.values()}) == (["other", "slow", "slower"], {bytes})
 
 
 @pytest.mark.usefixtures("same_fds")
@@ -203,7 +271,7 @@ def test_a_socket_leads_to_its_netns_and_another_file_to_none() -> None:
     hold = "made = socket.socket(); ready(f'{made.fileno()} {os.fstat(made.fileno()).st_ino}'); wait()"
     with start_child(hold, *IN_NEW_NETNS, *OTHER_UID) as child:
         fd, inode = map(int, child.said.split())
-        held = SocketLookup("held", inode, child.pid, fd, thread=False)
+        held = SocketLookup("held", inode, child.pid, fd, thread=False, who=Who("", 65534))
         answers = open_each(Lookups(), held, held._replace(inode=inode + 1), held._replace(pid=1 << 22))
         netns = os.stat(f"/proc/{child.pid}/ns/net").st_ino
     assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [netns, Gone, ProcessGone]

@@ -12,6 +12,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from nsagent.errors import Aborted, EngineUnavailable, NoProcfs, NotRead, Reason
+from nsagent.identity.share import name_share
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.netns import list_own_netns_fds, read_own_netns
 from nsagent.kernel.proc_mount import read_proc_mount
@@ -76,7 +77,7 @@ def collect(
         procfs,
         partial(_tell_met, met, carried.netns_met if carried else None),
         live=live,
-        lookups=carried.lookups if carried else Lookups(),
+        lookups=carried.lookups if carried else Lookups(name_share),
         pace=carried.pace if carried else Pace(),
         earlier=carried.tables.begin() if carried else EarlierTables(),
         clock=clock,

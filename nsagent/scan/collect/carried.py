@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from nsagent.errors import AccessDenied, Gone, NotRead, Reason
+from nsagent.identity.share import name_share
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.pidfd import compare_fd_tables
 from nsagent.model.ids import Pid, SocketInode
@@ -40,7 +41,7 @@ class Carried:
     def __init__(self, pace: Pace | None = None) -> None:
         self.pace = pace or Pace()
         """How fast they go."""
-        self.lookups = Lookups()
+        self.lookups = Lookups(name_share)
         """What opens netns in foreign mount namespaces: it knows which of its children hang."""
         self.resting: Mapping[Pid, Resting] = {}
         """Processes that did not run when their fds were read."""

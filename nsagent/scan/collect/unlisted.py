@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
-from nsagent.kernel.lookups import SocketLookup
+from nsagent.kernel.lookups import SocketLookup, Who
 from nsagent.kernel.pidfd import open_netns_of_socket
 from nsagent.kernel.procfs import ProcessDir
 from nsagent.kernel.trust import is_trusted
@@ -166,7 +166,14 @@ def _open_each(context: PassContext, unlisted: Sequence[UnlistedSocket]) -> Iter
         if trusted[one.holder.pid]:
             yield partial(open_netns_of_socket, one.tid, one.fd, one.inode, thread=int(one.tid) != one.holder.pid)
     foreign = [
-        SocketLookup(one.tid, one.inode, one.tid, one.fd, int(one.tid) != one.holder.pid)
+        SocketLookup(
+            one.tid,
+            one.inode,
+            one.tid,
+            one.fd,
+            int(one.tid) != one.holder.pid,
+            Who(one.holder.cgroup, one.holder.uid),
+        )
         for one in unlisted
         if not trusted[one.holder.pid]
     ]
