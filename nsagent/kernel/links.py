@@ -18,7 +18,6 @@ from nsagent.kernel.files import translate_failure
 from nsagent.model.facts import Interface
 
 IFF_UP = 0x1
-_NOT_ASSIGNED = 0xFFFFFFFF
 _ANSWER_SECONDS = 10
 
 
@@ -75,16 +74,6 @@ class Links:
             raise ReadFailed("links", errorcode.get(err.code, str(err.code))) from err
         except OSError as err:
             raise translate_failure(err, "links") from err
-
-    def read_nsid(self, netns_fd: int) -> int | None:
-        """The id that this netns has for another one, given by an fd on it; None if it has none."""
-        from pyroute2.netlink.exceptions import NetlinkError
-
-        try:
-            nsid: int = self._route.get_netnsid(fd=netns_fd)["nsid"]
-        except (NetlinkError, OSError):
-            return None
-        return None if nsid == _NOT_ASSIGNED else nsid
 
 
 def _make_link(message: Any, addresses: list[str]) -> Link:

@@ -22,6 +22,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.MOUNT_OPTIONS: "mount options of {id}",
     Kind.PROCFS_FILES: "{id}",
     Kind.NETNS: "netns {id}",
+    Kind.VETH_PEERS: "other ends of veths of netns {id}",
     Kind.NETNS_OF_SOCKETS: "netns of sockets in no table",
     Kind.MOUNT: "mount {id}",
     Kind.MOUNTS: "netns mounted where pid {id} lives",
