@@ -43,6 +43,7 @@ class Kind(StrEnum):
     PROCFS_FILES = "procfs_files"  # the path
     NETNS = "netns"  # its inode, else its key
     VETH_PEERS = "veth_peers"  # the inode of the netns of the veths; with too_many these are counted
+    TUNNELS = "tunnels"  # the inode of the netns in which their sockets may be
     NETNS_OF_SOCKETS = "netns_of_sockets"  # none; what is counted are sockets
     MOUNT = "mount"  # the mount point, in the own mount namespace
     MOUNTS = "mounts"  # the pid of a process in another one; what is counted are netns, with too_many mounts of them

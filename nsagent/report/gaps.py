@@ -23,6 +23,7 @@ _SUBJECTS: Final[Mapping[Kind, str]] = {
     Kind.PROCFS_FILES: "{id}",
     Kind.NETNS: "netns {id}",
     Kind.VETH_PEERS: "other ends of veths of netns {id}",
+    Kind.TUNNELS: "tunnels of netns {id}",
     Kind.NETNS_OF_SOCKETS: "netns of sockets in no table",
     Kind.MOUNT: "mount {id}",
     Kind.MOUNTS: "netns mounted where pid {id} lives",

@@ -37,7 +37,7 @@ def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
         from nsagent.scan.collect.rpc_flows import find_rpc_flows
         from nsagent.scan.collect.tunnels import find_tunnels
 
-        find_tunnels(context, settled.ownerless)
+        find_tunnels(context, settled.ownerless, walk.host_inode)
         find_rpc_flows(context, settled.ownerless)
 
 
