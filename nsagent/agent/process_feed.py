@@ -35,6 +35,9 @@ _PAUSE_SECONDS: Final = 0.05
 _PACED: Final = 64
 """After so many events it is looked at how much they took: that takes 3 us."""
 
+_LISTEN_SECONDS: Final = 1.0
+"""The same where nothing comes that is handed on: events of threads, of which there may be many, are taken in, too."""
+
 _AGAIN_SECONDS: Final = 60.0
 """How long after events ended it is tried to hear them again."""
 
@@ -153,13 +156,15 @@ class ProcessFeed:
 
     def _hand_all_on(self, events: ProcessEvents) -> None:
         pace = Pace(self._share, clock=time.monotonic, cpu_clock=time.thread_time)
-        while (event := events.take()) is not None:
+        while not self._ended.is_set():
+            event = events.take(_LISTEN_SECONDS)
             while event is not None:
                 self._hand_on(event)
                 self._handed_on += 1
                 if self._handed_on % _PACED == 0:
                     pace.keep(self._ended)
                 event = events.take(0)
+            pace.keep(self._ended)
             self._ended.wait(_PAUSE_SECONDS)
 
     def _hand_on(self, event: ProcessEvent) -> None:

@@ -28,6 +28,10 @@ class ProcessTable:
     def __init__(self, count_ticks: Callable[[int], int]) -> None:
         self._count_ticks = count_ticks
         self._running: dict[Pid, Running] = {}
+        """Without their threads."""
+        self._threads: dict[Pid, set[int]] = {}
+        """Of those that have some beside their first one. Changed in place: a process may have 30,000, and begin and
+        end one of them again and again."""
 
     def __contains__(self, pid: Pid) -> bool:
         return pid in self._running
@@ -59,7 +63,7 @@ class ProcessTable:
         if isinstance(event, Exit):
             return self._end_thread(timestamp_ns, event, running)
         if isinstance(event, Fork):
-            self._running[pid] = running._replace(threads=running.threads | {event.pid})
+            self._threads.setdefault(pid, set()).add(event.pid)
         elif event.pid == event.tgid:
             return (self._change(timestamp_ns, event, running),)
         return ()
@@ -81,7 +85,10 @@ class ProcessTable:
         if was is not None and not self._is_same(was, now):
             yield ProcessEvent(_EXIT, pid, now.seen_ns, _POLL, start_ticks=was.start_ticks)
             was = None
-        self._running[pid] = now._replace(code=was.code if was and was.left else None)
+        self._threads.pop(pid, None)
+        if now.threads:
+            self._threads[pid] = set(now.threads)
+        self._running[pid] = now._replace(threads=_NO_THREADS, code=was.code if was and was.left else None)
         if was is None:
             yield ProcessEvent(_FORK, now.parent, now.seen_ns, _POLL, pid, None, now.comm, None, now.start_ticks)
         else:
@@ -91,7 +98,7 @@ class ProcessTable:
         """Who has ended by a look that has been added; events that came meanwhile are to be applied in between."""
         for pid, running in list(self._running.items()):
             if pid not in look.processes and pid not in look.unread and running.seen_ns < look.started_ns:
-                del self._running[pid]
+                self._forget(pid)
                 yield ProcessEvent(_EXIT, pid, look.started_ns, _POLL, start_ticks=running.start_ticks)
 
     def _add_child(self, timestamp_ns: int, event: Fork) -> Sequence[ProcessEvent]:
@@ -100,6 +107,7 @@ class ProcessTable:
         if was is not None and timestamp_ns < was.seen_ns:
             return ()
         # Its name and ids are those of the thread that forked, which need not be its parent's.
+        self._threads.pop(child, None)
         self._running[child] = Running(timestamp_ns, parent, _NO_THREADS)
         born = ProcessEvent(_FORK, parent, timestamp_ns, _CONNECTOR, child)
         if was is None:
@@ -111,15 +119,17 @@ class ProcessTable:
 
         Its parent is told how that one ended if exit_group(2) or a signal ended it, else how the first did.
         """
-        pid, code, threads, left = Pid(event.tgid), running.code, running.threads, running.left
+        pid, code, left = Pid(event.tgid), running.code, running.left
+        threads = self._threads.get(pid)
         if event.pid == event.tgid:
             code, left = event.code, True
-        else:
-            threads -= {event.pid}
+        elif threads:
+            threads.discard(event.pid)
         if threads or not left:
-            self._running[pid] = running._replace(threads=threads, left=left, code=code)
+            if event.pid == event.tgid:
+                self._running[pid] = running._replace(left=left, code=code)
             return ()
-        del self._running[pid]
+        self._forget(pid)
         known = event.code or code
         status = None if known is None else ExitStatus(known >> 8 & 0xFF, known & 0x7F, bool(known & 0x80))
         return (ProcessEvent(_EXIT, pid, timestamp_ns, _CONNECTOR, None, status, None, None, running.start_ticks),)
@@ -129,7 +139,8 @@ class ProcessTable:
         make = partial(ProcessEvent, timestamp_ns=timestamp_ns, found_by=_CONNECTOR, start_ticks=running.start_ticks)
         if isinstance(event, Exec):
             # The thread that calls execve(2) goes on as the first one, and all others have ended.
-            self._running[pid] = running._replace(threads=_NO_THREADS, left=False, code=None, comm=None, start_stack=0)
+            self._threads.pop(pid, None)
+            self._running[pid] = running._replace(left=False, code=None, comm=None, start_stack=0)
             return make(_EXEC, pid)
         if isinstance(event, Comm):
             self._running[pid] = running._replace(comm=event.comm)
@@ -140,6 +151,10 @@ class ProcessTable:
             return make(_UID, pid, ids=ids)
         self._running[pid] = running._replace(gids=ids)
         return make(_GID, pid, ids=ids)
+
+    def _forget(self, pid: Pid) -> None:
+        self._running.pop(pid, None)
+        self._threads.pop(pid, None)
 
     def _is_same(self, was: Running, now: Running) -> bool:
         """Whether a pid is still the same process's: of one that only events have told of no start is known."""

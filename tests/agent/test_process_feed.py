@@ -1,5 +1,6 @@
 """Real processes, handed on as the kernel tells of them."""
 
+import os
 import subprocess
 import threading
 import time
@@ -13,7 +14,8 @@ from nsagent.agent.status import EventsStatus
 from nsagent.errors import EventsUnavailable, NotRead, Reason
 from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
-from nsagent.kernel.proc_events import ProcConnector
+from nsagent.kernel.formats.cn_proc import Exit, Fork
+from nsagent.kernel.proc_events import Batch, ProcConnector, Timed
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.named_event import Identity, NamedProcessEvent
 from nsagent.model.process_event import EventEngine, ProcessEvent, ProcessEventKind
@@ -79,6 +81,43 @@ def test_no_more_than_its_share_is_taken_however_much_happens() -> None:
     (began, cpu_began), (ended, cpu_ended) = times[0], times[-1]
     # What may be taken at once, and what is taken until that is looked at.
     assert cpu_ended - cpu_began <= share * (ended - began + 1.0) + 64 * 0.004 + 0.1
+
+
+def test_events_of_threads_of_which_nobody_is_told_take_no_more_than_the_share() -> None:
+    share, seconds, pid = 0.2, 4.0, os.getpid()
+    times: list[tuple[float, float]] = []
+
+    class Rush:
+        """A kernel that always has more to tell of a thread."""
+
+        def __init__(self) -> None:
+            self._always, other = os.pipe()
+            os.close(other)
+
+        def fileno(self) -> int:
+            return self._always
+
+        def read(self) -> Batch:
+            times.append((time.monotonic(), time.thread_time()))
+            now = time.monotonic_ns()
+            return Batch((Timed(now, Fork(1 << 22, pid, pid)), Timed(now, Exit(1 << 22, pid, 0))) * 500, None, False)
+
+        def close(self) -> None:
+            os.close(self._always)
+
+    def hear(_: str) -> ProcessEvents:
+        events = ProcessEvents(connect=lambda _: Rush())
+        events.watch_all()
+        times.clear()
+        return events
+
+    feed = ProcessFeed("/proc", [], tell=pytest.fail, hear=hear, share=share)
+    feed.begin()
+    until(lambda: times and times[-1][0] - times[0][0] >= seconds, "time has passed")
+    feed.close()
+    (began, cpu_began), (ended, cpu_ended) = times[0], times[-1]
+    # What may be taken at once, and what is taken until that is looked at.
+    assert cpu_ended - cpu_began <= share * (ended - began + 1.0) + 1.0 + 0.2
 
 
 def test_that_the_kernel_tells_nothing_is_said_once_and_nobody_looks() -> None:

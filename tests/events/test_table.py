@@ -9,6 +9,7 @@ from nsagent.events.table import ProcessTable
 from nsagent.kernel.formats.cn_proc import Ack, Comm, Event, Exec, Exit, Fork, Gid, Uid
 from nsagent.model.ids import Pid
 from nsagent.model.process_event import EventEngine, ExitStatus, Ids, ProcessEvent, ProcessEventKind
+from tests.cpu_time import cpu_seconds
 
 TICK_NS = 10_000_000
 SEEN = 100 * TICK_NS
@@ -243,3 +244,13 @@ def test_who_came_while_the_look_went_on_is_not_gone() -> None:
 
 def test_who_is_not_known_has_no_events() -> None:
     assert told(begin(), Exec(77, 77), Exit(77, 77, 0), Exit(78, 77, 0), Fork(78, 77, 1)) == []
+
+
+def test_a_process_with_many_threads_takes_no_longer_than_another_one() -> None:
+    def change(table: ProcessTable) -> None:
+        for tid in range(1_000_000, 1_002_000):
+            assert told(table, Fork(Pid(tid), PARENT, PARENT), Exit(Pid(tid), PARENT, 0)) == []
+
+    few, many = begin(), begin(threads=frozenset(range(100, 30_100)))
+    least = cpu_seconds(lambda: change(few))
+    assert cpu_seconds(lambda: change(many)) < 10 * least
