@@ -8,7 +8,7 @@ namespace, whatever is in that (`podman exec`), as far as no cgroup shows them i
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.identity.claims import identify
@@ -24,6 +24,8 @@ from nsagent.scan.collect.context import PassContext
 
 if TYPE_CHECKING:
     from nsagent.kernel.formats.pid_status import Family
+
+T = TypeVar("T")
 
 _SLACK_SECONDS: Final = 2.0
 """Runtimes tell the start of a container in whole seconds, and just after it."""
@@ -130,9 +132,10 @@ class _Placer:
                 # Else it has ended since.
                 gaps.append(_make_gap(claim.container, Reason.UNPROVEN))
         placed = []
-        for pid, member in self._members.items():
-            claim_of = self._find_claim(pid, inner)
-            if claim_of is not None and _may_tell(claim_of.told_by, member.reading.uid):
+        inherited = inherit({pid: member.family.parent for pid, member in self._members.items()}, inner)
+        for pid, claim_of in inherited.items():
+            member = self._members[pid]
+            if _may_tell(claim_of.told_by, member.reading.uid):
                 placed.append(Placed(claim_of.container.id, pid, member.reading.start_ticks))
         return Placing(tuple(placed), tuple(gaps))
 
@@ -189,15 +192,23 @@ class _Placer:
         except (Gone, NotRead, FormatError):
             return None
 
-    def _find_claim(self, pid: Pid, inner: Mapping[Pid, _Claim]) -> _Claim | None:
-        """That of the process, or of the nearest ancestor that has one."""
-        passed: set[Pid] = set()
-        while pid in self._members and pid not in passed:
-            if pid in inner:
-                return inner[pid]
-            passed.add(pid)
-            pid = self._members[pid].family.parent
-        return None
+
+def inherit(parents: Mapping[Pid, Pid], own: Mapping[Pid, T]) -> dict[Pid, T]:
+    """What each of these processes has, or the nearest of its ancestors that has something: those that get any. Pure.
+
+    Parents were read one after the other, and may lead in a circle. Each process is come by once: a user may have a
+    chain of 32,000.
+    """
+    found: dict[Pid, T | None] = dict(own)
+    for pid in parents:
+        path: list[Pid] = []
+        while pid in parents and pid not in found:
+            found[pid] = None  # In a circle nobody has anything.
+            path.append(pid)
+            pid = parents[pid]
+        if (told := found.get(pid) if pid in parents else None) is not None:
+            found |= dict.fromkeys(path, told)
+    return {pid: told for pid in parents if (told := found[pid]) is not None}
 
 
 def _is_vouched(told_by: ToldBy) -> bool:
