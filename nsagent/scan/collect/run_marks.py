@@ -6,14 +6,20 @@ it is done in the context of its user. The one exception is a table that two pro
 the time on a CPU, the time it waited for one, and how often it was put on one; whoever has the same
 numbers, and is not about to run, has not run.
 
-Source: fs/proc/base.c proc_pid_schedstat(), kernel/sched/stats.h sched_info_arrive().
+Until Linux 5.11 there was another exception: a kernel thread that works off what an io_uring was asked
+borrows the fd table of whoever asked, and puts there what it accepts. Since 5.12 such a worker is a
+thread of the process itself.
+
+Source: fs/proc/base.c proc_pid_schedstat(), kernel/sched/stats.h sched_info_arrive(); fs/io-wq.c of
+Linux 5.11 io_impersonate_work().
 """
 
 from typing import Final
 
 from nsagent.errors import FormatError, Gone, NotRead
 from nsagent.kernel.formats.pid_stat import PidStat
-from nsagent.kernel.procfs import ProcessDir
+from nsagent.kernel.formats.release import is_at_least
+from nsagent.kernel.procfs import FdLinks, ProcessDir, ProcFs
 
 RunMark = tuple[tuple[int, bytes], ...]
 """The threads of a process and how each has run; equal ones tell that none has run between."""
@@ -60,6 +66,11 @@ def has_rested(process: ProcessDir, schedstat: bytes, mark: RunMark) -> bool:
     except (Gone, NotRead):
         return False
     return True
+
+
+def may_rest(procfs: ProcFs, links: FdLinks) -> bool:
+    """Whether an fd table with these links changes only as its process runs: no other one has a mark of use."""
+    return not links.rings or is_at_least(procfs.read_sysctl("kernel/osrelease"), 5, 12)
 
 
 def _read_thread(process: ProcessDir, tid: int) -> tuple[int, bytes] | None:

@@ -14,7 +14,7 @@ from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
 from nsagent.model.ids import Fd, Pid, SocketInode
 from nsagent.scan.collect.context import PassContext
 from nsagent.scan.collect.mount_views import ViewKey
-from nsagent.scan.collect.run_marks import RunMark, has_rested, read_run_mark
+from nsagent.scan.collect.run_marks import RunMark, has_rested, may_rest, read_run_mark
 from nsagent.scan.collect.shares import Shares
 
 MAX_LINKS: Final = 1 << 21
@@ -229,6 +229,7 @@ class _ProcessReader:
 
     def __init__(self, context: PassContext, reach: Reach, walk: Walk, *, own: bool) -> None:
         self.gaps: list[Gap] = []
+        self._procfs = context.procfs
         self._registry = context.registry
         self._keep_pace = context.keep_pace
         self._reach = reach
@@ -257,7 +258,8 @@ class _ProcessReader:
             return self._read_dead(process, stat)
         mark = read_run_mark(process, schedstat, stat)
         reading, links = self._read_through(process, pid, stat)
-        if mark is not None and reading.socket_fds is not None and reading.netns_inode is not None:
+        told = reading.socket_fds is not None and reading.netns_inode is not None
+        if mark is not None and told and may_rest(self._procfs, links):
             self._walk.resting[pid] = Resting(instance, mark, reading, links, self._mounts)
         return [reading, *self._reach.further(process, process, reading, links)]
 

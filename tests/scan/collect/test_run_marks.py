@@ -132,6 +132,20 @@ def test_a_process_whose_fds_may_not_be_read_is_asked_again(tree: ProcTree) -> N
         assert walk_processes(context).resting == {}
 
 
+@pytest.mark.parametrize(
+    ("release", "rests"), [("5.11.22-generic", [11]), (None, [11]), ("5.12.0", [10, 11]), ("6.1.0-56-amd64", [10, 11])]
+)
+def test_where_kernel_threads_do_what_an_io_uring_is_asked_its_process_is_read_again(
+    tree: ProcTree, release: str | None, rests: list[int]
+) -> None:
+    make_resting(tree, 10, "5 6 7\n", {3: "anon_inode:[io_uring]", 4: "socket:[5]"})
+    make_resting(tree, 11, "5 6 7\n", {3: "anon_inode:[eventfd]", 4: "socket:[6]"})
+    if release is not None:
+        tree.write("sys/kernel/osrelease", release + "\n")
+    with open_pass(ProcFs(tree.path)) as context:
+        assert list(walk_processes(context).resting) == rests
+
+
 def test_a_process_that_waits_has_the_same_mark_until_it_runs() -> None:
     with start_child("ready(); sys.stdin.readline(); ready('ran'); wait()") as child:
         before = await_rest(child)
