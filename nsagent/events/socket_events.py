@@ -28,6 +28,7 @@ from nsagent.model.net import SocketState, TcpInfo
 from nsagent.model.snapshot import Snapshot
 from nsagent.model.socket_event import FinalTcp, SocketEvent, SocketEventKind, SocketEventSource
 from nsagent.query.own_addresses import OwnAddresses
+from nsagent.query.reach import Reach
 from nsagent.scan.attribute import format_time
 from nsagent.scan.diff import is_listener
 from nsagent.scan.telling import list_holders
@@ -111,7 +112,7 @@ class SocketEvents:
         """Guards all that follows; not held while anybody waits."""
         self._ids: NetnsById[_Place] = NetnsById()
         self._home: _Place | None = None
-        self._own: OwnAddresses | None = None
+        self._addresses: tuple[OwnAddresses, Reach] | None = None
         self._known = KnownSockets(most_sockets, list_lodgers)
         self._ready: deque[SocketEvent] = deque()
         self._unnamed = 0
@@ -167,7 +168,8 @@ class SocketEvents:
             places = {one.inode: _Place(seen, one.number) for one in snapshot.netns if one.inode is not None}
             self._ids.learn(places)
             self._home = places.get(self._source.home)
-            self._own = OwnAddresses(snapshot.netns)
+            own = OwnAddresses(snapshot.netns)
+            self._addresses = own, Reach(snapshot.netns, own)
             self.unheard, self._unnamed = self._unnamed, 0
 
     @property
@@ -266,9 +268,10 @@ class SocketEvents:
 
     def _tell_flow(self, tracked: Tracked, at: str) -> SocketEvent | None:
         """The event of a flow; None of one of which an end is in a netns that a pass has seen: its socket is told."""
-        if self._own is None or has_socket(tracked.flow, self._own):
-            return None
         place = self._find(tracked.nsid)
+        tracked_in = None if place is None else place.number
+        if self._addresses is None or has_socket(tracked.flow, tracked_in, *self._addresses):
+            return None
         number, telling = (UNKNOWN_NETNS, None) if place is None else (place.number, place.seen.telling)
         owned = own_nobody(make_flow_row(tracked.flow), number, telling)
         kind, change = SocketEventKind.OPEN, ChangeKind.OPENED

@@ -73,17 +73,23 @@ class Sockets:
     def _find_peer(self, owned: OwnedSocket) -> Peer | None:
         if owned.row.family not in _IP or not has_remote(owned.row):
             return None
-        if self._by_ends is None:
-            connected = [one for one in self._snapshot.sockets if one.row.family in _IP and has_remote(one.row)]
-            self._by_ends = {_name_ends(one, one.row.local, one.row.remote): one for one in connected}
-        other = self._by_ends.get(_name_ends(owned, owned.row.remote, owned.row.local))
+        other = self._index_ends().get(_name_ends(owned, owned.row.remote, owned.row.local))
         if other is not None:
             holders = tuple(owner.process.pid for owner in other.owners)
             return Peer(holders, other.container_id, other.pod, Confidence.EXACT)
         return self._find_by_address(owned)
 
+    def _index_ends(self) -> dict[_Ends, OwnedSocket]:
+        if self._by_ends is None:
+            connected = [one for one in self._snapshot.sockets if one.row.family in _IP and has_remote(one.row)]
+            self._by_ends = {_name_ends(one, one.row.local, one.row.remote): one for one in connected}
+        return self._by_ends
+
     def _find_by_address(self, owned: OwnedSocket) -> Peer | None:
-        """A peer in the only netns that has the address, if there is one container, or one pod, in there."""
+        """A peer in the only netns that has the address, if there is one container, or one pod, in there.
+
+        And if the other end is in there: any netns may give itself any address, and gets nothing for that.
+        """
         remote = owned.row.remote.address
         if remote.startswith("127.") or remote == "::1":
             return None  # In its own netns, also where nobody is in there who shows the addresses of that.
@@ -93,6 +99,8 @@ class Sockets:
         if len(numbers) != 1 or owned.netns in numbers:
             return None
         (number,) = numbers
+        if (number, *_name_ends(owned, owned.row.remote, owned.row.local)[1:]) not in self._index_ends():
+            return None
         netns = next((one for one in self._snapshot.netns if one.number == number and not one.is_host), None)
         return None if netns is None else _name_resident(netns)
 

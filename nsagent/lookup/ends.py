@@ -14,6 +14,8 @@ from nsagent.model.process import Process, ProcessKey
 from nsagent.model.snapshot import OwnedSocket, Owner, VerdictKind
 from nsagent.query.endpoint import AskedEnd, make_end
 from nsagent.query.filter import MAX_PORT
+from nsagent.query.own_addresses import is_group
+from nsagent.query.receivers import ANY_ADDRESSES
 from nsagent.query.socket_index import SocketIndex
 from nsagent.scan.listeners import Listeners, LocalEnds
 
@@ -76,9 +78,17 @@ class Ends:
 
     def _find_end(self, protocol: Protocol, end: AskedEnd, other: AskedEnd) -> End | None:
         held = self._index.hold(protocol, end, other)
-        sockets = held.connected or held.waiting
+        address, other_address = end.address or "", other.address or ""
+        reached = self._index.reach.find(address, other_address)
+        sockets = held.connected
+        if sockets:
+            sockets = tuple(one for one in sockets if self._index.reach.may_hold(one.netns, address, other_address))
+        elif address in ANY_ADDRESSES or is_group(address):
+            sockets = held.waiting
+        else:
+            sockets = tuple(one for one in held.waiting if one.netns in reached)
         if not sockets:
-            return End((), None, held.netns, ()) if self._index.own.find(end.address or "") else None
+            return End((), None, tuple(sorted(reached)), ()) if reached else None
         if len(sockets) == 1:
             socket = sockets[0]
             owners = socket.owners or self._list_listening(socket)

@@ -178,6 +178,9 @@ class NetnsReading(NamedTuple):
     """When its tables had been read, in ticks since boot as `start_ticks`; None where no row asks for it."""
     broadcasts: tuple[str, ...] = ()
     """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
+    linked: tuple[str, ...] | None = None
+    """The networks to which it sends packets by a link of its own, through no other host, as "address/prefix length";
+    None unless the own addresses were asked for, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)

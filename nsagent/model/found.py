@@ -15,7 +15,8 @@ class NoteKind(StrEnum):
     the kernel chooses among several. `unrouted`: those bound to an address where it is no own one. `group`: who has
     joined a group of multicast is not told. `proxy`: the holder passes on what it gets. `behind`: the end to which it
     says that it does, and who holds that: where netns are told, who does in one of these. `v6only`: whether a socket
-    takes IPv4 too is not told. `addresses`: the own addresses of netns are not known.
+    takes IPv4 too is not told. `addresses`: the own addresses of netns are not known. `claimed`: only netns
+    themselves say that it is an address of theirs, and the host sends them nothing for it.
     """
 
     NOT_LOCAL = "not_local"
@@ -29,6 +30,7 @@ class NoteKind(StrEnum):
     BEHIND = "behind"
     V6ONLY = "v6only"
     ADDRESSES = "addresses"
+    CLAIMED = "claimed"
 
 
 class Note(NamedTuple):

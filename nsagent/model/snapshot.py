@@ -162,6 +162,9 @@ class Netns(NamedTuple):
     """Its own, as "address/prefix length": 127.0.0.0/8 is own as a whole. None where the pass did not read them."""
     broadcasts: tuple[str, ...] = ()
     """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
+    linked: tuple[str, ...] | None = None
+    """The networks to which it sends packets by a link of its own, through no other host, as "address/prefix length";
+    None where the pass did not read them."""
 
     @property
     def number(self) -> int:

@@ -136,6 +136,7 @@ def _is_asked(socket: OwnedSocket, question: Question) -> bool:
 
 def _list_notes(index: SocketIndex, end: AskedEnd, held: Sequence[Held]) -> Iterator[Note]:
     name, waiting = str(end), [socket for one in held for socket in one.waiting]
+    connected = [socket for one in held for socket in one.connected]
     netns = tuple(sorted({socket.netns for socket in waiting}))
     if len(netns) > 1:
         yield Note(NoteKind.SEVERAL_NETNS, name, netns)
@@ -155,6 +156,11 @@ def _list_notes(index: SocketIndex, end: AskedEnd, held: Sequence[Held]) -> Iter
     if proxies := tuple(filter(_is_forwarder, waiting)):
         yield Note(NoteKind.PROXY, name, sockets=proxies)
     if end.address is not None and end.address not in ANY_ADDRESSES:
+        reach = index.reach
+        if reach.is_known and not is_group(end.address):
+            claiming = index.own.find(end.address).difference(reach.find(end.address))
+            if claimed := claiming.intersection(socket.netns for socket in chain(waiting, connected)):
+                yield Note(NoteKind.CLAIMED, name, tuple(sorted(claimed)))
         unknown = index.own.unknown - index.own.find(end.address)
         if wide := unknown.intersection(socket.netns for socket in waiting if _is_wide(socket)):
             yield Note(NoteKind.ADDRESSES, name, tuple(sorted(wide)))

@@ -9,7 +9,7 @@ from nsagent.model.ids import ContainerId, tell_netns
 from nsagent.model.inspection import Inspection, Peer, Relative
 from nsagent.model.net import Endpoint, has_remote
 from nsagent.model.process_details import Image, ImageState, OpenFd
-from nsagent.model.snapshot import OwnedSocket
+from nsagent.model.snapshot import Confidence, OwnedSocket
 from nsagent.report.display import display_width, pad
 from nsagent.report.escape import escape
 from nsagent.report.gaps import tell_reason, tell_subjects
@@ -242,7 +242,8 @@ def _tell_peer(peer: Peer | None, names: Names) -> str:
     pids = [f"pid {pid}" for pid in peer.holders[:3]]
     container = names.get(peer.container_id, peer.container_id[:12]) if peer.container_id else ""
     pod = "/".join(filter(None, (peer.pod.kube_namespace, peer.pod.name))) if peer.pod else ""
-    return " ".join(filter(None, (*pids, container, pod))) or ABSENT
+    inferred = "(inferred)" if peer.confidence is Confidence.INFERRED else ""
+    return " ".join(filter(None, (*pids, container, pod, inferred))) or ABSENT
 
 
 def _list_files(one: Inspection) -> Iterator[tuple[str, str, str, str]]:

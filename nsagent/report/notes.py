@@ -59,6 +59,9 @@ def _words(note: Note, context: Context) -> str:
             return f"this is where it is passed on to, held by {told or 'nobody that is seen'}"
         case NoteKind.V6ONLY:
             return f"/proc does not tell whether IPv4 comes to {told}"
+        case NoteKind.CLAIMED:
+            whose = f"netns {_tell_netns(note, context)} has given itself this address"
+            return f"{whose}: the host sends what is for it elsewhere"
         case NoteKind.ADDRESSES:
             return (
                 f"not known whether this is an address of netns {_tell_netns(note, context)}, where any is waited for"

@@ -149,6 +149,7 @@ def _make_netns(
         client_ports=reading.client_ports,
         own_addresses=reading.own_addresses,
         broadcasts=reading.broadcasts,
+        linked=reading.linked,
     )
 
 

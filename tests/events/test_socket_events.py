@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nsagent.errors import AccessDenied, EventsUnavailable, Reason
+from nsagent.events.flows import has_socket
 from nsagent.events.losses import Losses
 from nsagent.events.socket_events import SocketEvents
 from nsagent.kernel.conntrack_events import FlowBatch, Tracked
@@ -27,8 +28,10 @@ from nsagent.model.net import Endpoint, Family, Protocol, SocketState, TcpInfo
 from nsagent.model.process import Process
 from nsagent.model.snapshot import OwnedSocket, VerdictKind
 from nsagent.model.socket_event import FinalTcp, OwnerSource, SocketEvent, SocketEventKind, SocketEventSource
+from nsagent.query.own_addresses import OwnAddresses
+from nsagent.query.reach import Reach
 from tests.kernel.formats.test_socket_destroy import ended
-from tests.scan.snapshots import HOST, container, listener, make_netns, pod, process, snapshot, socket
+from tests.scan.snapshots import HOST, WEB, container, listener, make_netns, pod, process, snapshot, socket
 
 SERVER, CLIENT = Endpoint("10.0.0.2", 80), Endpoint("10.0.0.3", 40000)
 INFO = TcpInfo(20, 9, 4, 0, 3, 0, 10, 1448, 500, 501, 1000, 0, 0)
@@ -416,6 +419,18 @@ def test_a_flow_one_end_of_which_is_a_socket_here_is_not_told_twice(scene: Scene
     scene.learn()
     here = FLOW._replace(**{way: getattr(FLOW, way)._replace(**{end: SERVER})})
     assert tell_flows(scene, Tracked(WEB_ID, here)) == ()
+
+
+def test_a_flow_to_what_another_netns_only_says_that_it_is_its_own_is_told(scene: Scene) -> None:
+    """A container that gives itself half of the world hides the flows of nobody else."""
+    web = make_netns(WEB)._replace(own_addresses=("0.0.0.0/1", "128.0.0.0/1"))
+    home = make_netns(HOST)._replace(own_addresses=("127.0.0.1/32",), linked=("172.17.0.0/16",))
+    all_own = OwnAddresses((home, web))
+    reach = Reach((home, web), all_own)
+    assert not has_socket(FLOW, HOST, all_own, reach)
+    assert has_socket(FLOW, WEB, all_own, reach)
+    of_container = FLOW._replace(original=Way(Endpoint("172.17.0.2", 5), FARTHER))
+    assert has_socket(of_container, HOST, all_own, reach)
 
 
 def test_before_the_first_pass_no_flow_is_told(scene: Scene) -> None:

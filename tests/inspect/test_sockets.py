@@ -93,7 +93,7 @@ def test_a_unix_socket_has_a_protocol_and_no_row() -> None:
 
 @pytest.mark.usefixtures("in_netns")
 def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_address() -> None:
-    """The row stands nowhere that was read: the address is what is known."""
+    """And where the other end stands in its table: the address alone is what anyone may give himself."""
     web = container("web")
     program = "os.system('ip link set lo up && ip addr add 10.9.8.7/32 dev lo'); ready(); wait()"
     with start_child(program, *IN_NEW_NETNS) as there:
@@ -104,9 +104,11 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
         resident = make_process(there.pid)
         known = snapshot(row, containers=(web,), netns=(make_netns(7), make_netns(number)))
 
-        def find(*containers: ContainerId, remote: str = "10.9.8.7") -> Peer | None:
+        def find(*containers: ContainerId, remote: str = "10.9.8.7", port: int = 5) -> Peer | None:
+            other = Endpoint(remote, 80)
+            back = make_socket(SocketState.ESTABLISHED, other, Endpoint("10.9.8.1", port), netns=number, inode=98)
             told = known._replace(
-                sockets=(row._replace(row=row.row._replace(remote=Endpoint(remote, 80))),),
+                sockets=(row._replace(row=row.row._replace(remote=other)), back),
                 processes=(resident._replace(netns=number),),
                 netns=(make_netns(7), make_netns(number)._replace(containers=containers)),
             )
@@ -115,6 +117,7 @@ def test_a_peer_in_another_netns_is_known_where_one_container_alone_has_its_addr
             return one.peer
 
         assert find(web.id) == Peer((), web.id, None, Confidence.INFERRED)
+        assert find(web.id, port=6) is None
         assert find(web.id, remote="127.0.0.1") is None
         assert find(web.id, ContainerId("b" * 64)) is None
         assert find() is None

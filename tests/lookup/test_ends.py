@@ -7,7 +7,7 @@ import pytest
 
 from nsagent.lookup.resolver import Resolver
 from nsagent.model.ids import SocketCookie, SocketInode
-from nsagent.model.net import Endpoint, SocketState
+from nsagent.model.net import Endpoint, Protocol, SocketState
 from nsagent.model.snapshot import ChargedTo, Verdict, VerdictKind
 from tests.lookup.looks import HERE, PEER, Clock, MadeLooks, own, row, see
 from tests.lookup.test_resolver import (
@@ -22,7 +22,7 @@ from tests.lookup.test_resolver import (
     await_looks,
     names,
 )
-from tests.scan.snapshots import ANY, HOST, process
+from tests.scan.snapshots import ANY, HOST, WEB, make_netns, process
 
 
 @pytest.fixture
@@ -116,3 +116,45 @@ def test_what_a_look_could_not_see_is_told(stack: ExitStack) -> None:
     assert resolver.coverage is None
     assert names(ask(resolver).destination) == []
     assert resolver.coverage == coverage
+
+
+BRIDGE = own(HOST, f"{HERE}/32", "172.17.0.1/32")._replace(linked=("0.0.0.0/1", "10.0.0.0/24", "172.17.0.0/16"))
+"""A host with containers behind a bridge, and half of the world behind a tunnel."""
+
+
+@pytest.mark.parametrize(
+    ("claimed", "address", "expected"),
+    [
+        ("0.0.0.0/1", "8.8.8.8", None),
+        ("8.8.8.8/32", "8.8.8.8", None),
+        ("10.0.0.1/32", HERE, []),
+        (None, "8.8.8.8", None),
+        ("172.17.0.2/32", "172.17.0.2", ["dns"]),
+        (None, "172.17.0.2", ["dns"]),
+    ],
+)
+@pytest.mark.parametrize("connected", [False, True])
+def test_an_address_that_a_netns_gives_itself_is_where_the_host_sends_packets_only_if_it_does(
+    stack: ExitStack, claimed: str | None, address: str, expected: list[str] | None, connected: bool
+) -> None:
+    """`ip address add 8.8.8.8/32 dev lo` in a container, whose root may do so, is the way of nobody's packets."""
+    web = make_netns(WEB) if claimed is None else own(WEB, claimed)
+    local = Endpoint(address if connected else "0.0.0.0", 53)
+    remote = Endpoint(HERE, 40000) if connected else ANY
+    waiting = row(local, remote, process(30, "dns"), protocol=Protocol.UDP, netns=WEB)
+    resolver = stack.enter_context(Resolver(MadeLooks(see(waiting, netns=(BRIDGE, web))), limits=NOW))
+    told = resolver.resolve("udp", (HERE, 40000), (address, 53))
+    assert names(told.destination) == expected
+
+
+def test_a_netns_is_reached_from_outside_by_a_link_of_the_host_and_by_itself_at_each_address(stack: ExitStack) -> None:
+    web = own(WEB, "172.17.0.2/32", "10.200.0.1/32")
+    waiting = row(Endpoint("0.0.0.0", 53), ANY, process(30, "dns"), protocol=Protocol.UDP, netns=WEB)
+    resolver = stack.enter_context(Resolver(MadeLooks(see(waiting, netns=(BRIDGE, web))), limits=NOW))
+    for source, destination, expected in (
+        (PEER, "172.17.0.2", ["dns"]),
+        (PEER, "10.200.0.1", None),
+        ("172.17.0.2", "10.200.0.1", ["dns"]),
+        ("127.0.0.1", "10.200.0.1", ["dns"]),
+    ):
+        assert names(resolver.resolve("udp", (source, 40000), (destination, 53)).destination) == expected

@@ -243,6 +243,15 @@ def test_where_own_addresses_are_not_known_any_may_be_meant() -> None:
     assert notes(given, "10.7.7.7:80") == [Note(NoteKind.ADDRESSES, "10.7.7.7:80", (WEB,))]
 
 
+def test_an_address_that_only_a_netns_itself_calls_its_own_is_told_with_a_note() -> None:
+    wide = row(LISTEN, "0.0.0.0 80", netns=WEB)
+    here = own(HOST, f"{HERE}/32")._replace(linked=("10.0.0.0/24",))
+    given = of(wide, netns=(here, own(WEB, f"{THERE}/32", "8.8.8.8/32")))
+    assert ask(given, "8.8.8.8:80") == [wide]
+    assert notes(given, "8.8.8.8:80") == [Note(NoteKind.CLAIMED, "8.8.8.8:80", (WEB,))]
+    assert notes(given, f"{THERE}:80") == []
+
+
 @pytest.mark.parametrize("address", ["224.0.0.251", "255.255.255.255"])
 def test_all_who_may_have_joined_a_group_are_told(address: str) -> None:
     wide, wide6 = row(CLOSE, "0.0.0.0 5353", protocol=UDP), row(CLOSE, ":: 5353", protocol=UDP, netns=WEB)

@@ -291,3 +291,10 @@ def test_each_row_of_a_socket_is_told_for_the_same_fds() -> None:
     document = json.loads("".join(render_inspections_json([told], host="node-1")))
     (fd,) = [each for each in document["processes"][0]["fds"] if each["fd"] == 6]
     assert [(each["socket"]["local"]["address"], each["peer"]) for each in fd["others"]] == [("10.8.1.1", None)]
+
+
+def test_a_peer_that_is_inferred_is_no_fact_in_the_table() -> None:
+    inferred = InspectedSocket((Fd(6),), SocketInode(70), "TCP", CONNECTED, Peer((), DB.id, None, Confidence.INFERRED))
+    table = "".join(render_inspections_table([replace(WHOLE, sockets=(inferred,))], CONTAINERS))
+    (line,) = (line for line in table.splitlines() if line.startswith("6 "))
+    assert line.endswith("(inferred)")

@@ -3,11 +3,13 @@
 Read right after its tables, where these have rows that no fd can hold, or where it is asked for.
 """
 
+import sys
 from typing import Final
 
-from nsagent.errors import FormatError, NotRead
+from nsagent.errors import FormatError, NotRead, Reason
 from nsagent.kernel.formats.fib_trie import parse_broadcasts, parse_fib_trie
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
+from nsagent.kernel.formats.net_route import parse_ipv6_route, parse_route
 from nsagent.kernel.formats.numbers import parse_decimal
 from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.scan.collect.gaps import GapSink
@@ -38,3 +40,20 @@ def read_ends(state: NetnsState, read_net: ReadNet, client_ports: str | None, ga
     except ValueError:
         return
     state.client_ports = first, last
+
+
+def read_links(state: NetnsState, read_net: ReadNet, gaps: GapSink) -> None:
+    """Note to which networks a netns sends packets by a link of its own; after its own addresses.
+
+    Of a route through one of these, as CNI plugins set up, the netns itself is the gateway.
+    """
+    own = {text.partition("/")[0] for text in state.own_addresses or ()}
+    try:
+        texts = [(read_net(name) or b"").decode("ascii", "replace") for name in ("route", "ipv6_route")]
+        if max(map(len, texts)) > MOST_BYTES:
+            raise NotRead("its routes", Reason.TOO_LARGE)
+        routes = (*parse_route(texts[0], byteorder=sys.byteorder), *parse_ipv6_route(texts[1]))
+    except (NotRead, FormatError) as err:
+        gaps.note(Stage.TABLES, Subject(Kind.ADDRESSES, state.met.subject.id), err)
+        return
+    state.linked = tuple(sorted({one.network for one in routes if one.gateway is None or one.gateway in own}))

@@ -71,6 +71,7 @@ class NetnsState:
     skipped: bool = False
     own_addresses: tuple[str, ...] | None = None
     broadcasts: tuple[str, ...] = ()
+    linked: tuple[str, ...] | None = None
     client_ports: tuple[int, int] | None = None
     tunnels: frozenset[TunnelEnd] = frozenset()
     rpc_flows: frozenset[Flow] = frozenset()
@@ -158,4 +159,5 @@ def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None
         rpc_flows=tuple(sorted(state.rpc_flows)),
         read_at_ticks=state.read_at_ticks,
         broadcasts=state.broadcasts,
+        linked=state.linked,
     )

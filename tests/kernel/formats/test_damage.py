@@ -19,6 +19,7 @@ from nsagent.kernel.formats.generic_netlink import decode_families
 from nsagent.kernel.formats.if_inet6 import parse_if_inet6
 from nsagent.kernel.formats.mountinfo import collect_netns_mounts, find_mount, list_mounts_of, parse_mount_roots
 from nsagent.kernel.formats.net_protocols import parse_net_protocols
+from nsagent.kernel.formats.net_route import parse_ipv6_route, parse_route
 from nsagent.kernel.formats.netlink import decode_status, find_status, read_sequence
 from nsagent.kernel.formats.pid_environ import parse_environ
 from nsagent.kernel.formats.pid_io import parse_io
@@ -44,6 +45,8 @@ from tests.kernel.formats.test_fib_trie import ROUTES
 from tests.kernel.formats.test_fou import RECORDED as FOU
 from tests.kernel.formats.test_generic_netlink import RECORDED as FAMILIES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
+from tests.kernel.formats.test_net_route import ROUTES as ROUTES4
+from tests.kernel.formats.test_net_route import ROUTES6
 from tests.kernel.formats.test_pid_io import LINES as IO
 from tests.kernel.formats.test_pid_limits import HEADING
 from tests.kernel.formats.test_pid_limits import LINES as LIMITS
@@ -127,6 +130,8 @@ DECODERS = {
     "inet_diag": Decoder(lambda data: inet_diag.decode_table(data, Protocol.TCP, "little"), DUMPS),
     "inet_diag big-endian": Decoder(lambda data: inet_diag.decode_table(data, Protocol.UDP, "big"), DUMPS),
     "fib_trie": Decoder(lambda data: parse_fib_trie(data.decode("ascii", "replace")), [ROUTES.encode()]),
+    "route": Decoder(lambda data: parse_route(data.decode("ascii", "replace"), byteorder="little"), [ROUTES4.encode()]),
+    "ipv6_route": Decoder(lambda data: parse_ipv6_route(data.decode("ascii", "replace")), [ROUTES6.encode()]),
     "if_inet6": Decoder(lambda data: parse_if_inet6(data.decode("ascii", "replace")), [ADDRESSES.encode()]),
     "inet_diag index": Decoder(lambda data: inet_diag.index_rows(data, "little"), DUMPS),
     "inet_diag places": Decoder(lambda data: inet_diag.find_rows(data, range(1 << 32), "big"), DUMPS),

@@ -109,7 +109,7 @@ def test_every_row_of_the_node_is_there_with_its_owners(node: Facts) -> None:
 def test_every_netns_of_the_node_is_there(node: Facts) -> None:
     container = "c0ffee" + "0" * 58
     nothing = {key: list[str]() for key in ("names", "mounts", "foreign_mounts", "broadcasts")}
-    untold = {"key": None, "cookie": None, "client_ports": None, "own_addresses": None}
+    untold = {"key": None, "cookie": None, "client_ports": None, "own_addresses": None, "linked": None}
     common = {**untold, **nothing, "engine": "proc", "found_by": ["process"]}
     assert [to_plain(one._asdict()) for one in attribute(node).netns] == [
         {

@@ -44,6 +44,16 @@ wait()
 """
 """With interfaces and a table that a plain user may have in a user namespace of his own."""
 
+LINKED = """
+os.system("ip link set lo up && ip link add lan0 type dummy && ip link set lan0 up")
+os.system("ip address add 192.0.2.1/24 dev lan0 && ip address add 2001:db8::1/64 dev lan0 nodad")
+os.system("ip route add 198.51.100.0/24 dev lan0 && ip route add 203.0.113.0/24 via 192.0.2.7")
+os.system("ip route add unreachable 192.88.99.0/24")
+ready()
+wait()
+"""
+"""With two networks of a link, and one behind another host."""
+
 CLOSED = text_row("0100007F:0050", "0100007F:9C40", 6, 0)
 LISTENING = text_row("0100007F:0050", "00000000:0000", 10, 7)
 
@@ -76,6 +86,17 @@ def test_names_of_interfaces_and_numbers_of_tables_hide_no_address(engine: Engin
     with start_child(HOSTILE, *IN_NEW_NETNS) as child:
         found = read_once(child.pid, engine, ALL._replace(own_addresses=True))
     assert found.own_addresses == ("127.0.0.0/8", "127.0.0.1/32", "2001:db8::2/128", "2001:db8::3/128", "::1/128")
+
+
+@pytest.mark.parametrize("engine", [EngineName.SOCK_DIAG, EngineName.PROC])
+def test_networks_of_a_link_are_read_where_own_addresses_are_asked_for(engine: EngineName) -> None:
+    require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
+    with start_child(LINKED, *IN_NEW_NETNS) as child:
+        found = read_once(child.pid, engine, ALL._replace(own_addresses=True))
+        assert found.linked is not None
+        networks = {"192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64"}
+        assert {one for one in found.linked if not one.startswith(("fe80:", "ff00:"))} == networks
+        assert read_once(child.pid, engine).linked is None
 
 
 def tree_with(tmp_path: Path, routes: str, *rows: str) -> str:
