@@ -27,11 +27,12 @@ def read_ends(state: NetnsState, read_net: ReadNet, client_ports: str | None, ga
     """Note the own addresses of a netns and those of broadcast, and its client ports by the text of CLIENT_PORTS."""
     try:
         routes = read_net("fib_trie") or b""
-        if len(routes) <= MOST_BYTES:
-            interfaces = read_net("if_inet6") or b""
-            text = routes.decode("ascii", "replace")
-            state.broadcasts = parse_broadcasts(text)
-            state.own_addresses = (*parse_fib_trie(text), *parse_if_inet6(interfaces.decode("ascii", "replace")))
+        if len(routes) > MOST_BYTES:
+            raise NotRead("its routes", Reason.TOO_LARGE)
+        interfaces = read_net("if_inet6") or b""
+        text = routes.decode("ascii", "replace")
+        state.broadcasts = parse_broadcasts(text)
+        state.own_addresses = (*parse_fib_trie(text), *parse_if_inet6(interfaces.decode("ascii", "replace")))
     except (NotRead, FormatError) as err:
         # Not of the netns: its tables are read, and what has changed in them is told.
         gaps.note(Stage.TABLES, Subject(Kind.ADDRESSES, state.met.subject.id), err)

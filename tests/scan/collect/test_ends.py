@@ -45,7 +45,8 @@ wait()
 """With interfaces and a table that a plain user may have in a user namespace of his own."""
 
 LINKED = """
-os.system("ip link set lo up && ip link add lan0 type dummy && ip link set lan0 up")
+os.system("ip link set lo up && ip link add lan0 type veth peer name lan1")
+os.system("ip link set lan0 up && ip link set lan1 up")
 os.system("ip address add 192.0.2.1/24 dev lan0 && ip address add 2001:db8::1/64 dev lan0 nodad")
 os.system("ip route add 198.51.100.0/24 dev lan0 && ip route add 203.0.113.0/24 via 192.0.2.7")
 os.system("ip route add unreachable 192.88.99.0/24")
@@ -127,6 +128,9 @@ def test_damaged_routes_are_a_gap_and_the_tables_beside_them_are_seen(tmp_path: 
     assert Sight(attribute(facts)).sees_table(HOST_NETNS, Protocol.TCP)
 
 
-def test_a_router_with_too_many_routes_is_not_asked(tmp_path: Path) -> None:
+def test_a_router_with_too_many_routes_is_not_asked_which_is_a_gap(tmp_path: Path) -> None:
     facts = run_pass(tree_with(tmp_path, ROUTES + " " * MOST_BYTES, LISTENING, CLOSED), EngineName.PROC)
-    assert ([one.own_addresses for one in facts.netns], facts.gaps) == ([None], ())
+    assert [(gap.stage, gap.subject, gap.reason) for gap in facts.gaps] == [
+        (Stage.TABLES, Subject(Kind.ADDRESSES, str(HOST_NETNS)), Reason.TOO_LARGE)
+    ]
+    assert [one.own_addresses for one in facts.netns] == [None]
