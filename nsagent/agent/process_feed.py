@@ -110,6 +110,7 @@ class ProcessFeed:
                 processes=known.living,
                 ended=known.ended,
                 found_by_passes=known.found_by_passes,
+                not_looked_at=self.identities.not_looked_at,
             )
 
     def close(self) -> None:

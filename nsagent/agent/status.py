@@ -96,6 +96,8 @@ class EventsStatus:
     """Processes that are remembered, as they ended within the last minute."""
     found_by_passes: int
     """Processes that began or ended, and of which nobody had told when a pass found it."""
+    not_looked_at: int = 0
+    """Processes of which it is not known who they were, for they came faster than they may be looked at."""
 
 
 @dataclass(frozen=True, slots=True)

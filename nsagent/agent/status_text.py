@@ -108,7 +108,8 @@ def _tell_events(events: EventsStatus) -> str:
         return "of processes: by passes alone" + ("" if events.error is None else f", {events.error}")
     lost = "" if not events.gaps else f", {events.gaps} gaps in which at least {events.lost} were lost"
     found = f", {events.found_by_passes} found by passes" if events.found_by_passes else ""
-    return f"of processes: {events.events} told by the kernel{lost}{found}"
+    unknown = f", {events.not_looked_at} too fast to be looked at" if events.not_looked_at else ""
+    return f"of processes: {events.events} told by the kernel{lost}{found}{unknown}"
 
 
 class _Output(NamedTuple):

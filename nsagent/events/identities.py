@@ -6,6 +6,7 @@ against what was seen in between. Whose cgroup it is, identity tells, as of a sn
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -36,6 +37,9 @@ _MOST_PROCESSES: Final = 1 << 17
 _MOST_CGROUPS: Final = 64
 """So many new cgroups are read between two passes, at up to 5 ms each: whoever may make cgroups can make any number."""
 
+_SHARES: Final = 4
+"""So many containers at least have to run programs in loops before none is looked at any more."""
+
 
 class _Home(NamedTuple):
     """Whose a cgroup is."""
@@ -57,6 +61,13 @@ class _Known(NamedTuple):
     """It was so then, by CLOCK_MONOTONIC; of a pass, when that began."""
     blank: str | None = None
     """Its cgroup text, where that tells nothing of the container that a pass has found it, or its forebear, in."""
+    last_container: ContainerId | None = None
+    """Of nobody, that in which it, or its forebear, was when that was last known: looks are counted for that."""
+
+    @property
+    def counted_for(self) -> ContainerId | None:
+        """The container for which a look at it is counted."""
+        return self.identity.container_id or self.last_container
 
 
 _UNKNOWN: Final = _Known(NOBODY, 0)
@@ -73,13 +84,18 @@ class Identities:
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`looks_a_second`: no more processes are looked at, 50 us each; None for all that ask for it.
+        """`looks_a_second`: no more processes are looked at, 50 us each, and no more than a quarter of these in one
+        container, which may run programs in a loop; None for all that ask for it.
 
         `clock_ns` is the time of day; `monotonic_ns` is what events are told by.
         """
         self._procfs, self._clock_ns, self._monotonic_ns = procfs, clock_ns, monotonic_ns
         self._most_looks = looks_a_second
-        self._second, self._looks = 0, 0
+        self._second = 0
+        self._looks: Counter[ContainerId | None] = Counter()
+        """In this second, by the container; under None all."""
+        self.not_looked_at = 0
+        """How many processes that asked for a look got none, for there were too many."""
         self._known: dict[Pid, _Known] = {}
         self._homes: dict[str, _Home] = {}
         """By the text of the cgroup file."""
@@ -166,13 +182,20 @@ class Identities:
         if event.child is not None:
             return self._find_child(event, event.child, before)
         if event.kind is _EXEC:
-            found = self._look(event.pid, before, at_ns)
-            who = before.identity
-            return found or _Known(Identity(who.source, who.start_ticks, None, *who[3:]), at_ns, before.blank)
+            return self._find_executing(event, before)
         if before.identity == NOBODY:
             before = self._look(event.pid, before, at_ns) or before
         identity = before.identity if event.comm is None else before.identity._replace(comm=event.comm)
-        return _Known(identity, at_ns, before.blank)
+        return _Known(identity, at_ns, before.blank, before.last_container)
+
+    def _find_executing(self, event: ProcessEvent, before: _Known) -> _Known:
+        """Who has run another program; nobody where it was not looked at: a runtime moves who will be a container."""
+        at_ns, who = event.timestamp_ns, before.identity
+        if not self._may_look(before.counted_for):
+            return _Known(NOBODY, at_ns, last_container=before.counted_for)
+        found = self._read(event.pid, before, at_ns)
+        source = _PARENT if who.source is _LOOK else who.source
+        return found or _Known(Identity(source, who.start_ticks, None, *who[3:]), at_ns, before.blank)
 
     def _find_child(self, event: ProcessEvent, pid: Pid, parent: _Known) -> _Known:
         at_ns, is_known = event.timestamp_ns, parent.identity != NOBODY
@@ -181,15 +204,17 @@ class Identities:
             self._keep(event.pid, parent)
         source = _PARENT if parent.identity.comm else _NONE
         # Made anew, as for an exec: to replace fields of it takes six times as long.
-        child = _Known(Identity(source, None, *parent.identity[2:]), at_ns, parent.blank)
+        child = _Known(Identity(source, None, *parent.identity[2:]), at_ns, parent.blank, parent.last_container)
         if not is_known or event.found_by is EventEngine.POLL:
             return self._look(pid, child, at_ns) or child
         return child
 
     def _look(self, pid: Pid, before: _Known, at_ns: int) -> _Known | None:
+        """As _read() has it; None too where there were too many looks."""
+        return self._read(pid, before, at_ns) if self._may_look(before.counted_for) else None
+
+    def _read(self, pid: Pid, before: _Known, at_ns: int) -> _Known | None:
         """Who a process is now, which was `before` at that time; None where it has ended, whoever has its pid now."""
-        if not self._may_look():
-            return None
         try:
             with self._procfs.open_process(pid) as process:
                 stat = process.read_stat()
@@ -207,11 +232,20 @@ class Identities:
         identity = Identity(_LOOK, stat.start_ticks, stat.comm, uid, netns, *home)
         return _Known(identity, at_ns, text if alike else None)
 
-    def _may_look(self) -> bool:
-        """Whether one more process may be looked at in this second."""
+    def _may_look(self, container_id: ContainerId | None) -> bool:
+        """Whether one more process, which was in this container, may be looked at in this second."""
+        if self._most_looks is None:
+            return True
         second = self._monotonic_ns() // 1_000_000_000
-        self._second, self._looks = second, self._looks + 1 if second == self._second else 1
-        return self._most_looks is None or self._looks <= self._most_looks
+        if second != self._second:
+            self._second = second
+            self._looks.clear()
+        most_there = self._most_looks if container_id is None else max(self._most_looks // _SHARES, 1)
+        if self._looks[None] >= self._most_looks or self._looks[container_id] >= most_there:
+            self.not_looked_at += 1
+            return False
+        self._looks.update({None, container_id})
+        return True
 
     def _find_home(self, text: str) -> _Home:
         """Whose a cgroup is; nobody's where that is not looked at before the next pass."""

@@ -13,7 +13,8 @@ class IdentitySource(StrEnum):
     """How it is known who a process is.
 
     `look`: it was read at the event. `parent`: it has what its parent had, for it had ended, or has run no other
-    program. `snapshot`: the last one that has it tells. `none`: nobody does.
+    program; or what it had itself before it ran one and ended. `snapshot`: the last one that has it tells. `none`:
+    nobody does, as where too many processes would have to be looked at.
     """
 
     LOOK = "look"

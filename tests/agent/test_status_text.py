@@ -57,6 +57,10 @@ def test_people_read_a_table() -> None:
     ("events", "line"),
     [
         (EventsStatus(EventEngine.CONNECTOR, None, 7, 0, 0, 300, 40, 0), "of processes: 7 told by the kernel"),
+        (
+            EventsStatus(EventEngine.CONNECTOR, None, 7, 0, 0, 300, 40, 0, 2),
+            "of processes: 7 told by the kernel, 2 too fast to be looked at",
+        ),
         (EventsStatus(EventEngine.POLL, "no answer", 0, 0, 0, 300, 0, 9), "of processes: by passes alone, no answer"),
         (EventsStatus(EventEngine.POLL, None, 0, 0, 0, 300, 0, 9), "of processes: by passes alone"),
     ],

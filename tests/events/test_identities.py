@@ -138,6 +138,37 @@ def test_an_agent_looks_at_no_more_processes_than_it_may(tree: ProcTree) -> None
     assert [*told, name(identities, replace_pid(EXEC, Pid(3))).identity.comm] == ["sh", "sh", None, "sh"]
 
 
+def test_who_was_not_looked_at_when_it_ran_a_program_is_nobody_until_it_is(tree: ProcTree) -> None:
+    """What it was before is not what it is: a runtime moves a process, and has it run the program of a container."""
+    now = LATE_NS
+    identities = Identities(ProcFs(tree.path), looks_a_second=1, monotonic_ns=lambda: now)
+    learn(identities, passed(httpd()), 0)
+    tree.process(CHILD, "curl", netns=WEB_NETNS, cgroup=WEB_CGROUP)
+    told = [name(identities, each).identity for each in (FORK, EXEC, EXEC)]
+    assert [one.source for one in told] == [IdentitySource.PARENT, IdentitySource.LOOK, IdentitySource.NONE]
+    assert (told[2], identities.not_looked_at) == (NOBODY, 1)
+    now += 1_000_000_000
+    assert name(identities, EXEC).identity == told[1]
+
+
+def test_what_ended_after_it_was_looked_at_before_is_not_told_by_a_look(tree: ProcTree) -> None:
+    identities = begin(tree, passed(httpd()))
+    directory = tree.process(CHILD, "curl", netns=WEB_NETNS, cgroup=WEB_CGROUP)
+    looked = name(identities, EXEC).identity
+    directory.rename(tree.root / "gone")
+    assert name(identities, EXEC).identity == looked._replace(source=IdentitySource.PARENT, comm=None)
+
+
+def test_a_container_that_runs_programs_in_a_loop_leaves_looks_for_the_others(tree: ProcTree) -> None:
+    identities = Identities(ProcFs(tree.path), looks_a_second=8, monotonic_ns=lambda: LATE_NS)
+    learn(identities, passed(httpd()), 0)
+    tree.process(PARENT, "loop", netns=WEB_NETNS, cgroup=WEB_CGROUP)
+    tree.process(1, "sh")
+    told = [name(identities, replace_pid(EXEC, Pid(pid))).identity for pid in (*[PARENT] * 9, 1)]
+    look, none = IdentitySource.LOOK, IdentitySource.NONE
+    assert [one.source for one in told] == [look, look, *[none] * 7, look]
+
+
 def test_a_parent_is_looked_at_once(tree: ProcTree) -> None:
     identities = begin(tree)
     directory = tree.process(PARENT, "sh")
