@@ -121,7 +121,7 @@ def inspect(
     With --container, --pod, --kube-namespace or --label those of each process of a container. Where an
     agent runs, it is asked for parents that have ended.
     """
-    from nsagent.cli.answer import read_snapshot
+    from nsagent.cli.answer import check_named, read_snapshot
     from nsagent.cli.write import write_answer, write_coverage
     from nsagent.model.net import Protocol
     from nsagent.query.filter import Filter
@@ -139,6 +139,7 @@ def inspect(
     source = Source(host)
     snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
     numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
+    check_named(snapshot, request, source, ())
     inspections = list(_inspect(snapshot, numbers, wanted, host))
     if number is not None and not inspections:
         raise NotFound("process", str(number), hint="it ended while it was read")

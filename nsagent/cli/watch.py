@@ -18,6 +18,7 @@ from nsagent.cli.options import (
     Host,
     HowFar,
     NoHeaders,
+    Source,
     Texts,
     WhichContainers,
     output_option,
@@ -164,7 +165,7 @@ class _Asked(NamedTuple):
 def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading.Event) -> Iterator[str]:
     """The lines of what happens, in pieces that are complete; raises NotFound for what nobody knows at the start."""
     from nsagent.agent.processes import Processes
-    from nsagent.cli.answer import tell_unmet
+    from nsagent.cli.answer import check_named, explained, tell_unmet
     from nsagent.cli.watching import Watching
     from nsagent.cli.write import has_reader, write_coverage
 
@@ -174,12 +175,10 @@ def _watch(asked: _Asked, selection: "Selection", show: "Lines", stop: threading
     with Watching(asked.request, asked.host, asked.every_seconds, processes, sockets, lodging) as watching:
         snapshot = watching.begin()
         tell_unmet(asked.request.only, snapshot)
-        try:
+        source = Source(asked.host)
+        with explained(source):
             selection.learn(snapshot)
-        except NotFound as err:
-            from nsagent.cli.ended import explain
-
-            raise explain(err, asked.host) from err
+            check_named(snapshot, asked.request, source, ())
         write_coverage(snapshot, strict=False)
         head = _make_head(asked, snapshot, processes if selection.processes_wanted else None, sockets)
         _tell_limits(head)

@@ -11,6 +11,8 @@ from tests.runtimes.cri_server import answering, container, lists
 from tests.runtimes.engine_server import read_request, rows, saying, serve
 
 ID = "d" * 64
+FORGED = "c0ffee" + "0" * 58
+"""That of a cgroup of the node in which processes are."""
 EXITED = {"Id": ID, "Names": ["/batch"], "State": "exited"}
 TOLD = "; a container of that name does not run: exited (docker)\n"
 
@@ -26,6 +28,23 @@ def test_its_state_is_told(on_node: Run, tmp_path: Path, command: tuple[str, ...
         ran = on_node(*command, name, "--runtime", f"docker={url}")
     assert (ran.status, ran.out) == (EXIT_NOT_FOUND, "")
     assert ran.err.endswith(TOLD)
+
+
+@pytest.mark.parametrize("command", [("scan",), ("inspect",), ("watch", "--duration", "0s")])
+def test_a_cgroup_with_the_id_of_a_container_that_has_ended_is_not_it(
+    on_node: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Whoever may make cgroups calls them as he likes."""
+
+    def behave(connection: socket.socket) -> None:
+        asked = read_request(connection).split(b" ")[1]
+        is_all = b"all=true" in asked or b"all=1" in asked
+        connection.sendall(rows({**EXITED, "Id": FORGED}) if is_all else rows())
+
+    with serve(tmp_path, behave) as url:
+        ran = on_node(*command, "-c", FORGED, "--runtime", f"docker={url}")
+    assert (ran.status, ran.out) == (EXIT_NOT_FOUND, "")
+    assert "a cgroup that bears its id is not it" in ran.err
 
 
 def test_cri_tells_it_too(on_node: Run, tmp_path: Path) -> None:
