@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 from array import array
-from errno import EAGAIN, ENOENT, ENOSYS
+from errno import EAGAIN, EIO, ENOENT, ENOSYS
 from typing import Final, NoReturn
 
 from nsagent.kernel.libc import close_fd
@@ -114,6 +114,9 @@ def _read(process: int, question: bytes) -> bytes:
     what = question[QUESTION.size :]
     try:
         return READS[what[:1]](process, number, what[1:])
+    except (ValueError, OverflowError, struct.error) as err:
+        # Who asks waits for an answer, whatever the file system of another one has told.
+        raise OSError(EIO, str(err)) from err
     finally:
         close_fd(process)
 

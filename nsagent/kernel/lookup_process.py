@@ -32,6 +32,8 @@ READ_COUNTS: Final = struct.Struct("=QQ")
 MOST_HASHED_BYTES: Final = 4 << 30
 """Of a file of which checksums are made; of a larger one none is."""
 
+_MOST_NS: Final = (1 << 63) - 1
+"""Of a time that is told."""
 _PIECE_BYTES: Final = 1 << 20
 _PAGE_BYTES: Final = 1 << 12
 
@@ -150,7 +152,9 @@ def _join(hashes: "Iterable[_Hash]") -> bytes:
 
 
 def _pack(found: os.stat_result, link: bytes = b"") -> bytes:
-    numbers = found.st_mode, found.st_dev, found.st_ino, found.st_nlink, found.st_size, found.st_mtime_ns
+    # A file may be dated beyond the year 2262 by its owner, and have any size by its file system.
+    mtime_ns = max(-_MOST_NS - 1, min(found.st_mtime_ns, _MOST_NS))
+    numbers = found.st_mode, found.st_dev, found.st_ino, found.st_nlink, max(found.st_size, 0), mtime_ns
     return FILE.pack(0, *numbers, len(link)) + link
 
 

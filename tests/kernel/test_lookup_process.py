@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from errno import ELOOP, ENOENT
+from errno import EIO, ELOOP, ENOENT
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,17 @@ def test_links_are_told_with_what_is_behind_them_and_one_that_is_gone_alone(own_
     assert told[0] == LinkedFile(tell_status(path), str(path))
     assert isinstance(told[1], Gone)
     assert told[2] == LinkedFile(tell_status(sys.executable), os.path.realpath(sys.executable))
+
+
+def test_a_file_that_is_dated_beyond_what_can_be_told_has_the_last_date_that_can(
+    own_directory: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.utime(path, (15_000_000_000, 15_000_000_000))
+    status = tell_status(path)
+    dated = status._replace(modified_ns=min(status.modified_ns, (1 << 63) - 1))
+    assert questions.decode_file(answer(own_directory, ask_below(os.path.realpath(path)))) == dated
 
 
 def test_what_is_below_the_root_of_a_process_is_found_by_no_symbolic_link(own_directory: int, tmp_path: Path) -> None:
@@ -146,8 +157,10 @@ def test_few_bytes_come_in_the_answer_and_many_in_memory(own_directory: int) -> 
         few = ask(asked, own_directory, ask_file("comm", 64))
         many = ask(asked, process.fileno(), ask_file("cmdline", 1 << 20))
         refused = ask(asked, own_directory, ask_file("absent", 64))
+        unheard = ask(asked, own_directory, ask_image(["no-such-algorithm"]))
         with open(f"/proc/{child.pid}/cmdline", "rb") as file:
             cmdline = file.read()
     assert few == (0, Path("/proc/self/comm").read_bytes())
     assert many == (0, cmdline)
     assert refused == (ENOENT, b"")
+    assert unheard == (EIO, b"")
