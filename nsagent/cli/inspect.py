@@ -30,8 +30,10 @@ from nsagent.model.ids import Pid
 
 if TYPE_CHECKING:
     from nsagent.inspect.request import Wanted
+    from nsagent.inspect.subject import Which
     from nsagent.kernel.procfs import ProcFs
     from nsagent.model.inspection import Inspection
+    from nsagent.model.process import ProcessKey
     from nsagent.model.snapshot import Snapshot
     from nsagent.query.filter import Filter
 
@@ -138,9 +140,9 @@ def inspect(
     request = replace(host.make_request(), engine=sources.engine, only=chosen, tables=tables)
     source = Source(host)
     snapshot = read_snapshot(request, source, labels_wanted=bool(chosen.labels)).snapshot
-    numbers = [number] if number is not None else _list_members(snapshot, chosen, host)
+    processes = [number] if number is not None else _list_members(snapshot, chosen, host)
     check_named(snapshot, request, source, ())
-    inspections = list(_inspect(snapshot, numbers, wanted, host))
+    inspections = list(_inspect(snapshot, processes, wanted, host))
     if number is not None and not inspections:
         raise NotFound("process", str(number), hint="it ended while it was read")
     inspections = _add_forebears(inspections, sources.agent_socket, host)
@@ -168,7 +170,7 @@ def _look_at_procfs(host: Host) -> "ProcFs":
     return ProcFs(root, read_proc_mount(root).covered)
 
 
-def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> list[int]:
+def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> "list[ProcessKey]":
     """The processes of the containers chosen, of those below them too; raises NotFound and Ambiguous."""
     from nsagent.cli.answer import tell_unmet
     from nsagent.cli.ended import explain
@@ -181,27 +183,31 @@ def _list_members(snapshot: "Snapshot", chosen: "Filter", host: Host) -> list[in
     except NotFound as err:
         raise explain(err, host) from err
     ids = include_below(frozenset(one.id for one in containers), snapshot.containers)
-    return [process.pid for process in snapshot.processes if process.container_id in ids]
+    return [process.key for process in snapshot.processes if process.container_id in ids]
 
 
-def _inspect(snapshot: "Snapshot", numbers: Sequence[int], wanted: "Wanted", host: Host) -> "Iterator[Inspection]":
+def _inspect(
+    snapshot: "Snapshot", processes: "Sequence[Which]", wanted: "Wanted", host: Host
+) -> "Iterator[Inspection]":
     """Those that are still there; of several those that cannot be read are told on stderr. Raises NotRead."""
     from nsagent.inspect.asking import Asker
     from nsagent.inspect.checksums import Checksums
     from nsagent.inspect.read import Inspector
     from nsagent.kernel.lookups import Lookups
     from nsagent.model.inspection import Inspection
+    from nsagent.model.process import ProcessKey
 
     asker = Asker(Lookups(), clock=time.monotonic, stop=threading.Event())
     inspector = Inspector(snapshot, _look_at_procfs(host), asker, Checksums())
-    for number, told in zip(numbers, inspector.inspect(numbers, wanted), strict=True):
+    for which, told in zip(processes, inspector.inspect(processes, wanted), strict=True):
+        number = which.pid if isinstance(which, ProcessKey) else which
         if isinstance(told, Inspection):
             if told.is_thread:
                 tell(f"nsagent: {number} is a thread of process {told.key.pid}, which is told")
             yield told
         elif isinstance(told, ProcessGone):
             continue
-        elif len(numbers) == 1:
+        elif len(processes) == 1:
             raise told
         else:
             tell(f"nsagent: pid {number} not read: {told}")

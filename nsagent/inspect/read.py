@@ -21,7 +21,7 @@ from nsagent.inspect.notes import Notes
 from nsagent.inspect.relatives import Families
 from nsagent.inspect.request import Wanted
 from nsagent.inspect.sockets import Sockets
-from nsagent.inspect.subject import Held, hold, read_start_stack
+from nsagent.inspect.subject import Held, Which, hold, read_start_stack
 from nsagent.kernel.boot_clock import date_start
 from nsagent.kernel.details import read_detail, read_link
 from nsagent.kernel.formats.pid_maps import summarize_maps
@@ -77,23 +77,25 @@ class Inspector:
         self._families = Families(procfs, self._known)
         self._sockets = Sockets(snapshot, procfs)
 
-    def inspect(self, numbers: Iterable[int], wanted: Wanted) -> Iterator[Inspection | Gone | NotRead | FormatError]:
-        """Each process by its number, or that of one of its threads, in their order; or why it cannot be read."""
-        numbers = list(numbers)
-        failed: dict[int, Gone | NotRead | FormatError] = {}
+    def inspect(
+        self, processes: Iterable[Which], wanted: Wanted
+    ) -> Iterator[Inspection | Gone | NotRead | FormatError]:
+        """Each of these processes, in their order; or why it cannot be read."""
+        processes = list(processes)
+        failed: dict[Which, Gone | NotRead | FormatError] = {}
         with ExitStack() as stack:
             root = self._hold_host(stack)
-            namespaces, reads = list_host_namespaces(self._procfs), dict[int, _Read]()
-            for number in numbers:
+            namespaces, reads = list_host_namespaces(self._procfs), dict[Which, _Read]()
+            for which in processes:
                 try:
-                    held = stack.enter_context(hold(self._procfs, number))
-                    reads[number] = _read_one(held, namespaces, root.mountinfo if root else b"")
+                    held = stack.enter_context(hold(self._procfs, which))
+                    reads[which] = _read_one(held, namespaces, root.mountinfo if root else b"")
                 except (Gone, NotRead, FormatError) as err:
-                    failed[number] = err
+                    failed[which] = err
             told = self._ask(reads, root, wanted)
-            for number in numbers:
+            for which in processes:
                 try:
-                    yield failed[number] if number in failed else self._tell(told[number], wanted)
+                    yield failed[which] if which in failed else self._tell(told[which], wanted)
                 except (Gone, NotRead, FormatError) as err:
                     yield err
 
@@ -108,7 +110,7 @@ class Inspector:
                 continue
         return None
 
-    def _ask(self, reads: Mapping[int, _Read], root: "_Host | None", wanted: Wanted) -> dict[int, _Told]:
+    def _ask(self, reads: Mapping[Which, _Read], root: "_Host | None", wanted: Wanted) -> dict[Which, _Told]:
         """Ask the child, of all processes at once."""
         asked = list(chain.from_iterable(_list_asked(read, wanted) for read in reads.values()))
         if root is not None:
@@ -119,10 +121,10 @@ class Inspector:
         host = answers.get(root.held.key, {}) if root is not None else {}
         there = {name.removeprefix(_AT): answer for name, answer in host.items() if name.startswith(_AT)}
         told = {}
-        for number, read in reads.items():
+        for which, read in reads.items():
             own = answers.get(read.held.key, {})
             exe = make_image(read.direct, read.places, own, there, read.notes)
-            told[number] = _Told(read, read_answers(read.direct, own, read.notes), exe)
+            told[which] = _Told(read, read_answers(read.direct, own, read.notes), exe)
         if wanted.algorithms:
             running = [Running(read.held, exe.file, read.notes) for read, _, exe in told.values() if exe and exe.file]
             self._checksums.make(running, wanted.algorithms, self._asker, wanted.hashing_seconds)

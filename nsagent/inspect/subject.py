@@ -14,6 +14,9 @@ from nsagent.model.process import ProcessKey
 _NEAR: Final = 5
 """So many pids are named beside one that is not there."""
 
+Which = int | ProcessKey
+"""A process by its number, or that of one of its threads, whoever has that now; or the one that a pass has seen."""
+
 
 class Held(NamedTuple):
     """A process through its held directory."""
@@ -56,8 +59,9 @@ def find_leader(procfs: ProcFs, number: int) -> Pid:
 
 
 @contextmanager
-def hold(procfs: ProcFs, number: int) -> Iterator[Held]:
-    """The process of a number, held; raises ProcessGone, NotRead and FormatError."""
+def hold(procfs: ProcFs, asked: Which) -> Iterator[Held]:
+    """The process of a number, or this very one, held; raises ProcessGone, NotRead and FormatError."""
+    number = asked.pid if isinstance(asked, ProcessKey) else asked
     with ExitStack() as held:
         process = held.enter_context(procfs.open_process(Pid(number)))
         leader = process.read_leader()
@@ -67,6 +71,8 @@ def hold(procfs: ProcFs, number: int) -> Iterator[Held]:
                 raise ProcessGone(f"pid {number}")
         start_stack = read_start_stack(process)
         stat = process.read_stat()
+        if isinstance(asked, ProcessKey) and stat.start_ticks != asked.start_ticks:
+            raise ProcessGone(f"pid {number}")  # Another process has the pid by now.
         alive = process
         if stat.is_dead and stat.num_threads > 1:
             alive = held.enter_context(process.open_live_thread())

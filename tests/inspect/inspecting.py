@@ -10,6 +10,7 @@ from nsagent.inspect.asking import Asker
 from nsagent.inspect.checksums import Checksums
 from nsagent.inspect.read import Inspector
 from nsagent.inspect.request import Wanted
+from nsagent.inspect.subject import Which
 from nsagent.kernel.lookups import Lookups
 from nsagent.kernel.procfs import ProcFs
 from nsagent.model.inspection import Inspection
@@ -24,7 +25,7 @@ WANTED = Wanted(lookup_seconds=ENOUGH_SECONDS, hashing_seconds=ENOUGH_SECONDS)
 
 
 def inspect_each(
-    *numbers: int,
+    *numbers: Which,
     wanted: Wanted = WANTED,
     known: Snapshot | None = None,
     checksums: Checksums | None = None,

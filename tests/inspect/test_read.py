@@ -219,6 +219,14 @@ def test_bug_64_a_pid_that_is_given_out_again_is_never_mixed_in() -> None:
             process.read_stat()
 
 
+def test_a_process_of_a_pass_whose_pid_is_another_one_s_by_now_is_gone() -> None:
+    own = inspect(os.getpid()).key
+    (same, other) = inspect_each(own, own._replace(start_ticks=own.start_ticks - 1))
+    assert isinstance(same, Inspection)
+    assert (same.key, same.asked) == (own, own.pid)
+    assert isinstance(other, ProcessGone)
+
+
 def test_control_characters_in_comm_are_told_as_they_are() -> None:
     with start_child("import ctypes; ctypes.CDLL(None).prctl(15, b') R 1 \\n\\x1b['); ready(); wait()") as child:
         await_sleep(child.pid)
