@@ -5,6 +5,7 @@ resolver's own, and one for all who wait. Looks begin at least an interval apart
 looked for again for a while.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ class Limits(NamedTuple):
     expiry_seconds: float = 30.0
     """An answer of a look that is older is given no more, be it of a connection that has closed since."""
     unknown_seconds: float = 5.0
-    """For so long a connection that a look has not shown is not looked for again."""
+    """For so long from its end a connection that a look has not shown is not looked for again."""
     patience_seconds: float = 5.0
     """How long who asks for a connection that is not known waits for a look; with 0 nobody waits."""
     most_answers: int = 1 << 16
@@ -58,6 +59,8 @@ class _Look(NamedTuple):
     """The last look."""
 
     started: float
+    published: float
+    """When it had ended, by the clock."""
     ends: Ends
 
 
@@ -173,10 +176,14 @@ class Resolver:
         if before is not None and before.seen is not None and now < (expires := before.seen + limits.expiry_seconds):
             return self._keep(key, before._replace(fresh_until=expires))
         first = self._unknown.get(key)
-        if first is None or now >= first + limits.unknown_seconds:
+        if first is not None and look is not None and look.started >= first:
+            # From its end on: a look may take longer than what it has not shown stays unknown.
+            until = look.published + limits.unknown_seconds
+            if now < until:
+                return self._keep(key, _Known(resolution, until, None, asked))
+            first = None
+        if first is None:
             _add(self._unknown, key, now, limits.most_answers)
-        elif look is not None and look.started >= first:
-            return self._keep(key, _Known(resolution, first + limits.unknown_seconds, None, asked))
         self._want_look()
         return resolution._replace(pending=True)
 
@@ -212,7 +219,7 @@ class Resolver:
                 except NsagentError as err:
                     self._tell_failure(err)
                 else:
-                    self._publish(_Look(started, Ends(sight, self._aliases)), sight.snapshot.coverage)
+                    self._publish(started, Ends(sight, self._aliases), sight.snapshot.coverage)
                 took = self._clock() - started
                 next_start = started + max(self._limits.interval_seconds, took * _TIMES_APART)
         finally:
@@ -229,9 +236,10 @@ class Resolver:
             self.failure = err
             self._changed.notify_all()
 
-    def _publish(self, look: _Look, coverage: Coverage) -> None:
+    def _publish(self, started: float, ends: Ends, coverage: Coverage) -> None:
         """Put a look in the place of the one before. What it shows too is renewed when it is next asked for."""
         limits, now = self._limits, self._clock()
+        look = _Look(started, now, ends)
         with self._changed:
             seen = {
                 key: known
@@ -240,7 +248,13 @@ class Resolver:
             }
             surplus = max(len(seen) - limits.most_answers, 0)
             self._closed_since = dict(islice(seen.items(), surplus, None))
-            self._unknown = {key: first for key, first in self._unknown.items() if now < first + limits.unknown_seconds}
+            # Whoever waits for this look has asked since the one before began.
+            before = -math.inf if self._look is None else self._look.started
+            self._unknown = {
+                key: first
+                for key, first in self._unknown.items()
+                if first > before or now < first + limits.unknown_seconds
+            }
             self._answers = {}
             self._look, self.failure, self.coverage = look, None, coverage
             self.looked += 1

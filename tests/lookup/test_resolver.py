@@ -246,6 +246,27 @@ def test_bug_29_a_flood_of_misses_looks_once_an_interval_and_not_again_for_what_
     assert len(looks.started) == before + 1
 
 
+def test_what_a_slow_look_has_not_shown_is_not_looked_for_at_once_again(stack: ExitStack) -> None:
+    """One that takes longer than what it has not shown stays unknown: whoever asked would wait for ever."""
+    clock = Clock()
+
+    class Looks(MadeLooks):
+        def look(self, stop: threading.Event) -> Sight:
+            sight = super().look(stop)
+            clock.now += 2 * NOW.unknown_seconds
+            return sight
+
+    looks = Looks(see(SERVER), clock=clock)
+    limits = UNWAITING._replace(renew_seconds=1000, expiry_seconds=1000)
+    resolver = stack.enter_context(Resolver(looks, limits=limits, clock=clock))
+    assert ask(resolver, SOURCE, (HERE, 9)).pending
+    await_looks(resolver, 1)
+    clock.now += NOW.unknown_seconds - 1
+    assert not ask(resolver, SOURCE, (HERE, 9)).pending
+    clock.now += 1
+    assert ask(resolver, SOURCE, (HERE, 9)).pending
+
+
 @pytest.mark.parametrize(("interval_seconds", "look_seconds", "apart_seconds"), [(0.2, 0.0, 0.2), (0.0, 0.05, 0.2)])
 def test_looks_begin_an_interval_apart_and_four_times_as_far_as_they_take(
     interval_seconds: float, look_seconds: float, apart_seconds: float
