@@ -180,7 +180,7 @@ class NetnsReading(NamedTuple):
     """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
     linked: tuple[str, ...] | None = None
     """The networks to which it sends packets by a link of its own, through no other host, as "address/prefix length";
-    None unless the own addresses were asked for, or unknown."""
+    of the host alone, and None unless the own addresses were asked for, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ class Netns(NamedTuple):
     """The IPv4 addresses by which all of a network of its own are reached; read with its own ones."""
     linked: tuple[str, ...] | None = None
     """The networks to which it sends packets by a link of its own, through no other host, as "address/prefix length";
-    None where the pass did not read them."""
+    of the host alone, None where the pass did not read them."""
 
     @property
     def number(self) -> int:

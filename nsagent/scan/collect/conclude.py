@@ -3,24 +3,30 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from nsagent.errors import FormatError, NotRead, Reason
 from nsagent.kernel.capabilities import read_capabilities
 from nsagent.kernel.cgroupfs import read_cgroup_paths
+from nsagent.kernel.procfs import ProcessDir
 from nsagent.kernel.stale_names import list_stale_names
 from nsagent.kernel.visibility import read_visibility
 from nsagent.model.choices import OwnersWanted
 from nsagent.model.facts import Facts, Visibility
 from nsagent.model.gap import Gap, Kind, Stage, Subject, make_gap
+from nsagent.model.ids import Pid
 from nsagent.runtimes.runtimes import Answers
 from nsagent.scan.collect.chosen import CGROUP_PATHS
 from nsagent.scan.collect.context import PassContext
+from nsagent.scan.collect.ends import read_links
 from nsagent.scan.collect.look_again import name_interfaces
 from nsagent.scan.collect.placed import place_processes
 from nsagent.scan.collect.settle import Settled
-from nsagent.scan.collect.state import make_reading
+from nsagent.scan.collect.state import NetnsState, is_host, make_reading
+from nsagent.scan.collect.text_tables import ask_member
 from nsagent.scan.collect.walk import Walk
 
 
@@ -32,6 +38,8 @@ def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
 
         read_interfaces(context, walk.host_inode)
     name_interfaces(context)
+    if context.request.tables.own_addresses:
+        _read_links_of_host(context, walk)
     if settled.ownerless:
         # Where every row has an owner nobody asks for it.
         from nsagent.scan.collect.rpc_flows import find_rpc_flows
@@ -39,6 +47,18 @@ def read_the_rest(context: PassContext, walk: Walk, settled: Settled) -> None:
 
         find_tunnels(context, settled.ownerless, walk.host_inode)
         find_rpc_flows(context, settled.ownerless)
+
+
+def _read_links_of_host(context: PassContext, walk: Walk) -> None:
+    """To which networks the host sends packets by links of its own; of other netns nobody needs to know."""
+    for state in context.reader.list_states():
+        if is_host(state.met, walk.host_inode, walk.host_key) or Pid(1) in state.met.members:
+            with suppress(NotRead):  # Nobody in there may be read: that is told already.
+                ask_member(context.procfs, state.met, partial(_read_links, context, state))
+
+
+def _read_links(context: PassContext, state: NetnsState, process: ProcessDir) -> None:
+    read_links(state, process.read_net, context.gaps)
 
 
 def conclude(

@@ -18,7 +18,7 @@ from nsagent.model.choices import EngineName
 from nsagent.model.gap import Stage
 from nsagent.model.ids import SocketInode
 from nsagent.scan.collect.earlier_tables import EarlierTables
-from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends, read_links
+from nsagent.scan.collect.ends import CLIENT_PORTS, MOST_BYTES, read_ends
 from nsagent.scan.collect.gaps import GapSink
 from nsagent.scan.collect.netlink_tables import TableDumper, name_engine
 from nsagent.scan.collect.netns import MetNetns
@@ -111,8 +111,6 @@ class TableReader:
         if state.has_bare_rows() or self._wanted.own_addresses:
             read_net = partial(dumper.entering.read_net, most=MOST_BYTES)
             read_ends(state, read_net, self._procfs.read_sysctl(CLIENT_PORTS), self._gaps)
-            if self._wanted.own_addresses:
-                read_links(state, read_net, self._gaps)
 
     def _note_time(self, state: NetnsState) -> None:
         """Note when this was: for how long a row has been in TIME_WAIT is told by what is left of a minute."""
@@ -221,8 +219,6 @@ class TableReader:
             ports = self._procfs.read_sysctl(CLIENT_PORTS) if is_own else None
             with suppress(NotRead):  # Whoever was in there has left.
                 ask_member(self._procfs, state.met, lambda one: read_ends(state, one.read_net, ports, self._gaps))
-                if self._wanted.own_addresses:
-                    ask_member(self._procfs, state.met, lambda one: read_links(state, one.read_net, self._gaps))
 
     def _read_files(self, process: ProcessDir) -> tuple[str, TablesRead]:
         sockstat = (process.read_net("sockstat") + process.read_net("sockstat6")).decode("ascii", "replace")

@@ -131,17 +131,21 @@ class Unheld(NamedTuple):
     places: Sequence[RowPlace]
 
 
+def is_host(met: MetNetns, host_inode: int | None, host_key: int | None) -> bool:
+    """Whether a netns is the host's, which is told by its inode or its key."""
+    return met.id.inode == host_inode if met.id and host_inode else met.key is not None and met.key == host_key
+
+
 def make_reading(state: NetnsState, host_inode: int | None, host_key: int | None) -> NetnsReading:
-    """What was read of one netns, ready to be kept; the host's netns is told by its inode or its key."""
+    """What was read of one netns, ready to be kept."""
     met = state.met
-    is_host = met.id.inode == host_inode if met.id and host_inode else met.key is not None and met.key == host_key
     return NetnsReading(
         id=met.id,
         key=met.key,
         cookie=state.cookie,
         mounts=tuple(sorted(met.mounts)),
         foreign_mounts=tuple(sorted(met.foreign_mounts - met.mounts)),
-        is_host=is_host,
+        is_host=is_host(met, host_inode, host_key),
         found_by=tuple(sorted(met.found_by)),
         engine=state.engine,
         empty=state.empty,

@@ -10,11 +10,15 @@ from nsagent.model.choices import EngineName
 from nsagent.model.gap import Kind, Stage, Subject
 from nsagent.model.net import Protocol
 from nsagent.scan.attribute import attribute
-from nsagent.scan.collect.ends import MOST_BYTES
+from nsagent.scan.collect.ends import MOST_BYTES, read_links
+from nsagent.scan.collect.gaps import GapSink
+from nsagent.scan.collect.netns import MetNetns
+from nsagent.scan.collect.state import NetnsState
 from nsagent.scan.sight import Sight
 from tests.kernel.children import IN_NEW_NETNS, start_child
 from tests.kernel.formats.test_fib_trie import OWN, ROUTES
 from tests.kernel.formats.test_if_inet6 import ADDRESSES
+from tests.kernel.formats.test_net_route import ROUTES as LEAVING
 from tests.kernel.proc_tree import BUSY_SOCKSTAT, HOST_NETNS, TCP_HEADER, ProcTree, text_row
 from tests.live.capabilities import Capability, require
 from tests.scan.collect.passes import run_pass
@@ -89,15 +93,25 @@ def test_names_of_interfaces_and_numbers_of_tables_hide_no_address(engine: Engin
     assert found.own_addresses == ("127.0.0.0/8", "127.0.0.1/32", "2001:db8::2/128", "2001:db8::3/128", "::1/128")
 
 
-@pytest.mark.parametrize("engine", [EngineName.SOCK_DIAG, EngineName.PROC])
-def test_networks_of_a_link_are_read_where_own_addresses_are_asked_for(engine: EngineName) -> None:
+def test_networks_of_a_link_are_those_to_which_no_other_host_passes_on() -> None:
     require(Capability.ROOT, Capability.SETPRIV, Capability.NETNS, Capability.IPV6)
+    state = NetnsState(MetNetns(0, None, 1, None))
     with start_child(LINKED, *IN_NEW_NETNS) as child:
-        found = read_once(child.pid, engine, ALL._replace(own_addresses=True))
-        assert found.linked is not None
-        networks = {"192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64"}
-        assert {one for one in found.linked if not one.startswith(("fe80:", "ff00:"))} == networks
-        assert read_once(child.pid, engine).linked is None
+        read_links(state, lambda name: Path(f"/proc/{child.pid}/net/{name}").read_bytes(), GapSink())
+    assert state.linked is not None
+    networks = {"192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64"}
+    assert {one for one in state.linked if not one.startswith(("fe80:", "ff00:"))} == networks
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_networks_of_a_link_are_read_of_the_host_where_own_addresses_are_asked_for(tmp_path: Path, asked: bool) -> None:
+    tree = ProcTree(tmp_path)
+    net = {"tcp": TCP_HEADER + LISTENING, "sockstat": BUSY_SOCKSTAT, "fib_trie": ROUTES, "if_inet6": ADDRESSES}
+    for pid, netns in ((1, HOST_NETNS), (2, HOST_NETNS + 1)):
+        tree.process(pid, netns=netns, net={**net, "route": LEAVING, "ipv6_route": ""})
+    facts = run_pass(tree.path, EngineName.PROC, tables=ALL._replace(own_addresses=asked))
+    linked = ("172.17.0.2/32", "192.0.2.0/24") if asked else None
+    assert {one.id.inode: one.linked for one in facts.netns if one.id} == {HOST_NETNS: linked, HOST_NETNS + 1: None}
 
 
 def tree_with(tmp_path: Path, routes: str, *rows: str) -> str:
