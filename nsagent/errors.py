@@ -6,7 +6,7 @@ errno is translated once, at the edge to the kernel or to a runtime, and chained
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -141,6 +141,10 @@ class RuntimeUnavailable(NsagentError):
         self.errno = errno
 
 
+_LASTING: Final = frozenset((Reason.ABSENT, Reason.DENIED, Reason.PID_NAMESPACE, Reason.MISMATCH, Reason.UNREACHABLE))
+"""What the kernel, and the rights and namespaces of a program, stay like."""
+
+
 class EventsUnavailable(NsagentError):
     """The kernel tells this program of no processes that come and go; says why. /proc can be polled."""
 
@@ -148,6 +152,11 @@ class EventsUnavailable(NsagentError):
         super().__init__(detail)
         self.reason = reason
         self.errno = errno
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it is of use to try again later, as where no file could be opened for a moment."""
+        return self.reason not in _LASTING
 
 
 class EngineUnavailable(NsagentError):

@@ -11,7 +11,7 @@ from typing import Final
 
 from nsagent.agent.processes import ProcessesKnown
 from nsagent.agent.status import EventsStatus
-from nsagent.errors import NsagentError
+from nsagent.errors import EventsUnavailable, NsagentError
 from nsagent.events.identities import Identities
 from nsagent.events.losses import Losses
 from nsagent.events.process_events import ProcessEvents
@@ -69,7 +69,7 @@ class ProcessFeed:
         """`hear` subscribes to all processes of a procfs; raises EventsUnavailable and NotRead.
 
         It takes no more than `share` of a CPU: what the kernel cannot keep meanwhile is lost, counted, and looked for.
-        What was heard once, and ends, is tried again after `again_seconds`, and again.
+        What ends, or cannot be heard for what may pass, is tried again after `again_seconds`, and again.
         """
         self._share, self._again_seconds = share, again_seconds
         self._proc_root, self._tell, self._hear = proc_root, tell, hear
@@ -129,12 +129,12 @@ class ProcessFeed:
             pass
 
     def _hear_on(self) -> bool:
-        """Hear until that ends; whether it is of use to try again: it was heard once."""
+        """Hear until that ends; whether it is of use to try again: it was heard once, or what hinders it may pass."""
         try:
             events = self._hear(self._proc_root)
         except NsagentError as err:
             self._fail(err)
-            return self._past != Losses()
+            return self._past != Losses() or not isinstance(err, EventsUnavailable) or err.may_pass
         with events:
             with self._lock:
                 if self._closed:

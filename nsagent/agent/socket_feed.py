@@ -42,7 +42,8 @@ class SocketFeed:
     ) -> None:
         """It takes no more than this share of a CPU: what the kernel cannot keep meanwhile is lost, and counted.
 
-        What was heard once, and ends, is tried again after `again_seconds`, and again. Raises EventsUnavailable.
+        What ends, or cannot be heard for what may pass, is tried again after `again_seconds`, and again. Raises
+        EventsUnavailable.
         """
         self._log, self._tell, self._share, self._again_seconds = log, tell, share, again_seconds
         self._open = partial(SocketEvents, proc_root=proc_root, connect=connect, list_lodgers=list_lodgers)
@@ -78,7 +79,8 @@ class SocketFeed:
         """Hear from now on, and say what is not heard."""
         if self.reason is not None:
             self._tell(f"socket events: {self.reason}: passes tell the rest")
-        if self.events.failure is None:
+        self._error = failure = self.events.failure
+        if failure is None or failure.may_pass:
             try:
                 start_thread(self._thread)
             except NsagentError as err:
@@ -96,7 +98,8 @@ class SocketFeed:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                self._hand_all_on(self.events)
+                if self.events.failure is None:
+                    self._hand_all_on(self.events)
             except NsagentError as err:
                 self._fail(err)
             while not self._ended.wait(self._again_seconds) and not self._hear_again():

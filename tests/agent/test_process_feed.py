@@ -216,6 +216,34 @@ def test_what_ended_is_heard_again_later_and_what_came_in_between_is_a_gap() -> 
     feed.close()
 
 
+@pytest.mark.parametrize(
+    ("failure", "tried"),
+    [
+        (NotRead("/proc", Reason.FAILED, "EMFILE"), 3),
+        (EventsUnavailable("made so", Reason.FAILED, "ENOBUFS"), 3),
+        (EventsUnavailable("made so", Reason.DENIED, "EPERM"), 1),
+    ],
+)
+def test_what_cannot_be_heard_at_first_is_tried_again_where_that_may_pass(
+    failure: NotRead | EventsUnavailable, tried: int
+) -> None:
+    tries: list[int] = []
+    told: list[str] = []
+
+    def hear(_: str) -> ProcessEvents:
+        tries.append(1)
+        raise failure
+
+    feed = ProcessFeed("/proc", [], tell=told.append, hear=hear, again_seconds=0.01)
+    feed.begin()
+    until(lambda: len(tries) >= tried, "it is tried")
+    if tried == 1:
+        feed._thread.join(60)
+        assert tries == [1]
+    feed.close()
+    assert told == [f"process events: {failure}: only passes tell which processes there are"]
+
+
 def test_an_end_before_the_kernel_has_answered_leaves_nothing_behind() -> None:
     asked, answered = threading.Event(), threading.Event()
 

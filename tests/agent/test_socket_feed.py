@@ -77,6 +77,24 @@ def test_what_ends_is_heard_again_and_what_was_told_meanwhile_is_lost() -> None:
     assert kernel.closed
 
 
+def test_what_cannot_be_heard_for_a_moment_is_heard_later_and_told_once() -> None:
+    """As where no file could be opened when the agent began, which goes on for months."""
+    told: list[str] = []
+    log, failing = EventLog(), EventsUnavailable("made so", Reason.FAILED, "EMFILE")
+    tries = iter([failing, failing, failing])
+
+    def connect(_: ProcFs) -> Source:
+        if (failure := next(tries, None)) is not None:
+            raise failure
+        return Kernel()
+
+    feed = make_feed(connect, told.append, log, again_seconds=0.01)
+    feed.begin()
+    until(lambda: feed.is_heard, "it is heard")
+    assert (told, feed.losses) == (["socket events: made so: passes tell the rest"], Losses(gaps=1))
+    feed.close()
+
+
 def test_what_was_never_heard_is_told_once() -> None:
     told: list[str] = []
     feed = make_feed(lambda _: refuse(), told.append)
