@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import Final, NamedTuple, Self, TypeVar
 
 from nsagent.errors import Aborted, NsagentError
+from nsagent.kernel.threads import start_thread
 from nsagent.lookup.ends import Address, Ends, Tuple, make_tuple
 from nsagent.lookup.monitored import Aliases, Monitored
 from nsagent.lookup.records import NOTHING, Resolution, keep_holders
@@ -196,8 +197,13 @@ class Resolver:
         """Wake the thread, or start it; the lock is held."""
         self._wanted = True
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="nsagent-resolver", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="nsagent-resolver", daemon=True)
+            try:
+                start_thread(thread)
+            except NsagentError as err:  # The next one that asks tries again.
+                self.failure = err
+            else:
+                self._thread = thread
         self._changed.notify_all()
 
     def _run(self) -> None:

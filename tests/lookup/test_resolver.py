@@ -362,6 +362,33 @@ def test_one_that_is_not_enabled_answers_nothing_and_never_looks() -> None:
     assert (looks.started, looks.closed) == ([], 1)
 
 
+def test_where_there_is_no_thread_to_be_had_nothing_is_known_until_there_is_one() -> None:
+    resolver = Resolver(MadeLooks(see(WAITS, SERVER)), limits=UNWAITING)
+    before = threading.stack_size(1 << 46)  # More than an address space has.
+    try:
+        answer, failure = ask(resolver), resolver.failure
+    finally:
+        threading.stack_size(before)
+    assert (answer, answer.pending) == (Resolution(None, None, pending=True), True)
+    assert isinstance(failure, ReadFailed)
+    ask(resolver)
+    await_looks(resolver, 1)
+    assert (names(ask(resolver).destination), resolver.failure) == (["worker"], None)
+    resolver.close()
+
+
+def test_one_that_never_had_a_thread_ends(stack: ExitStack) -> None:
+    looks = MadeLooks(see())
+    resolver = Resolver(looks, limits=UNWAITING)
+    before = threading.stack_size(1 << 46)
+    try:
+        ask(resolver)
+    finally:
+        threading.stack_size(before)
+    resolver.close()
+    assert looks.closed
+
+
 def test_bug_17_and_41_its_end_ends_its_thread_and_whoever_waits() -> None:
     looks = MadeLooks(see(SERVER))
     looks.may_look.clear()
