@@ -3,7 +3,7 @@
 import os
 from typing import Final, NamedTuple
 
-from nsagent.errors import FormatError, Gone, NotRead
+from nsagent.errors import FormatError, Gone, NotRead, Reason
 from nsagent.inspect.notes import Notes
 from nsagent.inspect.subject import Held
 from nsagent.kernel.details import FdTargets, list_fd_targets, read_detail, read_link
@@ -17,6 +17,8 @@ from nsagent.model.process_details import Limit, Namespace, Statm, Status, Statu
 
 MOST_FDS: Final = 1 << 17
 MOST_THREADS: Final = 512
+
+_MOST_MOUNT_BYTES: Final = 4 << 20
 
 _KERNEL_PARENT: Final = Pid(2)
 """Whose children the threads of the kernel are; it is in the first PID namespace alone."""
@@ -157,6 +159,8 @@ def _read_wchan(process: ProcessDir, notes: Notes) -> str | None:
 
 
 def _read_mountinfo(process: ProcessDir, notes: Notes) -> bytes:
-    most = 4 << 20
-    data = notes.read("mountinfo", lambda: read_detail(process, "mountinfo", most)) or b""
-    return data if len(data) <= most else b""
+    data = notes.read("mountinfo", lambda: read_detail(process, "mountinfo", _MOST_MOUNT_BYTES)) or b""
+    if len(data) <= _MOST_MOUNT_BYTES:
+        return data
+    notes.note("mountinfo", NotRead("mountinfo", Reason.TOO_LARGE))
+    return b""

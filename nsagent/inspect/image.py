@@ -80,7 +80,7 @@ def _judge(direct: Direct, file: FileStatus, path: str | None, there: FileStatus
     if path is None:
         return ImageState.DELETED if file.links == 0 else None
     if file.links == 0 and direct.exe is not None and direct.exe.startswith(_MEMFD) and not _is_mounted(direct, file):
-        return ImageState.MEMFD
+        return ImageState.MEMFD if direct.mountinfo else None
     if isinstance(there, FileStatus):
         return ImageState.PRESENT if _is_same(there, file) else ImageState.REPLACED
     if file.links == 0:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from nsagent.errors import FormatError, Gone, NotRead, ProcessGone, Reason
 from nsagent.inspect.notes import Notes
 from nsagent.kernel.details import read_detail, read_link
+from nsagent.kernel.formats.pid_maps import DELETED
 from nsagent.kernel.formats.pid_stat import parse_parent, parse_pid_stat
 from nsagent.kernel.procfs import ProcessDir, ProcFs
 from nsagent.model.ids import ContainerId, Pid
@@ -33,7 +34,10 @@ class _Seen(NamedTuple):
     def runs_same(self, other: "_Seen") -> bool | None:
         """Whether both run the same file; None where that is not known."""
         mine, others = (self.exe, self.mounts), (other.exe, other.mounts)
-        return None if None in (*mine, *others) else mine == others
+        if None in (*mine, *others):
+            return None
+        # Of files that have no name any more many may have had one.
+        return None if mine == others and (self.exe or "").endswith(DELETED) else mine == others
 
 
 class Family(NamedTuple):

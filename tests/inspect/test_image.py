@@ -94,6 +94,18 @@ def test_bug_60_a_file_that_is_called_like_a_deleted_one_is_present(image: Path,
     assert (exe.path, exe.state) == (str(path), ImageState.DELETED)
 
 
+def test_a_memfd_is_not_known_for_one_where_too_much_is_mounted_which_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsagent.inspect.direct._MOST_MOUNT_BYTES", 10)
+    memory = os.memfd_create("x", 0)
+    with open(CAT, "rb") as program, os.fdopen(memory, "wb") as file:
+        shutil.copyfileobj(program, file)
+        file.flush()
+        with run_image(f"/proc/self/fd/{memory}", pass_fds=(memory,)) as pid:
+            one = inspect(pid)
+    assert one.exe is not None
+    assert (one.exe.state, "mountinfo" in list_missing(one)) == (None, True)
+
+
 def test_a_memfd_is_told_as_one() -> None:
     memory = os.memfd_create("x/y z", 0)
     os.write(memory, Path(CAT).read_bytes())

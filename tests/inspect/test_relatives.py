@@ -1,8 +1,10 @@
 """Parents and children of live processes."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from nsagent.inspect.notes import Notes
 from nsagent.inspect.relatives import Families
@@ -55,6 +57,27 @@ def test_a_child_that_was_forked_runs_what_its_parent_runs() -> None:
     assert [(each.key.pid, each.exe) for each in above.children] == [(int(parent.said), exe)]
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as other:
         assert inspect(other.pid).same_exe_as_parent is False
+
+
+def test_of_files_that_are_deleted_it_is_not_known_whether_they_are_one(tmp_path: Path) -> None:
+    """As of two generations of one program: the links of both say the same."""
+    app, later = (Path(shutil.copy(sys.executable, tmp_path / name)) for name in ("app", "later"))
+    program = (
+        "import os, subprocess, sys; os.replace('later', 'app'); "
+        "child = subprocess.Popen(['./app', '-I', '-S', '-c', sys.argv[1]], stdin=0); child.wait()"
+    )
+    waits = "import os, sys; os.unlink('app'); print(os.getpid(), flush=True); sys.stdin.read()"
+    command = [str(app), "-I", "-S", "-c", program, waits]
+    environment = {**os.environ, "PYTHONHOME": sys.base_prefix}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = inspect(int(parent.stdout.readline()))
+        parent.communicate("")
+    assert child.parents[0].exe == f"{app} (deleted)"
+    assert child.same_exe_as_parent is None
+    assert not later.exists()
 
 
 def test_where_a_container_begins_is_marked() -> None:
