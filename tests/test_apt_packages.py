@@ -82,7 +82,12 @@ def test_nothing_is_installed_where_apt_refuses_all(host: Host) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_service_blocked(host: Host, number: signal.Signals) -> None:
-    process = host.start("jq", slow="yes")
+    # Who is started by nohup(1) ignores SIGHUP, and no shell of his can trap it then.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = host.start("jq", slow="yes")
+    finally:
+        signal.signal(number, before)
     while not (host.place / "installing").exists():
         assert process.poll() is None
         time.sleep(0.01)
